@@ -1,0 +1,89 @@
+//! The `dunlin` command.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use dunlin_cli::{demo, serve, tpch};
+
+#[derive(Debug, Parser)]
+#[command(name = "dunlin", version, about = "SQL over files in an object store, with nothing running between queries")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve the HTTP query API: plan queries and write them to the state store.
+    Gateway {
+        /// The configuration.
+        #[arg(long)]
+        config: PathBuf,
+        /// Address to listen on; port 0 takes a free one.
+        #[arg(long, default_value = "127.0.0.1:8090")]
+        http: SocketAddr,
+    },
+    /// Claim and run tasks. Listens on nothing.
+    Worker {
+        /// The configuration.
+        #[arg(long)]
+        config: PathBuf,
+        /// Tasks run at once; the configuration's number, or one a core, if not given.
+        #[arg(long)]
+        slots: Option<usize>,
+    },
+    /// Gateway and workers in one process.
+    Run {
+        /// The configuration.
+        #[arg(long)]
+        config: PathBuf,
+        /// Worker threads.
+        #[arg(long, default_value_t = 2)]
+        workers: usize,
+        /// Address to listen on; port 0 takes a free one.
+        #[arg(long, default_value = "127.0.0.1:8090")]
+        http: SocketAddr,
+    },
+    /// Write TPC-H tables as Parquet files.
+    Tpch {
+        /// Scale factor: 1 is about 1 GB of raw data.
+        #[arg(long, default_value_t = 0.1)]
+        scale: f64,
+        /// Files of each table.
+        #[arg(long, default_value_t = 8)]
+        files: usize,
+        /// Folder to write to.
+        #[arg(long)]
+        output: PathBuf,
+    },
+    /// Make TPC-H data, start a gateway and two workers over a folder, and run TPC-H through the exchange.
+    Demo(demo::Options),
+}
+
+fn main() -> ExitCode {
+    match run(Arguments::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("dunlin: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::Gateway { config, http } => serve::gateway(&config, http),
+        Command::Worker { config, slots } => serve::worker(&config, slots),
+        Command::Run { config, workers, http } => serve::run(&config, workers, http),
+        Command::Tpch { scale, files, output } => {
+            anyhow::ensure!(scale > 0.0, "--scale must be positive");
+            anyhow::ensure!(files > 0, "--files must be at least 1");
+            let bytes = tpch::generate(&output, scale, files)?;
+            println!("{} tables, {files} files each, {bytes} bytes in {}", tpch::TABLES.len(), output.display());
+            Ok(())
+        }
+        Command::Demo(options) => demo::run(&options),
+    }
+}

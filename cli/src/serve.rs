@@ -1,0 +1,224 @@
+//! The long-running commands: from a configuration to gateways and workers.
+//!
+//! Two runtimes a process: one for I/O (HTTP, store requests, heartbeats, coordination), one for compute
+//! (DataFusion's plans), so that a busy plan never holds up a heartbeat.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use async_trait::async_trait;
+use dunlin_gateway::{Gateway, GatewayOptions, LocalRunner, WatchPeriods};
+use dunlin_manifest::env::Env;
+use dunlin_manifest::ids::QueryId;
+use dunlin_manifest::probe::{self, ProbeOptions};
+use dunlin_manifest::store::ObjectControlStore;
+use dunlin_plan::Planner;
+use dunlin_plan::config::Config;
+use dunlin_plan::stores::Stores;
+use dunlin_worker::{Worker, WorkerOptions};
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+use tokio_util::sync::CancellationToken;
+
+/// What every command opens first.
+struct Opened {
+    config: Config,
+    stores: Stores,
+    control: ObjectControlStore,
+    io: Runtime,
+    compute: Runtime,
+}
+
+impl Opened {
+    fn new(path: &Path, compute_threads: usize) -> Result<Self> {
+        logging();
+        let config = Config::load(path)?;
+        let io = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .thread_name("dunlin-io")
+            .enable_all()
+            .build()?;
+        let compute = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(compute_threads.max(1))
+            .thread_name("dunlin-compute")
+            .enable_all()
+            .build()?;
+        let stores = Stores::open(&config, io.handle())?;
+        let control =
+            ObjectControlStore::new(stores.state_store(), stores.state.path.clone(), Env::system());
+        Ok(Self { config, stores, control, io, compute })
+    }
+
+    fn worker_options(&self, slots: usize) -> WorkerOptions {
+        let memory = self.config.worker.memory_bytes;
+        let mut options = if self.stores.state.is_remote() {
+            WorkerOptions::remote(slots, memory)
+        } else {
+            WorkerOptions::local(slots, memory)
+        };
+        options.spill_dir = self.config.worker.spill_dir.as_ref().map(Into::into);
+        if let Some(millis) = self.config.worker.idle_poll_ms {
+            options.idle_poll = std::time::Duration::from_millis(millis.max(1));
+        }
+        options
+    }
+
+    fn worker(&self, slots: usize, stopping: CancellationToken) -> Result<Worker> {
+        Ok(Worker::new(
+            self.control.clone(),
+            self.stores.clone(),
+            self.worker_options(slots),
+            self.compute.handle().clone(),
+            stopping,
+        )?)
+    }
+
+    fn gateway(&self, local: Arc<dyn LocalRunner>) -> Result<Gateway> {
+        Ok(Gateway {
+            planner: Planner::open(&self.config, &self.stores)?,
+            control: Arc::new(self.control.clone()),
+            env: Env::system(),
+            local: Some(local),
+        })
+    }
+
+    async fn probe(&self) -> Result<()> {
+        let report = probe::probe(&self.control, &Env::system(), ProbeOptions::default()).await?;
+        tracing::info!(races = report.races, ways = report.ways, "the state store is fit");
+        Ok(())
+    }
+
+    fn end(self) {
+        // Plans that are still running lose nothing: their tasks were given back or will be followed.
+        self.compute.shutdown_background();
+        self.io.shutdown_background();
+    }
+}
+
+fn logging() {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("DUNLIN_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .try_init();
+}
+
+/// Resolves when the process is asked to stop (SIGTERM or Ctrl-C).
+async fn asked_to_stop() {
+    let mut terminate = match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+        Ok(signal) => signal,
+        Err(error) => {
+            tracing::warn!(%error, "SIGTERM cannot be waited for");
+            return std::future::pending().await;
+        }
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
+}
+
+/// Runs inline queries that must leave their objects on this process's own worker.
+#[derive(Debug)]
+struct OwnWorker(Worker);
+
+#[async_trait]
+impl LocalRunner for OwnWorker {
+    async fn run(&self, query: QueryId) {
+        let worker = self.0.clone();
+        tokio::spawn(async move { worker.run_query(&query).await });
+    }
+}
+
+/// `dunlin gateway`.
+///
+/// # Errors
+/// A configuration or store that cannot be used, or an address that is taken.
+pub fn gateway(config: &Path, http: SocketAddr) -> Result<()> {
+    let opened = Opened::new(config, cores())?;
+    let stopping = CancellationToken::new();
+    let outcome = opened.io.block_on(async {
+        opened.probe().await?;
+        let own = opened.worker(cores(), stopping.clone())?;
+        serve_http(&opened, own, http, stopping.clone()).await
+    });
+    opened.end();
+    outcome
+}
+
+/// `dunlin worker`.
+///
+/// # Errors
+/// A configuration or store that cannot be used.
+pub fn worker(config: &Path, slots: Option<usize>) -> Result<()> {
+    let configured = Config::load(config)?.worker.slots;
+    let slots = slots.or(configured).unwrap_or_else(cores);
+    let opened = Opened::new(config, slots)?;
+    let stopping = CancellationToken::new();
+    let outcome = opened.io.block_on(async {
+        let worker = opened.worker(slots, stopping.clone())?;
+        tracing::info!(worker = worker.name(), slots, "worker started");
+        stop_when_asked(stopping.clone());
+        worker.run().await;
+        Ok(())
+    });
+    opened.end();
+    outcome
+}
+
+/// `dunlin run`.
+///
+/// # Errors
+/// A configuration or store that cannot be used, or an address that is taken.
+pub fn run(config: &Path, workers: usize, http: SocketAddr) -> Result<()> {
+    let opened = Opened::new(config, workers.max(1))?;
+    let stopping = CancellationToken::new();
+    let outcome = opened.io.block_on(async {
+        opened.probe().await?;
+        let worker = opened.worker(workers.max(1), stopping.clone())?;
+        let own = worker.clone();
+        let running = tokio::spawn(async move { worker.run().await });
+        let outcome = serve_http(&opened, own, http, stopping.clone()).await;
+        stopping.cancel();
+        running.await.context("the workers ended abnormally")?;
+        outcome
+    });
+    opened.end();
+    outcome
+}
+
+async fn serve_http(
+    opened: &Opened,
+    own: Worker,
+    http: SocketAddr,
+    stopping: CancellationToken,
+) -> Result<()> {
+    let limits = opened.config.limits.resolve()?;
+    let mut options = GatewayOptions { http, limits, ..GatewayOptions::default() };
+    if opened.stores.state.is_remote() {
+        options.watch = WatchPeriods::remote();
+    }
+    let gateway = opened.gateway(Arc::new(OwnWorker(own)))?;
+    let listener =
+        TcpListener::bind(http).await.with_context(|| format!("cannot listen on {http}"))?;
+    println!("dunlin gateway listening on http://{}", listener.local_addr()?);
+    stop_when_asked(stopping.clone());
+    dunlin_gateway::serve(gateway, options, listener, stopping.cancelled_owned()).await?;
+    Ok(())
+}
+
+fn stop_when_asked(stopping: CancellationToken) {
+    tokio::spawn(async move {
+        asked_to_stop().await;
+        tracing::info!("stopping");
+        stopping.cancel();
+    });
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}

@@ -1,0 +1,235 @@
+//! Routes and handlers. Thin: each reads a request, asks the service, and writes a response.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
+use axum::extract::{DefaultBodyLimit, Path, Query, State};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use dunlin_manifest::ids::QueryId;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, LOCATION, RETRY_AFTER};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use serde::Serialize;
+use serde_json::json;
+
+use crate::problem::{ApiError, ErrorKind};
+use crate::request::{
+    DEFAULT_QUERY_WAIT, DEFAULT_SQL_WAIT, Format, MAX_BODY_BYTES, Statement, idempotency_key,
+    preferred_wait, wait,
+};
+use crate::service::{App, Taken, Waited};
+use crate::status::{QueryStatus, path};
+
+type BodyBytes = Result<Bytes, BytesRejection>;
+type Id = Result<Path<String>, PathRejection>;
+type Parameters = Result<Query<HashMap<String, String>>, QueryRejection>;
+
+/// The gateway's routes.
+pub(crate) fn router(app: Arc<App>) -> Router {
+    Router::new()
+        .route("/v1/sql", post(sql))
+        .route("/v1/queries", post(submit))
+        .route("/v1/queries/{id}", get(status))
+        .route("/v1/queries/{id}/results", get(results))
+        .route("/v1/queries/{id}/cancel", post(cancel))
+        .route("/v1/explain", post(explain))
+        .route("/v1/ready", get(ready))
+        .route("/health", get(health))
+        .fallback(async || {
+            ApiError::from(ErrorKind::NotFound("there is nothing at this path".to_owned()))
+        })
+        .method_not_allowed_fallback(async || ApiError::from(ErrorKind::MethodNotAllowed))
+        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .with_state(app)
+}
+
+/// `POST /v1/sql`: rows, or 202 if the wait ran out.
+async fn sql(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+    body: BodyBytes,
+) -> Result<Response, ApiError> {
+    let received = app.now();
+    let statement = Statement::parse(&headers, &read(body)?)?;
+    let format = Format::negotiate(&headers)?;
+    let key = idempotency_key(&headers)?;
+    let preferred = preferred_wait(&headers).or(statement.wait_timeout);
+    // Who does not wait at all must be given something to come back to.
+    let durable = key.is_some() || preferred == Some(Duration::ZERO);
+    let wait = preferred.unwrap_or(DEFAULT_SQL_WAIT);
+    let (query, replayed) = match Arc::clone(&app).take(statement, key, durable).await? {
+        Taken::Rows(taken) => return app.answer_here(format, *taken, received).await,
+        Taken::Query { query, replayed } => (query, replayed),
+    };
+    let left = wait.saturating_sub(app.now().saturating_sub(received));
+    match app.wait(&query, left).await? {
+        Waited::Ended(handle, end) => {
+            app.answer_ended(format, &query, Some(&*handle), &end, replayed, received).await
+        }
+        Waited::Running(status) => Ok(accepted(&query, &status, replayed)),
+    }
+}
+
+/// `POST /v1/queries`: the status, after at most `wait_timeout`.
+async fn submit(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+    body: BodyBytes,
+) -> Result<Response, ApiError> {
+    let received = app.now();
+    let statement = Statement::parse(&headers, &read(body)?)?;
+    let key = idempotency_key(&headers)?;
+    let wait =
+        statement.wait_timeout.or_else(|| preferred_wait(&headers)).unwrap_or(DEFAULT_QUERY_WAIT);
+    let (query, replayed) = match Arc::clone(&app).take(statement, key, true).await? {
+        Taken::Query { query, replayed } => (query, replayed),
+        Taken::Rows(_) => return Err(explain_is_not_a_query()),
+    };
+    let left = wait.saturating_sub(app.now().saturating_sub(received));
+    match app.wait(&query, left).await? {
+        Waited::Ended(handle, end) => {
+            let status = app.ended_status(&query, &handle, &end);
+            let mut response = answer_json(StatusCode::OK, &status);
+            mark(&mut response, &query, replayed);
+            Ok(response)
+        }
+        Waited::Running(status) => Ok(accepted(&query, &status, replayed)),
+    }
+}
+
+/// `GET /v1/queries/{id}?wait=5s`: the status, at once or when it is terminal.
+async fn status(
+    State(app): State<Arc<App>>,
+    id: Id,
+    parameters: Parameters,
+) -> Result<Response, ApiError> {
+    let query = parse(id)?;
+    let Query(parameters) =
+        parameters.map_err(|error| ApiError::invalid_request(error.body_text()))?;
+    let wait = parameters.get("wait").map(|text| wait(text)).transpose()?.unwrap_or_default();
+    let status = app.status(&query, wait).await?;
+    let mut response = answer_json(StatusCode::OK, &status);
+    if !status.is_terminal() {
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(1u32));
+    }
+    mark(&mut response, &query, false);
+    Ok(response)
+}
+
+/// `GET /v1/queries/{id}/results`: the rows of a query that has succeeded.
+async fn results(
+    State(app): State<Arc<App>>,
+    id: Id,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let received = app.now();
+    let query = parse(id)?;
+    let format = Format::negotiate(&headers)?;
+    let (handle, end) = app.ended(&query).await?;
+    app.answer_ended(format, &query, handle.as_deref(), &end, false, received).await
+}
+
+/// `POST /v1/queries/{id}/cancel`: asks for no answer; says how the query ended.
+async fn cancel(
+    State(app): State<Arc<App>>,
+    id: Id,
+) -> Result<Response, ApiError> {
+    let query = parse(id)?;
+    let status = Arc::clone(&app).cancel(query.clone()).await?;
+    let mut response = answer_json(StatusCode::OK, &status);
+    mark(&mut response, &query, false);
+    Ok(response)
+}
+
+/// `POST /v1/explain`: how a statement would be run. Nothing is run.
+async fn explain(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+    body: BodyBytes,
+) -> Result<Response, ApiError> {
+    let statement = Statement::parse(&headers, &read(body)?)?;
+    let planned = app.plan(statement).await?;
+    let stages = planned.graph.as_ref().map_or(0, dunlin_plan::StageGraph::stage_count);
+    Ok(answer_json(
+        StatusCode::OK,
+        &json!({
+            "route": planned.route.as_str(),
+            "route_reason": planned.route_reason,
+            "stages": stages,
+            "scan_bytes": planned.scan_bytes,
+            "logical_plan": planned.explain.logical,
+            "physical_plan": planned.explain.physical,
+            "distributed_plan": planned.explain.distributed,
+        }),
+    ))
+}
+
+/// `GET /health`: the process answers.
+async fn health() -> Response {
+    answer_json(StatusCode::OK, &json!({ "status": "ok" }))
+}
+
+/// `GET /v1/ready`: the process can take queries: the store answers and no stop was asked for.
+async fn ready(State(app): State<Arc<App>>) -> Result<Response, ApiError> {
+    app.ready().await?;
+    Ok(answer_json(StatusCode::OK, &json!({ "status": "ready" })))
+}
+
+fn explain_is_not_a_query() -> ApiError {
+    ErrorKind::Plan(dunlin_plan::PlanError::Unsupported {
+        operator: "EXPLAIN".to_owned(),
+        reason: "it is answered at once; send it to POST /v1/sql or POST /v1/explain".to_owned(),
+    })
+    .into()
+}
+
+fn read(body: BodyBytes) -> Result<Bytes, ApiError> {
+    body.map_err(|rejection| {
+        if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
+            ErrorKind::BodyTooLarge.into()
+        } else {
+            ApiError::invalid_request(format!("the body cannot be read: {}", rejection.body_text()))
+        }
+    })
+}
+
+fn parse(id: Id) -> Result<QueryId, ApiError> {
+    let Path(id) = id.map_err(|_| ApiError::no_such_query("?"))?;
+    QueryId::parse(&id).ok_or_else(|| ApiError::no_such_query(&id))
+}
+
+fn accepted(query: &QueryId, status: &QueryStatus, replayed: bool) -> Response {
+    let mut response = answer_json(StatusCode::ACCEPTED, status);
+    if let Ok(location) = HeaderValue::from_str(&path(&query.to_string())) {
+        response.headers_mut().insert(LOCATION, location);
+    }
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(1u32));
+    mark(&mut response, query, replayed);
+    response
+}
+
+fn mark(response: &mut Response, query: &QueryId, replayed: bool) {
+    if let Ok(id) = HeaderValue::from_str(&query.to_string()) {
+        response.headers_mut().insert("dunlin-query-id", id);
+    }
+    if replayed {
+        response.headers_mut().insert("idempotent-replayed", HeaderValue::from_static("true"));
+    }
+}
+
+fn answer_json(status: StatusCode, body: &impl Serialize) -> Response {
+    let bytes = match serde_json::to_vec(body) {
+        Ok(bytes) => bytes,
+        Err(error) => return ApiError::internal(error).into_response(),
+    };
+    let mut response = Response::new(Body::from(bytes));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}

@@ -1,0 +1,424 @@
+//! What a client asked for: bodies, headers and durations, checked before anything is planned.
+//!
+//! Kept apart from the handlers because all of it is a pure function of bytes: every refusal here
+//! can be tested without a store, and nothing a client sends reaches the planner unchecked.
+
+use std::time::Duration;
+
+use dunlin_plan::QuerySettings;
+use http::HeaderMap;
+use http::header::{ACCEPT, CONTENT_TYPE};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
+
+use crate::problem::ApiError;
+
+/// Longest SQL text, in bytes: longer texts are generated lists that belong in a table.
+pub const MAX_SQL_BYTES: usize = 1 << 20;
+/// Longest request body, in bytes: the SQL, its JSON escapes and its parameters.
+pub const MAX_BODY_BYTES: usize = 2 << 20;
+/// Most parameters of a statement.
+pub(crate) const MAX_PARAMETERS: usize = 1_000;
+/// How long `POST /v1/sql` waits for the answer unless told otherwise.
+pub(crate) const DEFAULT_SQL_WAIT: Duration = Duration::from_secs(30);
+/// How long `POST /v1/queries` waits for the end unless told otherwise.
+pub(crate) const DEFAULT_QUERY_WAIT: Duration = Duration::from_secs(10);
+/// Longest wait of one request.
+pub const MAX_WAIT: Duration = Duration::from_secs(600);
+/// Longest `Idempotency-Key`, in bytes.
+const MAX_IDEMPOTENCY_KEY: usize = 255;
+
+/// A statement to plan, with all that changes its answer.
+#[derive(Clone, Debug)]
+pub(crate) struct Statement {
+    /// SQL text.
+    pub sql: String,
+    /// Values of `$1`, `$2`, …
+    pub parameters: Vec<Value>,
+    /// Planner settings.
+    pub settings: QuerySettings,
+    /// SHA-256 of the canonical request, in hex: equal requests have equal fingerprints.
+    pub fingerprint: String,
+    /// `wait_timeout` of the body.
+    pub wait_timeout: Option<Duration>,
+}
+
+/// The JSON body of `/v1/sql`, `/v1/queries` and `/v1/explain`. Unknown fields are refused: a limit
+/// that the server silently ignores is worse than an error.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Body {
+    sql: String,
+    #[serde(default)]
+    parameters: Option<Vec<Value>>,
+    #[serde(default)]
+    settings: Option<Map<String, Value>>,
+    #[serde(default)]
+    wait_timeout: Option<String>,
+}
+
+impl Statement {
+    /// Reads the body of a request: JSON if it says so or starts with `{` (which no SQL does), else
+    /// SQL text.
+    ///
+    /// # Errors
+    /// `INVALID_REQUEST`, `INVALID_SETTING` or `SQL_TOO_LARGE`.
+    pub(crate) fn parse(headers: &HeaderMap, body: &[u8]) -> Result<Self, ApiError> {
+        let text = std::str::from_utf8(body)
+            .map_err(|_| ApiError::invalid_request("the body is not valid UTF-8"))?;
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        let body = if is_json(headers, text) {
+            serde_json::from_str::<Body>(text).map_err(|error| {
+                ApiError::invalid_request(format!("the body is not a valid request: {error}"))
+            })?
+        } else {
+            Body { sql: text.to_owned(), parameters: None, settings: None, wait_timeout: None }
+        };
+        Self::check(body)
+    }
+
+    fn check(body: Body) -> Result<Self, ApiError> {
+        if body.sql.len() > MAX_SQL_BYTES {
+            return Err(ApiError::sql_too_large(body.sql.len()));
+        }
+        if body.sql.trim().is_empty() {
+            return Err(ApiError::invalid_request("the request holds no SQL statement"));
+        }
+        let parameters = body.parameters.unwrap_or_default();
+        if parameters.len() > MAX_PARAMETERS {
+            return Err(ApiError::invalid_request(format!(
+                "{} parameters were given, at most {MAX_PARAMETERS} are allowed",
+                parameters.len()
+            )));
+        }
+        let mut given = body.settings.unwrap_or_default();
+        given.retain(|_, value| !value.is_null());
+        let fingerprint = fingerprint(&body.sql, &parameters, &given);
+        let settings = serde_json::from_value(Value::Object(given))
+            .map_err(|error| ApiError::invalid_setting(error.to_string()))?;
+        let wait_timeout = body.wait_timeout.as_deref().map(wait).transpose()?;
+        Ok(Self { sql: body.sql, parameters, settings, fingerprint, wait_timeout })
+    }
+}
+
+fn is_json(headers: &HeaderMap, text: &str) -> bool {
+    let declared = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
+    let essence = declared.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
+    essence == "application/json" || essence.ends_with("+json") || text.trim_start().starts_with('{')
+}
+
+/// SHA-256 of `{sql, parameters, settings}` with sorted keys.
+fn fingerprint(sql: &str, parameters: &[Value], settings: &Map<String, Value>) -> String {
+    let request = serde_json::json!({
+        "sql": sql,
+        "parameters": parameters,
+        "settings": settings,
+    });
+    let mut text = String::new();
+    canonical(&request, &mut text);
+    sha256_hex(text.as_bytes())
+}
+
+/// Writes `value` with the keys of every object sorted, whatever order the client sent.
+fn canonical(value: &Value, out: &mut String) {
+    match value {
+        Value::Object(map) => {
+            let mut entries: Vec<_> = map.iter().collect();
+            entries.sort_by_key(|(key, _)| key.as_str());
+            out.push('{');
+            for (index, (key, inner)) in entries.into_iter().enumerate() {
+                if index > 0 {
+                    out.push(',');
+                }
+                out.push_str(&Value::String(key.clone()).to_string());
+                out.push(':');
+                canonical(inner, out);
+            }
+            out.push('}');
+        }
+        Value::Array(items) => {
+            out.push('[');
+            for (index, inner) in items.iter().enumerate() {
+                if index > 0 {
+                    out.push(',');
+                }
+                canonical(inner, out);
+            }
+            out.push(']');
+        }
+        scalar => out.push_str(&scalar.to_string()),
+    }
+}
+
+/// SHA-256 in lower-case hex.
+#[must_use]
+pub(crate) fn sha256_hex(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The hash of the request's `Idempotency-Key`, if it has one.
+///
+/// # Errors
+/// `INVALID_REQUEST` for a key that is empty, too long or not visible ASCII.
+pub(crate) fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
+    let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
+    let key = value
+        .to_str()
+        .map_err(|_| ApiError::invalid_request("the Idempotency-Key is not visible ASCII"))?
+        .trim();
+    if key.is_empty() || key.len() > MAX_IDEMPOTENCY_KEY {
+        return Err(ApiError::invalid_request(format!(
+            "the Idempotency-Key must have 1 to {MAX_IDEMPOTENCY_KEY} characters"
+        )));
+    }
+    Ok(Some(sha256_hex(key.as_bytes())))
+}
+
+/// How long the client wants to wait, from `Prefer: wait=N` (seconds) or `Prefer: respond-async`.
+/// A preference that cannot be read is ignored, as RFC 7240 asks; a longer one than [`MAX_WAIT`]
+/// is cut.
+#[must_use]
+pub(crate) fn preferred_wait(headers: &HeaderMap) -> Option<Duration> {
+    let mut found = None;
+    for value in headers.get_all("prefer") {
+        for token in value.to_str().unwrap_or("").split([',', ';']) {
+            let token = token.trim();
+            if token.eq_ignore_ascii_case("respond-async") {
+                found.get_or_insert(Duration::ZERO);
+            } else if let Some((name, number)) = token.split_once('=')
+                && name.trim().eq_ignore_ascii_case("wait")
+                && let Ok(seconds) = number.trim().trim_matches('"').parse::<u64>()
+            {
+                found = Some(Duration::from_secs(seconds).min(MAX_WAIT));
+            }
+        }
+    }
+    found
+}
+
+/// A wait as the API writes it: `0s`, `500ms`, `2m`, or a bare number of seconds.
+///
+/// # Errors
+/// `INVALID_REQUEST` if it cannot be read or is longer than [`MAX_WAIT`].
+pub(crate) fn wait(text: &str) -> Result<Duration, ApiError> {
+    let refused = || {
+        ApiError::invalid_request(format!(
+            "'{}' is not a wait between 0s and {}s, for example \"5s\"",
+            text.chars().take(32).collect::<String>(),
+            MAX_WAIT.as_secs()
+        ))
+    };
+    let trimmed = text.trim();
+    let digits = trimmed.find(|c: char| !c.is_ascii_digit()).unwrap_or(trimmed.len());
+    let (number, unit) = trimmed.split_at(digits);
+    let number: u64 = number.parse().map_err(|_| refused())?;
+    let duration = match unit.trim() {
+        "" | "s" => Some(Duration::from_secs(number)),
+        "ms" => Some(Duration::from_millis(number)),
+        "m" => number.checked_mul(60).map(Duration::from_secs),
+        _ => None,
+    };
+    duration.filter(|wait| *wait <= MAX_WAIT).ok_or_else(refused)
+}
+
+/// How the rows of an answer are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// An array of objects.
+    Json,
+    /// An object a line.
+    JsonLines,
+    /// RFC 4180 with a header line.
+    Csv,
+    /// An Arrow IPC stream.
+    Arrow,
+}
+
+impl Format {
+    const ALL: [Self; 4] = [Self::Json, Self::JsonLines, Self::Csv, Self::Arrow];
+
+    /// The media type of answers in this format.
+    #[must_use]
+    pub fn content_type(self) -> &'static str {
+        match self {
+            Self::Json => "application/json",
+            Self::JsonLines => "application/jsonl",
+            Self::Csv => "text/csv; charset=utf-8; header=present",
+            Self::Arrow => "application/vnd.apache.arrow.stream",
+        }
+    }
+
+    fn of_range(range: &str) -> Option<Self> {
+        match range {
+            "application/json" | "application/*" | "*/*" => Some(Self::Json),
+            "application/jsonl" | "application/x-ndjson" | "application/x-jsonlines" => {
+                Some(Self::JsonLines)
+            }
+            "text/csv" | "text/*" => Some(Self::Csv),
+            "application/vnd.apache.arrow.stream" => Some(Self::Arrow),
+            _ => None,
+        }
+    }
+
+    /// The best format that `Accept` allows; JSON if the client does not say.
+    ///
+    /// # Errors
+    /// `NOT_ACCEPTABLE` if the client accepts none.
+    pub fn negotiate(headers: &HeaderMap) -> Result<Self, ApiError> {
+        let mut best: Option<(Self, f32)> = None;
+        let mut asked = false;
+        for value in headers.get_all(ACCEPT) {
+            for entry in value.to_str().unwrap_or("").split(',') {
+                let mut parts = entry.split(';').map(str::trim);
+                let range = parts.next().unwrap_or("").to_ascii_lowercase();
+                if range.is_empty() {
+                    continue;
+                }
+                asked = true;
+                let quality = parts
+                    .find_map(|part| part.strip_prefix("q="))
+                    .and_then(|q| q.parse::<f32>().ok())
+                    .unwrap_or(1.0);
+                let Some(format) = Self::of_range(&range) else { continue };
+                if quality > 0.0 && best.is_none_or(|(_, most)| quality > most) {
+                    best = Some((format, quality));
+                }
+            }
+        }
+        match best {
+            Some((format, _)) => Ok(format),
+            None if !asked => Ok(Self::Json),
+            None => Err(ApiError::not_acceptable(
+                Self::ALL.map(|format| format.content_type().split(';').next().unwrap_or("")),
+            )),
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use http::HeaderValue;
+
+    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
+        let mut map = HeaderMap::new();
+        for (name, value) in pairs {
+            map.append(*name, HeaderValue::from_str(value).unwrap());
+        }
+        map
+    }
+
+    fn code(result: Result<Statement, ApiError>) -> String {
+        result.unwrap_err().problem().code
+    }
+
+    #[test]
+    fn plain_text_is_sql() {
+        let statement = Statement::parse(&headers(&[]), b"select 1").unwrap();
+        assert_eq!(statement.sql, "select 1");
+        assert!(statement.parameters.is_empty());
+    }
+
+    #[test]
+    fn json_is_recognised_without_a_content_type() {
+        let body = br#" {"sql": "select $1", "parameters": [1, null], "wait_timeout": "0s"}"#;
+        let statement = Statement::parse(&headers(&[]), body).unwrap();
+        assert_eq!(statement.sql, "select $1");
+        assert_eq!(statement.parameters.len(), 2);
+        assert_eq!(statement.wait_timeout, Some(Duration::ZERO));
+    }
+
+    #[test]
+    fn settings_are_read_and_unknown_ones_are_refused() {
+        let body = br#"{"sql":"select 1","settings":{"target_partitions":3,"route":"fleet"}}"#;
+        assert_eq!(
+            Statement::parse(&headers(&[]), body).unwrap().settings.target_partitions,
+            Some(3)
+        );
+        let unknown = br#"{"sql":"select 1","settings":{"colour":"red"}}"#;
+        assert_eq!(code(Statement::parse(&headers(&[]), unknown)), "INVALID_SETTING");
+        let hidden = br#"{"sql":"select 1","settings":{"durable":true}}"#;
+        assert_eq!(code(Statement::parse(&headers(&[]), hidden)), "INVALID_SETTING");
+        let route = br#"{"sql":"select 1","settings":{"route":"sideways"}}"#;
+        assert_eq!(code(Statement::parse(&headers(&[]), route)), "INVALID_SETTING");
+    }
+
+    #[test]
+    fn bodies_that_are_no_request_are_refused_by_code() {
+        for body in [
+            &b"{\"sql\":"[..],
+            b"{}",
+            b"{\"sql\": 3}",
+            b"{\"sql\":\"select 1\",\"limit\":5}",
+            b"{\"sql\":\"select 1\",\"parameters\":{}}",
+            b"{\"sql\":\"select 1\",\"wait_timeout\":\"soon\"}",
+            b"   ",
+            b"\xff\xfe",
+        ] {
+            assert_eq!(code(Statement::parse(&headers(&[]), body)), "INVALID_REQUEST", "{body:?}");
+        }
+        let declared = headers(&[("content-type", "application/json; charset=utf-8")]);
+        assert_eq!(code(Statement::parse(&declared, b"select 1")), "INVALID_REQUEST");
+        let long = vec![b'x'; MAX_SQL_BYTES + 1];
+        assert_eq!(code(Statement::parse(&headers(&[]), &long)), "SQL_TOO_LARGE");
+        let deep = format!("{{\"sql\":\"select 1\",\"parameters\":{}", "[".repeat(100_000));
+        assert_eq!(code(Statement::parse(&headers(&[]), deep.as_bytes())), "INVALID_REQUEST");
+    }
+
+    #[test]
+    fn equal_requests_have_equal_fingerprints_however_they_are_written() {
+        let print = |body: &str| Statement::parse(&headers(&[]), body.as_bytes()).unwrap().fingerprint;
+        let plain = print("select 1");
+        assert_eq!(plain, print(r#"{"sql":"select 1"}"#));
+        assert_eq!(plain, print(r#"{"settings":{"route":null},"parameters":[],"sql":"select 1"}"#));
+        assert_eq!(plain, print(r#"{"sql":"select 1","wait_timeout":"5s"}"#));
+        assert_ne!(plain, print("select 2"));
+        assert_ne!(plain, print(r#"{"sql":"select 1","parameters":[1]}"#));
+        assert_ne!(plain, print(r#"{"sql":"select 1","settings":{"target_partitions":2}}"#));
+        assert_eq!(
+            print(r#"{"sql":"select 1","settings":{"target_partitions":2,"route":"fleet"}}"#),
+            print(r#"{"sql":"select 1","settings":{"route":"fleet","target_partitions":2}}"#),
+        );
+    }
+
+    #[test]
+    fn accept_picks_the_format() {
+        let pick = |accept: &str| Format::negotiate(&headers(&[("accept", accept)]));
+        assert_eq!(Format::negotiate(&headers(&[])).unwrap(), Format::Json);
+        assert_eq!(pick("*/*").unwrap(), Format::Json);
+        assert_eq!(pick("text/csv").unwrap(), Format::Csv);
+        assert_eq!(pick("Application/JSONL").unwrap(), Format::JsonLines);
+        assert_eq!(pick("application/vnd.apache.arrow.stream").unwrap(), Format::Arrow);
+        assert_eq!(pick("text/html, text/csv;q=0.5, application/jsonl;q=0.9").unwrap(), Format::JsonLines);
+        assert_eq!(pick("application/json;q=0, text/csv;q=0.1").unwrap(), Format::Csv);
+        assert_eq!(pick("image/png").unwrap_err().problem().code, "NOT_ACCEPTABLE");
+    }
+
+    #[test]
+    fn waits_are_read_capped_and_refused() {
+        assert_eq!(wait("0s").unwrap(), Duration::ZERO);
+        assert_eq!(wait("600s").unwrap(), MAX_WAIT);
+        assert_eq!(wait("1500ms").unwrap(), Duration::from_millis(1500));
+        assert_eq!(wait("2m").unwrap(), Duration::from_secs(120));
+        assert_eq!(wait("7").unwrap(), Duration::from_secs(7));
+        for bad in ["", "s", "-1s", "601s", "1h", "5 parsecs", "99999999999999999999s", "1.5s"] {
+            assert!(wait(bad).is_err(), "{bad}");
+        }
+        let prefer = |value: &str| preferred_wait(&headers(&[("prefer", value)]));
+        assert_eq!(prefer("wait=5"), Some(Duration::from_secs(5)));
+        assert_eq!(prefer("respond-async, wait=100000"), Some(MAX_WAIT));
+        assert_eq!(prefer("respond-async"), Some(Duration::ZERO));
+        assert_eq!(prefer("wait=soon"), None);
+    }
+
+    #[test]
+    fn an_idempotency_key_is_hashed_and_checked() {
+        assert_eq!(idempotency_key(&headers(&[])).unwrap(), None);
+        let key = idempotency_key(&headers(&[("idempotency-key", "abc")])).unwrap().unwrap();
+        assert_eq!(key, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+        assert!(idempotency_key(&headers(&[("idempotency-key", " ")])).is_err());
+        assert!(idempotency_key(&headers(&[("idempotency-key", &"k".repeat(256))])).is_err());
+    }
+}

@@ -1,0 +1,93 @@
+//! The rows of a query that has ended: what the last stage's seal names, in order.
+//!
+//! ```text
+//!  end ──names──> seal of the last stage ──names──> res/… objects
+//!                                                   bucket 0, bucket 1, … = the answer
+//! ```
+//!
+//! Nothing is listed and nothing is guessed: an answer is exactly the slices that the seal names,
+//! checked by length and checksum as they are read.
+
+use std::sync::Arc;
+
+use arrow_ipc::reader::StreamReader;
+use arrow_schema::SchemaRef;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use datafusion::execution::SendableRecordBatchStream;
+use datafusion::execution::memory_pool::{MemoryPool, UnboundedMemoryPool};
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use dunlin_manifest::env::Env;
+use dunlin_manifest::records::{ResultSpec, Root, Seal};
+use dunlin_manifest::store::ObjectControlStore;
+use dunlin_shuffle::{ExchangeInputs, ReadGovernor, StageData};
+use futures::{StreamExt, TryStreamExt};
+
+use crate::problem::ApiError;
+
+/// Buckets whose first slices are fetched while an earlier one is being sent.
+const BUCKETS_AHEAD: usize = 4;
+
+/// Reads answers; what is in flight is bounded for the whole process.
+#[derive(Debug)]
+pub(crate) struct ResultReader {
+    control: Arc<ObjectControlStore>,
+    env: Env,
+    governor: ReadGovernor,
+    pool: Arc<dyn MemoryPool>,
+}
+
+impl ResultReader {
+    pub(crate) fn new(control: Arc<ObjectControlStore>, env: Env) -> Self {
+        Self {
+            control,
+            env,
+            governor: ReadGovernor::default(),
+            // The governor and the read-ahead already bound what is held; a pool that refuses
+            // could only turn a slow answer into a failed one.
+            pool: Arc::new(UnboundedMemoryPool::default()),
+        }
+    }
+
+    /// The rows of the query with this `root`, whose last stage has this `seal`.
+    pub(crate) fn open(
+        &self,
+        root: &Root,
+        seal: &Seal,
+    ) -> Result<SendableRecordBatchStream, ApiError> {
+        let schema = result_schema(&root.result)?;
+        let data = Arc::new(StageData::from_seal(seal).map_err(ApiError::internal)?);
+        let inputs = ExchangeInputs::new(
+            Arc::clone(self.control.object_store()),
+            self.control.prefix().clone(),
+            self.env.clone(),
+            self.governor.clone(),
+        )
+        .with_stage(seal.stage, Arc::clone(&data));
+        let buckets: Vec<u32> =
+            (0..data.buckets()).filter(|bucket| data.slice_count(*bucket) > 0).collect();
+        let (stage, pool, bucket_schema) = (seal.stage, Arc::clone(&self.pool), Arc::clone(&schema));
+        let batches = futures::stream::iter(buckets)
+            .map(move |bucket| {
+                let opened = inputs.open(stage, bucket, Arc::clone(&bucket_schema), &pool);
+                async move {
+                    let mut rows = opened?;
+                    // Polled once, so that its first fetches run while earlier buckets are sent.
+                    let first = rows.next().await;
+                    Ok::<_, datafusion::error::DataFusionError>(
+                        futures::stream::iter(first).chain(rows),
+                    )
+                }
+            })
+            .buffered(BUCKETS_AHEAD)
+            .try_flatten();
+        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, batches)))
+    }
+}
+
+/// The schema of the answer, from an IPC stream without batches.
+pub(crate) fn result_schema(spec: &ResultSpec) -> Result<SchemaRef, ApiError> {
+    let bytes = STANDARD.decode(&spec.schema).map_err(ApiError::internal)?;
+    let reader = StreamReader::try_new(&bytes[..], None).map_err(ApiError::internal)?;
+    Ok(reader.schema())
+}

@@ -1,0 +1,177 @@
+//! What a client is told about a query: one JSON object, built from the store's objects alone.
+
+use std::collections::BTreeMap;
+
+use dunlin_manifest::records::{End, EndStatus, QueryError, Root, Summary};
+use serde::Serialize;
+
+/// Where a query stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub(crate) enum Status {
+    /// Nobody has begun.
+    #[default]
+    Pending,
+    /// Tasks are being run.
+    Running,
+    /// The answer is there.
+    Succeeded,
+    /// There will be no answer.
+    Failed,
+    /// Somebody asked for no answer.
+    Cancelled,
+}
+
+/// How far a query is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct Progress {
+    /// Sealed stages.
+    pub(crate) stages_done: u64,
+    /// Stages.
+    pub(crate) stages: u64,
+    /// Committed tasks.
+    pub(crate) tasks_done: u64,
+    /// Tasks of the stages whose manifest is written: grows while the query runs.
+    pub(crate) tasks: u64,
+    /// Whether any task was ever claimed.
+    #[serde(skip)]
+    pub(crate) claimed: bool,
+}
+
+/// The status object.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct QueryStatus {
+    query_id: String,
+    status: Status,
+    phase: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    route: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    route_reason: Option<String>,
+    progress: Progress,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<QueryError>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    summary: Option<Summary>,
+    links: BTreeMap<&'static str, String>,
+}
+
+/// Path of a query.
+pub(crate) fn path(query: &str) -> String {
+    format!("/v1/queries/{query}")
+}
+
+impl QueryStatus {
+    /// The status of a query with this `root` (missing if it was never submitted completely) and
+    /// this `end` (missing while it runs).
+    pub(crate) fn new(
+        query: &str,
+        root: Option<&Root>,
+        progress: Progress,
+        end: Option<&End>,
+    ) -> Self {
+        let status = match end.map(|end| end.status) {
+            Some(EndStatus::Succeeded) => Status::Succeeded,
+            Some(EndStatus::Failed) => Status::Failed,
+            Some(EndStatus::Cancelled) => Status::Cancelled,
+            None if progress.claimed || progress.tasks_done > 0 => Status::Running,
+            None => Status::Pending,
+        };
+        let mut progress = progress;
+        if let Some(root) = root {
+            progress.stages = root.stages.len() as u64;
+        }
+        let summary = end.and_then(|end| end.summary);
+        if status == Status::Succeeded {
+            progress.stages_done = progress.stages;
+            progress.tasks = summary.map_or(progress.tasks, |summary| summary.tasks);
+            progress.tasks_done = progress.tasks;
+        }
+        let phase = match status {
+            Status::Pending if root.is_none() => "planning",
+            Status::Pending => "queued",
+            Status::Running if progress.tasks_done == 0 => "starting",
+            Status::Running if progress.stages > 0 && progress.stages_done == progress.stages => {
+                "finishing"
+            }
+            Status::Running => "running",
+            Status::Succeeded | Status::Failed | Status::Cancelled => "finished",
+        };
+        let own = path(query);
+        let mut links = BTreeMap::from([("self", own.clone())]);
+        match status {
+            Status::Succeeded => {
+                links.insert("results", format!("{own}/results"));
+            }
+            Status::Pending | Status::Running => {
+                links.insert("results", format!("{own}/results"));
+                links.insert("cancel", format!("{own}/cancel"));
+            }
+            Status::Failed | Status::Cancelled => {}
+        }
+        Self {
+            query_id: query.to_owned(),
+            status,
+            phase,
+            route: root.map(|root| root.route.clone()),
+            route_reason: root.map(|root| root.route_reason.clone()),
+            progress,
+            error: end.and_then(|end| end.error.clone()),
+            summary,
+            links,
+        }
+    }
+
+    pub(crate) fn is_terminal(&self) -> bool {
+        matches!(self.status, Status::Succeeded | Status::Failed | Status::Cancelled)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use dunlin_manifest::records::RECORD_VERSION;
+    use serde_json::json;
+
+    fn end(status: EndStatus) -> End {
+        End {
+            v: RECORD_VERSION,
+            nonce: String::new(),
+            status,
+            error: (status == EndStatus::Failed).then(|| QueryError {
+                code: "TIMEOUT".to_owned(),
+                message: "too long".to_owned(),
+                retryable: false,
+            }),
+            seal: None,
+            summary: Some(Summary { rows: 3, tasks: 9, ..Summary::default() }),
+        }
+    }
+
+    #[test]
+    fn a_query_moves_from_pending_to_running_to_its_end() {
+        let json = |progress, end: Option<&End>| {
+            serde_json::to_value(QueryStatus::new("q", None, progress, end)).unwrap()
+        };
+        let queued = Progress { stages: 2, tasks: 4, ..Progress::default() };
+        assert_eq!(json(queued, None)["status"], "PENDING");
+        assert_eq!(json(queued, None)["phase"], "planning");
+        let starting = Progress { claimed: true, ..queued };
+        assert_eq!(json(starting, None)["status"], "RUNNING");
+        assert_eq!(json(starting, None)["phase"], "starting");
+        let running = Progress { tasks_done: 1, ..starting };
+        assert_eq!(json(running, None)["phase"], "running");
+        let done = json(running, Some(&end(EndStatus::Succeeded)));
+        assert_eq!(done["status"], "SUCCEEDED");
+        assert_eq!(
+            done["progress"],
+            json!({"stages_done": 2, "stages": 2, "tasks_done": 9, "tasks": 9})
+        );
+        assert_eq!(done["links"]["results"], "/v1/queries/q/results");
+        let failed = json(running, Some(&end(EndStatus::Failed)));
+        assert_eq!(failed["status"], "FAILED");
+        assert_eq!(failed["error"]["code"], "TIMEOUT");
+        assert_eq!(json(running, Some(&end(EndStatus::Cancelled)))["status"], "CANCELLED");
+    }
+}

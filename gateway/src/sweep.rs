@@ -1,0 +1,351 @@
+//! The sweeper: queries whose processes died move on, or end.
+//!
+//! Every gateway lists `active/` now and then and advances what it finds; any number of gateways may
+//! do so at once, because each step is a create that one of them wins. Two kinds of query cannot be
+//! helped by advancing them, and are ended so that nobody waits for ever:
+//!
+//! - one whose tasks no living worker takes: `NO_COMPATIBLE_WORKER`;
+//! - one that was announced and whose `root` never came: `SUBMISSION_FAILED`.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use dunlin_manifest::advance::{AdvanceError, QueryHandle, active, create_end, retire, ring};
+use dunlin_manifest::create::load;
+use dunlin_manifest::ids::QueryId;
+use dunlin_manifest::keys;
+use dunlin_manifest::records::{
+    Attempt, End, EndStatus, QueryError, RECORD_VERSION, StageId, TaskId,
+};
+use dunlin_manifest::store::{ControlStore, StoreError};
+use dunlin_manifest::view::QueryView;
+use futures::{FutureExt, StreamExt};
+
+use crate::SweepPeriods;
+use crate::problem::ErrorKind;
+use crate::service::App;
+
+/// Queries advanced at the same time.
+const AT_ONCE: usize = 8;
+/// Refusals read for the message of `NO_COMPATIBLE_WORKER`.
+const REFUSALS_SHOWN: usize = 5;
+/// Refusals are looked for when a query has stood still for this long.
+const LOOK_FOR_REFUSALS: Duration = Duration::from_secs(3);
+
+/// Sweeps until the gateway stops.
+pub(crate) async fn run(app: Arc<App>, periods: SweepPeriods) {
+    let stop = app.stop.clone();
+    let env = app.env().clone();
+    let mut sweeper = Sweeper::new(app, periods);
+    let mut pause = periods.busy;
+    loop {
+        tokio::select! {
+            () = env.clock.sleep(env.jitter(pause)) => {}
+            () = stop.cancelled() => return,
+        }
+        let sweep = AssertUnwindSafe(sweeper.sweep()).catch_unwind();
+        let found = tokio::select! {
+            found = sweep => found,
+            () = stop.cancelled() => return,
+        };
+        pause = match found {
+            Ok(Ok(0)) => (pause * 3 / 2).min(periods.idle),
+            Ok(Ok(_)) => periods.busy,
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "a sweep failed");
+                periods.idle
+            }
+            Err(_) => {
+                tracing::error!("a sweep panicked");
+                periods.idle
+            }
+        };
+    }
+}
+
+/// What workers have done for a query, as its keys tell: if it changes, a worker is alive.
+#[derive(Debug, Default)]
+struct Traces {
+    attempts: u64,
+    fails: usize,
+    commits: usize,
+    /// Every heartbeat ever seen: a view without heartbeats does not make them new again.
+    beats: BTreeMap<(StageId, TaskId, Attempt), (i64, u64)>,
+}
+
+impl Traces {
+    /// Takes a view in; true if it shows something new.
+    fn take(&mut self, view: &QueryView) -> bool {
+        let attempts = view.attempts();
+        let stages = || view.stages.values();
+        let commits = stages().map(|stage| stage.commits.len()).sum();
+        let fails = stages().flat_map(|stage| stage.fails.values()).map(BTreeSet::len).sum();
+        let mut new = (attempts, fails, commits) != (self.attempts, self.fails, self.commits);
+        (self.attempts, self.fails, self.commits) = (attempts, fails, commits);
+        for (&claim, &beat) in &view.beats {
+            new |= self.beats.insert(claim, beat) != Some(beat);
+        }
+        new
+    }
+}
+
+/// What this gateway remembers of an active query between sweeps.
+#[derive(Debug)]
+struct Care {
+    handle: Arc<QueryHandle>,
+    traces: Traces,
+    /// When a worker was last seen at it, or when it was first seen.
+    since: Duration,
+}
+
+#[derive(Debug)]
+struct Sweeper {
+    app: Arc<App>,
+    periods: SweepPeriods,
+    cares: HashMap<QueryId, Care>,
+    /// Announced queries without a root, and when they were first seen.
+    rootless: HashMap<QueryId, Duration>,
+    /// When a worker was last seen at any query of the fleet.
+    fleet_seen: Option<Duration>,
+}
+
+/// What one look at an active query showed.
+#[derive(Debug)]
+enum Found {
+    /// It has ended; whether with an answer.
+    Ended(bool),
+    /// It has no root.
+    Rootless,
+    /// It goes on.
+    Going { handle: Arc<QueryHandle>, view: Box<QueryView>, idle: bool },
+    /// It could not be looked at.
+    Unknown,
+}
+
+impl Sweeper {
+    fn new(app: Arc<App>, periods: SweepPeriods) -> Self {
+        Self {
+            app,
+            periods,
+            cares: HashMap::new(),
+            rootless: HashMap::new(),
+            fleet_seen: None,
+        }
+    }
+
+    /// One sweep; gives the number of active queries.
+    async fn sweep(&mut self) -> Result<usize, StoreError> {
+        let queries = active(self.app.store()).await?;
+        let known: HashSet<&QueryId> = queries.iter().collect();
+        self.cares.retain(|query, _| known.contains(query));
+        self.rootless.retain(|query, _| known.contains(query));
+        let looks: Vec<(QueryId, Found)> = futures::stream::iter(queries)
+            .map(|query| {
+                let app = Arc::clone(&self.app);
+                let since = self.cares.get(&query).map(|care| care.since);
+                async move {
+                    let still = since.map(|since| app.now().saturating_sub(since));
+                    let found = look(&app, &query, still).await;
+                    (query, found)
+                }
+            })
+            .buffer_unordered(AT_ONCE)
+            .collect()
+            .await;
+        let count = looks.len();
+        let now = self.app.now();
+        let mut standing = Vec::new();
+        for (query, found) in looks {
+            if let Some(idle) = self.note(now, &query, found).await {
+                standing.push(idle);
+            }
+        }
+        // Judged only when all were looked at: a worker busy elsewhere is a living worker.
+        for (handle, view) in standing {
+            self.judge(now, &handle, &view).await;
+        }
+        Ok(count)
+    }
+
+    /// Remembers a look; gives the query back if its tasks are open and nobody runs any.
+    async fn note(
+        &mut self,
+        now: Duration,
+        query: &QueryId,
+        found: Found,
+    ) -> Option<(Arc<QueryHandle>, Box<QueryView>)> {
+        match found {
+            Found::Unknown => None,
+            Found::Ended(answered) => {
+                if let Some(care) = self.cares.remove(query)
+                    && answered
+                    && care.handle.root.route == "fleet"
+                {
+                    self.fleet_seen = Some(now);
+                }
+                self.rootless.remove(query);
+                None
+            }
+            Found::Rootless => {
+                let first = *self.rootless.entry(query.clone()).or_insert(now);
+                if now.saturating_sub(first) >= self.periods.orphan {
+                    self.end_orphan(query).await;
+                }
+                None
+            }
+            Found::Going { handle, view, idle } => {
+                self.rootless.remove(query);
+                let known = self.cares.contains_key(query);
+                let care = self.cares.entry(query.clone()).or_insert_with(|| Care {
+                    handle: Arc::clone(&handle),
+                    traces: Traces::default(),
+                    since: now,
+                });
+                // What was there before this gateway looked is no sign of life.
+                if care.traces.take(&view) && known {
+                    care.since = now;
+                    if handle.root.route == "fleet" {
+                        self.fleet_seen = Some(now);
+                    }
+                }
+                idle.then_some((handle, view))
+            }
+        }
+    }
+
+    /// Ends a query that no worker takes.
+    async fn judge(&self, now: Duration, handle: &QueryHandle, view: &QueryView) {
+        let Some(care) = self.cares.get(&handle.query) else { return };
+        let mut since = care.since;
+        if let Some(seen) = self.fleet_seen
+            && handle.root.route == "fleet"
+        {
+            since = since.max(seen);
+        }
+        let patience = Duration::from_millis(handle.root.limits.no_worker_ms);
+        let patience =
+            if view.refusals.is_empty() { patience } else { patience.min(self.periods.refused) };
+        let still = now.saturating_sub(since);
+        if still < patience {
+            return;
+        }
+        let error = QueryError {
+            code: "NO_COMPATIBLE_WORKER".to_owned(),
+            message: self.nobody(handle, view, still).await,
+            retryable: true,
+        };
+        tracing::warn!(query = %handle.query, message = error.message, "no worker takes the query");
+        if let Err(error) = handle.fail(error).await {
+            tracing::warn!(query = %handle.query, %error, "the query could not be ended");
+        }
+    }
+
+    async fn nobody(&self, handle: &QueryHandle, view: &QueryView, still: Duration) -> String {
+        let waited = still.as_secs();
+        if view.refusals.is_empty() {
+            return format!(
+                "no worker is running: tasks were open for {waited} s and nobody claimed one; start a worker on the same state location and submit the query again"
+            );
+        }
+        let mut workers = Vec::new();
+        for worker in view.refusals.iter().take(REFUSALS_SHOWN) {
+            let body = self.app.store().get(&keys::refusal(&handle.query, worker)).await;
+            let why = body.ok().flatten().map(|got| reason(&got.body)).unwrap_or_default();
+            workers.push(if why.is_empty() { worker.clone() } else { format!("{worker} ({why})") });
+        }
+        let more = view.refusals.len().saturating_sub(workers.len());
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        format!(
+            "no running worker can compute for this query, which needs engine {}: refused by {}{more}; tasks were open for {waited} s",
+            handle.root.engine.engine,
+            workers.join(", "),
+        )
+    }
+
+    async fn end_orphan(&self, query: &QueryId) {
+        let env = self.app.env();
+        let end = End {
+            v: RECORD_VERSION,
+            nonce: env.nonce(),
+            status: EndStatus::Failed,
+            error: Some(QueryError {
+                code: "SUBMISSION_FAILED".to_owned(),
+                message: "the gateway that took the query died before it was written down; submit it again under a new Idempotency-Key"
+                    .to_owned(),
+                retryable: true,
+            }),
+            seal: None,
+            summary: None,
+        };
+        match create_end(self.app.store(), env, query, end).await {
+            Ok(_) => tracing::warn!(%query, "an announced query never came and was ended"),
+            Err(error) => tracing::warn!(%query, %error, "an orphan could not be ended"),
+        }
+    }
+}
+
+/// Looks at a query and does what is due. `still` = how long no worker was seen at it.
+async fn look(app: &App, query: &QueryId, still: Option<Duration>) -> Found {
+    match try_look(app, query, still).await {
+        Ok(found) => found,
+        Err(error) => {
+            tracing::warn!(%query, %error, "a query could not be advanced");
+            Found::Unknown
+        }
+    }
+}
+
+async fn try_look(
+    app: &App,
+    query: &QueryId,
+    still: Option<Duration>,
+) -> Result<Found, AdvanceError> {
+    let store = app.store();
+    let handle = match app.handle(query).await {
+        Ok(handle) => handle,
+        Err(error) if matches!(error.kind, ErrorKind::NotFound(_)) => {
+            let end: Option<End> = load(store, &keys::end(query)).await?;
+            if end.is_none() {
+                return Ok(Found::Rootless);
+            }
+            retire(store, query).await;
+            return Ok(Found::Ended(false));
+        }
+        Err(error) => {
+            tracing::warn!(%query, %error, "a query could not be read");
+            return Ok(Found::Unknown);
+        }
+    };
+    if let Some(end) = handle.ended().await? {
+        retire(store, query).await;
+        return Ok(Found::Ended(end.status == EndStatus::Succeeded));
+    }
+    let with_beats = still.is_some_and(|still| still >= LOOK_FOR_REFUSALS);
+    let mut view = handle.look(with_beats).await?;
+    let advanced = handle.advance(&mut view).await?;
+    if let Some(end) = advanced.ended {
+        return Ok(Found::Ended(end.status == EndStatus::Succeeded));
+    }
+    if advanced.moved && !advanced.open.is_empty() {
+        ring(store, app.env()).await;
+    }
+    if !advanced.open.is_empty()
+        && handle.root.route == "inline"
+        && let Some(local) = &app.gateway.local
+    {
+        local.run(query.clone()).await;
+    }
+    let idle = !advanced.open.is_empty() && advanced.running == 0;
+    Ok(Found::Going { handle, view: Box::new(view), idle })
+}
+
+/// What a refusal says, whether it is a JSON object with an `engine` or plain text.
+fn reason(body: &[u8]) -> String {
+    let text = String::from_utf8_lossy(body);
+    let engine = serde_json::from_str::<serde_json::Value>(&text)
+        .ok()
+        .and_then(|value| value.get("engine")?.as_str().map(ToOwned::to_owned));
+    engine.unwrap_or_else(|| text.trim().to_owned()).chars().take(200).collect()
+}

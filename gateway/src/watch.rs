@@ -1,0 +1,180 @@
+//! Watching queries: one watcher per query and process, however many requests wait for it.
+//!
+//! ```text
+//!  request ─┐                 ┌─ GET end          5 → 100 ms, growing with the query's age
+//!  request ─┼─ Watch <─ watcher
+//!  request ─┘                 └─ LIST, advance    every 500 ms: repairs what a dead process left
+//! ```
+//!
+//! A watcher lives as long as somebody waits. It does not only look: a query whose last worker died
+//! between a commit and the seal would otherwise stand still until a sweep.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use dunlin_manifest::advance::{AdvanceError, QueryHandle, ring};
+use dunlin_manifest::env::Env;
+use dunlin_manifest::ids::QueryId;
+use dunlin_manifest::records::End;
+use parking_lot::Mutex;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::WatchPeriods;
+use crate::service::progress_of;
+use crate::status::Progress;
+
+/// What the last look said.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Snapshot {
+    /// The end, once there is one.
+    pub(crate) end: Option<Arc<End>>,
+    /// How far the query was at the last LIST.
+    pub(crate) progress: Progress,
+    /// Why the last look failed, if it did.
+    pub(crate) trouble: Option<String>,
+}
+
+/// A share in the watcher of one query.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    snapshots: watch::Receiver<Snapshot>,
+}
+
+impl Watch {
+    /// Waits until the query has ended, `wait` has passed or `stop` is asked for, and says what was
+    /// seen last.
+    pub(crate) async fn end(&self, env: &Env, wait: Duration, stop: &CancellationToken) -> Snapshot {
+        let mut snapshots = self.snapshots.clone();
+        tokio::select! {
+            // A failed wait means that the watcher is gone, which it only is after an end.
+            _ = snapshots.wait_for(|snapshot| snapshot.end.is_some()) => {}
+            () = env.clock.sleep(wait) => {}
+            () = stop.cancelled() => {}
+        }
+        let last = self.snapshots.borrow().clone();
+        last
+    }
+}
+
+/// The watchers of this process.
+#[derive(Debug)]
+pub(crate) struct Watchers {
+    env: Env,
+    periods: WatchPeriods,
+    stop: CancellationToken,
+    live: Arc<Mutex<HashMap<QueryId, Weak<Watch>>>>,
+}
+
+impl Watchers {
+    pub(crate) fn new(env: Env, periods: WatchPeriods, stop: CancellationToken) -> Self {
+        Self { env, periods, stop, live: Arc::default() }
+    }
+
+    /// A share in the query's watcher, started if there is none. It looks until all shares are gone.
+    pub(crate) fn watch(&self, query: &QueryId, handle: &Arc<QueryHandle>) -> Arc<Watch> {
+        let mut live = self.live.lock();
+        if let Some(watch) = live.get(query).and_then(Weak::upgrade) {
+            return watch;
+        }
+        let (sender, snapshots) = watch::channel(Snapshot::default());
+        let watch = Arc::new(Watch { snapshots });
+        live.insert(query.clone(), Arc::downgrade(&watch));
+        let watcher = Watcher {
+            handle: Arc::clone(handle),
+            env: self.env.clone(),
+            periods: self.periods,
+            sender,
+        };
+        let (registry, stop, query) = (Arc::clone(&self.live), self.stop.clone(), query.clone());
+        let own = Arc::downgrade(&watch);
+        tokio::spawn(async move {
+            tokio::select! {
+                () = watcher.run() => {}
+                () = stop.cancelled() => {}
+            }
+            let mut live = registry.lock();
+            // Another watcher of the same query may have been started since the last share went.
+            if live.get(&query).is_some_and(|watch| watch.ptr_eq(&own)) {
+                live.remove(&query);
+            }
+        });
+        watch
+    }
+}
+
+struct Watcher {
+    handle: Arc<QueryHandle>,
+    env: Env,
+    periods: WatchPeriods,
+    sender: watch::Sender<Snapshot>,
+}
+
+impl Watcher {
+    async fn run(self) {
+        let begun = self.env.clock.monotonic();
+        let mut repaired = begun;
+        while !self.sender.is_closed() {
+            let now = self.env.clock.monotonic();
+            let repair = now.saturating_sub(repaired) >= self.periods.repair;
+            if repair {
+                repaired = now;
+            }
+            if self.look(repair).await {
+                return;
+            }
+            // An eighth of the age: late by at most 12 % of what the query took anyway.
+            let age = self.env.clock.monotonic().saturating_sub(begun);
+            let pause = (age / 8).clamp(self.periods.first, self.periods.most);
+            tokio::select! {
+                () = self.env.clock.sleep(pause) => {}
+                () = self.sender.closed() => {}
+            }
+        }
+    }
+
+    /// One look; true if the query has ended.
+    async fn look(&self, repair: bool) -> bool {
+        let mut progress = None;
+        let found = self.find_end(repair, &mut progress).await;
+        let ended = matches!(found, Ok(Some(_)));
+        self.sender.send_if_modified(|snapshot| {
+            let troubled = snapshot.trouble.is_some();
+            match found {
+                Ok(end) => {
+                    snapshot.end = end;
+                    snapshot.trouble = None;
+                }
+                Err(error) => {
+                    tracing::debug!(query = %self.handle.query, %error, "a look failed");
+                    snapshot.trouble = Some(error.to_string());
+                }
+            }
+            if let Some(progress) = progress {
+                snapshot.progress = progress;
+            }
+            ended || troubled != snapshot.trouble.is_some() || progress.is_some()
+        });
+        ended
+    }
+
+    async fn find_end(
+        &self,
+        repair: bool,
+        progress: &mut Option<Progress>,
+    ) -> Result<Option<Arc<End>>, AdvanceError> {
+        let end = self.handle.ended().await?;
+        if end.is_some() || !repair {
+            return Ok(end);
+        }
+        let mut view = self.handle.look(false).await?;
+        *progress = Some(progress_of(&self.handle, &view));
+        let advanced = self.handle.advance(&mut view).await?;
+        *progress = Some(progress_of(&self.handle, &view));
+        if advanced.moved && !advanced.open.is_empty() {
+            ring(self.handle.store(), &self.env).await;
+        }
+        Ok(advanced.ended)
+    }
+}

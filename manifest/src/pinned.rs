@@ -1,0 +1,218 @@
+//! Reading inputs in one version only.
+//!
+//! A query is planned over files in the versions that were there at that moment. Every later read names
+//! that version (`If-Match`): a file that changed meanwhile fails the query, it never mixes versions.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::StreamExt;
+use futures::stream::BoxStream;
+use object_store::path::Path;
+use object_store::{
+    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, OBJECT_STORE_COALESCE_DEFAULT,
+    ObjectMeta, ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions,
+    Result, coalesce_ranges,
+};
+
+use crate::records::Pin;
+
+/// An input is not the one that the query was planned over.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("input {path} changed since the query was planned")]
+pub struct InputChanged {
+    /// Path of the input in its store.
+    pub path: String,
+}
+
+/// True if `error` or one of its causes is [`InputChanged`].
+#[must_use]
+pub fn is_input_changed(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if error.is::<InputChanged>() {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
+
+#[derive(Clone, Debug)]
+struct Version {
+    size: u64,
+    e_tag: Option<String>,
+}
+
+/// A read-only view of a store: pinned files in their pinned version, and nothing else.
+#[derive(Debug)]
+pub struct PinnedStore {
+    inner: Arc<dyn ObjectStore>,
+    pins: Arc<BTreeMap<Path, Version>>,
+}
+
+impl PinnedStore {
+    /// Only `pins` can be read from `inner`.
+    #[must_use]
+    pub fn new<'a>(inner: Arc<dyn ObjectStore>, pins: impl IntoIterator<Item = &'a Pin>) -> Self {
+        let pins = pins
+            .into_iter()
+            .map(|pin| {
+                let path = Path::parse(&pin.path).unwrap_or_else(|_| Path::from(pin.path.as_str()));
+                (path, Version { size: pin.size, e_tag: pin.e_tag.clone() })
+            })
+            .collect();
+        Self { inner, pins: Arc::new(pins) }
+    }
+
+    fn changed(path: &Path) -> object_store::Error {
+        object_store::Error::Precondition {
+            path: path.to_string(),
+            source: Box::new(InputChanged { path: path.to_string() }),
+        }
+    }
+
+    fn read_only(operation: &str) -> object_store::Error {
+        object_store::Error::NotImplemented {
+            operation: operation.to_owned(),
+            implementer: "PinnedStore".to_owned(),
+        }
+    }
+}
+
+impl fmt::Display for PinnedStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Pinned({})", self.inner)
+    }
+}
+
+#[deny(clippy::missing_trait_methods)]
+#[async_trait]
+impl ObjectStore for PinnedStore {
+    async fn put_opts(&self, _: &Path, _: PutPayload, _: PutOptions) -> Result<PutResult> {
+        Err(Self::read_only("put"))
+    }
+
+    async fn put_multipart_opts(
+        &self,
+        _: &Path,
+        _: PutMultipartOptions,
+    ) -> Result<Box<dyn MultipartUpload>> {
+        Err(Self::read_only("put_multipart"))
+    }
+
+    async fn get_opts(&self, location: &Path, mut options: GetOptions) -> Result<GetResult> {
+        let Some(pin) = self.pins.get(location) else {
+            return Err(object_store::Error::PermissionDenied {
+                path: location.to_string(),
+                source: "the query was not planned over this file".into(),
+            });
+        };
+        if let Some(e_tag) = &pin.e_tag {
+            options.if_match = Some(e_tag.clone());
+        }
+        match self.inner.get_opts(location, options).await {
+            Ok(result) if result.meta.size != pin.size => Err(Self::changed(location)),
+            Ok(result) => Ok(result),
+            Err(
+                object_store::Error::Precondition { .. } | object_store::Error::NotFound { .. },
+            ) => Err(Self::changed(location)),
+            Err(error) => Err(error),
+        }
+    }
+
+    // The inner store's own `get_ranges` takes no options, so it could read another version.
+    async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
+        coalesce_ranges(
+            ranges,
+            |range| async move {
+                let options = GetOptions { range: Some(range.into()), ..GetOptions::default() };
+                self.get_opts(location, options).await?.bytes().await
+            },
+            OBJECT_STORE_COALESCE_DEFAULT,
+        )
+        .await
+    }
+
+    fn delete_stream(
+        &self,
+        _: BoxStream<'static, Result<Path>>,
+    ) -> BoxStream<'static, Result<Path>> {
+        futures::stream::once(async { Err(Self::read_only("delete")) }).boxed()
+    }
+
+    fn list(&self, _: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        futures::stream::once(async { Err(Self::read_only("list")) }).boxed()
+    }
+
+    fn list_with_offset(
+        &self,
+        prefix: Option<&Path>,
+        _: &Path,
+    ) -> BoxStream<'static, Result<ObjectMeta>> {
+        self.list(prefix)
+    }
+
+    async fn list_with_delimiter(&self, _: Option<&Path>) -> Result<ListResult> {
+        Err(Self::read_only("list"))
+    }
+
+    async fn copy_opts(&self, _: &Path, _: &Path, _: CopyOptions) -> Result<()> {
+        Err(Self::read_only("copy"))
+    }
+
+    async fn rename_opts(&self, _: &Path, _: &Path, _: RenameOptions) -> Result<()> {
+        Err(Self::read_only("rename"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use object_store::ObjectStoreExt;
+    use object_store::memory::InMemory;
+
+    use super::*;
+
+    async fn pinned() -> (Arc<InMemory>, PinnedStore, Path) {
+        let inner = Arc::new(InMemory::new());
+        let path = Path::from("t/a.parquet");
+        inner.put(&path, "first".into()).await.unwrap();
+        let meta = inner.head(&path).await.unwrap();
+        let pin = Pin {
+            store: "memory:///".to_owned(),
+            path: path.to_string(),
+            size: meta.size,
+            e_tag: meta.e_tag,
+        };
+        let store = PinnedStore::new(Arc::clone(&inner) as Arc<dyn ObjectStore>, [&pin]);
+        (inner, store, path)
+    }
+
+    #[tokio::test]
+    async fn a_changed_input_fails_on_every_read_path() {
+        let (inner, store, path) = pinned().await;
+        assert_eq!(store.get_range(&path, 0..2).await.unwrap(), "fi");
+        inner.put(&path, "other".into()).await.unwrap();
+        let whole = store.get(&path).await.map(|_| ()).unwrap_err();
+        let range = store.get_range(&path, 0..2).await.map(|_| ()).unwrap_err();
+        let ranges = store.get_ranges(&path, &[0..1, 2..3]).await.map(|_| ()).unwrap_err();
+        let head = store.head(&path).await.map(|_| ()).unwrap_err();
+        for error in [whole, range, ranges, head] {
+            assert!(is_input_changed(&error), "{error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_file_outside_the_plan_cannot_be_read() {
+        let (inner, store, _) = pinned().await;
+        let other = Path::from("secret");
+        inner.put(&other, "x".into()).await.unwrap();
+        let error = store.get(&other).await.map(|_| ()).unwrap_err();
+        assert!(matches!(error, object_store::Error::PermissionDenied { .. }), "{error}");
+    }
+}

@@ -1,0 +1,145 @@
+//! Is this store fit to decide anything? Asked once when a gateway starts.
+//!
+//! The protocol rests on one promise that some stores do not keep: of many creates of one key, exactly
+//! one wins. The probe races for it and checks the rest of [`ControlStore`]'s promises on the way.
+
+use bytes::Bytes;
+use futures::future::join_all;
+use futures::{StreamExt, TryStreamExt, stream};
+
+use crate::create::{self, CreateError, Decision};
+use crate::env::Env;
+use crate::store::{ControlStore, Put, StoreError};
+
+/// How hard to probe.
+#[derive(Clone, Copy, Debug)]
+pub struct ProbeOptions {
+    /// Writers that race for one key.
+    pub ways: usize,
+    /// Races.
+    pub rounds: usize,
+    /// Races at the same time.
+    pub at_once: usize,
+    /// Bytes of the body in every other race.
+    pub large: usize,
+}
+
+impl Default for ProbeOptions {
+    fn default() -> Self {
+        Self { ways: 32, rounds: 20, at_once: 4, large: 64 << 10 }
+    }
+}
+
+/// What a fit store showed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProbeReport {
+    /// Races, each with exactly one winner.
+    pub races: usize,
+    /// Writers in each.
+    pub ways: usize,
+}
+
+/// Why a store is not fit.
+#[derive(Debug, thiserror::Error)]
+pub enum Unfit {
+    /// It cannot be reached or refuses.
+    #[error("the state store cannot be used: {0}; check [state] location and its credentials")]
+    Store(#[from] StoreError),
+    /// It answers, and keeps no promise about it.
+    #[error("the state store cannot be used: {0}; check [state] location and its credentials")]
+    Create(#[from] CreateError),
+    /// Several writers won the same key.
+    #[error(
+        "this store cannot coordinate queries: {winners} of {ways} writers won the same key, so its conditional create (If-None-Match: *) is not atomic; use a store that has it, such as Amazon S3, MinIO or a local folder"
+    )]
+    NotAtomic {
+        /// Winners.
+        winners: usize,
+        /// Writers.
+        ways: usize,
+    },
+    /// A create went over an existing object.
+    #[error(
+        "this store cannot coordinate queries: it ignores conditional creates (If-None-Match: *) and overwrote an object; use a store that has them"
+    )]
+    Overwrites,
+    /// What was written is not what is read or listed.
+    #[error("this store cannot coordinate queries: {0}")]
+    Inconsistent(&'static str),
+}
+
+/// Probes a store. Everything it writes lies below `probe/` and is deleted again.
+///
+/// # Errors
+/// See [`Unfit`].
+pub async fn probe(
+    store: &dyn ControlStore,
+    env: &Env,
+    options: ProbeOptions,
+) -> Result<ProbeReport, Unfit> {
+    let prefix = format!("probe/{}/", env.nonce());
+    let prefix = prefix.as_str();
+    let outcome = async {
+        basics(store, env, prefix).await?;
+        stream::iter(0..options.rounds)
+            .map(|round| race(store, env, prefix, round, options))
+            .buffer_unordered(options.at_once.max(1))
+            .try_collect::<()>()
+            .await
+    }
+    .await;
+    let written = store.list(prefix).await.unwrap_or_default();
+    join_all(written.iter().map(|entry| store.delete(&entry.key))).await;
+    outcome.map(|()| ProbeReport { races: options.rounds, ways: options.ways })
+}
+
+async fn basics(store: &dyn ControlStore, env: &Env, prefix: &str) -> Result<(), Unfit> {
+    let key = format!("{prefix}basics");
+    let body = Bytes::from(env.nonce());
+    store.put_if_absent(&key, body.clone()).await?;
+    match store.get(&key).await? {
+        Some(got) if got.body == body => {}
+        Some(_) => return Err(Unfit::Inconsistent("an object reads back with other bytes")),
+        None => return Err(Unfit::Inconsistent("an object cannot be read right after it was created")),
+    }
+    if matches!(store.put_if_absent(&key, Bytes::from(env.nonce())).await?, Put::Created) {
+        return Err(Unfit::Overwrites);
+    }
+    if store.get(&key).await?.map(|got| got.body) != Some(body) {
+        return Err(Unfit::Overwrites);
+    }
+    if !store.list(prefix).await?.iter().any(|entry| entry.key == key) {
+        return Err(Unfit::Inconsistent("LIST does not show an object that was just created"));
+    }
+    store.delete(&key).await?;
+    if store.get(&key).await?.is_some() {
+        return Err(Unfit::Inconsistent("a deleted object can still be read"));
+    }
+    if store.list(prefix).await?.iter().any(|entry| entry.key == key) {
+        return Err(Unfit::Inconsistent("LIST still shows a deleted object"));
+    }
+    Ok(())
+}
+
+async fn race(
+    store: &dyn ControlStore,
+    env: &Env,
+    prefix: &str,
+    round: usize,
+    options: ProbeOptions,
+) -> Result<(), Unfit> {
+    let key = format!("{prefix}race-{round}");
+    let filler = if round % 2 == 0 { 0 } else { options.large };
+    let contenders = (0..options.ways).map(|_| async {
+        let nonce = env.nonce();
+        let body = format!("{{\"nonce\":\"{nonce}\",\"filler\":\"{}\"}}", "x".repeat(filler));
+        create::decide(store, env, &key, Bytes::from(body), &nonce).await
+    });
+    let mut winners = 0;
+    for outcome in join_all(contenders).await {
+        if outcome? == Decision::Won {
+            winners += 1;
+        }
+    }
+    if winners == 1 { Ok(()) } else { Err(Unfit::NotAtomic { winners, ways: options.ways }) }
+}

@@ -1,0 +1,213 @@
+//! The one extension codec: how the exchange's reader travels in a plan.
+//!
+//! A reader carries what the cut would lose: partitioning, orderings, constants and equivalences of the
+//! plan below it, because the plan above was optimised with them and checks them again when decoded.
+
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::Schema;
+use datafusion::common::{DataFusionError, Result, ScalarValue, internal_datafusion_err};
+use datafusion::execution::TaskContext;
+use datafusion::physical_expr::equivalence::{AcrossPartitions, ConstExpr, EquivalenceProperties};
+use datafusion::physical_expr::{PhysicalExpr, PhysicalSortExpr};
+use datafusion::physical_plan::{ExecutionPlan, Partitioning};
+use datafusion_proto::physical_plan::from_proto::{
+    parse_physical_sort_expr, parse_protobuf_partitioning,
+};
+use datafusion_proto::physical_plan::to_proto::{
+    serialize_partitioning, serialize_physical_sort_expr,
+};
+use datafusion_proto::physical_plan::{
+    PhysicalExtensionCodec, PhysicalPlanDecodeContext, PhysicalProtoConverterExtension,
+};
+use datafusion_proto::protobuf;
+use dunlin_shuffle::ExchangeReaderExec;
+use prost::Message;
+
+/// Dunlin's codec. There is exactly one, on both ends.
+#[derive(Debug, Default)]
+pub struct DunlinCodec;
+
+#[derive(Clone, PartialEq, Message)]
+struct ReaderNode {
+    #[prost(uint32, tag = "1")]
+    stage: u32,
+    #[prost(message, optional, tag = "2")]
+    schema: Option<datafusion_proto::protobuf::Schema>,
+    #[prost(message, optional, tag = "3")]
+    partitioning: Option<protobuf::Partitioning>,
+    #[prost(message, repeated, tag = "4")]
+    orderings: Vec<OrderingNode>,
+    #[prost(message, repeated, tag = "5")]
+    constants: Vec<ConstantNode>,
+    #[prost(message, repeated, tag = "6")]
+    classes: Vec<ClassNode>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct OrderingNode {
+    #[prost(message, repeated, tag = "1")]
+    sort: Vec<protobuf::PhysicalSortExprNode>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct ConstantNode {
+    #[prost(message, optional, tag = "1")]
+    expr: Option<protobuf::PhysicalExprNode>,
+    #[prost(bool, tag = "2")]
+    uniform: bool,
+    #[prost(message, optional, tag = "3")]
+    value: Option<datafusion_proto::protobuf::ScalarValue>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct ClassNode {
+    #[prost(message, repeated, tag = "1")]
+    exprs: Vec<protobuf::PhysicalExprNode>,
+}
+
+impl PhysicalExtensionCodec for DunlinCodec {
+    fn try_decode(
+        &self,
+        buf: &[u8],
+        inputs: &[Arc<dyn ExecutionPlan>],
+        ctx: &TaskContext,
+        converter: &dyn PhysicalProtoConverterExtension,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        if !inputs.is_empty() {
+            return Err(internal_datafusion_err!("an exchange reader has no inputs"));
+        }
+        let node = ReaderNode::decode(buf)
+            .map_err(|error| internal_datafusion_err!("exchange reader: {error}"))?;
+        decode_reader(&node, &PhysicalPlanDecodeContext::new(ctx, self), converter)
+    }
+
+    fn try_encode(
+        &self,
+        node: Arc<dyn ExecutionPlan>,
+        buf: &mut Vec<u8>,
+        converter: &dyn PhysicalProtoConverterExtension,
+    ) -> Result<()> {
+        let Some(reader) = node.downcast_ref::<ExchangeReaderExec>() else {
+            return Err(DataFusionError::NotImplemented(format!(
+                "{} has no form that can be written down",
+                node.name()
+            )));
+        };
+        encode_reader(reader, self, converter)?
+            .encode(buf)
+            .map_err(|error| internal_datafusion_err!("exchange reader: {error}"))
+    }
+}
+
+fn encode_reader(
+    reader: &ExchangeReaderExec,
+    codec: &DunlinCodec,
+    converter: &dyn PhysicalProtoConverterExtension,
+) -> Result<ReaderNode> {
+    let properties = reader.properties();
+    let equivalences = properties.equivalence_properties();
+    let expr = |expr: &Arc<dyn PhysicalExpr>| converter.physical_expr_to_proto(expr, codec);
+    let schema = reader.schema();
+    let orderings = equivalences
+        .oeq_class()
+        .iter()
+        .map(|ordering| {
+            let sort = ordering
+                .iter()
+                .map(|sort| serialize_physical_sort_expr(sort.clone(), codec, converter))
+                .collect::<Result<_>>()?;
+            Ok(OrderingNode { sort })
+        })
+        .collect::<Result<_>>()?;
+    let constants = equivalences
+        .constants()
+        .iter()
+        .map(|constant| {
+            let (uniform, value) = match &constant.across_partitions {
+                AcrossPartitions::Heterogeneous => (false, None),
+                AcrossPartitions::Uniform(value) => (true, value.as_ref()),
+            };
+            let value = value.map(TryInto::try_into).transpose().map_err(|error| {
+                internal_datafusion_err!("a constant cannot be written down: {error}")
+            })?;
+            Ok(ConstantNode { expr: Some(expr(&constant.expr)?), uniform, value })
+        })
+        .collect::<Result<_>>()?;
+    let classes = equivalences
+        .eq_group()
+        .iter()
+        .map(|class| Ok(ClassNode { exprs: class.iter().map(expr).collect::<Result<_>>()? }))
+        .collect::<Result<_>>()?;
+    Ok(ReaderNode {
+        stage: reader.stage(),
+        schema: Some(schema.as_ref().try_into().map_err(|error| {
+            internal_datafusion_err!("a schema cannot be written down: {error}")
+        })?),
+        partitioning: Some(serialize_partitioning(&properties.partitioning, codec, converter)?),
+        orderings,
+        constants,
+        classes,
+    })
+}
+
+fn decode_reader(
+    node: &ReaderNode,
+    ctx: &PhysicalPlanDecodeContext<'_>,
+    converter: &dyn PhysicalProtoConverterExtension,
+) -> Result<Arc<dyn ExecutionPlan>> {
+    let missing = |what: &str| internal_datafusion_err!("an exchange reader has no {what}");
+    let schema: Schema = node
+        .schema
+        .as_ref()
+        .ok_or_else(|| missing("schema"))?
+        .try_into()
+        .map_err(|error| internal_datafusion_err!("exchange reader: {error}"))?;
+    let schema = Arc::new(schema);
+    let partitioning: Partitioning =
+        parse_protobuf_partitioning(node.partitioning.as_ref(), ctx, &schema, converter)?
+            .ok_or_else(|| missing("partitioning"))?;
+    let expr = |node: &protobuf::PhysicalExprNode| {
+        converter.proto_to_physical_expr(node, &schema, ctx)
+    };
+    let orderings = node
+        .orderings
+        .iter()
+        .map(|ordering| {
+            ordering
+                .sort
+                .iter()
+                .map(|sort| parse_physical_sort_expr(sort, ctx, &schema, converter))
+                .collect::<Result<Vec<PhysicalSortExpr>>>()
+        })
+        .collect::<Result<Vec<_>>>()?;
+    let mut equivalences = EquivalenceProperties::new(Arc::clone(&schema));
+    for class in &node.classes {
+        let exprs = class.exprs.iter().map(expr).collect::<Result<Vec<_>>>()?;
+        for pair in exprs.windows(2) {
+            equivalences.add_equal_conditions(Arc::clone(&pair[0]), Arc::clone(&pair[1]))?;
+        }
+    }
+    let constants = node
+        .constants
+        .iter()
+        .map(|constant| {
+            let expr = expr(constant.expr.as_ref().ok_or_else(|| missing("constant"))?)?;
+            let across = if constant.uniform {
+                let value: Option<ScalarValue> = constant
+                    .value
+                    .as_ref()
+                    .map(TryInto::try_into)
+                    .transpose()
+                    .map_err(|error| internal_datafusion_err!("exchange reader: {error}"))?;
+                AcrossPartitions::Uniform(value)
+            } else {
+                AcrossPartitions::Heterogeneous
+            };
+            Ok(ConstExpr::new(expr, across))
+        })
+        .collect::<Result<Vec<_>>>()?;
+    equivalences.add_constants(constants)?;
+    equivalences.add_orderings(orderings);
+    Ok(Arc::new(ExchangeReaderExec::new(node.stage, schema, partitioning, equivalences)?))
+}

@@ -1,0 +1,348 @@
+//! `dunlin.toml`: what a gateway, a worker and `dunlin run` read.
+//!
+//! Gateway and worker read the same file: a worker takes from it how to reach the state and the
+//! tables' stores, because credentials never travel in a query's objects.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use dunlin_manifest::records::Limits;
+use serde::Deserialize;
+
+use crate::RouteMode;
+
+/// The whole file.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Where coordination state, exchange data and results live.
+    pub state: StateConfig,
+    /// Tables by name.
+    #[serde(default)]
+    pub tables: Vec<TableConfig>,
+    /// Which queries go to the fleet.
+    #[serde(default)]
+    pub routing: RoutingConfig,
+    /// How queries are planned.
+    #[serde(default)]
+    pub engine: EngineConfig,
+    /// What a worker process may use.
+    #[serde(default)]
+    pub worker: WorkerConfig,
+    /// Limits and periods of queries.
+    #[serde(default)]
+    pub limits: LimitsConfig,
+}
+
+/// `[state]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StateConfig {
+    /// `file:///…`, `memory://` or `s3://bucket/prefix`.
+    pub location: String,
+    /// How to reach it.
+    #[serde(default)]
+    pub params: StoreParams,
+}
+
+/// `[[tables]]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TableConfig {
+    /// Name in SQL.
+    pub name: String,
+    /// A file, or a folder if it ends in `/`.
+    pub location: String,
+    /// `parquet`, `csv` or `json` (newline-delimited).
+    #[serde(default = "parquet")]
+    pub format: String,
+    /// How to reach it.
+    #[serde(default)]
+    pub params: StoreParams,
+}
+
+fn parquet() -> String {
+    "parquet".to_owned()
+}
+
+/// How to reach a store; every name may be written with or without `s3_`. What is not set is taken
+/// from the process's environment (`AWS_…`).
+#[derive(Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StoreParams {
+    /// Endpoint URL of an S3-compatible store.
+    #[serde(alias = "endpoint")]
+    pub s3_endpoint: Option<String>,
+    /// Region; `us-east-1` if nothing says otherwise.
+    #[serde(alias = "region")]
+    pub s3_region: Option<String>,
+    /// Access key id.
+    #[serde(alias = "key")]
+    pub s3_key: Option<String>,
+    /// Secret access key.
+    #[serde(alias = "secret")]
+    pub s3_secret: Option<String>,
+    /// Session token of temporary credentials.
+    #[serde(alias = "session_token")]
+    pub s3_session_token: Option<String>,
+    /// `key` or `iam_role` (the default where no key is given).
+    #[serde(alias = "auth")]
+    pub s3_auth: Option<String>,
+    /// Allow plain HTTP.
+    pub allow_http: Option<bool>,
+    /// Timeout of one request, e.g. `30s`.
+    pub client_timeout: Option<String>,
+}
+
+/// Never prints a credential.
+impl std::fmt::Debug for StoreParams {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StoreParams")
+            .field("s3_endpoint", &self.s3_endpoint)
+            .field("s3_region", &self.s3_region)
+            .field("s3_auth", &self.s3_auth)
+            .finish_non_exhaustive()
+    }
+}
+
+/// `[routing]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RoutingConfig {
+    /// Route of queries that name none.
+    pub mode: RouteMode,
+    /// In `auto`, a query whose estimated scan is at most this many bytes runs in the gateway.
+    pub inline_bytes: u64,
+}
+
+impl Default for RoutingConfig {
+    fn default() -> Self {
+        // One core scans 64 MiB of Parquet in about the time that a fleet of containers needs to notice.
+        Self { mode: RouteMode::Auto, inline_bytes: 64 << 20 }
+    }
+}
+
+/// `[engine]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct EngineConfig {
+    /// Partitions of wide stages. Fixed by configuration, never by a CPU count, because it shapes plans.
+    pub target_partitions: usize,
+    /// A task of a wide stage is given partitions until its input reaches this many bytes.
+    pub task_bytes: u64,
+    /// Files larger than this may be split between partitions.
+    pub repartition_file_min_size: usize,
+    /// A join's build side estimated below this many bytes is sent whole to every task.
+    pub broadcast_bytes: usize,
+    /// … and below this many rows.
+    pub broadcast_rows: usize,
+    /// Compression of exchange data: `auto` (LZ4 on a network store, none on a folder), `none`, `lz4`.
+    pub exchange_compression: String,
+}
+
+impl Default for EngineConfig {
+    fn default() -> Self {
+        Self {
+            target_partitions: 8,
+            task_bytes: 16 << 20,
+            repartition_file_min_size: 1 << 20,
+            broadcast_bytes: 16 << 20,
+            broadcast_rows: 1 << 20,
+            exchange_compression: "auto".to_owned(),
+        }
+    }
+}
+
+/// `[worker]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WorkerConfig {
+    /// Tasks that the process runs at once; the command line's `--slots` wins.
+    pub slots: Option<usize>,
+    /// Memory that operators and the exchange may reserve, in bytes, for the whole process.
+    pub memory_bytes: usize,
+    /// Folder for spills; the system's temporary folder if not set.
+    pub spill_dir: Option<String>,
+    /// Longest pause between two looks of an idle worker, in milliseconds.
+    pub idle_poll_ms: Option<u64>,
+}
+
+impl Default for WorkerConfig {
+    fn default() -> Self {
+        Self { slots: None, memory_bytes: 3 << 30, spill_dir: None, idle_poll_ms: None }
+    }
+}
+
+/// `[limits]`: the fields of [`Limits`], each optional.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LimitsConfig {
+    /// Time to live of a query.
+    pub ttl_ms: Option<u64>,
+    /// Period of heartbeats.
+    pub heartbeat_ms: Option<u64>,
+    /// Silence after which a claim may be followed.
+    pub lease_ms: Option<u64>,
+    /// Age after which a claim may be followed.
+    pub task_limit_ms: Option<u64>,
+    /// Tries of a task whose own work failed.
+    pub max_failures: Option<u32>,
+    /// Claims of a task in all.
+    pub max_claims: Option<u32>,
+    /// How long a query may stand still with no worker able to take its tasks.
+    pub no_worker_ms: Option<u64>,
+}
+
+impl LimitsConfig {
+    /// The limits of a query under this configuration.
+    ///
+    /// # Errors
+    /// A lease that is not longer than two heartbeats.
+    pub fn resolve(&self) -> Result<Limits, ConfigError> {
+        let base = Limits::default();
+        let limits = Limits {
+            ttl_ms: self.ttl_ms.unwrap_or(base.ttl_ms),
+            heartbeat_ms: self.heartbeat_ms.unwrap_or(base.heartbeat_ms),
+            lease_ms: self.lease_ms.unwrap_or(base.lease_ms),
+            task_limit_ms: self.task_limit_ms.unwrap_or(base.task_limit_ms),
+            max_failures: self.max_failures.unwrap_or(base.max_failures),
+            max_claims: self.max_claims.unwrap_or(base.max_claims),
+            no_worker_ms: self.no_worker_ms.unwrap_or(base.no_worker_ms),
+        };
+        if limits.lease_ms < limits.heartbeat_ms.saturating_mul(2) {
+            return Err(ConfigError::Invalid(format!(
+                "[limits] lease_ms ({}) must be at least twice heartbeat_ms ({}), or living workers would be followed",
+                limits.lease_ms, limits.heartbeat_ms
+            )));
+        }
+        Ok(limits)
+    }
+}
+
+/// Why a configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file is not there or not readable.
+    #[error("cannot read {path}: {source}")]
+    Read {
+        /// The file as given.
+        path: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The file is not valid TOML, or has unknown or missing keys.
+    #[error("{path}: {message}")]
+    Parse {
+        /// The file as given.
+        path: String,
+        /// What is wrong, with line and column.
+        message: String,
+    },
+    /// A value cannot be used.
+    #[error("{0}")]
+    Invalid(String),
+}
+
+impl Config {
+    /// Reads and checks a file.
+    ///
+    /// # Errors
+    /// See [`ConfigError`].
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ConfigError::Read { path: path.display().to_string(), source })?;
+        Self::parse(&text).map_err(|error| match error {
+            ConfigError::Parse { message, .. } => {
+                ConfigError::Parse { path: path.display().to_string(), message }
+            }
+            other => other,
+        })
+    }
+
+    /// Parses and checks a text.
+    ///
+    /// # Errors
+    /// See [`ConfigError`].
+    pub fn parse(text: &str) -> Result<Self, ConfigError> {
+        let config: Self = toml::from_str(text).map_err(|error| ConfigError::Parse {
+            path: "configuration".to_owned(),
+            message: error.to_string(),
+        })?;
+        config.check()?;
+        Ok(config)
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        let mut names = BTreeMap::new();
+        for table in &self.tables {
+            if table.name.is_empty() {
+                return Err(ConfigError::Invalid("a [[tables]] entry has an empty name".to_owned()));
+            }
+            if names.insert(table.name.to_lowercase(), ()).is_some() {
+                return Err(ConfigError::Invalid(format!("table {} is named twice", table.name)));
+            }
+            if !matches!(table.format.as_str(), "parquet" | "csv" | "json") {
+                return Err(ConfigError::Invalid(format!(
+                    "table {}: format {:?} is not known; use parquet, csv or json",
+                    table.name, table.format
+                )));
+            }
+        }
+        if self.engine.target_partitions == 0 || self.engine.target_partitions > 4096 {
+            return Err(ConfigError::Invalid(
+                "[engine] target_partitions must be between 1 and 4096".to_owned(),
+            ));
+        }
+        if !matches!(self.engine.exchange_compression.as_str(), "auto" | "none" | "lz4") {
+            return Err(ConfigError::Invalid(
+                "[engine] exchange_compression must be auto, none or lz4".to_owned(),
+            ));
+        }
+        self.limits.resolve().map(|_| ())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_full_file_is_read_and_secrets_are_not_printed() {
+        let config = Config::parse(
+            r#"
+            [state]
+            location = "s3://bucket/prefix"
+            [state.params]
+            s3_endpoint = "http://127.0.0.1:9000"
+            key = "k"
+            s3_secret = "hidden"
+            allow_http = true
+            [[tables]]
+            name = "lineitem"
+            location = "file:///data/lineitem/"
+            [routing]
+            mode = "fleet"
+            "#,
+        )
+        .unwrap();
+        assert_eq!(config.routing.mode, RouteMode::Fleet);
+        assert_eq!(config.state.params.s3_key.as_deref(), Some("k"));
+        assert!(!format!("{config:?}").contains("hidden"));
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        let base = "[state]\nlocation = \"memory://\"\n";
+        for (text, says) in [
+            ("[routing]\nmode = \"sometimes\"", "sometimes"),
+            ("[[tables]]\nname=\"t\"\nlocation=\"x\"\nformat=\"orc\"", "orc"),
+            ("[engine]\ntarget_partitions = 0", "target_partitions"),
+            ("[limits]\nlease_ms = 10\nheartbeat_ms = 9", "lease_ms"),
+            ("[surprise]\nx = 1", "surprise"),
+        ] {
+            let error = Config::parse(&format!("{base}{text}")).unwrap_err().to_string();
+            assert!(error.contains(says), "{error}");
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! `distributed_plan`: the stage graph as people read it.
+
+use std::fmt::Write as _;
+
+use datafusion::physical_plan::displayable;
+use dunlin_manifest::records::{InputMode, Output, StageInput};
+
+use crate::split::Stage;
+
+/// Renders the stages, the last first, as a plan is read from its root.
+pub(crate) fn distributed(route: &str, reason: &str, stages: &[Stage], task_bytes: u64) -> String {
+    let mut text = String::new();
+    let _ = writeln!(text, "route: {route} ({reason})");
+    for stage in stages.iter().rev() {
+        let tasks = match &stage.one_task {
+            Some(operator) => format!("1 task: {operator} shares state between partitions"),
+            None => tasks(stage, task_bytes),
+        };
+        let _ = writeln!(
+            text,
+            "stage {}: {}; partitions={}; {tasks}; output: {}",
+            stage.id,
+            stage.name,
+            stage.partitions,
+            output(stage)
+        );
+        for input in &stage.inputs {
+            let _ = writeln!(text, "  {}", reads(input));
+        }
+        for line in displayable(stage.plan.as_ref()).indent(false).to_string().lines() {
+            let _ = writeln!(text, "    {line}");
+        }
+    }
+    text
+}
+
+fn tasks(stage: &Stage, task_bytes: u64) -> String {
+    if stage.partitions == 1 {
+        return "tasks=1".to_owned();
+    }
+    if stage.scan_bytes.is_empty() {
+        return format!("tasks=1..{} (from the sealed bytes of its inputs)", stage.partitions);
+    }
+    let mut tasks = 0u64;
+    let mut filled = 0u64;
+    for bytes in &stage.scan_bytes {
+        if tasks == 0 || filled >= task_bytes {
+            tasks += 1;
+            filled = 0;
+        }
+        filled += bytes;
+    }
+    let bytes: u64 = stage.scan_bytes.iter().sum();
+    format!("tasks={tasks}; scans {bytes} bytes")
+}
+
+fn output(stage: &Stage) -> String {
+    match stage.output {
+        Output::Hash { buckets } => format!("hash into {buckets} buckets"),
+        Output::Partitions => "by partition".to_owned(),
+        Output::Result => "the answer".to_owned(),
+    }
+}
+
+fn reads(input: &StageInput) -> String {
+    match input.mode {
+        InputMode::Partitioned => format!("reads stage {}, one bucket a partition", input.stage),
+        InputMode::Whole => format!("reads stage {} whole in every task (broadcast or gather)", input.stage),
+    }
+}

@@ -1,0 +1,173 @@
+//! The wire gate: a plan that was encoded is decoded again and compared, node by node.
+//!
+//! datafusion-proto 55 encodes some plans *successfully and wrongly*: the filter of a window aggregate,
+//! `IGNORE NULLS` of window functions, reversed window functions, options of scans. A plan that comes
+//! back different must never reach a worker; the caller runs the query from the plan in memory, or
+//! refuses it by the name that this gate gives.
+//!
+//! Two views of a node are compared: what it displays about itself with its properties, and the debug
+//! form of every expression it holds (display texts omit fields; debug texts of functions do not).
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::datasource::physical_plan::FileScanConfig;
+use datafusion::datasource::source::DataSourceExec;
+use datafusion::error::Result;
+use datafusion::physical_plan::aggregates::AggregateExec;
+use datafusion::physical_plan::joins::HashJoinExec;
+use datafusion::physical_plan::windows::{BoundedWindowAggExec, WindowAggExec};
+use datafusion::physical_plan::{DisplayFormatType, ExecutionPlan, ExecutionPlanProperties};
+
+/// The first operator that did not survive the wire.
+#[derive(Debug)]
+pub(crate) struct Mangled {
+    /// Its name.
+    pub(crate) operator: String,
+    /// What differs.
+    pub(crate) difference: String,
+}
+
+/// Compares a plan with its decoded form.
+pub(crate) fn compare(
+    before: &Arc<dyn ExecutionPlan>,
+    after: &Arc<dyn ExecutionPlan>,
+) -> Result<Option<Mangled>> {
+    let (said, came) = (describe(before)?, describe(after)?);
+    if said != came {
+        return Ok(Some(Mangled {
+            operator: before.name().to_owned(),
+            difference: first_difference(&said, &came),
+        }));
+    }
+    let (left, right) = (before.children(), after.children());
+    if left.len() != right.len() {
+        return Ok(Some(Mangled {
+            operator: before.name().to_owned(),
+            difference: format!("{} children became {}", left.len(), right.len()),
+        }));
+    }
+    for (left, right) in left.into_iter().zip(right) {
+        if let Some(mangled) = compare(left, right)? {
+            return Ok(Some(mangled));
+        }
+    }
+    Ok(None)
+}
+
+/// Everything about one node that its answer depends on, one fact a line.
+fn describe(plan: &Arc<dyn ExecutionPlan>) -> Result<String> {
+    let mut text = String::new();
+    let mut line = |label: &str, value: String| {
+        let _ = writeln!(text, "{label}: {value}");
+    };
+    line("node", plan.name().to_owned());
+    line("display", display(plan.as_ref()));
+    line("schema", format!("{:?}", plan.schema()));
+    line("partitioning", plan.output_partitioning().to_string());
+    let equivalences = plan.equivalence_properties();
+    line("ordering", format!("{:?}", plan.output_ordering().map(ToString::to_string)));
+    line("equivalences", equivalences.to_string());
+    line("fetch", format!("{:?}", plan.fetch()));
+    line("boundedness", format!("{:?}", plan.boundedness()));
+    let mut number = 0;
+    plan.apply_expressions(&mut |expr| {
+        line(&format!("expression {number}"), format!("{expr:?}"));
+        number += 1;
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    if let Some(window) = plan.downcast_ref::<WindowAggExec>() {
+        for expr in window.window_expr() {
+            line("window", format!("{expr:?}"));
+        }
+    } else if let Some(window) = plan.downcast_ref::<BoundedWindowAggExec>() {
+        line("mode", format!("{:?}", window.input_order_mode));
+        for expr in window.window_expr() {
+            line("window", format!("{expr:?}"));
+        }
+    } else if let Some(aggregate) = plan.downcast_ref::<AggregateExec>() {
+        line("mode", format!("{:?} {:?}", aggregate.mode(), aggregate.input_order_mode()));
+        line("limit", format!("{:?}", aggregate.limit_options()));
+        line("groups", format!("{:?}", aggregate.group_expr()));
+        line("filters", format!("{:?}", aggregate.filter_expr()));
+        for expr in aggregate.aggr_expr() {
+            line(
+                "aggregate",
+                format!(
+                    "{} {:?} distinct={} ignore_nulls={} reversed={} order={:?} {:?}",
+                    expr.name(),
+                    expr.fun().name(),
+                    expr.is_distinct(),
+                    expr.ignore_nulls(),
+                    expr.is_reversed(),
+                    expr.order_bys(),
+                    expr.expressions(),
+                ),
+            );
+        }
+    } else if let Some(join) = plan.downcast_ref::<HashJoinExec>() {
+        line("nulls", format!("{:?} aware={}", join.null_equality(), join.null_aware));
+    } else if let Some(scan) = plan.downcast_ref::<DataSourceExec>() {
+        match scan.data_source().downcast_ref::<FileScanConfig>() {
+            Some(config) => describe_scan(config, &mut line),
+            None => line("source", format!("{:?}", scan.data_source())),
+        }
+    }
+    Ok(text)
+}
+
+fn describe_scan(config: &FileScanConfig, line: &mut impl FnMut(&str, String)) {
+    line("store", config.object_store_url.to_string());
+    line("limit", format!("{:?}", config.limit));
+    line("batch", format!("{:?}", config.batch_size));
+    line("compression", format!("{:?}", config.file_compression_type));
+    line("declared order", format!("{:?}", config.output_ordering));
+    line("preserve order", config.preserve_order.to_string());
+    line("adapter", config.expr_adapter_factory.is_some().to_string());
+    line("type", config.file_source.file_type().to_owned());
+    line("file schema", format!("{:?}", config.file_schema()));
+    line("filter", format!("{:?}", config.file_source.filter()));
+    line("projection", format!("{:?}", config.file_source.projection()));
+    for (number, group) in config.file_groups.iter().enumerate() {
+        for file in group.iter() {
+            line(
+                &format!("file of {number}"),
+                format!(
+                    "{} {} {:?} {:?}",
+                    file.object_meta.location,
+                    file.object_meta.size,
+                    file.range,
+                    file.partition_values
+                ),
+            );
+        }
+    }
+}
+
+fn display(plan: &dyn ExecutionPlan) -> String {
+    struct Verbose<'a>(&'a dyn ExecutionPlan);
+    impl std::fmt::Display for Verbose<'_> {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            self.0.fmt_as(DisplayFormatType::Default, f)
+        }
+    }
+    Verbose(plan).to_string()
+}
+
+fn first_difference(before: &str, after: &str) -> String {
+    for (said, came) in before.lines().zip(after.lines()) {
+        if said != came {
+            return format!("{} became {}", shorten(said), shorten(came));
+        }
+    }
+    "one form is longer than the other".to_owned()
+}
+
+fn shorten(text: &str) -> String {
+    const KEEP: usize = 300;
+    match text.char_indices().nth(KEEP) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}

@@ -1,0 +1,670 @@
+//! From SQL text to a route, a stage graph and an explanation.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::common::{ParamValues, ScalarValue};
+use datafusion::datasource::file_format::FileFormat;
+use datafusion::datasource::file_format::csv::CsvFormat;
+use datafusion::datasource::file_format::json::JsonFormat;
+use datafusion::datasource::file_format::parquet::ParquetFormat;
+use datafusion::datasource::listing::{
+    ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl,
+};
+use datafusion::datasource::physical_plan::FileScanConfig;
+use datafusion::datasource::source::DataSourceExec;
+use datafusion::error::{DataFusionError, Result as DfResult};
+use datafusion::execution::context::{SQLOptions, SessionContext};
+use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::execution::session_state::SessionStateBuilder;
+use datafusion::execution::{SendableRecordBatchStream, SessionState, TaskContext};
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::{
+    ExecutionPlan, ExecutionPlanProperties, displayable, execute_stream,
+};
+use dunlin_manifest::env::Env;
+use dunlin_manifest::ids::QueryId;
+use dunlin_manifest::meter::Meter;
+use dunlin_manifest::records::{
+    EngineFence, Limits, Output, Pin, RECORD_VERSION, ResultSpec, Root, StageSpec,
+};
+use dunlin_manifest::submit::Submission;
+use serde::{Deserialize, Serialize};
+
+use crate::PlanError;
+use crate::config::{Config, EngineConfig, RoutingConfig, TableConfig};
+use crate::split::Stage;
+use crate::stores::{Location, Stores};
+use crate::{explain, fence, gate, normalise, session, split, task};
+
+/// Where a query may run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RouteMode {
+    /// Small scans in the gateway, the rest on the fleet.
+    #[default]
+    Auto,
+    /// In the gateway.
+    Inline,
+    /// On the fleet, or not at all.
+    Fleet,
+}
+
+/// Where a query does run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Route {
+    /// In the gateway.
+    Inline,
+    /// On the fleet.
+    Fleet,
+}
+
+impl Route {
+    /// `inline` or `fleet`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Inline => "inline",
+            Self::Fleet => "fleet",
+        }
+    }
+}
+
+/// What a request may choose. Unknown names are errors.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct QuerySettings {
+    /// Where the query may run; the configuration's mode if not set.
+    pub route: Option<RouteMode>,
+    /// Partitions of wide stages; the configuration's number if not set. 1 to 4096.
+    pub target_partitions: Option<usize>,
+    /// A task is given partitions until its input reaches this many bytes; 0 = one partition a task.
+    pub task_bytes: Option<u64>,
+    /// The query must leave its objects even if it runs in the gateway. Set by the gateway only.
+    #[serde(skip)]
+    pub durable: bool,
+}
+
+/// What kind of statement was planned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StatementKind {
+    /// Answered by rows of tables.
+    Query,
+    /// Answered by the texts of [`Explain`].
+    Explain,
+}
+
+/// The three views of a plan.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Explain {
+    /// Optimised logical plan.
+    pub logical: String,
+    /// Physical plan, uncut.
+    pub physical: String,
+    /// Stages, tasks, partitions, exchange keys, broadcast sides, the route and why.
+    pub distributed: String,
+}
+
+/// A planned statement.
+#[derive(Clone, Debug)]
+pub struct Planned {
+    /// Where it runs.
+    pub route: Route,
+    /// Why there.
+    pub route_reason: String,
+    /// Shape of the answer.
+    pub schema: SchemaRef,
+    /// Estimated bytes to be scanned.
+    pub scan_bytes: u64,
+    /// The stages, if the query is to be written down (fleet, or durable).
+    pub graph: Option<StageGraph>,
+    /// For people.
+    pub explain: Explain,
+    /// Query or EXPLAIN.
+    pub statement: StatementKind,
+    physical: Arc<dyn ExecutionPlan>,
+    context: Arc<TaskContext>,
+    pins: Vec<Pin>,
+}
+
+impl Planned {
+    /// The uncut plan, for oracles and benchmarks.
+    #[must_use]
+    pub fn physical(&self) -> &Arc<dyn ExecutionPlan> {
+        &self.physical
+    }
+}
+
+/// The stages of a query, encoded.
+#[derive(Clone, Debug)]
+pub struct StageGraph {
+    /// Stages, producers first.
+    pub stages: Vec<StageSpec>,
+    /// Plan objects by name.
+    pub plans: Vec<(String, Bytes)>,
+    /// Input files.
+    pub pins: Vec<Pin>,
+    /// Settings of the session.
+    pub session: BTreeMap<String, String>,
+    route: Route,
+    route_reason: String,
+    result: ResultSpec,
+    engine: EngineFence,
+    explain: String,
+}
+
+impl StageGraph {
+    /// Number of stages.
+    #[must_use]
+    pub fn stage_count(&self) -> usize {
+        self.stages.len()
+    }
+
+    /// Everything that must be written for the query to exist.
+    #[must_use]
+    pub fn into_submission(
+        self,
+        query: &QueryId,
+        env: &Env,
+        sql: &str,
+        limits: Limits,
+        idem: Option<(String, String)>,
+    ) -> Submission {
+        let root = Root {
+            v: RECORD_VERSION,
+            nonce: env.nonce(),
+            query: query.to_string(),
+            sql: sql.to_owned(),
+            session: self.session,
+            engine: self.engine,
+            route: self.route.as_str().to_owned(),
+            route_reason: self.route_reason,
+            stages: self.stages,
+            result: self.result,
+            pins: self.pins,
+            limits,
+            explain: self.explain,
+        };
+        Submission { query: query.clone(), root, plans: self.plans, idem }
+    }
+}
+
+/// Plans statements over the configuration's tables. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Planner {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    engine: EngineConfig,
+    routing: RoutingConfig,
+    tables: Vec<TableConfig>,
+    stores: Stores,
+    base: SessionState,
+    runtime: Arc<RuntimeEnv>,
+    loaded: parking_lot::Mutex<BTreeMap<String, Arc<ListingTable>>>,
+}
+
+impl Planner {
+    /// A planner over the tables of a configuration. Reads nothing yet: a table's footers are read when
+    /// a query first names it.
+    ///
+    /// # Errors
+    /// A runtime that cannot be built.
+    pub fn open(config: &Config, stores: &Stores) -> Result<Self, PlanError> {
+        let pool = TrackConsumersPool::new(
+            FairSpillPool::new(config.worker.memory_bytes),
+            std::num::NonZeroUsize::new(5).unwrap_or(std::num::NonZeroUsize::MIN),
+        );
+        let runtime = RuntimeEnvBuilder::new()
+            .with_object_store_registry(stores.registry())
+            .with_memory_pool(Arc::new(pool))
+            // A listing that is remembered hides files that arrived since.
+            .with_object_list_cache_limit(0)
+            .build_arc()
+            .map_err(|error| PlanError::from_planning(&error))?;
+        let config_of_base =
+            session::config(&session::settings(&config.engine, config.engine.target_partitions))?;
+        let base = SessionStateBuilder::new()
+            .with_config(config_of_base)
+            .with_runtime_env(Arc::clone(&runtime))
+            .with_default_features()
+            .build();
+        Ok(Self {
+            inner: Arc::new(Inner {
+                engine: config.engine.clone(),
+                routing: config.routing.clone(),
+                tables: config.tables.clone(),
+                stores: stores.clone(),
+                base,
+                runtime,
+                loaded: parking_lot::Mutex::new(BTreeMap::new()),
+            }),
+        })
+    }
+
+    /// Plans one statement. Reads listings and footers, never data pages.
+    ///
+    /// # Errors
+    /// See [`PlanError`].
+    pub async fn plan(
+        &self,
+        sql: &str,
+        parameters: &[serde_json::Value],
+        settings: &QuerySettings,
+    ) -> Result<Planned, PlanError> {
+        let inner = &self.inner;
+        let partitions = settings.target_partitions.unwrap_or(inner.engine.target_partitions);
+        if partitions == 0 || partitions > 4096 {
+            return Err(PlanError::Setting(
+                "target_partitions must be between 1 and 4096".to_owned(),
+            ));
+        }
+        let task_bytes = settings.task_bytes.unwrap_or(inner.engine.task_bytes);
+        let text = session::settings(&inner.engine, partitions);
+        let mut config = session::config(&text)?;
+        config.options_mut().sql_parser.collect_spans = true;
+        self.load_tables().await?;
+        let state = SessionStateBuilder::new_from_existing(inner.base.clone())
+            .with_config(config)
+            .build();
+        let context = SessionContext::new_with_state(state);
+        let (logical, statement) = logical_plan(&context, sql, parameters).await?;
+        let planning = |error: DataFusionError| PlanError::from_planning(&error);
+        let state = context.state();
+        let logical = state.optimize(&logical).map_err(planning)?;
+        let physical = state
+            .query_planner()
+            .create_physical_plan(&logical, &state)
+            .await
+            .map_err(planning)?;
+        let physical =
+            normalise::normalise(physical, state.config_options()).map_err(planning)?;
+        let pins = pins(&physical).map_err(planning)?;
+        let scan_bytes = scan_bytes(&physical).map_err(planning)?;
+        let text_of_physical = displayable(physical.as_ref()).indent(false).to_string();
+        let mut planned = Planned {
+            route: Route::Inline,
+            route_reason: String::new(),
+            schema: physical.schema(),
+            scan_bytes,
+            graph: None,
+            explain: Explain {
+                logical: logical.display_indent().to_string(),
+                physical: text_of_physical,
+                distributed: String::new(),
+            },
+            statement,
+            context: state.task_ctx(),
+            pins,
+            physical,
+        };
+        self.choose_route(&mut planned, settings, task_bytes, &text)?;
+        Ok(planned)
+    }
+
+    fn choose_route(
+        &self,
+        planned: &mut Planned,
+        settings: &QuerySettings,
+        task_bytes: u64,
+        session: &BTreeMap<String, String>,
+    ) -> Result<(), PlanError> {
+        let mode = settings.route.unwrap_or(self.inner.routing.mode);
+        let threshold = self.inner.routing.inline_bytes;
+        let execution = |error: DataFusionError| PlanError::from_planning(&error);
+        let small = planned.scan_bytes <= threshold;
+        if mode != RouteMode::Inline && !(mode == RouteMode::Auto && small) {
+            let reason = if mode == RouteMode::Fleet {
+                "asked for".to_owned()
+            } else {
+                format!(
+                    "the estimated scan of {} bytes is over the inline threshold of {threshold}",
+                    planned.scan_bytes
+                )
+            };
+            let stages = split::split(Arc::clone(&planned.physical)).map_err(execution)?;
+            match self.encode(planned, &stages, Route::Fleet, &reason, task_bytes, session)? {
+                Ok(graph) => {
+                    planned.route = Route::Fleet;
+                    planned.route_reason = reason;
+                    planned.explain.distributed.clone_from(&graph.explain);
+                    planned.graph = Some(graph);
+                    return Ok(());
+                }
+                Err(refused) if mode == RouteMode::Fleet => {
+                    return Err(PlanError::Unsupported {
+                        operator: refused.operator,
+                        reason: format!("on the fleet route: {}", refused.difference),
+                    });
+                }
+                Err(refused) => {
+                    planned.route_reason =
+                        format!("{} cannot travel: {}", refused.operator, refused.difference);
+                }
+            }
+        } else if mode == RouteMode::Inline {
+            planned.route_reason = "asked for".to_owned();
+        } else {
+            planned.route_reason = format!(
+                "the estimated scan of {} bytes is within the inline threshold of {threshold}",
+                planned.scan_bytes
+            );
+        }
+        let partitions = planned.physical.output_partitioning().partition_count();
+        let whole = vec![Stage {
+            id: 0,
+            name: "the whole query".to_owned(),
+            plan: Arc::clone(&planned.physical),
+            partitions,
+            inputs: Vec::new(),
+            output: Output::Result,
+            scan_bytes: Vec::new(),
+            one_task: Some("the inline route".to_owned()),
+        }];
+        let reason = planned.route_reason.clone();
+        planned.explain.distributed =
+            explain::distributed("inline", &reason, &whole, task_bytes);
+        if settings.durable && planned.statement == StatementKind::Query {
+            match self.encode(planned, &whole, Route::Inline, &reason, task_bytes, session)? {
+                Ok(graph) => planned.graph = Some(graph),
+                Err(refused) => {
+                    return Err(PlanError::Unsupported {
+                        operator: refused.operator,
+                        reason: format!(
+                            "it cannot be written down ({}), so the query cannot be made durable; send it as a plain POST /v1/sql without an Idempotency-Key",
+                            refused.difference
+                        ),
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Encodes the stages, decodes them again and compares; `Err` names what did not survive.
+    fn encode(
+        &self,
+        planned: &Planned,
+        stages: &[Stage],
+        route: Route,
+        reason: &str,
+        task_bytes: u64,
+        session: &BTreeMap<String, String>,
+    ) -> Result<Result<StageGraph, gate::Mangled>, PlanError> {
+        let planning = |error: DataFusionError| PlanError::from_planning(&error);
+        let mut specs = Vec::with_capacity(stages.len());
+        let mut plans: Vec<(String, Bytes)> = Vec::new();
+        for stage in stages {
+            let (name, bytes) = match crate::encode::encode(&stage.plan) {
+                Ok(encoded) => encoded,
+                Err(error) => return Ok(Err(unencodable(stage, &error))),
+            };
+            let decoded = match crate::encode::decode(&bytes, &planned.context) {
+                Ok(decoded) => decoded,
+                Err(error) => return Ok(Err(unencodable(stage, &error))),
+            };
+            if let Some(mangled) = gate::compare(&stage.plan, &decoded).map_err(planning)? {
+                return Ok(Err(mangled));
+            }
+            specs.push(StageSpec {
+                id: stage.id,
+                name: stage.name.clone(),
+                plan: name.clone(),
+                partitions: u32::try_from(stage.partitions).unwrap_or(u32::MAX),
+                inputs: stage.inputs.clone(),
+                output: stage.output,
+                scan_bytes: stage.scan_bytes.clone(),
+                task_bytes,
+                one_task: stage.one_task.is_some(),
+            });
+            if !plans.iter().any(|(known, _)| *known == name) {
+                plans.push((name, bytes));
+            }
+        }
+        let mut session = session.clone();
+        session.insert("dunlin.exchange_compression".to_owned(), self.compression().to_owned());
+        Ok(Ok(StageGraph {
+            stages: specs,
+            plans,
+            pins: planned.pins.clone(),
+            session,
+            route,
+            route_reason: reason.to_owned(),
+            result: ResultSpec {
+                schema: task::schema_to_text(&planned.schema).map_err(planning)?,
+            },
+            engine: fence::current().map_err(planning)?,
+            explain: explain::distributed(route.as_str(), reason, stages, task_bytes),
+        }))
+    }
+
+    /// Compression of exchange data for this state's medium: LZ4 pays on a network only.
+    fn compression(&self) -> &str {
+        match self.inner.engine.exchange_compression.as_str() {
+            "auto" if self.inner.stores.state.is_remote() => "lz4",
+            "auto" => "none",
+            chosen => chosen,
+        }
+    }
+
+    /// Runs the uncut plan in this process, reading only the pinned versions of its inputs.
+    ///
+    /// # Errors
+    /// What the plan's start says; later errors come through the stream.
+    pub fn run_inline(
+        &self,
+        planned: &Planned,
+        meter: &Arc<Meter>,
+    ) -> Result<SendableRecordBatchStream, PlanError> {
+        let runtime = RuntimeEnvBuilder::from_runtime_env(&self.inner.runtime)
+            .with_object_store_registry(self.inner.stores.pinned_registry(&planned.pins, meter))
+            .build_arc()
+            .map_err(|error| PlanError::from_execution(&error))?;
+        let context = TaskContext::new(
+            Some("inline".to_owned()),
+            planned.context.session_id(),
+            planned.context.session_config().clone(),
+            planned.context.scalar_functions().clone(),
+            planned.context.higher_order_functions().clone(),
+            planned.context.aggregate_functions().clone(),
+            planned.context.window_functions().clone(),
+            runtime,
+        );
+        execute_stream(Arc::clone(&planned.physical), Arc::new(context))
+            .map_err(|error| PlanError::from_execution(&error))
+    }
+
+    /// Names and formats of the configured tables.
+    #[must_use]
+    pub fn tables(&self) -> Vec<(String, String)> {
+        self.inner.tables.iter().map(|table| (table.name.clone(), table.format.clone())).collect()
+    }
+
+    /// Registers the tables that are not registered yet.
+    ///
+    /// # Errors
+    /// A location that cannot be read, by the table's name.
+    pub async fn load_tables(&self) -> Result<(), PlanError> {
+        for table in &self.inner.tables {
+            let name = table.name.to_lowercase();
+            if self.inner.loaded.lock().contains_key(&name) {
+                continue;
+            }
+            let loaded = self.load_table(table).await.map_err(|error| PlanError::Store {
+                message: format!(
+                    "table {} cannot be read: {}",
+                    table.name,
+                    error.strip_backtrace()
+                ),
+            })?;
+            let context = SessionContext::new_with_state(self.inner.base.clone());
+            let mut known = self.inner.loaded.lock();
+            if !known.contains_key(&name) {
+                context
+                    .register_table(
+                        datafusion::common::TableReference::bare(name.clone()),
+                        Arc::clone(&loaded) as Arc<dyn datafusion::catalog::TableProvider>,
+                    )
+                    .map_err(|error| PlanError::from_planning(&error))?;
+                known.insert(name, loaded);
+            }
+        }
+        Ok(())
+    }
+
+    async fn load_table(&self, table: &TableConfig) -> DfResult<Arc<ListingTable>> {
+        let location = Location::parse(&table.location)
+            .map_err(|error| DataFusionError::Plan(error.to_string()))?;
+        let format: Arc<dyn FileFormat> = match table.format.as_str() {
+            "csv" => Arc::new(CsvFormat::default().with_has_header(true)),
+            "json" => Arc::new(JsonFormat::default()),
+            _ => Arc::new(ParquetFormat::default()),
+        };
+        let extension = if location.is_folder { format!(".{}", format.get_ext()) } else { String::new() };
+        let options = ListingOptions::new(format).with_file_extension(extension);
+        let url = ListingTableUrl::parse(location.table_url())?;
+        let state = &self.inner.base;
+        let schema = options.infer_schema(state, &url).await?;
+        if schema.fields().is_empty() {
+            return Err(DataFusionError::Plan(format!(
+                "no {} file lies in {}",
+                table.format, table.location
+            )));
+        }
+        let config =
+            ListingTableConfig::new(url).with_listing_options(options).with_schema(schema);
+        let cache = self.inner.runtime.cache_manager.get_file_statistic_cache();
+        Ok(Arc::new(ListingTable::try_new(config)?.with_cache(cache)))
+    }
+}
+
+fn unencodable(stage: &Stage, error: &DataFusionError) -> gate::Mangled {
+    let message = error.strip_backtrace();
+    let mut operator = stage.name.clone();
+    let _ = stage.plan.apply(|node| {
+        if message.contains(node.name()) {
+            operator = node.name().to_owned();
+            return Ok(TreeNodeRecursion::Stop);
+        }
+        Ok(TreeNodeRecursion::Continue)
+    });
+    gate::Mangled { operator, difference: message }
+}
+
+async fn logical_plan(
+    context: &SessionContext,
+    sql: &str,
+    parameters: &[serde_json::Value],
+) -> Result<(LogicalPlan, StatementKind), PlanError> {
+    let planning = |error: DataFusionError| PlanError::from_planning(&error);
+    let plan = context.state().create_logical_plan(sql).await.map_err(planning)?;
+    SQLOptions::new()
+        .with_allow_ddl(false)
+        .with_allow_dml(false)
+        .with_allow_statements(false)
+        .verify_plan(&plan)
+        .map_err(|error| PlanError::Unsupported {
+            operator: statement_name(&plan),
+            reason: format!("only queries are answered ({})", error.strip_backtrace()),
+        })?;
+    let (plan, statement) = match plan {
+        LogicalPlan::Explain(explain) => {
+            (explain.plan.as_ref().clone(), StatementKind::Explain)
+        }
+        LogicalPlan::Analyze(_) => {
+            return Err(PlanError::Unsupported {
+                operator: "EXPLAIN ANALYZE".to_owned(),
+                reason: "run the query and read its Dunlin-Summary, or use EXPLAIN".to_owned(),
+            });
+        }
+        other => (other, StatementKind::Query),
+    };
+    if parameters.is_empty() {
+        return Ok((plan, statement));
+    }
+    let values = parameters.iter().map(scalar).collect::<Result<Vec<_>, _>>()?;
+    let plan = plan.with_param_values(ParamValues::from(values)).map_err(planning)?;
+    Ok((plan, statement))
+}
+
+fn statement_name(plan: &LogicalPlan) -> String {
+    let text = plan.display().to_string();
+    text.split([':', ' ', '(']).next().unwrap_or("this statement").to_owned()
+}
+
+/// A JSON parameter as a value: whole numbers are Int64, others Float64.
+fn scalar(value: &serde_json::Value) -> Result<ScalarValue, PlanError> {
+    use serde_json::Value;
+    match value {
+        Value::Null => Ok(ScalarValue::Null),
+        Value::Bool(value) => Ok(ScalarValue::Boolean(Some(*value))),
+        Value::Number(number) => match (number.as_i64(), number.as_f64()) {
+            (Some(whole), _) => Ok(ScalarValue::Int64(Some(whole))),
+            (None, Some(real)) => Ok(ScalarValue::Float64(Some(real))),
+            _ => Err(PlanError::Setting(format!("parameter {number} is out of range"))),
+        },
+        Value::String(text) => Ok(ScalarValue::Utf8(Some(text.clone()))),
+        Value::Array(_) | Value::Object(_) => Err(PlanError::Setting(
+            "a parameter must be null, a boolean, a number or a string".to_owned(),
+        )),
+    }
+}
+
+/// Every file that the plan scans, in its version at planning time.
+fn pins(plan: &Arc<dyn ExecutionPlan>) -> DfResult<Vec<Pin>> {
+    let mut pins: BTreeMap<(String, String), Pin> = BTreeMap::new();
+    each_scan(plan, &mut |config| {
+        let url: &url::Url = config.object_store_url.as_ref();
+        let store = match url.scheme() {
+            "s3" => format!("s3://{}", url.host_str().unwrap_or_default()),
+            scheme => format!("{scheme}:///"),
+        };
+        for file in config.file_groups.iter().flat_map(|group| group.iter()) {
+            let path = file.object_meta.location.to_string();
+            let pin = Pin {
+                store: store.clone(),
+                path: path.clone(),
+                size: file.object_meta.size,
+                e_tag: file.object_meta.e_tag.clone(),
+            };
+            pins.insert((store.clone(), path), pin);
+        }
+    })?;
+    Ok(pins.into_values().collect())
+}
+
+fn scan_bytes(plan: &Arc<dyn ExecutionPlan>) -> DfResult<u64> {
+    let mut bytes = 0u64;
+    each_scan(plan, &mut |config| {
+        for file in config.file_groups.iter().flat_map(|group| group.iter()) {
+            bytes += match &file.range {
+                Some(range) => u64::try_from(range.end - range.start).unwrap_or(0),
+                None => file.object_meta.size,
+            };
+        }
+    })?;
+    Ok(bytes)
+}
+
+fn each_scan(
+    plan: &Arc<dyn ExecutionPlan>,
+    visit: &mut dyn FnMut(&FileScanConfig),
+) -> DfResult<()> {
+    plan.apply(|node| {
+        if let Some(config) = node
+            .downcast_ref::<DataSourceExec>()
+            .and_then(|scan| scan.data_source().downcast_ref::<FileScanConfig>())
+        {
+            visit(config);
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })
+    .map(|_| ())
+}

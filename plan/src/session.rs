@@ -1,0 +1,115 @@
+//! The one session builder that both ends use.
+//!
+//! A serialised plan means what it meant only under the settings it was made with, so the settings
+//! travel in `root` as text and both ends build their session from that text. Some are **pinned**:
+//! with another value the fleet would answer wrongly or hang (`docs/decisions/0002`).
+
+use std::collections::BTreeMap;
+
+use datafusion::config::ConfigOptions;
+use datafusion::execution::config::SessionConfig;
+
+use crate::PlanError;
+use crate::config::EngineConfig;
+
+/// Settings that Dunlin's exactness rests on. The reason stands beside each.
+pub const PINNED: &[(&str, &str)] = &[
+    // Partitions of one scan share a work queue otherwise: a task that runs its own partition alone
+    // would read every file, and the answer would be counted once a task.
+    ("datafusion.execution.enable_file_stream_work_stealing", "false"),
+    // A hash join that carries a dynamic filter waits until all its partitions report: a task that
+    // runs some of them would wait for ever. The umbrella flag comes first because setting it
+    // overwrites the three that follow.
+    ("datafusion.optimizer.enable_dynamic_filter_pushdown", "false"),
+    ("datafusion.optimizer.enable_join_dynamic_filter_pushdown", "false"),
+    ("datafusion.optimizer.enable_topk_dynamic_filter_pushdown", "false"),
+    ("datafusion.optimizer.enable_aggregate_dynamic_filter_pushdown", "false"),
+    // Spreads rows by arrival, which no other process can repeat.
+    ("datafusion.optimizer.enable_round_robin_repartition", "false"),
+    ("datafusion.optimizer.prefer_existing_union", "true"),
+    ("datafusion.optimizer.prefer_existing_sort", "false"),
+    ("datafusion.optimizer.preserve_file_partitions", "0"),
+    // The wire form of a scan drops what this decides.
+    ("datafusion.optimizer.enable_sort_pushdown", "false"),
+    // No wire form.
+    ("datafusion.optimizer.enable_piecewise_merge_join", "false"),
+    ("datafusion.optimizer.enable_window_topn", "false"),
+    // Scalar subqueries are stages of one row, and more than one row stays an error.
+    ("datafusion.optimizer.enable_physical_uncorrelated_scalar_subquery", "true"),
+    ("datafusion.execution.collect_statistics", "true"),
+    ("datafusion.execution.batch_size", "8192"),
+];
+
+/// The text form of a query's settings, ordered so that applying it from first to last is sound.
+#[must_use]
+pub fn settings(engine: &EngineConfig, target_partitions: usize) -> BTreeMap<String, String> {
+    let mut map: BTreeMap<String, String> =
+        PINNED.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+    let mut set = |key: &str, value: String| map.insert(key.to_owned(), value);
+    set("datafusion.execution.target_partitions", target_partitions.to_string());
+    // Planning must not depend on the machine; this is only how many files are listed at once.
+    set("datafusion.execution.planning_concurrency", "4".to_owned());
+    set(
+        "datafusion.optimizer.repartition_file_min_size",
+        engine.repartition_file_min_size.to_string(),
+    );
+    set(
+        "datafusion.optimizer.hash_join_single_partition_threshold",
+        engine.broadcast_bytes.to_string(),
+    );
+    set(
+        "datafusion.optimizer.hash_join_single_partition_threshold_rows",
+        engine.broadcast_rows.to_string(),
+    );
+    map
+}
+
+/// The session configuration that a text form stands for.
+///
+/// # Errors
+/// A key or value that this engine does not know: the query was planned by another one.
+pub fn config(settings: &BTreeMap<String, String>) -> Result<SessionConfig, PlanError> {
+    const UMBRELLA: &str = "datafusion.optimizer.enable_dynamic_filter_pushdown";
+    let mut options = ConfigOptions::new();
+    let mut apply = |key: &str, value: &str| {
+        options
+            .set(key, value)
+            .map_err(|error| PlanError::Setting(format!("{key} = {value}: {error}")))
+    };
+    if let Some(value) = settings.get(UMBRELLA) {
+        apply(UMBRELLA, value)?;
+    }
+    for (key, value) in settings {
+        if key.starts_with("datafusion.") && key != UMBRELLA {
+            apply(key, value)?;
+        }
+    }
+    Ok(SessionConfig::from(options).with_information_schema(true))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn every_pinned_setting_holds_after_a_round_trip() {
+        let map = settings(&EngineConfig::default(), 7);
+        let config = config(&map).unwrap();
+        let options = config.options();
+        assert_eq!(options.execution.target_partitions, 7);
+        assert!(!options.execution.enable_file_stream_work_stealing);
+        assert!(!options.optimizer.enable_join_dynamic_filter_pushdown);
+        assert!(!options.optimizer.enable_topk_dynamic_filter_pushdown);
+        assert!(!options.optimizer.enable_aggregate_dynamic_filter_pushdown);
+        assert!(!options.optimizer.enable_round_robin_repartition);
+        assert!(options.optimizer.prefer_existing_union);
+        assert!(!options.optimizer.enable_sort_pushdown);
+    }
+
+    #[test]
+    fn an_unknown_setting_is_refused() {
+        let map = BTreeMap::from([("datafusion.no.such".to_owned(), "1".to_owned())]);
+        assert!(config(&map).is_err());
+    }
+}

@@ -1,0 +1,488 @@
+//! Cuts a physical plan into stages.
+//!
+//! A stage ends wherever rows must change hands:
+//!
+//! | operator | the cut | what the consumer reads |
+//! |---|---|---|
+//! | `RepartitionExec` by hash | at it: the producer places rows in buckets | one bucket a partition |
+//! | `CoalescePartitionsExec` | below it, a `fetch` pushed into the producer | every partition of the producer |
+//! | `SortPreservingMergeExec` | below it | every partition, each its own ordered run |
+//! | single-partition build side of a join | below it, unless it only reads an exchange | all of it, in every task |
+//! | scalar subquery | at its root | its one row |
+//!
+//! Nothing is renumbered: a task runs its own partitions `p` of the stage's plan, and everything inside
+//! the plan keeps its index. That is sound only while no operator shares state between partitions, so a
+//! stage that holds an operator outside [`SHARES_NOTHING`] runs as **one task**, in one process, which is
+//! the situation that the operator was written for.
+
+use std::sync::Arc;
+
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::datasource::physical_plan::FileScanConfig;
+use datafusion::datasource::source::DataSourceExec;
+use datafusion::error::{DataFusionError, Result};
+use datafusion::physical_expr::scalar_subquery::ScalarSubqueryExpr;
+use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
+use datafusion::physical_plan::joins::{
+    CrossJoinExec, HashJoinExec, NestedLoopJoinExec, PartitionMode,
+};
+use datafusion::physical_plan::limit::LocalLimitExec;
+use datafusion::physical_plan::repartition::RepartitionExec;
+use datafusion::physical_plan::scalar_subquery::{ScalarSubqueryExec, ScalarSubqueryLink};
+use datafusion::physical_plan::sorts::sort_preserving_merge::SortPreservingMergeExec;
+use datafusion::physical_plan::union::UnionExec;
+use datafusion::physical_plan::{
+    ChildrenPropertiesMode, ExecutionPlan, ExecutionPlanProperties, Partitioning,
+    ReplaceChildrenOptions,
+};
+use dunlin_manifest::records::{InputMode, Output, StageId, StageInput};
+use dunlin_shuffle::ExchangeReaderExec;
+
+use crate::normalise::broadcast_is_sound;
+
+/// Operators whose partitions share nothing (joins: see [`shares_nothing`]). To be read again at every
+/// upgrade of DataFusion.
+pub const SHARES_NOTHING: &[&str] = &[
+    "AggregateExec",
+    "AsyncFuncExec",
+    "BoundedWindowAggExec",
+    "BufferExec",
+    "CoalesceBatchesExec",
+    "CoalescePartitionsExec",
+    "CooperativeExec",
+    "DataSourceExec",
+    "EmptyExec",
+    "ExchangeReaderExec",
+    "FilterExec",
+    "GlobalLimitExec",
+    "InterleaveExec",
+    "LocalLimitExec",
+    "PlaceholderRowExec",
+    "ProjectionExec",
+    "ScalarSubqueryExec",
+    "SortExec",
+    "SortMergeJoinExec",
+    "SortPreservingMergeExec",
+    "UnionExec",
+    "UnnestExec",
+    "WindowAggExec",
+];
+
+/// One stage, before it is encoded.
+#[derive(Clone, Debug)]
+pub struct Stage {
+    /// Number: producers before consumers.
+    pub id: StageId,
+    /// A few words for people.
+    pub name: String,
+    /// The plan; a `RepartitionExec` by hash at the root (below a `ScalarSubqueryExec`) names the buckets.
+    pub plan: Arc<dyn ExecutionPlan>,
+    /// Partitions of the plan below that root.
+    pub partitions: usize,
+    /// Producers.
+    pub inputs: Vec<StageInput>,
+    /// How rows leave.
+    pub output: Output,
+    /// Bytes scanned by each partition; empty if the stage scans nothing of its own.
+    pub scan_bytes: Vec<u64>,
+    /// The operator that forces a single task, if one does.
+    pub one_task: Option<String>,
+}
+
+/// Cuts `plan`; the last stage's output is the answer.
+///
+/// # Errors
+/// What DataFusion says when a node is rebuilt on new children.
+pub fn split(plan: Arc<dyn ExecutionPlan>) -> Result<Vec<Stage>> {
+    let mut splitter = Splitter { stages: Vec::new(), level: None };
+    splitter.root(plan, Output::Result)?;
+    Ok(splitter.stages)
+}
+
+struct Splitter {
+    stages: Vec<Stage>,
+    /// The scalar subqueries that expressions at the current level may refer to.
+    level: Option<Level>,
+}
+
+#[derive(Clone)]
+struct Level {
+    template: Arc<ScalarSubqueryExec>,
+    links: Vec<ScalarSubqueryLink>,
+}
+
+impl Splitter {
+    /// Cuts a whole plan (the query's or a scalar subquery's) and makes its remains the last stage.
+    fn root(&mut self, plan: Arc<dyn ExecutionPlan>, output: Output) -> Result<StageId> {
+        let outer = self.level.take();
+        let body = self.open(plan)?;
+        let id = self.stage(body, output)?;
+        self.level = outer;
+        Ok(id)
+    }
+
+    /// Enters a level of scalar subqueries: each becomes a stage of one row.
+    fn open(&mut self, plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
+        let Some(exec) = plan.downcast_ref::<ScalarSubqueryExec>() else {
+            return self.cut(plan);
+        };
+        let mut links = Vec::with_capacity(exec.subqueries().len());
+        for link in exec.subqueries() {
+            let id = self.root(Arc::clone(&link.plan), Output::Partitions)?;
+            links.push(ScalarSubqueryLink {
+                plan: reader(id, &link.plan)?,
+                index: link.index,
+            });
+        }
+        let template = Arc::new(ScalarSubqueryExec::new(
+            Arc::clone(exec.input()),
+            exec.subqueries().to_vec(),
+            exec.results().clone(),
+        ));
+        self.level = Some(Level { template, links });
+        self.cut(Arc::clone(exec.input()))
+    }
+
+    fn cut(&mut self, plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
+        if plan.is::<ScalarSubqueryExec>() {
+            // A level inside another one: its whole subtree is cut with its own subqueries in force and
+            // handed over as a stage, because a stage can hold one level only.
+            let id = self.root(Arc::clone(&plan), Output::Partitions)?;
+            return reader(id, &plan);
+        }
+        if let Some(repartition) = plan.downcast_ref::<RepartitionExec>() {
+            if let (Partitioning::Hash(exprs, buckets), false) =
+                (repartition.partitioning(), repartition.preserve_order())
+            {
+                let body = self.cut(Arc::clone(repartition.input()))?;
+                let root = RepartitionExec::try_new(
+                    body,
+                    Partitioning::Hash(exprs.clone(), *buckets),
+                )?;
+                let buckets = u32::try_from(*buckets).unwrap_or(u32::MAX);
+                let id = self.stage(Arc::new(root), Output::Hash { buckets })?;
+                return reader(id, &plan);
+            }
+        }
+        if let Some(coalesce) = plan.downcast_ref::<CoalescePartitionsExec>() {
+            if partition_count(coalesce.input()) > 1 {
+                let input = Arc::clone(coalesce.input());
+                let read = self.hand_over(&input, coalesce.fetch())?;
+                return rebuild(plan, vec![read]);
+            }
+        }
+        if let Some(merge) = plan.downcast_ref::<SortPreservingMergeExec>() {
+            if partition_count(merge.input()) > 1 {
+                let input = Arc::clone(merge.input());
+                let read = self.hand_over(&input, merge.fetch())?;
+                return rebuild(plan, vec![read]);
+            }
+        }
+        if let Some((left, right)) = collected_join(&plan) {
+            let (left, right) = (Arc::clone(left), Arc::clone(right));
+            let build = if partition_count(&right) > 1 && !is_gather(&left) {
+                // Every task would compute the build side again.
+                self.hand_over(&left, None)?
+            } else {
+                self.cut(left)?
+            };
+            let probe = self.cut(right)?;
+            return rebuild(plan, vec![build, probe]);
+        }
+        let children = plan
+            .children()
+            .into_iter()
+            .cloned()
+            .collect::<Vec<_>>()
+            .into_iter()
+            .map(|child| self.cut(child))
+            .collect::<Result<Vec<_>>>()?;
+        if children.is_empty() { Ok(plan) } else { rebuild(plan, children) }
+    }
+
+    /// Makes `input` a stage whose partitions are read as they are.
+    fn hand_over(
+        &mut self,
+        input: &Arc<dyn ExecutionPlan>,
+        fetch: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        if let Some(reader) = input.downcast_ref::<ExchangeReaderExec>() {
+            return Ok(Arc::new(reader.clone()));
+        }
+        let mut body = self.cut(Arc::clone(input))?;
+        if let Some(fetch) = fetch {
+            body = Arc::new(LocalLimitExec::new(body, fetch));
+        }
+        let id = self.stage(body, Output::Partitions)?;
+        reader(id, input)
+    }
+
+    fn stage(&mut self, body: Arc<dyn ExecutionPlan>, output: Output) -> Result<StageId> {
+        let id = StageId::try_from(self.stages.len())
+            .map_err(|_| DataFusionError::Plan("the plan has too many stages".to_owned()))?;
+        let inner = match body.downcast_ref::<RepartitionExec>() {
+            Some(root) if matches!(output, Output::Hash { .. }) => Arc::clone(root.input()),
+            _ => Arc::clone(&body),
+        };
+        let partitions = partition_count(&inner);
+        let mut walk = Walk { inputs: Vec::new(), scan_bytes: vec![0; partitions], scans: false };
+        walk.visit(&inner, Some(0));
+        let mut plan = body;
+        if let Some(level) = &self.level {
+            if uses_subqueries(&plan)? {
+                for link in &level.links {
+                    if let Some(reader) = link.plan.downcast_ref::<ExchangeReaderExec>() {
+                        walk.input(reader.stage(), InputMode::Whole, 0);
+                    }
+                }
+                plan = Arc::new(ScalarSubqueryExec::new(
+                    plan,
+                    level.links.clone(),
+                    level.template.results().clone(),
+                ));
+            }
+        }
+        walk.inputs.sort_by_key(|input| input.stage);
+        let one_task = if partitions > 1 { shared_state(&inner)? } else { None };
+        self.stages.push(Stage {
+            id,
+            name: name(&inner),
+            plan,
+            partitions,
+            inputs: walk.inputs,
+            output,
+            scan_bytes: if walk.scans { walk.scan_bytes } else { Vec::new() },
+            one_task,
+        });
+        Ok(id)
+    }
+}
+
+fn partition_count(plan: &Arc<dyn ExecutionPlan>) -> usize {
+    plan.output_partitioning().partition_count()
+}
+
+fn rebuild(
+    plan: Arc<dyn ExecutionPlan>,
+    children: Vec<Arc<dyn ExecutionPlan>>,
+) -> Result<Arc<dyn ExecutionPlan>> {
+    plan.replace_children(children, ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute))
+}
+
+/// A reader that stands for `original`, with everything that the plan above may rest on.
+fn reader(
+    stage: StageId,
+    original: &Arc<dyn ExecutionPlan>,
+) -> Result<Arc<dyn ExecutionPlan>> {
+    let partitioning = match original.output_partitioning() {
+        Partitioning::Hash(exprs, count) => Partitioning::Hash(exprs.clone(), *count),
+        other => Partitioning::UnknownPartitioning(other.partition_count()),
+    };
+    Ok(Arc::new(ExchangeReaderExec::new(
+        stage,
+        original.schema(),
+        partitioning,
+        original.equivalence_properties().clone(),
+    )?))
+}
+
+/// The inputs of a join whose left side is collected whole.
+fn collected_join(
+    plan: &Arc<dyn ExecutionPlan>,
+) -> Option<(&Arc<dyn ExecutionPlan>, &Arc<dyn ExecutionPlan>)> {
+    if let Some(join) = plan.downcast_ref::<HashJoinExec>() {
+        return (*join.partition_mode() == PartitionMode::CollectLeft)
+            .then(|| (join.left(), join.right()));
+    }
+    if let Some(join) = plan.downcast_ref::<NestedLoopJoinExec>() {
+        return Some((join.left(), join.right()));
+    }
+    let join = plan.downcast_ref::<CrossJoinExec>()?;
+    Some((join.left(), join.right()))
+}
+
+/// True for a build side that, once cut, only reads an exchange.
+fn is_gather(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    let below = match (
+        plan.downcast_ref::<CoalescePartitionsExec>(),
+        plan.downcast_ref::<SortPreservingMergeExec>(),
+    ) {
+        (Some(coalesce), _) => coalesce.input(),
+        (_, Some(merge)) => merge.input(),
+        _ => return false,
+    };
+    partition_count(below) > 1
+}
+
+/// The first operator of a stage that shares state between its partitions.
+fn shared_state(plan: &Arc<dyn ExecutionPlan>) -> Result<Option<String>> {
+    let mut found = None;
+    plan.apply(|node| {
+        if shares_nothing(node) {
+            Ok(TreeNodeRecursion::Continue)
+        } else {
+            found = Some(label(node));
+            Ok(TreeNodeRecursion::Stop)
+        }
+    })?;
+    Ok(found)
+}
+
+/// True if several processes may each run some partitions of `node`.
+#[must_use]
+pub fn shares_nothing(node: &Arc<dyn ExecutionPlan>) -> bool {
+    if let Some(join) = node.downcast_ref::<HashJoinExec>() {
+        return match join.partition_mode() {
+            PartitionMode::Partitioned => !join.null_aware,
+            _ => {
+                partition_count(join.right()) == 1
+                    || (broadcast_is_sound(*join.join_type()) && !join.null_aware)
+            }
+        };
+    }
+    if let Some(join) = node.downcast_ref::<NestedLoopJoinExec>() {
+        return partition_count(join.right()) == 1 || broadcast_is_sound(*join.join_type());
+    }
+    if node.is::<CrossJoinExec>() {
+        return true;
+    }
+    SHARES_NOTHING.contains(&node.name())
+}
+
+fn label(node: &Arc<dyn ExecutionPlan>) -> String {
+    match node.downcast_ref::<HashJoinExec>() {
+        Some(join) => format!("{} {:?} {}", node.name(), join.partition_mode(), join.join_type()),
+        None => node.name().to_owned(),
+    }
+}
+
+/// True if an expression of the stage reads the row of a scalar subquery of the current level.
+fn uses_subqueries(plan: &Arc<dyn ExecutionPlan>) -> Result<bool> {
+    let mut found = false;
+    plan.apply(|node| {
+        node.apply_expressions(&mut |expr| {
+            expr.apply(|inner| {
+                found |= inner.is::<ScalarSubqueryExpr>();
+                Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+            })
+        })?;
+        Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+    })?;
+    Ok(found)
+}
+
+/// Follows partition `p` of a stage down to its leaves.
+struct Walk {
+    inputs: Vec<StageInput>,
+    scan_bytes: Vec<u64>,
+    scans: bool,
+}
+
+impl Walk {
+    /// `offset` is the stage's partition that runs partition 0 of `plan`; `None` if every task may run
+    /// all of `plan` (below a collapse).
+    fn visit(&mut self, plan: &Arc<dyn ExecutionPlan>, offset: Option<usize>) {
+        if let Some(reader) = plan.downcast_ref::<ExchangeReaderExec>() {
+            match offset {
+                Some(offset) => self.input(
+                    reader.stage(),
+                    InputMode::Partitioned,
+                    u32::try_from(offset).unwrap_or(u32::MAX),
+                ),
+                None => self.input(reader.stage(), InputMode::Whole, 0),
+            }
+            return;
+        }
+        if let Some(scan) = plan.downcast_ref::<DataSourceExec>() {
+            self.scan(scan, offset);
+            return;
+        }
+        if plan.is::<UnionExec>() {
+            let mut first = offset;
+            for child in plan.children() {
+                self.visit(child, first);
+                first = first.map(|first| first + partition_count(child));
+            }
+            return;
+        }
+        let own = partition_count(plan);
+        let collected = collected_join(plan).is_some();
+        for (number, child) in plan.children().into_iter().enumerate() {
+            let same = partition_count(child) == own && !(collected && number == 0);
+            self.visit(child, offset.filter(|_| same));
+        }
+    }
+
+    fn input(&mut self, stage: StageId, mode: InputMode, offset: u32) {
+        match self.inputs.iter_mut().find(|input| input.stage == stage) {
+            Some(known) if known.mode == InputMode::Whole && mode == InputMode::Partitioned => {
+                known.mode = mode;
+                known.offset = offset;
+            }
+            Some(_) => {}
+            None => self.inputs.push(StageInput { stage, mode, offset }),
+        }
+    }
+
+    fn scan(&mut self, scan: &DataSourceExec, offset: Option<usize>) {
+        let Some(config) = scan.data_source().downcast_ref::<FileScanConfig>() else { return };
+        self.scans = true;
+        let Some(offset) = offset else { return };
+        for (number, group) in config.file_groups.iter().enumerate() {
+            let bytes: u64 = group
+                .iter()
+                .map(|file| match &file.range {
+                    Some(range) => u64::try_from(range.end - range.start).unwrap_or(0),
+                    None => file.object_meta.size,
+                })
+                .sum();
+            if let Some(weight) = self.scan_bytes.get_mut(offset + number) {
+                *weight += bytes;
+            }
+        }
+    }
+}
+
+/// A few words for people: what the stage mainly does.
+fn name(plan: &Arc<dyn ExecutionPlan>) -> String {
+    let mut joins = 0;
+    let mut words: Vec<String> = Vec::new();
+    let _ = plan.apply(|node| {
+        let word = match node.name() {
+            "HashJoinExec" | "SortMergeJoinExec" | "NestedLoopJoinExec" | "CrossJoinExec" => {
+                joins += 1;
+                (joins == 1).then(|| "join".to_owned())
+            }
+            "AggregateExec" => Some("aggregate".to_owned()),
+            "SortExec" => Some("sort".to_owned()),
+            "SortPreservingMergeExec" => Some("merge".to_owned()),
+            "WindowAggExec" | "BoundedWindowAggExec" => Some("window".to_owned()),
+            "UnionExec" | "InterleaveExec" => Some("union".to_owned()),
+            "GlobalLimitExec" => Some("limit".to_owned()),
+            "DataSourceExec" => Some(scan_name(node)),
+            _ => None,
+        };
+        if let Some(word) = word.filter(|word| !words.contains(word)) {
+            words.push(word);
+        }
+        Ok(TreeNodeRecursion::Continue)
+    });
+    if words.is_empty() { "gather".to_owned() } else { words.join(", ") }
+}
+
+fn scan_name(node: &Arc<dyn ExecutionPlan>) -> String {
+    let path = node
+        .downcast_ref::<DataSourceExec>()
+        .and_then(|scan| scan.data_source().downcast_ref::<FileScanConfig>())
+        .and_then(|config| config.file_groups.first()?.iter().next().cloned())
+        .map(|file| file.object_meta.location);
+    let folder = path.as_ref().and_then(|path| {
+        let parts: Vec<_> = path.parts().collect();
+        let wanted = if parts.len() > 1 { parts.len() - 2 } else { 0 };
+        parts.get(wanted).map(|part| part.as_ref().to_owned())
+    });
+    match folder {
+        Some(folder) => format!("scan {folder}"),
+        None => "scan".to_owned(),
+    }
+}

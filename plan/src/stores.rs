@@ -1,0 +1,286 @@
+//! From a location in the configuration to an object store.
+//!
+//! One registry is built per process and used for table scans, the exchange and the state alike, so
+//! that writer and reader of an object can never resolve different stores.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use datafusion::error::{DataFusionError, Result as DfResult};
+use datafusion::execution::object_store::ObjectStoreRegistry;
+use dunlin_manifest::meter::{Meter, MeteredStore};
+use dunlin_manifest::pinned::PinnedStore;
+use dunlin_manifest::records::Pin;
+use object_store::aws::{AmazonS3Builder, S3ConditionalPut};
+use object_store::client::SpawnedReqwestConnector;
+use object_store::local::LocalFileSystem;
+use object_store::memory::InMemory;
+use object_store::path::Path;
+use object_store::{ClientOptions, ObjectStore, RetryConfig};
+use url::Url;
+
+use crate::config::{Config, ConfigError, StoreParams};
+
+/// A location split into the store's address and a path inside it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Location {
+    /// `file:///`, `memory:///` or `s3://bucket`.
+    pub store: Url,
+    /// Path inside the store.
+    pub path: Path,
+    /// True if the text ended in `/`.
+    pub is_folder: bool,
+}
+
+impl Location {
+    /// Parses `file:///a/b`, `/a/b`, `a/b`, `memory://`, `s3://bucket/a/b`.
+    ///
+    /// # Errors
+    /// An unknown scheme, or a text that is no URL.
+    pub fn parse(text: &str) -> Result<Self, ConfigError> {
+        let is_folder = text.ends_with('/');
+        let invalid = |what: &str| ConfigError::Invalid(format!("location {text:?}: {what}"));
+        let url = if text.contains("://") {
+            Url::parse(text).map_err(|error| invalid(&error.to_string()))?
+        } else {
+            let path = std::path::absolute(text).map_err(|error| invalid(&error.to_string()))?;
+            Url::from_file_path(path).map_err(|()| invalid("not a path"))?
+        };
+        let store = match url.scheme() {
+            "file" => Url::parse("file:///"),
+            "memory" => Url::parse("memory:///"),
+            "s3" => {
+                let bucket = url.host_str().filter(|host| !host.is_empty());
+                let bucket = bucket.ok_or_else(|| invalid("names no bucket"))?;
+                Url::parse(&format!("s3://{bucket}"))
+            }
+            other => {
+                return Err(invalid(&format!("scheme {other} is not known; use file, memory or s3")));
+            }
+        }
+        .map_err(|error| invalid(&error.to_string()))?;
+        let path = Path::from_url_path(url.path()).map_err(|error| invalid(&error.to_string()))?;
+        Ok(Self { store, path, is_folder })
+    }
+
+    /// True if requests cross a network.
+    #[must_use]
+    pub fn is_remote(&self) -> bool {
+        self.store.scheme() == "s3"
+    }
+
+    /// The location as DataFusion's listing table wants it.
+    #[must_use]
+    pub fn table_url(&self) -> String {
+        let base = self.store.as_str().trim_end_matches('/');
+        format!("{base}/{}{}", self.path, if self.is_folder { "/" } else { "" })
+    }
+}
+
+/// The stores of a process, opened once.
+#[derive(Clone, Debug)]
+pub struct Stores {
+    stores: Arc<BTreeMap<String, Arc<dyn ObjectStore>>>,
+    /// Where the state lies.
+    pub state: Location,
+}
+
+impl Stores {
+    /// Opens the state's store and every table's.
+    ///
+    /// `io` is the runtime on which network I/O runs, apart from DataFusion's compute.
+    ///
+    /// # Errors
+    /// A location or parameter that cannot be used, or two parameter sets for one bucket.
+    pub fn open(config: &Config, io: &tokio::runtime::Handle) -> Result<Self, ConfigError> {
+        let state = Location::parse(&config.state.location)?;
+        let mut chosen: BTreeMap<String, (&StoreParams, &str)> = BTreeMap::new();
+        let mut stores: BTreeMap<String, Arc<dyn ObjectStore>> = BTreeMap::new();
+        let mut wanted = vec![(state.clone(), &config.state.params, "[state]")];
+        for table in &config.tables {
+            wanted.push((Location::parse(&table.location)?, &table.params, table.name.as_str()));
+        }
+        for (location, params, owner) in wanted {
+            let key = location.store.to_string();
+            if let Some((known, first)) = chosen.get(&key) {
+                if location.is_remote() && *known != params {
+                    return Err(ConfigError::Invalid(format!(
+                        "{first} and {owner} reach {key} with different parameters; a bucket can be reached in one way only"
+                    )));
+                }
+                continue;
+            }
+            stores.insert(key.clone(), open(&location, params, io)?);
+            chosen.insert(key, (params, owner));
+        }
+        if state.store.scheme() == "file" {
+            let folder = format!("/{}", state.path);
+            std::fs::create_dir_all(&folder).map_err(|error| {
+                ConfigError::Invalid(format!("[state] location {folder}: {error}"))
+            })?;
+        }
+        Ok(Self { stores: Arc::new(stores), state })
+    }
+
+    /// The store at an address such as `s3://bucket`.
+    #[must_use]
+    pub fn get(&self, store: &str) -> Option<Arc<dyn ObjectStore>> {
+        self.stores.get(store).cloned()
+    }
+
+    /// The state's store, to which `state.path` is relative.
+    #[must_use]
+    pub fn state_store(&self) -> Arc<dyn ObjectStore> {
+        self.get(self.state.store.as_str()).unwrap_or_else(|| Arc::new(InMemory::new()))
+    }
+
+    /// A registry for planning: every store as it is.
+    #[must_use]
+    pub fn registry(&self) -> Arc<Registry> {
+        Arc::new(Registry { stores: (*self.stores).clone() })
+    }
+
+    /// A registry for running one query: only pinned files can be read, in their pinned version only,
+    /// and what is read is counted.
+    #[must_use]
+    pub fn pinned_registry(&self, pins: &[Pin], meter: &Arc<Meter>) -> Arc<Registry> {
+        let mut stores: BTreeMap<String, Arc<dyn ObjectStore>> = BTreeMap::new();
+        for (key, store) in self.stores.iter() {
+            let here: Vec<&Pin> = pins.iter().filter(|pin| pin.store == *key).collect();
+            let metered: Arc<dyn ObjectStore> =
+                Arc::new(MeteredStore::new(Arc::clone(store), Arc::clone(meter)));
+            stores.insert(key.clone(), Arc::new(PinnedStore::new(metered, here)));
+        }
+        Arc::new(Registry { stores })
+    }
+}
+
+/// A fixed set of stores: a plan cannot name any other.
+#[derive(Debug)]
+pub struct Registry {
+    stores: BTreeMap<String, Arc<dyn ObjectStore>>,
+}
+
+impl ObjectStoreRegistry for Registry {
+    fn register_store(
+        &self,
+        _url: &Url,
+        _store: Arc<dyn ObjectStore>,
+    ) -> Option<Arc<dyn ObjectStore>> {
+        None
+    }
+
+    fn get_store(&self, url: &Url) -> DfResult<Arc<dyn ObjectStore>> {
+        let key = match url.scheme() {
+            "s3" => format!("s3://{}", url.host_str().unwrap_or_default()),
+            scheme => format!("{scheme}:///"),
+        };
+        self.stores.get(&key).cloned().ok_or_else(|| {
+            DataFusionError::Execution(format!("no table of the configuration lies in {key}"))
+        })
+    }
+}
+
+fn open(
+    location: &Location,
+    params: &StoreParams,
+    io: &tokio::runtime::Handle,
+) -> Result<Arc<dyn ObjectStore>, ConfigError> {
+    match location.store.scheme() {
+        "file" => Ok(Arc::new(LocalFileSystem::new())),
+        "memory" => Ok(Arc::new(InMemory::new())),
+        _ => open_s3(location, params, io),
+    }
+}
+
+fn open_s3(
+    location: &Location,
+    params: &StoreParams,
+    io: &tokio::runtime::Handle,
+) -> Result<Arc<dyn ObjectStore>, ConfigError> {
+    let timeout = match params.client_timeout.as_deref() {
+        Some(text) => parse_duration(text)?,
+        // object_store's own default: bounds one request, and with it one data part.
+        None => Duration::from_secs(30),
+    };
+    let mut builder = AmazonS3Builder::from_env()
+        .with_url(location.store.as_str())
+        .with_conditional_put(S3ConditionalPut::ETagMatch)
+        .with_retry(RetryConfig { retry_timeout: Duration::from_secs(60), ..Default::default() })
+        .with_http_connector(SpawnedReqwestConnector::new(io.clone()));
+    let mut options = ClientOptions::new().with_timeout(timeout);
+    if params.allow_http.unwrap_or(false) {
+        options = options.with_allow_http(true);
+    }
+    builder = builder.with_client_options(options);
+    if let Some(endpoint) = &params.s3_endpoint {
+        builder = builder.with_endpoint(endpoint).with_virtual_hosted_style_request(false);
+    }
+    builder = builder.with_region(
+        params
+            .s3_region
+            .clone()
+            .or_else(|| std::env::var("AWS_REGION").ok())
+            .or_else(|| std::env::var("AWS_DEFAULT_REGION").ok())
+            .unwrap_or_else(|| "us-east-1".to_owned()),
+    );
+    match params.s3_auth.as_deref() {
+        Some("iam_role") => {}
+        None | Some("key") => {
+            if let (Some(key), Some(secret)) = (&params.s3_key, &params.s3_secret) {
+                builder = builder.with_access_key_id(key).with_secret_access_key(secret);
+            } else if params.s3_auth.is_some() || params.s3_key.is_some() {
+                return Err(ConfigError::Invalid(
+                    "s3_auth = \"key\" needs both s3_key and s3_secret".to_owned(),
+                ));
+            }
+            if let Some(token) = &params.s3_session_token {
+                builder = builder.with_token(token);
+            }
+        }
+        Some(other) => {
+            return Err(ConfigError::Invalid(format!(
+                "s3_auth {other:?} is not known; use key or iam_role"
+            )));
+        }
+    }
+    let store = builder.build().map_err(|error| {
+        ConfigError::Invalid(format!("{} cannot be opened: {error}", location.store))
+    })?;
+    Ok(Arc::new(store))
+}
+
+/// Reads `30s`, `500ms` or `2m`.
+fn parse_duration(text: &str) -> Result<Duration, ConfigError> {
+    let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(split);
+    let parsed = number.parse::<u64>().ok().and_then(|number| match unit {
+        "ms" => Some(Duration::from_millis(number)),
+        "s" | "" => Some(Duration::from_secs(number)),
+        "m" => Some(Duration::from_secs(number * 60)),
+        _ => None,
+    });
+    parsed.ok_or_else(|| {
+        ConfigError::Invalid(format!("{text:?} is not a duration; write 500ms, 30s or 2m"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn locations_are_split_into_store_and_path() {
+        let s3 = Location::parse("s3://bucket/a/b/").unwrap();
+        assert_eq!(s3.store.as_str(), "s3://bucket");
+        assert_eq!(s3.path.as_ref(), "a/b");
+        assert!(s3.is_folder && s3.is_remote());
+        assert_eq!(s3.table_url(), "s3://bucket/a/b/");
+        let file = Location::parse("file:///data/t.parquet").unwrap();
+        assert_eq!(file.table_url(), "file:///data/t.parquet");
+        assert!(Location::parse("ftp://x/y").is_err());
+        assert!(Location::parse("s3:///nobucket").is_err());
+    }
+}

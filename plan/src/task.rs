@@ -1,0 +1,96 @@
+//! The worker's end: from a plan object to something that can be run.
+
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use datafusion::arrow::datatypes::{Schema, SchemaRef};
+use datafusion::common::{DataFusionError, Result, internal_err};
+use datafusion::execution::TaskContext;
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_plan::repartition::RepartitionExec;
+use datafusion::physical_plan::scalar_subquery::ScalarSubqueryExec;
+use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, Partitioning};
+use dunlin_manifest::records::{Output, StageSpec};
+
+/// A stage's plan, ready to run once.
+#[derive(Debug)]
+pub struct TaskPlan {
+    /// Run `execute(p)` for the task's own partitions.
+    pub plan: Arc<dyn ExecutionPlan>,
+    /// The expressions whose hash places a row, and the number of buckets; `None` = by partition.
+    pub hash: Option<(Vec<Arc<dyn PhysicalExpr>>, usize)>,
+}
+
+/// Decodes the plan object of a stage.
+///
+/// # Errors
+/// Damaged bytes, or a plan that does not fit its stage.
+pub fn open(packed: &[u8], spec: &StageSpec, ctx: &TaskContext) -> Result<TaskPlan> {
+    let plan = crate::encode::decode(packed, ctx)?;
+    let opened = unwrap(plan, spec.output)?;
+    let partitions = opened.plan.output_partitioning().partition_count();
+    if partitions != spec.partitions as usize {
+        return internal_err!(
+            "stage {} was planned with {} partitions and decodes with {partitions}",
+            spec.id,
+            spec.partitions
+        );
+    }
+    Ok(opened)
+}
+
+/// Takes the bucket expressions off the root of a stage's plan.
+pub(crate) fn unwrap(plan: Arc<dyn ExecutionPlan>, output: Output) -> Result<TaskPlan> {
+    let Output::Hash { buckets } = output else {
+        return Ok(TaskPlan { plan, hash: None });
+    };
+    let (root, scalars) = match plan.downcast_ref::<ScalarSubqueryExec>() {
+        Some(scalars) => (Arc::clone(scalars.input()), Some(scalars)),
+        None => (Arc::clone(&plan), None),
+    };
+    let Some(repartition) = root.downcast_ref::<RepartitionExec>() else {
+        return internal_err!("a stage with hash output has no repartition at its root");
+    };
+    let Partitioning::Hash(exprs, count) = repartition.partitioning() else {
+        return internal_err!("a stage with hash output is not repartitioned by hash");
+    };
+    if *count != buckets as usize {
+        return internal_err!("a stage with {buckets} buckets is repartitioned into {count}");
+    }
+    let body = Arc::clone(repartition.input());
+    let plan = match scalars {
+        // The rows of the subqueries are read before the first batch leaves the body, so the bucket
+        // expressions may refer to them too.
+        Some(scalars) => Arc::new(ScalarSubqueryExec::new(
+            body,
+            scalars.subqueries().to_vec(),
+            scalars.results().clone(),
+        )) as Arc<dyn ExecutionPlan>,
+        None => body,
+    };
+    Ok(TaskPlan { plan, hash: Some((exprs.clone(), *count)) })
+}
+
+/// A schema as text: an IPC stream without batches, base64.
+///
+/// # Errors
+/// A type that Arrow IPC cannot carry.
+pub fn schema_to_text(schema: &Schema) -> Result<String> {
+    let mut bytes = Vec::new();
+    arrow_ipc::writer::StreamWriter::try_new(&mut bytes, schema)
+        .and_then(|mut writer| writer.finish())?;
+    Ok(STANDARD.encode(bytes))
+}
+
+/// The schema that [`schema_to_text`] wrote.
+///
+/// # Errors
+/// Damaged text.
+pub fn schema_from_text(text: &str) -> Result<SchemaRef> {
+    let bytes = STANDARD
+        .decode(text)
+        .map_err(|error| DataFusionError::Internal(format!("result schema: {error}")))?;
+    let reader = arrow_ipc::reader::StreamReader::try_new(std::io::Cursor::new(bytes), None)?;
+    Ok(reader.schema())
+}

@@ -1,0 +1,170 @@
+//! The rows that a task has produced and not yet written: for each bucket, rows that wait for a full
+//! batch, and the encoded stream so far.
+//!
+//! ```text
+//! push(bucket, rows) ──> coalescer ──full batch──> compact ──> encoder ──take()──> slices of a part
+//! ```
+//!
+//! Nothing here waits or does I/O: a whole set can be handed to a blocking thread and back.
+
+use arrow::array::RecordBatch;
+use arrow::compute::BatchCoalescer;
+use arrow_schema::SchemaRef;
+use bytes::Bytes;
+
+use crate::batch::{compact, row_bytes, shares_buffers};
+use crate::format::{Compression, StreamEncoder, checksum};
+use crate::{Result, ShuffleError};
+
+/// Batches between two looks at how large a row is.
+const MEASURE_EVERY: u32 = 16;
+
+/// One finished slice.
+#[derive(Debug)]
+pub(crate) struct EncodedSlice {
+    pub(crate) bucket: u32,
+    pub(crate) rows: u64,
+    pub(crate) bytes: Bytes,
+    pub(crate) xxh3: String,
+}
+
+#[derive(Debug)]
+struct Bucket {
+    coalescer: BatchCoalescer,
+    stream: Option<StreamEncoder>,
+}
+
+/// All buckets of a task.
+#[derive(Debug)]
+pub(crate) struct BucketSet {
+    schema: SchemaRef,
+    compression: Compression,
+    batch_size: usize,
+    // Batches of at least this many rows are encoded as they come; `None` where rows share buffers,
+    // because only the coalescer compacts views.
+    pass_through: Option<usize>,
+    buckets: Vec<Option<Bucket>>,
+    encoded: usize,
+    capacity: usize,
+    pending_rows: usize,
+    bytes_per_row: usize,
+    until_measure: u32,
+}
+
+impl BucketSet {
+    pub(crate) fn new(schema: SchemaRef, compression: Compression, batch_size: usize) -> Self {
+        let shared = schema
+            .fields()
+            .iter()
+            .any(|field| shares_buffers(field.data_type()));
+        let batch_size = batch_size.max(1);
+        Self {
+            schema,
+            compression,
+            batch_size,
+            pass_through: (!shared && batch_size > 1).then_some(batch_size / 2),
+            buckets: Vec::new(),
+            encoded: 0,
+            capacity: 0,
+            pending_rows: 0,
+            bytes_per_row: 0,
+            until_measure: 0,
+        }
+    }
+
+    /// Notes how large the rows of an input batch are, before it is scattered.
+    pub(crate) fn measure(&mut self, batch: &RecordBatch) {
+        if self.until_measure > 0 {
+            self.until_measure -= 1;
+            return;
+        }
+        self.until_measure = MEASURE_EVERY;
+        let found = row_bytes(batch).div_ceil(batch.num_rows().max(1));
+        self.bytes_per_row = match self.bytes_per_row {
+            0 => found,
+            before => (3 * before + found).div_ceil(4),
+        };
+    }
+
+    /// Appends rows, which have the declared schema, to a bucket.
+    pub(crate) fn push(&mut self, bucket: u32, batch: RecordBatch) -> Result<()> {
+        let index = bucket as usize;
+        if index >= self.buckets.len() {
+            self.buckets.resize_with(index + 1, || None);
+        }
+        self.pending_rows += batch.num_rows();
+        let slot = &mut self.buckets[index];
+        let entry = slot.get_or_insert_with(|| Bucket {
+            coalescer: BatchCoalescer::new(SchemaRef::clone(&self.schema), self.batch_size)
+                .with_biggest_coalesce_batch_size(self.pass_through),
+            stream: None,
+        });
+        entry.coalescer.push_batch(batch)?;
+        self.drain(index)
+    }
+
+    /// Encoded bytes that a part written now would have, not counting waiting rows.
+    pub(crate) fn encoded(&self) -> usize {
+        self.encoded
+    }
+
+    /// About how much memory is held.
+    pub(crate) fn held(&self) -> usize {
+        self.capacity + self.pending_rows * self.bytes_per_row
+    }
+
+    /// Ends all streams and returns their slices by bucket. With `flush` waiting rows are included;
+    /// without, they wait on for a full batch of the next part.
+    pub(crate) fn take(&mut self, flush: bool) -> Result<Vec<EncodedSlice>> {
+        let mut slices = Vec::new();
+        for index in 0..self.buckets.len() {
+            if flush {
+                if let Some(bucket) = &mut self.buckets[index] {
+                    bucket.coalescer.finish_buffered_batch()?;
+                }
+                self.drain(index)?;
+            }
+            let Some(stream) = self.buckets[index]
+                .as_mut()
+                .and_then(|bucket| bucket.stream.take())
+            else {
+                continue;
+            };
+            let rows = stream.rows();
+            let bytes = stream.finish()?;
+            slices.push(EncodedSlice {
+                bucket: u32::try_from(index)
+                    .map_err(|_| ShuffleError::Malformed(format!("bucket {index} is too large")))?,
+                rows,
+                xxh3: checksum(&bytes),
+                bytes,
+            });
+        }
+        self.encoded = 0;
+        self.capacity = 0;
+        Ok(slices)
+    }
+
+    fn drain(&mut self, index: usize) -> Result<()> {
+        let Some(bucket) = &mut self.buckets[index] else {
+            return Ok(());
+        };
+        while let Some(batch) = bucket.coalescer.next_completed_batch() {
+            let rows = batch.num_rows();
+            let stream = match &mut bucket.stream {
+                Some(stream) => stream,
+                None => bucket
+                    .stream
+                    .insert(StreamEncoder::try_new(&self.schema, self.compression)?),
+            };
+            let (encoded, capacity) = (stream.encoded(), stream.capacity());
+            stream.write(&compact(batch)?)?;
+            // A new stream's schema is counted with its first batch.
+            let first = stream.rows() == rows as u64;
+            self.encoded += stream.encoded() - if first { 0 } else { encoded };
+            self.capacity += stream.capacity() - if first { 0 } else { capacity };
+            self.pending_rows = self.pending_rows.saturating_sub(rows);
+        }
+        Ok(())
+    }
+}

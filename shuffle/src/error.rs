@@ -1,0 +1,118 @@
+//! What can go wrong in the exchange, told apart by type: whoever runs a task must know whether another
+//! attempt may help, and must never have to read a message to find out.
+
+use arrow_schema::ArrowError;
+use datafusion::error::DataFusionError;
+
+/// An error of the exchange.
+#[derive(Debug, thiserror::Error)]
+pub enum ShuffleError {
+    /// The bytes of a slice are not those that the producer recorded, read after read.
+    #[error("exchange data {key} at {offset}+{len} is damaged: {reason}")]
+    Corrupt {
+        /// Key below the state's prefix, or `inline`.
+        key: String,
+        /// First byte of the slice.
+        offset: u64,
+        /// Recorded length of the slice.
+        len: u64,
+        /// What did not agree.
+        reason: String,
+    },
+    /// The store did not give a slice.
+    #[error("exchange data {key} cannot be read: {source}")]
+    Read {
+        /// Key below the state's prefix.
+        key: String,
+        /// The store's error.
+        source: object_store::Error,
+    },
+    /// The store did not take a part.
+    #[error("exchange data {key} cannot be written: {source}")]
+    Write {
+        /// Key below the state's prefix.
+        key: String,
+        /// The store's error.
+        source: object_store::Error,
+    },
+    /// A seal contradicts itself.
+    #[error("malformed exchange record: {0}")]
+    Malformed(String),
+    /// Rows could not be encoded.
+    #[error("rows cannot be encoded: {0}")]
+    Encode(#[from] ArrowError),
+    /// Rows have other types than the exchange declares.
+    #[error("rows do not fit the schema of the exchange: {0}")]
+    Schema(String),
+    /// The plan reads a stage that the task was given no data of.
+    #[error("no exchange data of stage {stage}: the task's inputs name stages {known:?}")]
+    UnknownStage {
+        /// Stage that the plan reads.
+        stage: u32,
+        /// Stages that there is data of.
+        known: Vec<u32>,
+    },
+    /// A plan declares an order that several unmerged runs cannot have.
+    #[error(
+        "bucket {bucket} of stage {stage} is declared ordered, but {tasks} tasks wrote to it: give each run its own partition and merge them"
+    )]
+    Unordered {
+        /// Producer.
+        stage: u32,
+        /// Bucket.
+        bucket: u32,
+        /// Tasks with rows in it.
+        tasks: usize,
+    },
+    /// The task's session carries no inputs.
+    #[error(
+        "the session has no exchange inputs: set `ExchangeInputs` with `SessionConfig::with_extension`"
+    )]
+    NoInputs,
+    /// A background job panicked or was stopped.
+    #[error("{0} did not end")]
+    Lost(&'static str),
+    /// The engine's own error.
+    #[error(transparent)]
+    Engine(#[from] DataFusionError),
+}
+
+impl ShuffleError {
+    /// Whether another attempt, perhaps on another worker, may succeed.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Read { source, .. } => !matches!(source, object_store::Error::NotFound { .. }),
+            // The bytes at rest may be good: another worker's network and memory get a say.
+            Self::Corrupt { .. } | Self::Write { .. } | Self::Lost(_) => true,
+            Self::Malformed(_)
+            | Self::Encode(_)
+            | Self::Schema(_)
+            | Self::UnknownStage { .. }
+            | Self::Unordered { .. }
+            | Self::NoInputs => false,
+            Self::Engine(error) => engine_retryable(error),
+        }
+    }
+}
+
+fn engine_retryable(error: &DataFusionError) -> bool {
+    match error.find_root() {
+        DataFusionError::ResourcesExhausted(_)
+        | DataFusionError::ObjectStore(_)
+        | DataFusionError::IoError(_) => true,
+        DataFusionError::External(inner) => inner
+            .downcast_ref::<ShuffleError>()
+            .is_some_and(ShuffleError::is_retryable),
+        _ => false,
+    }
+}
+
+impl From<ShuffleError> for DataFusionError {
+    fn from(error: ShuffleError) -> Self {
+        match error {
+            ShuffleError::Engine(inner) => inner,
+            other => DataFusionError::External(Box::new(other)),
+        }
+    }
+}

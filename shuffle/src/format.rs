@@ -1,0 +1,176 @@
+//! Bytes of a slice: one complete Arrow IPC stream (schema, dictionaries, batches, end mark).
+//!
+//! Each slice stands alone, so that a reader needs nothing but its range. Decoding uses the received
+//! bytes in place where they are uncompressed and aligned; `arrow-ipc` copies the few buffers that are
+//! not. It panics on some malformed inputs, which must not take a worker down: here a panic is an error.
+
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use arrow::array::RecordBatch;
+use arrow::buffer::Buffer;
+use arrow_ipc::CompressionType;
+use arrow_ipc::reader::StreamDecoder;
+use arrow_ipc::writer::{IpcWriteOptions, StreamWriter};
+use arrow_schema::{ArrowError, Schema, SchemaRef};
+use bytes::Bytes;
+
+/// Slices start at multiples of this many bytes in their object.
+pub const SLICE_ALIGN: usize = 64;
+
+/// How buffers are stored. LZ4 pays where a network lies between, not always on a local disk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Compression {
+    /// As they are in memory.
+    #[default]
+    None,
+    /// LZ4 frames, each buffer for itself.
+    Lz4,
+}
+
+/// Writes the batches of one slice.
+pub struct StreamEncoder {
+    writer: StreamWriter<Vec<u8>>,
+    rows: u64,
+}
+
+impl fmt::Debug for StreamEncoder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StreamEncoder")
+            .field("rows", &self.rows)
+            .finish_non_exhaustive()
+    }
+}
+
+impl StreamEncoder {
+    /// Starts a slice.
+    pub fn try_new(schema: &Schema, compression: Compression) -> Result<Self, ArrowError> {
+        let codec = match compression {
+            Compression::None => None,
+            Compression::Lz4 => Some(CompressionType::LZ4_FRAME),
+        };
+        let options = IpcWriteOptions::default().try_with_compression(codec)?;
+        let writer = StreamWriter::try_new_with_options(Vec::new(), schema, options)?;
+        Ok(Self { writer, rows: 0 })
+    }
+
+    /// Appends a batch, which must have the slice's schema.
+    pub fn write(&mut self, batch: &RecordBatch) -> Result<(), ArrowError> {
+        self.writer.write(batch)?;
+        self.rows += batch.num_rows() as u64;
+        Ok(())
+    }
+
+    /// Rows so far.
+    #[must_use]
+    pub fn rows(&self) -> u64 {
+        self.rows
+    }
+
+    /// Bytes so far.
+    #[must_use]
+    pub fn encoded(&self) -> usize {
+        self.writer.get_ref().len()
+    }
+
+    /// Bytes of memory held.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.writer.get_ref().capacity()
+    }
+
+    /// Ends the slice.
+    pub fn finish(self) -> Result<Bytes, ArrowError> {
+        // `into_inner` writes the end mark.
+        Ok(Bytes::from(self.writer.into_inner()?))
+    }
+}
+
+/// Reads the batches of one slice, one at a time.
+#[derive(Debug)]
+pub struct SliceDecoder {
+    decoder: StreamDecoder,
+    buffer: Buffer,
+    rows_left: u64,
+    done: bool,
+}
+
+impl SliceDecoder {
+    /// Reads `bytes`, which must hold a complete stream of exactly `rows` rows.
+    #[must_use]
+    pub fn new(bytes: Bytes, rows: u64) -> Self {
+        Self {
+            decoder: StreamDecoder::new(),
+            buffer: Buffer::from(bytes),
+            rows_left: rows,
+            done: false,
+        }
+    }
+
+    /// The schema, once the first batch was read (`None` before).
+    #[must_use]
+    pub fn schema(&self) -> Option<SchemaRef> {
+        self.decoder.schema()
+    }
+
+    /// The next batch, or `None` after the last. After an error there is none.
+    pub fn next_batch(&mut self) -> Result<Option<RecordBatch>, ArrowError> {
+        if self.done {
+            return Ok(None);
+        }
+        // The decoder is never used again after a panic, so its state cannot be seen half changed.
+        let step = catch_unwind(AssertUnwindSafe(|| self.decoder.decode(&mut self.buffer)))
+            .unwrap_or_else(|panic| Err(ArrowError::IpcError(panic_text(panic.as_ref()))));
+        match step {
+            Ok(Some(batch)) => {
+                let rows = batch.num_rows() as u64;
+                if rows > self.rows_left {
+                    self.done = true;
+                    return Err(ArrowError::IpcError("more rows than recorded".to_string()));
+                }
+                self.rows_left -= rows;
+                Ok(Some(batch))
+            }
+            Ok(None) => {
+                self.done = true;
+                self.decoder.finish()?;
+                if self.rows_left > 0 {
+                    return Err(ArrowError::IpcError(format!(
+                        "{} rows missing",
+                        self.rows_left
+                    )));
+                }
+                Ok(None)
+            }
+            Err(error) => {
+                self.done = true;
+                Err(error)
+            }
+        }
+    }
+}
+
+/// Reads all batches of a slice of `rows` rows.
+pub fn decode_slice(bytes: Bytes, rows: u64) -> Result<Vec<RecordBatch>, ArrowError> {
+    let mut decoder = SliceDecoder::new(bytes, rows);
+    let mut batches = Vec::new();
+    while let Some(batch) = decoder.next_batch()? {
+        batches.push(batch);
+    }
+    Ok(batches)
+}
+
+/// XXH3-64 of `bytes` as the records hold it: 16 hex digits.
+#[must_use]
+pub fn checksum(bytes: &[u8]) -> String {
+    format!("{:016x}", xxhash_rust::xxh3::xxh3_64(bytes))
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("no message");
+    format!("malformed stream: {text}")
+}

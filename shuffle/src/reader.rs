@@ -1,0 +1,216 @@
+//! The leaf of a consumer's plan: partition `j` is bucket `j` of the producer.
+//!
+//! ```text
+//! before the cut                        after
+//! AggregateExec: Final                  AggregateExec: Final
+//!   RepartitionExec: Hash([k], 16)        ExchangeReaderExec: stage=3, partitions=16
+//!     AggregateExec: Partial            (stage 3: AggregateExec: Partial, written by hash of k)
+//! ```
+//!
+//! The plan above was optimised with the order, constants and equivalences of what stood here, so the
+//! reader declares them itself; otherwise they would be lost at the cut.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use arrow::array::RecordBatch;
+use arrow_schema::SchemaRef;
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::common::{Statistics, internal_datafusion_err, internal_err};
+use datafusion::error::Result;
+use datafusion::execution::TaskContext;
+use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
+use datafusion::physical_plan::coop::cooperative;
+use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType, SchedulingType};
+use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet};
+use datafusion::physical_plan::statistics::StatisticsArgs;
+use datafusion::physical_plan::{
+    ChildrenPropertiesMode, DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning,
+    PlanProperties, RecordBatchStream, ReplaceChildrenOptions, SendableRecordBatchStream,
+};
+use futures::Stream;
+
+use crate::{ExchangeInputs, ShuffleError};
+
+/// Reads the output of a stage. Every execution of a partition gives the same rows.
+#[derive(Debug, Clone)]
+pub struct ExchangeReaderExec {
+    stage: u32,
+    properties: Arc<PlanProperties>,
+    metrics: ExecutionPlanMetricsSet,
+}
+
+impl ExchangeReaderExec {
+    /// A reader of `stage` with one partition for each of `partitioning`. What `eq` declares (order,
+    /// constants, equivalences) is declared by the reader. Fails if `eq` is about another schema.
+    pub fn new(
+        stage: u32,
+        schema: SchemaRef,
+        partitioning: Partitioning,
+        eq: EquivalenceProperties,
+    ) -> Result<Self> {
+        if eq.schema().as_ref() != schema.as_ref() {
+            return internal_err!("reader of stage {stage}: properties are about another schema");
+        }
+        let properties = PlanProperties::new(
+            eq,
+            partitioning,
+            EmissionType::Incremental,
+            Boundedness::Bounded,
+        )
+        .with_scheduling_type(SchedulingType::Cooperative);
+        Ok(Self {
+            stage,
+            properties: Arc::new(properties),
+            metrics: ExecutionPlanMetricsSet::new(),
+        })
+    }
+
+    /// The producer.
+    #[must_use]
+    pub fn stage(&self) -> u32 {
+        self.stage
+    }
+
+    /// How rows are spread over the partitions.
+    #[must_use]
+    pub fn partitioning(&self) -> &Partitioning {
+        &self.properties.partitioning
+    }
+
+    /// Order, constants and equivalences that the reader declares.
+    #[must_use]
+    pub fn eq_properties(&self) -> &EquivalenceProperties {
+        &self.properties.eq_properties
+    }
+}
+
+impl DisplayAs for ExchangeReaderExec {
+    fn fmt_as(&self, kind: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let partitions = self.partitioning().partition_count();
+        if matches!(kind, DisplayFormatType::TreeRender) {
+            return write!(f, "stage={}\npartitions={partitions}", self.stage);
+        }
+        write!(
+            f,
+            "ExchangeReaderExec: stage={}, partitions={partitions}",
+            self.stage
+        )?;
+        match self.properties.output_ordering() {
+            Some(ordering) => write!(f, ", ordering=[{ordering}]"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl ExecutionPlan for ExchangeReaderExec {
+    fn name(&self) -> &'static str {
+        "ExchangeReaderExec"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        &self.properties
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        Vec::new()
+    }
+
+    // The expressions of the declared partitioning and order are facts about the rows, not computed here.
+    fn apply_expressions(
+        &self,
+        _visit: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn replace_children(
+        self: Arc<Self>,
+        children: Vec<Arc<dyn ExecutionPlan>>,
+        _options: ReplaceChildrenOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        if !children.is_empty() {
+            return internal_err!("ExchangeReaderExec has no children");
+        }
+        Ok(self)
+    }
+
+    fn with_new_children(
+        self: Arc<Self>,
+        children: Vec<Arc<dyn ExecutionPlan>>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        self.replace_children(
+            children,
+            ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute),
+        )
+    }
+
+    fn execute(
+        &self,
+        partition: usize,
+        context: Arc<TaskContext>,
+    ) -> Result<SendableRecordBatchStream> {
+        let count = self.partitioning().partition_count();
+        if partition >= count {
+            return internal_err!("ExchangeReaderExec has {count} partitions, none is {partition}");
+        }
+        let inputs = context
+            .session_config()
+            .get_extension::<ExchangeInputs>()
+            .ok_or(ShuffleError::NoInputs)?;
+        let bucket = u32::try_from(partition)
+            .map_err(|_| internal_datafusion_err!("partition {partition} is too large"))?;
+        if self.properties.output_ordering().is_some() {
+            let tasks = inputs.stage(self.stage)?.bucket_tasks(bucket);
+            if tasks > 1 {
+                return Err(ShuffleError::Unordered {
+                    stage: self.stage,
+                    bucket,
+                    tasks,
+                }
+                .into());
+            }
+        }
+        let inner = inputs.open(self.stage, bucket, self.schema(), context.memory_pool())?;
+        let baseline = BaselineMetrics::new(&self.metrics, partition);
+        Ok(Box::pin(cooperative(MeteredStream { inner, baseline })))
+    }
+
+    fn metrics(&self) -> Option<MetricsSet> {
+        Some(self.metrics.clone_inner())
+    }
+
+    fn statistics_from_inputs(
+        &self,
+        _inputs: &[Arc<Statistics>],
+        _args: &StatisticsArgs,
+    ) -> Result<Arc<Statistics>> {
+        Ok(Arc::new(Statistics::new_unknown(&self.schema())))
+    }
+}
+
+/// Counts rows, and the time spent decoding and joining batches.
+struct MeteredStream {
+    inner: SendableRecordBatchStream,
+    baseline: BaselineMetrics,
+}
+
+impl Stream for MeteredStream {
+    type Item = Result<RecordBatch>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = &mut *self;
+        let timer = this.baseline.elapsed_compute().timer();
+        let poll = this.inner.as_mut().poll_next(context);
+        timer.done();
+        this.baseline.record_poll(poll)
+    }
+}
+
+impl RecordBatchStream for MeteredStream {
+    fn schema(&self) -> SchemaRef {
+        self.inner.schema()
+    }
+}

@@ -1,0 +1,350 @@
+//! What a task reads from the exchange.
+//!
+//! The worker puts one [`ExchangeInputs`] into the task's session; every reader in the plan finds its
+//! stage there. Slices are fetched in tasks of their own, a few ahead of the one being read, so that
+//! fetching goes on while the plan computes and never depends on who is polled.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use arrow::array::RecordBatch;
+use arrow_schema::SchemaRef;
+use bytes::Bytes;
+use datafusion::common::runtime::SpawnedTask;
+use datafusion::execution::memory_pool::{MemoryConsumer, MemoryPool, MemoryReservation};
+use datafusion::physical_plan::SendableRecordBatchStream;
+use datafusion::physical_plan::coalesce::LimitedBatchCoalescer;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use dunlin_manifest::env::Env;
+use futures::stream;
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt};
+
+use crate::batch::conform;
+use crate::format::{SliceDecoder, checksum, decode_slice};
+use crate::governor::{ReadGovernor, ReadLimits};
+use crate::index::{Piece, Place, StageData};
+use crate::{Result, ShuffleError, object_path};
+
+/// Slices up to this size are decoded where they were fetched; of larger ones only the bytes are held,
+/// and each batch is decoded when it is wanted, because decoded rows can be many times as large.
+const DECODE_AHEAD: u64 = 1 << 20;
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+
+/// What was read, for the task's metrics.
+#[derive(Debug, Default)]
+pub struct ReadCounters {
+    /// Encoded bytes of slices, inline ones included.
+    pub bytes: AtomicU64,
+    /// Rows.
+    pub rows: AtomicU64,
+    /// GETs sent, repeated ones included.
+    pub gets: AtomicU64,
+}
+
+/// The sealed stages that a task's plan may read.
+#[derive(Clone, Debug)]
+pub struct ExchangeInputs {
+    stages: BTreeMap<u32, Arc<StageData>>,
+    fetcher: Fetcher,
+}
+
+impl ExchangeInputs {
+    /// No stages yet; objects lie below `prefix` in `store`.
+    #[must_use]
+    pub fn new(
+        store: Arc<dyn ObjectStore>,
+        prefix: Path,
+        env: Env,
+        governor: ReadGovernor,
+    ) -> Self {
+        let fetcher = Fetcher {
+            store,
+            prefix,
+            env,
+            governor,
+            counters: Arc::default(),
+        };
+        Self {
+            stages: BTreeMap::new(),
+            fetcher,
+        }
+    }
+
+    /// Adds the data of a stage.
+    #[must_use]
+    pub fn with_stage(mut self, stage: u32, data: Arc<StageData>) -> Self {
+        self.stages.insert(stage, data);
+        self
+    }
+
+    /// The data of a stage.
+    pub fn stage(&self, stage: u32) -> Result<&Arc<StageData>> {
+        self.stages
+            .get(&stage)
+            .ok_or_else(|| ShuffleError::UnknownStage {
+                stage,
+                known: self.stages.keys().copied().collect(),
+            })
+    }
+
+    /// What was read through these inputs so far.
+    #[must_use]
+    pub fn counters(&self) -> &Arc<ReadCounters> {
+        &self.fetcher.counters
+    }
+
+    /// The rows of a bucket: task after task, slice after slice. Nothing is fetched before the stream is
+    /// first polled. What is fetched ahead is accounted for in `pool`.
+    pub fn open(
+        &self,
+        stage: u32,
+        bucket: u32,
+        schema: SchemaRef,
+        pool: &Arc<dyn MemoryPool>,
+    ) -> Result<SendableRecordBatchStream> {
+        let data = Arc::clone(self.stage(stage)?);
+        let limits = self.fetcher.governor.limits();
+        let slices = data.slice_count(bucket);
+        let small = data.bucket_rows(bucket) < slices as u64 * limits.batch_rows as u64;
+        let coalescer = (small && slices > 1)
+            .then(|| LimitedBatchCoalescer::new(Arc::clone(&schema), limits.batch_rows, None));
+        let reservation =
+            MemoryConsumer::new(format!("exchange stage {stage} bucket {bucket}")).register(pool);
+        let reader = BucketReader {
+            fetcher: self.fetcher.clone(),
+            limits,
+            data,
+            bucket,
+            schema: Arc::clone(&schema),
+            next: 0,
+            slices,
+            ahead: VecDeque::new(),
+            ahead_bytes: 0,
+            current: None,
+            coalescer,
+            reservation,
+        };
+        let batches = stream::try_unfold(reader, |mut reader| async move {
+            let batch = reader.next_batch().await?;
+            Ok(batch.map(|batch| (batch, reader)))
+        });
+        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, batches)))
+    }
+}
+
+/// Rows of a fetched slice.
+#[derive(Debug)]
+enum Fetched {
+    Rows(std::vec::IntoIter<RecordBatch>),
+    Bytes(Box<SliceDecoder>),
+}
+
+#[derive(Debug)]
+struct Ahead {
+    piece: Arc<Piece>,
+    task: SpawnedTask<Result<Fetched>>,
+}
+
+struct BucketReader {
+    fetcher: Fetcher,
+    limits: ReadLimits,
+    data: Arc<StageData>,
+    bucket: u32,
+    schema: SchemaRef,
+    next: usize,
+    slices: usize,
+    ahead: VecDeque<Ahead>,
+    ahead_bytes: u64,
+    current: Option<(Arc<Piece>, Fetched)>,
+    coalescer: Option<LimitedBatchCoalescer>,
+    reservation: MemoryReservation,
+}
+
+impl BucketReader {
+    async fn next_batch(&mut self) -> Result<Option<RecordBatch>> {
+        loop {
+            if let Some(batch) = self
+                .coalescer
+                .as_mut()
+                .and_then(LimitedBatchCoalescer::next_completed_batch)
+            {
+                return Ok(Some(batch));
+            }
+            match (self.next_raw().await?, &mut self.coalescer) {
+                (Some(batch), Some(coalescer)) => {
+                    coalescer.push_batch(batch)?;
+                }
+                (Some(batch), None) => return Ok(Some(batch)),
+                (None, Some(coalescer)) => {
+                    coalescer.finish()?;
+                    let last = coalescer.next_completed_batch();
+                    self.coalescer = None;
+                    if last.is_some() {
+                        return Ok(last);
+                    }
+                }
+                (None, None) => return Ok(None),
+            }
+        }
+    }
+
+    /// The next batch as it was encoded.
+    async fn next_raw(&mut self) -> Result<Option<RecordBatch>> {
+        loop {
+            self.fill()?;
+            if let Some((piece, fetched)) = &mut self.current {
+                let step = match fetched {
+                    Fetched::Rows(batches) => Ok(batches.next()),
+                    Fetched::Bytes(decoder) => decoder.next_batch(),
+                };
+                match step.map_err(|error| piece.corrupt(error.to_string()))? {
+                    Some(batch) => {
+                        let rows = batch.num_rows() as u64;
+                        self.fetcher
+                            .counters
+                            .rows
+                            .fetch_add(rows, Ordering::Relaxed);
+                        return Ok(Some(conform(batch, &self.schema)?));
+                    }
+                    None => {
+                        self.reservation.shrink(piece.memory());
+                        self.current = None;
+                    }
+                }
+                continue;
+            }
+            let Some(Ahead { piece, task }) = self.ahead.pop_front() else {
+                return Ok(None);
+            };
+            self.ahead_bytes -= piece.len;
+            let fetched = task
+                .join()
+                .await
+                .map_err(|_| ShuffleError::Lost("fetching a slice"))??;
+            self.current = Some((piece, fetched));
+        }
+    }
+
+    /// Starts fetches up to the limits; one is always under way while there is anything to read.
+    fn fill(&mut self) -> Result<()> {
+        while self.next < self.slices && self.ahead.len() < self.limits.slices_ahead.max(1) {
+            let piece = Arc::new(self.data.piece(self.bucket, self.next)?);
+            if self.ahead.is_empty() && self.current.is_none() {
+                // Without this one there is no progress.
+                self.reservation.grow(piece.memory());
+            } else {
+                let far = self.ahead_bytes + piece.len > self.limits.bytes_ahead;
+                if far && !self.ahead.is_empty() {
+                    return Ok(());
+                }
+                if self.reservation.try_grow(piece.memory()).is_err() {
+                    return Ok(());
+                }
+            }
+            self.ahead_bytes += piece.len;
+            self.next += 1;
+            let task = SpawnedTask::spawn(self.fetcher.clone().fetch(Arc::clone(&piece)));
+            self.ahead.push_back(Ahead { piece, task });
+        }
+        Ok(())
+    }
+}
+
+impl Piece {
+    fn memory(&self) -> usize {
+        match self.place {
+            // The record holds it anyway.
+            Place::Inline(_) => 0,
+            Place::Object { .. } => usize::try_from(self.len).unwrap_or(usize::MAX),
+        }
+    }
+
+    fn key(&self) -> String {
+        match &self.place {
+            Place::Inline(_) => "inline".to_string(),
+            Place::Object { key, .. } => key.clone(),
+        }
+    }
+
+    fn corrupt(&self, reason: String) -> ShuffleError {
+        ShuffleError::Corrupt {
+            key: self.key(),
+            offset: self.offset,
+            len: self.len,
+            reason,
+        }
+    }
+
+    fn verify(&self, bytes: &Bytes) -> Result<()> {
+        if bytes.len() as u64 != self.len {
+            return Err(self.corrupt(format!("{} bytes arrived", bytes.len())));
+        }
+        let found = checksum(bytes);
+        if found != self.xxh3 {
+            return Err(self.corrupt(format!("checksum {found} instead of {}", self.xxh3)));
+        }
+        Ok(())
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Fetcher {
+    store: Arc<dyn ObjectStore>,
+    prefix: Path,
+    env: Env,
+    governor: ReadGovernor,
+    counters: Arc<ReadCounters>,
+}
+
+impl Fetcher {
+    async fn fetch(self, piece: Arc<Piece>) -> Result<Fetched> {
+        let bytes = self.bytes(&piece).await?;
+        self.counters.bytes.fetch_add(piece.len, Ordering::Relaxed);
+        if piece.len > DECODE_AHEAD {
+            return Ok(Fetched::Bytes(Box::new(SliceDecoder::new(
+                bytes, piece.rows,
+            ))));
+        }
+        let batches =
+            decode_slice(bytes, piece.rows).map_err(|error| piece.corrupt(error.to_string()))?;
+        Ok(Fetched::Rows(batches.into_iter()))
+    }
+
+    async fn bytes(&self, piece: &Piece) -> Result<Bytes> {
+        let (key, range) = match &piece.place {
+            Place::Inline(bytes) => {
+                piece.verify(bytes)?;
+                return Ok(bytes.clone());
+            }
+            Place::Object { key, range } => (key, range),
+        };
+        let path = object_path(&self.prefix, key);
+        let _permit = self.governor.acquire(piece.len).await;
+        let mut attempt = 1;
+        loop {
+            self.counters.gets.fetch_add(1, Ordering::Relaxed);
+            let error = match self.store.get_range(&path, range.clone()).await {
+                Ok(bytes) => match piece.verify(&bytes) {
+                    Ok(()) => return Ok(bytes),
+                    Err(error) => error,
+                },
+                Err(source) => ShuffleError::Read {
+                    key: key.clone(),
+                    source,
+                },
+            };
+            if attempt >= self.governor.limits().attempts || !error.is_retryable() {
+                return Err(error);
+            }
+            tracing::warn!(%key, attempt, %error, "slice was not read, trying again");
+            self.env
+                .clock
+                .sleep(self.env.jitter(FIRST_PAUSE * (1 << attempt.min(6))))
+                .await;
+            attempt += 1;
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! A bucket carries its own rows and nothing else.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, DictionaryArray, Int32Array, Int64Array, ListArray, RecordBatch, StringArray,
+    StringViewArray,
+};
+use arrow::buffer::OffsetBuffer;
+use arrow::datatypes::Int32Type;
+use arrow_schema::{DataType, Field};
+
+use super::support::*;
+use crate::*;
+
+const ROWS: i64 = 8192;
+
+fn numbered(name: &str, column: ArrayRef) -> RecordBatch {
+    let numbers: ArrayRef = Arc::new(Int64Array::from_iter_values(0..column.len() as i64));
+    RecordBatch::try_from_iter([("k", numbers), (name, column)]).unwrap()
+}
+
+fn text(n: i64) -> String {
+    format!("{n:0100}")
+}
+
+async fn encoded(batch: RecordBatch, buckets: u32) -> u64 {
+    let store = TestStore::memory();
+    let schema = batch.schema();
+    let output = write(
+        options(&store, &schema, by(&schema, "k", buckets), 0),
+        &on(0, vec![batch]),
+    )
+    .await;
+    output.bytes
+}
+
+#[tokio::test]
+async fn views_do_not_drag_the_buffers_of_other_buckets_along() {
+    let column = StringViewArray::from_iter_values((0..ROWS).map(text));
+    let bytes = encoded(numbered("v", Arc::new(column)), 64).await;
+    // 8 for the number, 16 for the view, 100 for the text; the schema of 64 streams.
+    assert!(
+        bytes < ROWS as u64 * 124 * 3 / 2 + 64 * 2000,
+        "{bytes} bytes"
+    );
+}
+
+#[tokio::test]
+async fn views_inside_lists_do_not_either() {
+    let values = StringViewArray::from_iter_values((0..ROWS).map(text));
+    let field = Arc::new(Field::new_list_field(DataType::Utf8View, true));
+    let offsets = OffsetBuffer::from_lengths(std::iter::repeat_n(1, ROWS as usize));
+    let column = ListArray::try_new(field, offsets, Arc::new(values), None).unwrap();
+    let bytes = encoded(numbered("l", Arc::new(column)), 64).await;
+    assert!(
+        bytes < ROWS as u64 * 128 * 3 / 2 + 64 * 2000,
+        "{bytes} bytes"
+    );
+}
+
+#[tokio::test]
+async fn dictionaries_keep_only_values_in_use() {
+    let values: ArrayRef = Arc::new(StringArray::from_iter_values((0..ROWS).map(text)));
+    let dictionary =
+        DictionaryArray::<Int32Type>::try_new(Int32Array::from_iter_values(0..ROWS as i32), values)
+            .unwrap();
+    let bytes = encoded(numbered("d", Arc::new(dictionary)), 64).await;
+    assert!(
+        bytes < ROWS as u64 * 116 * 3 / 2 + 64 * 2500,
+        "{bytes} bytes"
+    );
+}
+
+#[tokio::test]
+async fn compacted_dictionaries_hold_the_same_rows() {
+    let values: ArrayRef = Arc::new(StringArray::from_iter_values((0..1000).map(text)));
+    let keys = Int32Array::from_iter((0..1000).map(|n| (n % 3 != 0).then_some(999 - n)));
+    let dictionary = DictionaryArray::<Int32Type>::try_new(keys, values).unwrap();
+    let batch = numbered("d", Arc::new(dictionary)).slice(200, 50);
+    let schema = batch.schema();
+    let compacted = crate::batch::compact(batch.clone()).unwrap();
+    assert_eq!(compacted, batch);
+    let column = compacted
+        .column(1)
+        .as_any()
+        .downcast_ref::<DictionaryArray<Int32Type>>()
+        .unwrap();
+    assert!(column.values().len() <= 50);
+
+    let store = TestStore::memory();
+    let output = write(
+        options(&store, &schema, Buckets::Partitions, 0),
+        &on(0, vec![batch.clone()]),
+    )
+    .await;
+    assert!(output.bytes < 12_000, "{} bytes", output.bytes);
+    assert_eq!(read(&inputs(&store, vec![output]), 0, &schema).await, batch);
+}
+
+#[test]
+fn uncompressed_buffers_are_used_where_they_were_received() {
+    let batch = table(0..1000);
+    let mut encoder = StreamEncoder::try_new(&batch.schema(), Compression::None).unwrap();
+    encoder.write(&batch).unwrap();
+    let bytes = encoder.finish().unwrap();
+    let received = bytes.as_ptr() as usize..bytes.as_ptr() as usize + bytes.len();
+    let rows = decode_slice(bytes.clone(), 1000).unwrap();
+    let numbers = rows[0].column(0).to_data();
+    assert!(received.contains(&(numbers.buffers()[0].as_ptr() as usize)));
+}

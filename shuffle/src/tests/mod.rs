@@ -1,0 +1,8 @@
+#![allow(clippy::unwrap_used)]
+
+mod compaction;
+mod faults;
+mod plan;
+mod requests;
+mod round_trip;
+mod support;

@@ -1,0 +1,270 @@
+//! One attempt: claim, run, commit — with a heartbeat beside it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use dunlin_manifest::create::{self, Decision};
+use dunlin_manifest::decide::{self, OpenTask};
+use dunlin_manifest::keys;
+use dunlin_manifest::records::{
+    Claim, Commit, Fail, FailClass, RECORD_VERSION, StageManifest, StageSpec, TaskMetrics,
+    TaskOutput,
+};
+use dunlin_manifest::store::ControlStore;
+use dunlin_shuffle::{DataTarget, ExchangeInputs};
+use futures::FutureExt;
+
+use crate::run::{self, Attempt, AttemptError};
+use crate::{Known, Shared};
+
+/// What became of an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AttemptOutcome {
+    /// Somebody else has the claim.
+    Lost,
+    /// It is committed, by this worker or by another.
+    Committed,
+    /// It failed and said so.
+    Failed,
+    /// The query ended, or the worker was asked to stop.
+    Stopped,
+}
+
+/// Why a running attempt is stopped from outside.
+enum Stop {
+    Ended,
+    GiveBack,
+}
+
+/// Claims `task` and sees it through.
+pub(crate) async fn attempt(
+    shared: &Arc<Shared>,
+    known: &Arc<Known>,
+    task: OpenTask,
+) -> AttemptOutcome {
+    let handle = &known.handle;
+    let env = &shared.env;
+    let started = env.clock.monotonic();
+    let claim = Claim { v: RECORD_VERSION, nonce: env.nonce(), worker: shared.name.clone() };
+    let key = keys::claim(&handle.query, task.stage, task.task, task.attempt);
+    let body = create::encode(&claim);
+    match create::decide(handle.store(), env, &key, body, &claim.nonce).await {
+        Ok(Decision::Won) => {}
+        Ok(Decision::Lost(_)) => return AttemptOutcome::Lost,
+        Err(error) => {
+            // It may have landed: then it is a claim that stays silent, and is followed after the lease.
+            tracing::warn!(query = %handle.query, %key, %error, "a claim is left unsettled");
+            return AttemptOutcome::Lost;
+        }
+    }
+    let outcome = match prepare(shared, known, task, &claim).await {
+        Ok(attempt) => run_watched(shared, known, task, attempt).await,
+        Err(error) => Err(error),
+    };
+    match outcome {
+        Ok(Ok((output, mut metrics))) => {
+            let took = env.clock.monotonic().saturating_sub(started);
+            metrics.wall_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+            commit(shared, known, task, &claim, output, metrics).await
+        }
+        Ok(Err(Stop::Ended)) => AttemptOutcome::Stopped,
+        Ok(Err(Stop::GiveBack)) => {
+            let error = AttemptError {
+                class: FailClass::GiveBack,
+                code: "GIVEN_BACK",
+                message: "the worker was asked to stop".to_owned(),
+            };
+            fail(shared, known, task, &error).await;
+            AttemptOutcome::Stopped
+        }
+        Err(error) => {
+            tracing::warn!(query = %handle.query, stage = task.stage, task = task.task, attempt = task.attempt, %error, "an attempt failed");
+            fail(shared, known, task, &error).await;
+            AttemptOutcome::Failed
+        }
+    }
+}
+
+/// Reads what the attempt needs: manifest, plan, and the seals of the inputs.
+async fn prepare(
+    shared: &Arc<Shared>,
+    known: &Arc<Known>,
+    task: OpenTask,
+    claim: &Claim,
+) -> Result<Attempt, AttemptError> {
+    let handle = &known.handle;
+    let unread = |message: String| AttemptError {
+        class: FailClass::Retry,
+        code: "STORE_UNAVAILABLE",
+        message,
+    };
+    let spec: &StageSpec = handle
+        .root
+        .stages
+        .iter()
+        .find(|spec| spec.id == task.stage)
+        .ok_or_else(|| unread(format!("the query has no stage {}", task.stage)))?;
+    let manifest: Arc<StageManifest> = handle
+        .manifest(task.stage)
+        .await
+        .map_err(|error| unread(error.to_string()))?
+        .ok_or_else(|| unread(format!("stage {} has no manifest", task.stage)))?;
+    let plan = handle.plan(&spec.plan).await.map_err(|error| unread(error.to_string()))?;
+    // Exchange data is read and written through the counting store of this query.
+    let store = Arc::clone(handle.store().object_store());
+    let prefix = handle.store().prefix().clone();
+    let mut inputs = ExchangeInputs::new(
+        Arc::clone(&store),
+        prefix.clone(),
+        shared.env.clone(),
+        shared.governor.clone(),
+    );
+    for input in &spec.inputs {
+        let data = known.stage(input.stage).await.map_err(&unread)?;
+        inputs = inputs.with_stage(input.stage, data);
+    }
+    let (query, nonce) = (handle.query.clone(), claim.nonce.clone());
+    let name = if run::is_result(spec) { keys::res } else { keys::data };
+    let key_of = move |part: u32| name(&query, task.stage, task.task, task.attempt, &nonce, part);
+    Ok(Attempt {
+        root: Arc::clone(&handle.root),
+        spec: spec.clone(),
+        manifest,
+        task: task.task,
+        plan,
+        inputs,
+        target: DataTarget { store, prefix, key_of: Arc::new(key_of) },
+        scan_meter: Arc::default(),
+    })
+}
+
+/// Runs the attempt on the compute runtime while this runtime beats its heart and watches for the end.
+async fn run_watched(
+    shared: &Arc<Shared>,
+    known: &Arc<Known>,
+    task: OpenTask,
+    attempt: Attempt,
+) -> Result<Result<(TaskOutput, TaskMetrics), Stop>, AttemptError> {
+    let runner = Arc::clone(shared);
+    let scanned = Arc::clone(&attempt.scan_meter);
+    let mut running = shared.compute.spawn(async move {
+        std::panic::AssertUnwindSafe(run::run(&runner, attempt)).catch_unwind().await
+    });
+    let period = Duration::from_millis(known.handle.root.limits.heartbeat_ms);
+    let mut beats = 0u64;
+    let outcome = loop {
+        tokio::select! {
+            outcome = &mut running => break outcome,
+            () = shared.stopping.cancelled() => {
+                running.abort();
+                return Ok(Err(Stop::GiveBack));
+            }
+            () = shared.env.clock.sleep(period) => {
+                beats += 1;
+                beat(shared, known, task, beats).await;
+                if matches!(known.handle.ended().await, Ok(Some(_))) {
+                    running.abort();
+                    return Ok(Err(Stop::Ended));
+                }
+            }
+        }
+    };
+    match outcome {
+        Ok(Ok(done)) => done.map(|(output, mut metrics)| {
+            let reading = scanned.take();
+            metrics.scan_bytes = reading.bytes_read;
+            metrics.requests = reading.requests;
+            Ok((output, metrics))
+        }),
+        Ok(Err(panic)) => Err(AttemptError {
+            class: FailClass::Retry,
+            code: "INTERNAL",
+            message: format!("the engine panicked: {}", panic_text(panic.as_ref())),
+        }),
+        Err(error) => Err(AttemptError {
+            class: FailClass::Retry,
+            code: "INTERNAL",
+            message: format!("the attempt was lost inside the worker: {error}"),
+        }),
+    }
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    panic
+        .downcast_ref::<&str>()
+        .map(|text| (*text).to_owned())
+        .or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "without a message".to_owned())
+}
+
+/// A sign of life. Losing one is harmless: the lease is several periods.
+async fn beat(shared: &Shared, known: &Known, task: OpenTask, beats: u64) {
+    let handle = &known.handle;
+    let key = keys::hb(&handle.query, task.stage, task.task, task.attempt);
+    let body = format!("{{\"beat\":{beats},\"worker\":\"{}\"}}", shared.name);
+    if let Err(error) = handle.store().put(&key, Bytes::from(body)).await {
+        tracing::debug!(%key, %error, "a heartbeat was lost");
+    }
+}
+
+async fn commit(
+    shared: &Shared,
+    known: &Known,
+    task: OpenTask,
+    claim: &Claim,
+    output: TaskOutput,
+    mut metrics: TaskMetrics,
+) -> AttemptOutcome {
+    let handle = &known.handle;
+    let env = &shared.env;
+    if matches!(handle.ended().await, Ok(Some(_))) {
+        return AttemptOutcome::Stopped;
+    }
+    metrics.requests += known.meter.take().requests;
+    let record = Commit {
+        v: RECORD_VERSION,
+        nonce: env.nonce(),
+        task: task.task,
+        attempt: task.attempt,
+        claim: claim.nonce.clone(),
+        worker: shared.name.clone(),
+        output,
+        metrics,
+    };
+    let key = keys::commit(&handle.query, task.stage, task.task);
+    let body = create::encode(&record);
+    match create::decide(handle.store(), env, &key, body, &record.nonce).await {
+        Ok(Decision::Won) => {
+            handle.remember_commit(task.stage, decide::sealed(record));
+            AttemptOutcome::Committed
+        }
+        Ok(Decision::Lost(_)) => {
+            tracing::info!(query = %handle.query, %key, "another attempt committed first");
+            AttemptOutcome::Committed
+        }
+        Err(error) => {
+            // It may land yet: its data stays, and a follower does the work again if it does not.
+            tracing::warn!(query = %handle.query, %key, %error, "a commit is left unsettled");
+            AttemptOutcome::Stopped
+        }
+    }
+}
+
+async fn fail(shared: &Shared, known: &Known, task: OpenTask, error: &AttemptError) {
+    let handle = &known.handle;
+    let record = Fail {
+        v: RECORD_VERSION,
+        nonce: shared.env.nonce(),
+        class: error.class,
+        code: error.code.to_owned(),
+        message: error.message.clone(),
+    };
+    let key = keys::fail(&handle.query, task.stage, task.task, task.attempt);
+    let body = create::encode(&record);
+    if let Err(error) =
+        create::decide(handle.store(), &shared.env, &key, body, &record.nonce).await
+    {
+        tracing::warn!(%key, %error, "a failure could not be written down");
+    }
+}

@@ -1,0 +1,253 @@
+//! Running one attempt of one task: from the plan object to the data objects.
+//!
+//! ```text
+//!  plan object ─decode─> plan ─execute(p), p of the task─> batches ─TaskWriter─> data objects
+//!                          └─ExchangeReader─> sealed slices of the inputs
+//!                          └─scan─> pinned table files
+//! ```
+//! Everything here runs on the compute runtime; store requests, heartbeats and the watch for a
+//! cancelled query run elsewhere, where DataFusion's work cannot hold them up.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use arrow::record_batch::RecordBatch;
+use datafusion::error::DataFusionError;
+use datafusion::execution::TaskContext;
+use datafusion::execution::memory_pool::MemoryConsumer;
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
+use dunlin_manifest::meter::Meter;
+use dunlin_manifest::records::{
+    FailClass, Output, Root, StageManifest, StageSpec, TaskMetrics, TaskOutput,
+};
+use dunlin_plan::{session, task};
+use dunlin_shuffle::{
+    Buckets, Compression, DataTarget, ExchangeInputs, ShuffleError, TaskWriter, WriterOptions,
+};
+use futures::StreamExt;
+
+use crate::Shared;
+
+/// Why an attempt failed, with what its `fail` record says.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct AttemptError {
+    /// Whether another attempt may help.
+    pub class: FailClass,
+    /// Code for the API.
+    pub code: &'static str,
+    /// What went wrong.
+    pub message: String,
+}
+
+/// What one attempt needs to know.
+#[derive(Clone, Debug)]
+pub(crate) struct Attempt {
+    pub(crate) root: Arc<Root>,
+    pub(crate) spec: StageSpec,
+    pub(crate) manifest: Arc<StageManifest>,
+    pub(crate) task: u32,
+    pub(crate) plan: bytes::Bytes,
+    pub(crate) inputs: ExchangeInputs,
+    pub(crate) target: DataTarget,
+    /// Counts what is read from tables.
+    pub(crate) scan_meter: Arc<Meter>,
+}
+
+/// Runs the attempt to its end and says what was written.
+pub(crate) async fn run(
+    shared: &Shared,
+    attempt: Attempt,
+) -> Result<(TaskOutput, TaskMetrics), AttemptError> {
+    let partitions = match attempt.manifest.tasks.get(attempt.task as usize) {
+        Some(task) => task.partitions.clone(),
+        None => {
+            return Err(internal(format!("the stage has no task {}", attempt.task)));
+        }
+    };
+    let counters = Arc::clone(attempt.inputs.counters());
+    let context = context(shared, &attempt).map_err(|error| classify(&error))?;
+    let opened =
+        task::open(&attempt.plan, &attempt.spec, &context).map_err(|error| classify(&error))?;
+    let buckets = match &opened.hash {
+        Some((exprs, count)) => Buckets::Hash {
+            exprs: exprs.clone(),
+            n: u32::try_from(*count).unwrap_or(u32::MAX),
+        },
+        None => Buckets::Partitions,
+    };
+    let reservation = MemoryConsumer::new("exchange writer").register(context.memory_pool());
+    let mut options = WriterOptions::new(
+        opened.plan.schema(),
+        buckets,
+        attempt.target.clone(),
+        shared.env.clone(),
+        reservation,
+    );
+    options.inline_limit = inline_limit(&attempt);
+    if attempt.root.session.get("dunlin.exchange_compression").is_some_and(|name| name == "lz4") {
+        options.compression = Compression::Lz4;
+    }
+    let mut writer = TaskWriter::new(options).map_err(|error| classify_shuffle(&error))?;
+    let fed = if attempt.spec.one_task {
+        feed_together(&opened.plan, &partitions, &context, &mut writer).await
+    } else {
+        feed_in_turn(&opened.plan, &partitions, &context, &mut writer).await
+    };
+    if let Err(error) = fed {
+        writer.abort().await;
+        return Err(error);
+    }
+    let output = writer.finish().await.map_err(|error| classify_shuffle(&error))?;
+    let spill_bytes = spilled(&opened.plan);
+    let metrics = TaskMetrics {
+        shuffle_read_bytes: counters.bytes.load(std::sync::atomic::Ordering::Relaxed),
+        input_rows: counters.rows.load(std::sync::atomic::Ordering::Relaxed),
+        spill_bytes,
+        peak_memory: u64::try_from(context.memory_pool().reserved()).unwrap_or(u64::MAX),
+        ..TaskMetrics::default()
+    };
+    Ok((output, metrics))
+}
+
+/// The most bytes that the attempt may put into its commit instead of an object.
+fn inline_limit(attempt: &Attempt) -> usize {
+    usize::try_from(attempt.manifest.inline_bytes).unwrap_or(0)
+}
+
+/// A task context that sees the pinned inputs of this query and the exchange, nothing else.
+fn context(shared: &Shared, attempt: &Attempt) -> Result<Arc<TaskContext>, DataFusionError> {
+    let config = session::config(&attempt.root.session)
+        .map_err(|error| DataFusionError::Internal(error.to_string()))?
+        .with_extension(Arc::new(attempt.inputs.clone()));
+    let runtime: Arc<RuntimeEnv> = RuntimeEnvBuilder::from_runtime_env(&shared.runtime)
+        .with_object_store_registry(
+            shared.stores.pinned_registry(&attempt.root.pins, &attempt.scan_meter),
+        )
+        .build_arc()?;
+    Ok(Arc::new(TaskContext::new(
+        Some(format!("{}.{}", attempt.spec.id, attempt.task)),
+        attempt.root.query.clone(),
+        config,
+        shared.functions.scalar_functions().clone(),
+        shared.functions.higher_order_functions().clone(),
+        shared.functions.aggregate_functions().clone(),
+        shared.functions.window_functions().clone(),
+        runtime,
+    )))
+}
+
+/// One partition after another: memory for one at a time.
+async fn feed_in_turn(
+    plan: &Arc<dyn ExecutionPlan>,
+    partitions: &[u32],
+    context: &Arc<TaskContext>,
+    writer: &mut TaskWriter,
+) -> Result<(), AttemptError> {
+    for partition in partitions {
+        let mut rows = plan
+            .execute(*partition as usize, Arc::clone(context))
+            .map_err(|error| classify(&error))?;
+        while let Some(batch) = rows.next().await {
+            push(writer, *partition, batch).await?;
+        }
+    }
+    Ok(())
+}
+
+/// All partitions at once, in one process, as the operator that forced a single task expects it.
+async fn feed_together(
+    plan: &Arc<dyn ExecutionPlan>,
+    partitions: &[u32],
+    context: &Arc<TaskContext>,
+    writer: &mut TaskWriter,
+) -> Result<(), AttemptError> {
+    let mut streams = Vec::with_capacity(partitions.len());
+    let wanted: HashSet<u32> = partitions.iter().copied().collect();
+    let all = u32::try_from(plan.output_partitioning().partition_count()).unwrap_or(u32::MAX);
+    for partition in (0..all).filter(|partition| wanted.contains(partition)) {
+        let rows = plan
+            .execute(partition as usize, Arc::clone(context))
+            .map_err(|error| classify(&error))?;
+        streams.push(rows.map(move |batch| (partition, batch)).boxed());
+    }
+    let mut rows = futures::stream::select_all(streams);
+    while let Some((partition, batch)) = rows.next().await {
+        push(writer, partition, batch).await?;
+    }
+    Ok(())
+}
+
+async fn push(
+    writer: &mut TaskWriter,
+    partition: u32,
+    batch: Result<RecordBatch, DataFusionError>,
+) -> Result<(), AttemptError> {
+    let batch = batch.map_err(|error| classify(&error))?;
+    if batch.num_rows() == 0 {
+        return Ok(());
+    }
+    writer.push(partition, batch).await.map_err(|error| classify_shuffle(&error))
+}
+
+/// Bytes that the plan's operators wrote to local disk.
+fn spilled(plan: &Arc<dyn ExecutionPlan>) -> u64 {
+    let own = plan.metrics().and_then(|metrics| metrics.spilled_bytes()).unwrap_or(0);
+    let below: u64 = plan.children().into_iter().map(spilled).sum();
+    u64::try_from(own).unwrap_or(u64::MAX).saturating_add(below)
+}
+
+fn internal(message: String) -> AttemptError {
+    AttemptError { class: FailClass::Fatal, code: "INTERNAL", message }
+}
+
+/// Whether another attempt may help, by the root of the error.
+pub(crate) fn classify(error: &DataFusionError) -> AttemptError {
+    let message = error.strip_backtrace();
+    let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(cause) = source {
+        if dunlin_manifest::pinned::is_input_changed(cause) {
+            return AttemptError {
+                class: FailClass::Fatal,
+                code: "INPUT_CHANGED",
+                message: format!("{message}; submit the query again to read the new version"),
+            };
+        }
+        if let Some(shuffle) = cause.downcast_ref::<ShuffleError>() {
+            return classify_shuffle(shuffle);
+        }
+        source = cause.source();
+    }
+    let (class, code) = match error.find_root() {
+        DataFusionError::ObjectStore(_) | DataFusionError::IoError(_) => {
+            (FailClass::Retry, "STORE_UNAVAILABLE")
+        }
+        DataFusionError::ResourcesExhausted(_) => (FailClass::Retry, "OUT_OF_MEMORY"),
+        DataFusionError::ExecutionJoin(_) => (FailClass::Retry, "INTERNAL"),
+        DataFusionError::Internal(_) => (FailClass::Fatal, "INTERNAL"),
+        _ => (FailClass::Fatal, "EXECUTION_FAILED"),
+    };
+    AttemptError { class, code, message }
+}
+
+fn classify_shuffle(error: &ShuffleError) -> AttemptError {
+    match error {
+        ShuffleError::Engine(inner) => classify(inner),
+        other if other.is_retryable() => AttemptError {
+            class: FailClass::Retry,
+            code: "STORE_UNAVAILABLE",
+            message: other.to_string(),
+        },
+        other => AttemptError {
+            class: FailClass::Fatal,
+            code: "EXCHANGE_FAILED",
+            message: other.to_string(),
+        },
+    }
+}
+
+/// Where the data of a stage goes: results under `res/`, everything else under `data/`.
+pub(crate) fn is_result(spec: &StageSpec) -> bool {
+    spec.output == Output::Result
+}
