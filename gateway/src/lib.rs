@@ -34,10 +34,12 @@ use dunlin_manifest::records::Limits;
 use dunlin_manifest::store::ObjectControlStore;
 use dunlin_plan::Planner;
 use tokio::net::TcpListener;
+use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 mod answer;
 mod http;
+mod inline;
 mod problem;
 mod request;
 mod results;
@@ -55,6 +57,9 @@ pub use request::{Format, MAX_BODY_BYTES, MAX_SQL_BYTES, MAX_WAIT};
 pub struct GatewayOptions {
     /// Where HTTP is served.
     pub http: SocketAddr,
+    /// Threads that plan and run inline queries; those that serve, if not set. A process whose
+    /// serving threads also write heartbeats should set it.
+    pub compute: Option<Handle>,
     /// Limits and periods written into the queries that this gateway submits.
     pub limits: Limits,
     /// How often a waiting request looks for the end of its query.
@@ -69,6 +74,7 @@ impl Default for GatewayOptions {
     fn default() -> Self {
         Self {
             http: SocketAddr::from(([127, 0, 0, 1], 8090)),
+            compute: None,
             limits: Limits::default(),
             watch: WatchPeriods::default(),
             sweep: SweepPeriods::default(),

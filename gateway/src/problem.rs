@@ -192,7 +192,15 @@ impl ApiError {
                 }
                 Some(read @ ShuffleError::Read { .. }) => Self::store(read.to_string()),
                 Some(other) => Self::internal(other.to_string()),
-                None => PlanError::from_execution(error).into(),
+                None => match inner.downcast_ref::<PlanError>() {
+                    Some(plan) => ErrorKind::Query(QueryError {
+                        code: plan.code().to_owned(),
+                        message: plan.to_string(),
+                        retryable: plan.is_retryable(),
+                    })
+                    .into(),
+                    None => PlanError::from_execution(error).into(),
+                },
             },
             _ => PlanError::from_execution(error).into(),
         }

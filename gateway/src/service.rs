@@ -25,9 +25,11 @@ use dunlin_manifest::submit::{self, SubmitError, Submitted};
 use dunlin_manifest::view::QueryView;
 use dunlin_plan::{Planned, Route, StageGraph, StatementKind};
 use parking_lot::Mutex;
+use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 use crate::answer::{AnswerSummary, Envelope, answer};
+use crate::inline;
 use crate::problem::{ApiError, ErrorKind};
 use crate::request::{Format, Statement};
 use crate::results::ResultReader;
@@ -43,6 +45,7 @@ pub(crate) struct App {
     watchers: Watchers,
     results: ResultReader,
     limits: Limits,
+    compute: Handle,
     /// Handles somebody holds: a query that is swept and watched is read once.
     handles: Mutex<HashMap<QueryId, Weak<QueryHandle>>>,
 }
@@ -83,6 +86,7 @@ impl App {
             watchers: Watchers::new(env.clone(), options.watch, stop.clone()),
             results: ResultReader::new(Arc::clone(&gateway.control), env),
             limits: options.limits,
+            compute: options.compute.clone().unwrap_or_else(Handle::current),
             handles: Mutex::default(),
             gateway,
             stop,
@@ -131,11 +135,9 @@ impl App {
             }
         }
         statement.settings.durable = durable || key.is_some();
-        let planner = &self.gateway.planner;
-        let planned = planner
-            .plan(&statement.sql, &statement.parameters, &statement.settings)
-            .await
-            .map_err(|error| ApiError::from(error).about(&query))?;
+        let sql = statement.sql.clone();
+        let (key, fingerprint) = (key, statement.fingerprint.clone());
+        let planned = self.plan(statement).await.map_err(|error| error.about(&query))?;
         tracing::debug!(%query, route = planned.route.as_str(), reason = planned.route_reason, "planned");
         if planned.statement == StatementKind::Explain {
             let rows = explain_rows(&planned)?;
@@ -143,13 +145,12 @@ impl App {
         }
         let Some(graph) = &planned.graph else {
             let meter = Arc::<Meter>::default();
-            let rows = planner
-                .run_inline(&planned, &meter)
-                .map_err(|error| ApiError::from(error).about(&query))?;
+            let planner = self.gateway.planner.clone();
+            let rows = inline::run(&self.compute, planner, planned.clone(), Arc::clone(&meter));
             return Ok(Taken::Rows(Box::new(self.here(query, &planned, meter, rows))));
         };
-        let idem = key.map(|key| (key, statement.fingerprint.clone()));
-        let (query, replayed) = self.submit(graph, query, &statement.sql, idem).await?;
+        let idem = key.map(|key| (key, fingerprint));
+        let (query, replayed) = self.submit(graph, query, &sql, idem).await?;
         if planned.route == Route::Inline
             && let Some(local) = &self.gateway.local
         {
@@ -196,13 +197,15 @@ impl App {
         Ok((query, replayed))
     }
 
-    /// Plans a statement, and that is all.
-    pub(crate) async fn plan(self: Arc<Self>, statement: Statement) -> Result<Planned, ApiError> {
-        lasting(async move {
+    /// Plans a statement, and that is all. Runs on the compute threads: optimising a wide plan takes
+    /// many milliseconds.
+    pub(crate) async fn plan(&self, statement: Statement) -> Result<Planned, ApiError> {
+        let planner = self.gateway.planner.clone();
+        let work = async move {
             let Statement { sql, parameters, settings, .. } = statement;
-            Ok(self.gateway.planner.plan(&sql, &parameters, &settings).await?)
-        })
-        .await
+            Ok(planner.plan(&sql, &parameters, &settings).await?)
+        };
+        lasting_on(&self.compute, work).await
     }
 
     /// What this process knows about a query, read from `root` if nobody holds it.
@@ -423,7 +426,14 @@ impl App {
 async fn lasting<T: Send + 'static>(
     work: impl Future<Output = Result<T, ApiError>> + Send + 'static,
 ) -> Result<T, ApiError> {
-    match tokio::spawn(work).await {
+    lasting_on(&Handle::current(), work).await
+}
+
+async fn lasting_on<T: Send + 'static>(
+    threads: &Handle,
+    work: impl Future<Output = Result<T, ApiError>> + Send + 'static,
+) -> Result<T, ApiError> {
+    match threads.spawn(work).await {
         Ok(outcome) => outcome,
         Err(error) => {
             tracing::error!(%error, "a request panicked");

@@ -268,7 +268,8 @@ impl Planner {
         }
         let task_bytes = settings.task_bytes.unwrap_or(inner.engine.task_bytes);
         let text = session::settings(&inner.engine, partitions);
-        let mut config = session::config(&text)?;
+        // The catalog is the base session's; a fresh default one would hide its tables.
+        let mut config = session::config(&text)?.with_create_default_catalog_and_schema(false);
         config.options_mut().sql_parser.collect_spans = true;
         self.load_tables().await?;
         let state = SessionStateBuilder::new_from_existing(inner.base.clone())
