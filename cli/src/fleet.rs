@@ -69,27 +69,37 @@ impl Process {
         matches!(self.child.try_wait(), Ok(None))
     }
 
-    /// CPU seconds used so far, and the highest resident memory in bytes, from `/proc`.
+    /// CPU seconds used so far, and the highest resident memory in bytes.
     #[must_use]
     pub fn usage(&self) -> (f64, u64) {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.id())).unwrap_or_default();
-        let fields: Vec<&str> = stat
-            .rsplit_once(')')
-            .map(|(_, rest)| rest.split_whitespace().collect())
-            .unwrap_or_default();
-        // utime and stime are fields 14 and 15, in ticks of 1/100 s; two precede the split point.
-        let ticks = |index: usize| {
-            fields.get(index).and_then(|text| text.parse::<f64>().ok()).unwrap_or_default()
-        };
-        let status =
-            std::fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap_or_default();
-        let peak = status
-            .lines()
-            .find_map(|line| line.strip_prefix("VmHWM:"))
-            .and_then(|text| text.trim().trim_end_matches(" kB").trim().parse::<u64>().ok())
-            .unwrap_or_default();
-        ((ticks(11) + ticks(12)) / 100.0, peak * 1024)
+        usage_of(self.id())
     }
+
+    /// Starts the measurement of the highest resident memory anew.
+    pub fn reset_peak(&self) {
+        let _ = std::fs::write(format!("/proc/{}/clear_refs", self.id()), "5");
+    }
+}
+
+/// CPU seconds that a process used so far, and its highest resident memory in bytes, from `/proc`.
+#[must_use]
+pub fn usage_of(pid: u32) -> (f64, u64) {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let fields: Vec<&str> = stat
+        .rsplit_once(')')
+        .map(|(_, rest)| rest.split_whitespace().collect())
+        .unwrap_or_default();
+    // utime and stime are fields 14 and 15, in ticks of 1/100 s; the split left two fields behind.
+    let ticks = |index: usize| {
+        fields.get(index).and_then(|text| text.parse::<f64>().ok()).unwrap_or_default()
+    };
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let peak = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))
+        .and_then(|text| text.trim().trim_end_matches(" kB").trim().parse::<u64>().ok())
+        .unwrap_or_default();
+    ((ticks(11) + ticks(12)) / 100.0, peak * 1024)
 }
 
 impl Drop for Process {
@@ -181,12 +191,20 @@ impl Fleet {
 /// # Errors
 /// The gateway ended before it listened; the error carries its log.
 pub fn start_gateway(binary: &Path, config: &Path, log: &Path) -> Result<(Process, SocketAddr)> {
-    let config = config.display().to_string();
-    let mut process = Process::start(
-        binary,
-        &["gateway", "--config", &config, "--http", "127.0.0.1:0"],
-        log,
-    )?;
+    start_listening(binary, &["gateway", "--config", &config.display().to_string()], log)
+}
+
+/// Starts a command that serves HTTP on a port that the system chooses and waits until it says where.
+///
+/// # Errors
+/// The process ended before it listened; the error carries its log.
+pub fn start_listening(
+    binary: &Path,
+    arguments: &[&str],
+    log: &Path,
+) -> Result<(Process, SocketAddr)> {
+    let arguments = [arguments, &["--http", "127.0.0.1:0"]].concat();
+    let mut process = Process::start(binary, &arguments, log)?;
     let start = Instant::now();
     loop {
         if let Some(address) = listening(log) {
@@ -194,10 +212,10 @@ pub fn start_gateway(binary: &Path, config: &Path, log: &Path) -> Result<(Proces
         }
         let text = || std::fs::read_to_string(log).unwrap_or_default();
         if !process.is_running() {
-            bail!("the gateway ended at once:\n{}", text());
+            bail!("dunlin {} ended at once:\n{}", process.name, text());
         }
         if start.elapsed() > Duration::from_secs(60) {
-            bail!("the gateway does not listen after 60 s:\n{}", text());
+            bail!("dunlin {} does not listen after 60 s:\n{}", process.name, text());
         }
         std::thread::sleep(Duration::from_millis(10));
     }

@@ -199,6 +199,7 @@ async fn serve_http(
 ) -> Result<()> {
     let limits = opened.config.limits.resolve()?;
     let mut options = GatewayOptions { http, limits, ..GatewayOptions::default() };
+    options.compute = Some(opened.compute.handle().clone());
     if opened.stores.state.is_remote() {
         options.watch = WatchPeriods::remote();
     }

@@ -66,7 +66,8 @@ pub struct AnswerSummary {
     /// Requests that the query's workers made; of an inline answer, those of this process for the
     /// tables until the headers were sent. Those of the gateway's own waiting are not counted.
     pub requests: Requests,
-    /// Milliseconds from the receipt of the request to the answer's headers, by this gateway's clock.
+    /// Milliseconds from the receipt of the request to the answer's headers, by this gateway's clock; or
+    /// what the query itself took by the store's stamps, where that is more (its answer is fetched later).
     pub wall_ms: u64,
 }
 
@@ -111,7 +112,8 @@ pub(crate) async fn answer(
         envelope.summary.requests = meter.snapshot().requests;
     }
     let elapsed = env.clock.monotonic().saturating_sub(envelope.received);
-    envelope.summary.wall_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
+    let elapsed = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
+    envelope.summary.wall_ms = envelope.summary.wall_ms.max(elapsed);
     let mut response = Response::new(body);
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(format.content_type()));

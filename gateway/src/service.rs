@@ -136,7 +136,7 @@ impl App {
         }
         statement.settings.durable = durable || key.is_some();
         let sql = statement.sql.clone();
-        let (key, fingerprint) = (key, statement.fingerprint.clone());
+        let fingerprint = statement.fingerprint.clone();
         let planned = self.plan(statement).await.map_err(|error| error.about(&query))?;
         tracing::debug!(%query, route = planned.route.as_str(), reason = planned.route_reason, "planned");
         if planned.statement == StatementKind::Explain {
@@ -412,7 +412,7 @@ impl App {
                 bytes_scanned: totals.bytes_scanned,
                 shuffle_bytes: totals.shuffle_bytes,
                 requests: totals.requests,
-                wall_ms: 0,
+                wall_ms: totals.wall_ms,
             },
             meter: None,
             received,

@@ -467,8 +467,7 @@ impl QueryHandle {
     /// of the query's own objects span.
     fn age(&self, view: &QueryView) -> Duration {
         let lived = self.cache.lock().observer.known_for(self.env.clock.monotonic());
-        let spanned = view.root_ms.map_or(0, |root| view.newest_ms.saturating_sub(root).max(0));
-        lived.max(Duration::from_millis(u64::try_from(spanned).unwrap_or(0)))
+        lived.max(Duration::from_millis(spanned_ms(view)))
     }
 
     async fn fails(
@@ -504,6 +503,7 @@ impl QueryHandle {
         let mut summary = Summary {
             stages: u64::try_from(self.root.stages.len()).unwrap_or(u64::MAX),
             attempts: view.attempts(),
+            wall_ms: spanned_ms(view),
             ..Summary::default()
         };
         let mut last = None;
@@ -573,6 +573,11 @@ impl QueryHandle {
         let end = create_end(&self.store, &self.env, &self.query, end).await?;
         Ok(self.remember_end(end))
     }
+}
+
+/// Milliseconds between the stamps of `root` and of the newest object, both the store's.
+fn spanned_ms(view: &QueryView) -> u64 {
+    view.root_ms.map_or(0, |root| u64::try_from(view.newest_ms.saturating_sub(root)).unwrap_or(0))
 }
 
 /// Creates `end` or adopts the one that is there, and takes the query off the list of active ones.

@@ -66,7 +66,8 @@ pub async fn creates_have_one_winner(store: &ObjectControlStore) {
                 let filler = "x".repeat(filler);
                 let body = Bytes::from(format!(r#"{{"nonce":"{nonce}","filler":"{filler}"}}"#));
                 start.wait().await;
-                let decision = create::decide(&store, store.env(), &key, body.clone(), &nonce).await;
+                let decision =
+                    create::decide(&store, store.env(), &key, body.clone(), &nonce).await;
                 (body, decision)
             })
         });
@@ -80,7 +81,11 @@ pub async fn creates_have_one_winner(store: &ObjectControlStore) {
             }
         }
         assert_eq!(winners.len(), 1, "race {round}: {} of {WAYS} writers won {key}", winners.len());
-        assert_eq!(shown.len(), WAYS - 1, "race {round}: some writers of {key} neither won nor lost");
+        assert_eq!(
+            shown.len(),
+            WAYS - 1,
+            "race {round}: some writers of {key} neither won nor lost"
+        );
         assert!(
             shown.iter().all(|theirs| *theirs == winners[0]),
             "race {round}: a loser of {key} was shown other bytes than the winner's"
@@ -98,7 +103,10 @@ pub async fn reads_follow_writes(store: &ObjectControlStore) {
         let created = format!("{prefix}created-{length}");
         assert_eq!(read(store, &created).await, None, "{created} is there before it was created");
         assert!(
-            matches!(must("a create", store.put_if_absent(&created, body.clone()).await), Put::Created),
+            matches!(
+                must("a create", store.put_if_absent(&created, body.clone()).await),
+                Put::Created
+            ),
             "a create of the free key {created} was refused"
         );
         assert!(
@@ -221,8 +229,7 @@ pub async fn a_lost_response_settles_as_won(store: &ObjectControlStore) {
 
     let derived = format!("{key}-derived");
     faults.script(Keys::EndingWith(derived.clone()), Fault::FailAfter, 1);
-    let adopted =
-        create::derive(&faulty, store.env(), &derived, Bytes::from_static(b"{}")).await;
+    let adopted = create::derive(&faulty, store.env(), &derived, Bytes::from_static(b"{}")).await;
     assert_eq!(must("a derived create whose response is lost", adopted), Derived::Adopted);
 }
 
@@ -317,9 +324,15 @@ pub async fn lists_are_exact(store: &ObjectControlStore) {
     assert!(names(store, &prefix).await.is_empty(), "LIST of a prefix that has nothing");
     // Two depths, and names whose order as text is not their order as numbers.
     let keys: BTreeSet<String> = (0..MANY)
-        .map(|n| if n % 3 == 0 { format!("{prefix}{n}") } else { format!("{prefix}deep/{}/{n}", n / 64) })
+        .map(|n| {
+            if n % 3 == 0 { format!("{prefix}{n}") } else { format!("{prefix}deep/{}/{n}", n / 64) }
+        })
         .collect();
-    let writes = keys.iter().map(|key| store.put_if_absent(key, Bytes::from(key.clone())));
+    // Owned keys: a closure over borrowed ones makes a future that is not `Send` for every lifetime.
+    let writes = keys
+        .iter()
+        .cloned()
+        .map(|key| async move { store.put_if_absent(&key, Bytes::from(key.clone())).await });
     must(
         "concurrent creates",
         stream::iter(writes).buffer_unordered(AT_ONCE).try_collect::<Vec<_>>().await,
@@ -391,10 +404,14 @@ pub async fn lists_under_writes_show_all_that_was_there(store: &ObjectControlSto
     let mut rounds = 0;
     while rounds < 3 || !writer.is_finished() {
         let shown = names(store, &prefix).await;
-        assert!(shown.is_superset(&settled), "LIST under writes leaves out {:?}", &settled - &shown);
-        let foreign = shown.iter().find(|key| {
-            !(settled.contains(*key) || key.contains("/hint-") || key.ends_with("/m"))
-        });
+        assert!(
+            shown.is_superset(&settled),
+            "LIST under writes leaves out {:?}",
+            &settled - &shown
+        );
+        let foreign = shown
+            .iter()
+            .find(|key| !(settled.contains(*key) || key.contains("/hint-") || key.ends_with("/m")));
         assert_eq!(foreign, None, "LIST under writes shows what nobody wrote");
         rounds += 1;
     }
@@ -438,7 +455,7 @@ async fn names(store: &ObjectControlStore, prefix: &str) -> BTreeSet<String> {
 }
 
 async fn remove(store: &ObjectControlStore, keys: Vec<String>) {
-    let deletes = keys.iter().map(|key| store.delete(key));
+    let deletes = keys.into_iter().map(|key| async move { store.delete(&key).await });
     let deletes = stream::iter(deletes).buffer_unordered(AT_ONCE);
     must("concurrent deletes", deletes.try_collect::<Vec<()>>().await);
 }

@@ -293,7 +293,8 @@ mod tests {
         store.script(Keys::Containing("/con".to_owned()), Fault::Conflict, 1);
         store.script(Keys::EndingWith("late".to_owned()), Fault::Late, 2);
         let create = || PutOptions::from(PutMode::Create);
-        let cases = [("a/before", false), ("a/after", true), ("a/conflict", false), ("a/late", false)];
+        let cases =
+            [("a/before", false), ("a/after", true), ("a/conflict", false), ("a/late", false)];
         for (key, written) in cases {
             let path = Path::from(key);
             assert!(store.put_opts(&path, "1".into(), create()).await.is_err(), "{key}");

@@ -445,6 +445,8 @@ pub struct QueryError {
 pub struct Summary {
     /// Rows of the answer.
     pub rows: u64,
+    /// Milliseconds from `root` to the last record before the end, by the store's own stamps.
+    pub wall_ms: u64,
     /// Stages.
     pub stages: u64,
     /// Tasks.

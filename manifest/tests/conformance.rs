@@ -39,7 +39,9 @@ async fn the_probe_finds_memory_and_folder_fit_and_leaves_nothing_behind() {
     let env = Env::system();
     let (folder, _guard) = folder(&env);
     for store in [memory(&env), folder] {
-        let report = probe(&store, &env, ProbeOptions::default()).await.unwrap();
+        let (probed, world) = (store.clone(), env.clone());
+        let probing = async move { probe(&probed, &world, ProbeOptions::default()).await };
+        let report = tokio::spawn(probing).await.unwrap().unwrap();
         assert_eq!((report.races, report.ways), (20, 32));
         assert!(store.list("probe/").await.unwrap().is_empty());
     }

@@ -12,8 +12,9 @@ use object_store::aws::AmazonS3Builder;
 use object_store::path::Path;
 
 fn setting(name: &str) -> String {
-    std::env::var(name)
-        .unwrap_or_else(|_| panic!("{name} is not set; run scripts/test, which starts an S3 server"))
+    std::env::var(name).unwrap_or_else(|_| {
+        panic!("{name} is not set; run scripts/test, which starts an S3 server")
+    })
 }
 
 /// A state below a fresh prefix of the bucket; `None` only where S3 is left out on purpose.

@@ -13,7 +13,7 @@ use common::{
     claim, commit, drive, ended, fail, folder, handle, memory, one_task, open, stage, stored_end,
     submission, submitted, three_stages, with_env,
 };
-use dunlin_manifest::advance;
+use dunlin_manifest::advance::{self, QueryHandle};
 use dunlin_manifest::create::Decision;
 use dunlin_manifest::decide::{self, OpenTask};
 use dunlin_manifest::env::Env;
@@ -59,6 +59,7 @@ lives! {
     a_task_whose_workers_all_die_fails_the_query,
     a_query_past_its_time_to_live_fails,
     a_repeated_submit_finds_the_first_one_s_query,
+    many_submits_of_one_request_at_once_make_one_query,
     an_announced_query_that_was_never_written_is_taken_up_again,
     a_submit_that_was_cancelled_before_its_root_is_retired,
     a_wide_stage_is_sealed_by_groups,
@@ -80,7 +81,8 @@ async fn a_query_runs_from_submit_to_end(store: ObjectControlStore) {
     let summary = end.summary.unwrap();
     // Three scans, two joins of two partitions, one answer.
     let joins = worker.manifest(1).await.unwrap().unwrap();
-    let dealt: BTreeSet<u32> = joins.tasks.iter().flat_map(|task| task.partitions.clone()).collect();
+    let dealt: BTreeSet<u32> =
+        joins.tasks.iter().flat_map(|task| task.partitions.clone()).collect();
     assert_eq!(dealt, BTreeSet::from([0, 1, 2, 3]));
     let tasks = 3 + joins.tasks.len() as u64 + 1;
     assert_eq!((summary.stages, summary.tasks, summary.attempts), (3, tasks, tasks));
@@ -189,7 +191,10 @@ async fn a_fatal_failure_fails_the_query(store: ObjectControlStore) {
     let end = ended(&handle(&store, &query).await).await;
     let error = end.error.clone().unwrap();
     assert_eq!((end.status, error.retryable), (EndStatus::Failed, false));
-    assert_eq!((error.code.as_str(), error.message.as_str()), ("EXECUTION_FAILED", "attempt 0 broke"));
+    assert_eq!(
+        (error.code.as_str(), error.message.as_str()),
+        ("EXECUTION_FAILED", "attempt 0 broke")
+    );
     assert!(advance::active(&store).await.unwrap().is_empty());
 }
 
@@ -330,6 +335,32 @@ async fn a_repeated_submit_finds_the_first_one_s_query(store: ObjectControlStore
     assert_eq!(ids, vec![query], "a refused submit left a trace");
 }
 
+async fn many_submits_of_one_request_at_once_make_one_query(store: ObjectControlStore) {
+    let submits = (0..8).map(|_| {
+        let store = store.clone();
+        tokio::spawn(async move {
+            let mut mine = submission(store.env(), three_stages());
+            mine.idem = Some(("key".to_owned(), "request".to_owned()));
+            loop {
+                match submit(&store, mine.clone()).await {
+                    // Announced by another, whose root is not there yet.
+                    Err(SubmitError::Orphaned { query }) => {
+                        mine.root.query = query.to_string();
+                        mine.query = query;
+                    }
+                    outcome => return outcome.unwrap(),
+                }
+            }
+        })
+    });
+    let done: Vec<_> = join_all(submits).await.into_iter().map(Result::unwrap).collect();
+    assert!(done.iter().all(|one| one.query == done[0].query), "{done:?}");
+    assert_eq!(done.iter().filter(|one| !one.replayed).count(), 1, "{done:?}");
+    let query = &done[0].query;
+    assert_eq!(advance::active(&store).await.unwrap(), vec![query.clone()]);
+    assert_eq!(drive(&handle(&store, query).await).await.status, EndStatus::Succeeded);
+}
+
 async fn an_announced_query_that_was_never_written_is_taken_up_again(store: ObjectControlStore) {
     let faults = FaultStore::new(Arc::clone(store.object_store()));
     let (_, env) = ManualClock::env();
@@ -358,11 +389,8 @@ async fn an_announced_query_that_was_never_written_is_taken_up_again(store: Obje
 async fn a_submit_that_was_cancelled_before_its_root_is_retired(store: ObjectControlStore) {
     let submission = submission(store.env(), one_task());
     let query = submission.query.clone();
-    let early = dunlin_manifest::advance::QueryHandle::with_root(
-        store.clone(),
-        &query,
-        Arc::new(submission.root.clone()),
-    );
+    let root = Arc::new(submission.root.clone());
+    let early = QueryHandle::with_root(store.clone(), &query, root);
     let end = early.cancel().await.unwrap();
     submit(&store, submission).await.unwrap();
     let worker = handle(&store, &query).await;
@@ -396,7 +424,10 @@ async fn a_wide_stage_is_sealed_by_groups(store: ObjectControlStore) {
     assert_eq!(view.stages[&0].groups, BTreeSet::from([0, 1, 2]));
     assert!(view.stages[&1].groups.is_empty());
     let seal = handle(&store, &query).await.seal(0).await.unwrap().unwrap();
-    assert_eq!(seal.tasks.iter().map(|task| task.task).collect::<Vec<_>>(), (0..130).collect::<Vec<_>>());
+    assert_eq!(
+        seal.tasks.iter().map(|task| task.task).collect::<Vec<_>>(),
+        (0..130).collect::<Vec<_>>()
+    );
     assert_eq!((seal.rows, seal.bytes), (130, 1300));
 }
 

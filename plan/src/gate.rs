@@ -79,12 +79,12 @@ fn describe(plan: &Arc<dyn ExecutionPlan>) -> Result<String> {
     })?;
     if let Some(window) = plan.downcast_ref::<WindowAggExec>() {
         for expr in window.window_expr() {
-            line("window", format!("{expr:?}"));
+            line("window", without_schemas(&format!("{expr:?}")));
         }
     } else if let Some(window) = plan.downcast_ref::<BoundedWindowAggExec>() {
         line("mode", format!("{:?}", window.input_order_mode));
         for expr in window.window_expr() {
-            line("window", format!("{expr:?}"));
+            line("window", without_schemas(&format!("{expr:?}")));
         }
     } else if let Some(aggregate) = plan.downcast_ref::<AggregateExec>() {
         line("mode", format!("{:?} {:?}", aggregate.mode(), aggregate.input_order_mode()));
@@ -115,6 +115,40 @@ fn describe(plan: &Arc<dyn ExecutionPlan>) -> Result<String> {
         }
     }
     Ok(text)
+}
+
+/// A debug text without its `schema: Schema { … }` parts. A window's aggregate keeps the schema that it
+/// was planned against, which has one field more than the decoded one's: the window's own output, which
+/// no argument can name. Strings are stepped over, so that no column's name can hide anything else.
+fn without_schemas(text: &str) -> String {
+    const OPENING: &str = "schema: Schema {";
+    let mut kept = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find(OPENING) {
+        kept.push_str(&rest[..at]);
+        rest = &rest[at + OPENING.len()..];
+        let mut depth = 1;
+        let mut quoted = false;
+        let mut escaped = false;
+        let mut end = rest.len();
+        for (index, c) in rest.char_indices() {
+            match c {
+                _ if escaped => escaped = false,
+                '\\' if quoted => escaped = true,
+                '"' => quoted = !quoted,
+                '{' if !quoted => depth += 1,
+                '}' if !quoted => depth -= 1,
+                _ => {}
+            }
+            if depth == 0 {
+                end = index + 1;
+                break;
+            }
+        }
+        rest = &rest[end..];
+    }
+    kept.push_str(rest);
+    kept
 }
 
 fn describe_scan(config: &FileScanConfig, line: &mut impl FnMut(&str, String)) {
@@ -155,19 +189,33 @@ fn display(plan: &dyn ExecutionPlan) -> String {
     Verbose(plan).to_string()
 }
 
+/// The first line that differs, cut down to the place where it differs.
 fn first_difference(before: &str, after: &str) -> String {
     for (said, came) in before.lines().zip(after.lines()) {
         if said != came {
-            return format!("{} became {}", shorten(said), shorten(came));
+            let same = said.chars().zip(came.chars()).take_while(|(a, b)| a == b).count();
+            let label = said.split(':').next().unwrap_or_default();
+            return format!("{label}: {} became {}", around(said, same), around(came, same));
         }
     }
     "one form is longer than the other".to_owned()
 }
 
-fn shorten(text: &str) -> String {
-    const KEEP: usize = 300;
-    match text.char_indices().nth(KEEP) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
+/// Some characters before and after position `at`.
+fn around(text: &str, at: usize) -> String {
+    const BEFORE: usize = 40;
+    const AFTER: usize = 80;
+    let part: String = text.chars().skip(at.saturating_sub(BEFORE)).take(BEFORE + AFTER).collect();
+    format!("…{part}…")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_schema_is_left_out_and_nothing_behind_it() {
+        let text = r#"A { schema: Schema { fields: [Field { name: "a}\"{" }] }, filter: Some(x) }"#;
+        assert_eq!(without_schemas(text), "A { , filter: Some(x) }");
     }
 }

@@ -112,6 +112,10 @@ pub(crate) struct Known {
     /// Why this process may not run it.
     refused: Option<String>,
     stages: tokio::sync::Mutex<HashMap<u32, Arc<dunlin_shuffle::StageData>>>,
+    /// Attempts that a slot of this process claims or has claimed: slots do not race each other.
+    taken: parking_lot::Mutex<HashSet<(u32, u32, u32)>>,
+    /// Until when the other slots need not look, because one just found nothing to do.
+    quiet_until: parking_lot::Mutex<Duration>,
 }
 
 impl Known {
@@ -323,6 +327,9 @@ async fn look(
             continue;
         }
         active = true;
+        if shared.env.clock.monotonic() < *known.quiet_until.lock() {
+            continue;
+        }
         match work_on(shared, &known, slot).await {
             Ok(true) => return Ok(Found::Work),
             Ok(false) => {}
@@ -355,7 +362,14 @@ async fn known(
         let hint = keys::refusal(query, &shared.name);
         shared.control.put(&hint, bytes::Bytes::from(reason.clone())).await?;
     }
-    let fresh = Arc::new(Known { handle, meter, refused, stages: tokio::sync::Mutex::default() });
+    let fresh = Arc::new(Known {
+        handle,
+        meter,
+        refused,
+        stages: tokio::sync::Mutex::default(),
+        taken: parking_lot::Mutex::default(),
+        quiet_until: parking_lot::Mutex::default(),
+    });
     let mut queries = shared.queries.lock();
     Ok(Some(Arc::clone(queries.entry(query.clone()).or_insert(fresh))))
 }
@@ -390,7 +404,12 @@ async fn work_on(
             shared.queries.lock().remove(&known.handle.query);
             return Ok(worked || advanced.moved);
         }
-        let Some(task) = choose(shared, &advanced.open, slot) else {
+        if advanced.moved {
+            *known.quiet_until.lock() = Duration::ZERO;
+        }
+        let Some(task) = choose(shared, known, &advanced.open, slot) else {
+            *known.quiet_until.lock() =
+                shared.env.clock.monotonic() + shared.options.active_poll;
             return Ok(worked || advanced.moved);
         };
         if shared.stopping.is_cancelled() || known.handle.ended().await?.is_some() {
@@ -407,14 +426,23 @@ async fn work_on(
     }
 }
 
-/// One of the open tasks: mostly the first, but each slot of each worker starts at its own offset among
-/// the tasks of the first stage, so that many do not race for one task.
-fn choose(shared: &Shared, open: &[OpenTask], slot: usize) -> Option<OpenTask> {
-    let first = open.first()?;
-    let same: usize = open.iter().take_while(|task| task.stage == first.stage).count();
+/// One of the open tasks that no other slot of this process took: mostly the first, but each slot of
+/// each worker starts at its own offset among the tasks of the first stage, so that many workers do not
+/// race for one task.
+fn choose(shared: &Shared, known: &Known, open: &[OpenTask], slot: usize) -> Option<OpenTask> {
+    let mut taken = known.taken.lock();
+    let free: Vec<OpenTask> = open
+        .iter()
+        .filter(|task| !taken.contains(&(task.stage, task.task, task.attempt)))
+        .copied()
+        .collect();
+    let first = free.first()?;
+    let same: usize = free.iter().take_while(|task| task.stage == first.stage).count();
     let seed = blake3::hash(format!("{}/{slot}/{}", shared.name, first.stage).as_bytes());
     let offset = usize::from(u16::from_le_bytes([seed.as_bytes()[0], seed.as_bytes()[1]])) % same;
-    open.get(offset).copied()
+    let chosen = free.get(offset).copied()?;
+    taken.insert((chosen.stage, chosen.task, chosen.attempt));
+    Some(chosen)
 }
 
 /// Looks at the bell while the process is idle, and wakes its slots when it rang.
@@ -428,6 +456,9 @@ async fn watch_bell(shared: Arc<Shared>) {
                     let first = tag.is_none();
                     tag = got.e_tag;
                     if !first {
+                        for known in shared.queries.lock().values() {
+                            *known.quiet_until.lock() = Duration::ZERO;
+                        }
                         shared.rung.notify_waiters();
                     }
                 }

@@ -25,35 +25,32 @@ use object_store::path::Path;
 use tempfile::TempDir;
 
 /// A state in memory, below a prefix.
-pub fn memory(env: &Env) -> ObjectControlStore {
+pub(crate) fn memory(env: &Env) -> ObjectControlStore {
     ObjectControlStore::new(Arc::new(InMemory::new()), Path::from("team/state"), env.clone())
 }
 
 /// A state in a folder of its own, which goes when the guard does.
-pub fn folder(env: &Env) -> (ObjectControlStore, TempDir) {
+pub(crate) fn folder(env: &Env) -> (ObjectControlStore, TempDir) {
     let guard = TempDir::new().unwrap();
     let inner = LocalFileSystem::new_with_prefix(guard.path()).unwrap();
     (ObjectControlStore::new(Arc::new(inner), Path::default(), env.clone()), guard)
 }
 
 /// The same state in another world.
-pub fn with_env(store: &ObjectControlStore, env: Env) -> ObjectControlStore {
+pub(crate) fn with_env(store: &ObjectControlStore, env: Env) -> ObjectControlStore {
     ObjectControlStore::new(Arc::clone(store.object_store()), store.prefix().clone(), env)
 }
 
 const PLAN: &[u8] = b"a plan that nobody decodes";
 
 /// A stage of which each partition is a task.
-pub fn stage(id: StageId, partitions: u32, inputs: &[(StageId, InputMode)]) -> StageSpec {
+pub(crate) fn stage(id: StageId, partitions: u32, inputs: &[(StageId, InputMode)]) -> StageSpec {
     StageSpec {
         id,
         name: format!("stage {id}"),
         plan: blake3::hash(PLAN).to_hex().to_string(),
         partitions,
-        inputs: inputs
-            .iter()
-            .map(|&(stage, mode)| StageInput { stage, mode, offset: 0 })
-            .collect(),
+        inputs: inputs.iter().map(|&(stage, mode)| StageInput { stage, mode, offset: 0 }).collect(),
         output: Output::Partitions,
         scan_bytes: Vec::new(),
         task_bytes: 0,
@@ -62,7 +59,7 @@ pub fn stage(id: StageId, partitions: u32, inputs: &[(StageId, InputMode)]) -> S
 }
 
 /// A scan of three partitions, a join of four, and the answer.
-pub fn three_stages() -> Vec<StageSpec> {
+pub(crate) fn three_stages() -> Vec<StageSpec> {
     let mut answer = stage(2, 2, &[(1, InputMode::Whole)]);
     answer.output = Output::Result;
     answer.one_task = true;
@@ -72,12 +69,12 @@ pub fn three_stages() -> Vec<StageSpec> {
 }
 
 /// One task.
-pub fn one_task() -> Vec<StageSpec> {
+pub(crate) fn one_task() -> Vec<StageSpec> {
     vec![stage(0, 1, &[])]
 }
 
 /// A query that is ready to be submitted.
-pub fn submission(env: &Env, stages: Vec<StageSpec>) -> Submission {
+pub(crate) fn submission(env: &Env, stages: Vec<StageSpec>) -> Submission {
     let query = QueryId::new(env);
     let root = Root {
         v: RECORD_VERSION,
@@ -99,7 +96,7 @@ pub fn submission(env: &Env, stages: Vec<StageSpec>) -> Submission {
 }
 
 /// Submits such a query.
-pub async fn submitted(store: &ObjectControlStore, stages: Vec<StageSpec>) -> QueryId {
+pub(crate) async fn submitted(store: &ObjectControlStore, stages: Vec<StageSpec>) -> QueryId {
     let submission = submission(store.env(), stages);
     let query = submission.query.clone();
     let done = submit(store, submission).await.unwrap();
@@ -108,12 +105,12 @@ pub async fn submitted(store: &ObjectControlStore, stages: Vec<StageSpec>) -> Qu
 }
 
 /// A process's own view of a query.
-pub async fn handle(store: &ObjectControlStore, query: &QueryId) -> QueryHandle {
+pub(crate) async fn handle(store: &ObjectControlStore, query: &QueryId) -> QueryHandle {
     QueryHandle::open(store.clone(), query).await.unwrap().unwrap()
 }
 
 /// Claims an attempt: its nonce, if it was won.
-pub async fn claim(handle: &QueryHandle, open: OpenTask) -> Option<String> {
+pub(crate) async fn claim(handle: &QueryHandle, open: OpenTask) -> Option<String> {
     let store = handle.store();
     let nonce = store.env().nonce();
     let record = Claim { v: RECORD_VERSION, nonce: nonce.clone(), worker: "test".to_owned() };
@@ -124,7 +121,7 @@ pub async fn claim(handle: &QueryHandle, open: OpenTask) -> Option<String> {
 }
 
 /// Commits a claimed attempt: one slice of 10 bytes and one row for each partition.
-pub async fn commit(handle: &QueryHandle, open: OpenTask, claim: &str) -> Decision {
+pub(crate) async fn commit(handle: &QueryHandle, open: OpenTask, claim: &str) -> Decision {
     let store = handle.store();
     let OpenTask { stage, task, attempt } = open;
     let manifest = handle.manifest(stage).await.unwrap().unwrap();
@@ -163,7 +160,7 @@ pub async fn commit(handle: &QueryHandle, open: OpenTask, claim: &str) -> Decisi
 }
 
 /// Writes that an attempt failed.
-pub async fn fail(handle: &QueryHandle, open: OpenTask, class: FailClass) {
+pub(crate) async fn fail(handle: &QueryHandle, open: OpenTask, class: FailClass) {
     let store = handle.store();
     let record = Fail {
         v: RECORD_VERSION,
@@ -179,7 +176,7 @@ pub async fn fail(handle: &QueryHandle, open: OpenTask, class: FailClass) {
 }
 
 /// Looks, advances, and gives what may be claimed; the query must not have ended.
-pub async fn open(handle: &QueryHandle) -> Vec<OpenTask> {
+pub(crate) async fn open(handle: &QueryHandle) -> Vec<OpenTask> {
     let mut view = handle.look(false).await.unwrap();
     let advanced = handle.advance(&mut view).await.unwrap();
     assert_eq!(advanced.ended, None);
@@ -187,13 +184,13 @@ pub async fn open(handle: &QueryHandle) -> Vec<OpenTask> {
 }
 
 /// Looks and advances; the query must end.
-pub async fn ended(handle: &QueryHandle) -> Arc<End> {
+pub(crate) async fn ended(handle: &QueryHandle) -> Arc<End> {
     let mut view = handle.look(false).await.unwrap();
     handle.advance(&mut view).await.unwrap().ended.unwrap()
 }
 
 /// Works on a query until it has ended.
-pub async fn drive(handle: &QueryHandle) -> Arc<End> {
+pub(crate) async fn drive(handle: &QueryHandle) -> Arc<End> {
     let work = async {
         loop {
             let mut view = handle.look(false).await.unwrap();
@@ -213,6 +210,6 @@ pub async fn drive(handle: &QueryHandle) -> Arc<End> {
 }
 
 /// The end as it is stored.
-pub async fn stored_end(store: &ObjectControlStore, query: &QueryId) -> Option<End> {
+pub(crate) async fn stored_end(store: &ObjectControlStore, query: &QueryId) -> Option<End> {
     create::load(store, &keys::end(query)).await.unwrap()
 }

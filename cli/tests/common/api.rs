@@ -1,0 +1,168 @@
+//! The query API as a program uses it: Arrow in, JSON status.
+
+use std::io::Cursor;
+use std::time::{Duration, Instant};
+
+use arrow::array::RecordBatch;
+use reqwest::{RequestBuilder, Response, StatusCode};
+use serde_json::{Value, json};
+
+const ARROW: &str = "application/vnd.apache.arrow.stream";
+
+/// Talks to one gateway.
+#[derive(Clone, Debug)]
+pub struct Api {
+    http: reqwest::Client,
+    base: String,
+}
+
+/// Rows, and what they took.
+#[derive(Debug)]
+pub struct Answer {
+    pub query: String,
+    pub batches: Vec<RecordBatch>,
+    pub summary: Value,
+}
+
+/// The answer to a submit.
+#[derive(Debug)]
+pub struct Submitted {
+    pub status: StatusCode,
+    pub replayed: bool,
+    pub body: Value,
+}
+
+impl Submitted {
+    pub fn query(&self) -> String {
+        self.body["query_id"].as_str().unwrap_or_else(|| panic!("no query: {self:?}")).to_owned()
+    }
+}
+
+impl Api {
+    pub fn new(base: &str) -> Self {
+        Self { http: reqwest::Client::new(), base: base.to_owned() }
+    }
+
+    fn post(&self, path: &str, body: &Value) -> RequestBuilder {
+        self.http.post(format!("{}{path}", self.base)).json(body)
+    }
+
+    /// Runs a statement and gives its rows; any problem is a panic.
+    pub async fn sql(&self, sql: &str, settings: &Value) -> Answer {
+        let body = json!({ "sql": sql, "settings": settings });
+        let request = self.post("/v1/sql", &body).header("prefer", "wait=120");
+        answer(request.header("accept", ARROW).send().await.unwrap()).await
+    }
+
+    /// Submits a statement and does not wait.
+    pub async fn submit(&self, sql: &str, settings: &Value, key: Option<&str>) -> Submitted {
+        let body = json!({ "sql": sql, "settings": settings, "wait_timeout": "0s" });
+        let mut request = self.post("/v1/queries", &body);
+        if let Some(key) = key {
+            request = request.header("idempotency-key", key);
+        }
+        let response = request.send().await.unwrap();
+        Submitted {
+            status: response.status(),
+            replayed: response.headers().contains_key("idempotent-replayed"),
+            body: response.json().await.unwrap(),
+        }
+    }
+
+    /// Submits a statement that must be taken, and gives its id.
+    pub async fn begin(&self, sql: &str, settings: &Value) -> String {
+        let submitted = self.submit(sql, settings, None).await;
+        assert!(submitted.status.is_success(), "{submitted:?}");
+        submitted.query()
+    }
+
+    /// The status of a query.
+    pub async fn status(&self, query: &str, wait: &str) -> Value {
+        let url = format!("{}/v1/queries/{query}?wait={wait}", self.base);
+        let response = self.http.get(url).send().await.unwrap();
+        let status = response.status();
+        let body: Value = response.json().await.unwrap();
+        assert!(status.is_success(), "{status}: {body}");
+        body
+    }
+
+    /// The status of a query once it has ended.
+    pub async fn end(&self, query: &str, patience: Duration) -> Value {
+        let start = Instant::now();
+        loop {
+            let status = self.status(query, "1s").await;
+            if matches!(status["status"].as_str(), Some("SUCCEEDED" | "FAILED" | "CANCELLED")) {
+                return status;
+            }
+            assert!(start.elapsed() < patience, "not ended after {patience:?}: {status}");
+        }
+    }
+
+    /// The rows of a query that must succeed within `patience`.
+    pub async fn results(&self, query: &str, patience: Duration) -> Answer {
+        let status = self.end(query, patience).await;
+        assert_eq!(status["status"], "SUCCEEDED", "{status}");
+        let url = format!("{}/v1/queries/{query}/results", self.base);
+        answer(self.http.get(url).header("accept", ARROW).send().await.unwrap()).await
+    }
+
+    /// Cancels a query and gives its status.
+    pub async fn cancel(&self, query: &str) -> Value {
+        let response =
+            self.post(&format!("/v1/queries/{query}/cancel"), &json!({})).send().await.unwrap();
+        assert!(response.status().is_success(), "{}", response.status());
+        response.json().await.unwrap()
+    }
+
+    /// How a statement would run.
+    pub async fn explain(&self, sql: &str, settings: &Value) -> Value {
+        let body = json!({ "sql": sql, "settings": settings });
+        let response = self.post("/v1/explain", &body).send().await.unwrap();
+        let status = response.status();
+        let body: Value = response.json().await.unwrap();
+        assert!(status.is_success(), "{status}: {body}");
+        body
+    }
+}
+
+async fn answer(response: Response) -> Answer {
+    let text = |name: &str| {
+        let value = response.headers().get(name);
+        value.map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default()
+    };
+    let (query, summary) = (text("dunlin-query-id"), text("dunlin-summary"));
+    let status = response.status();
+    let bytes = response.bytes().await.unwrap();
+    assert_eq!(status, StatusCode::OK, "query {query}: {}", String::from_utf8_lossy(&bytes));
+    let reader = arrow_ipc::reader::StreamReader::try_new(Cursor::new(bytes), None).unwrap();
+    let schema = reader.schema();
+    let mut batches: Vec<RecordBatch> = reader.map(Result::unwrap).collect();
+    if batches.is_empty() {
+        batches.push(RecordBatch::new_empty(schema));
+    }
+    Answer { query, batches, summary: serde_json::from_str(&summary).unwrap_or(Value::Null) }
+}
+
+/// The number of the line `stage N: …; partitions=P; tasks=T` of a distributed plan that scans `table`:
+/// partitions and tasks.
+pub fn scan_stage(distributed: &str, table: &str) -> (u64, u64) {
+    let lines: Vec<&str> = distributed.lines().collect();
+    let starts: Vec<usize> =
+        (0..lines.len()).filter(|&at| lines[at].starts_with("stage ")).collect();
+    for (index, &start) in starts.iter().enumerate() {
+        let end = starts.get(index + 1).copied().unwrap_or(lines.len());
+        let scans = lines[start + 1..end]
+            .iter()
+            .any(|line| line.contains("DataSourceExec") && line.contains(&format!("/{table}/")));
+        if scans {
+            return (number(lines[start], "partitions="), number(lines[start], "tasks="));
+        }
+    }
+    panic!("no stage scans {table}:\n{distributed}");
+}
+
+fn number(line: &str, name: &str) -> u64 {
+    let rest = line.split(name).nth(1).unwrap_or_else(|| panic!("no {name} in {line}"));
+    let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
+    digits.parse().unwrap()
+}

@@ -1,0 +1,153 @@
+//! The stages of a query, decoded from their plan objects and run one after the other in this process:
+//! what workers do, without workers. If the fleet is wrong and this is right, the protocol is at fault;
+//! if both are wrong, the planner or the exchange is.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use datafusion::execution::memory_pool::MemoryConsumer;
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::execution::session_state::SessionStateBuilder;
+use datafusion::execution::{SessionState, TaskContext};
+use dunlin_manifest::env::Env;
+use dunlin_manifest::meter::Meter;
+use dunlin_manifest::records::{StageSpec, TaskOutput};
+use dunlin_plan::config::Config;
+use dunlin_plan::stores::Stores;
+use dunlin_plan::{Planner, QuerySettings, RouteMode, StageGraph, session, task};
+use dunlin_shuffle::{
+    Buckets, DataTarget, ExchangeInputs, ReadGovernor, StageData, TaskWriter, WriterOptions,
+};
+use futures::StreamExt;
+use object_store::ObjectStore;
+use object_store::memory::InMemory;
+
+/// A planner over a configuration, and what running its plans needs.
+#[derive(Debug)]
+pub struct InProcess {
+    planner: Planner,
+    stores: Stores,
+    functions: SessionState,
+    env: Env,
+}
+
+impl InProcess {
+    pub fn open(config: &Path) -> Self {
+        let config = Config::load(config).unwrap();
+        let stores = Stores::open(&config, &tokio::runtime::Handle::current()).unwrap();
+        Self {
+            planner: Planner::open(&config, &stores).unwrap(),
+            stores,
+            functions: SessionStateBuilder::new().with_default_features().build(),
+            env: Env::system(),
+        }
+    }
+
+    /// Plans `sql` for the fleet.
+    pub async fn plan(&self, sql: &str, partitions: usize) -> dunlin_plan::Planned {
+        let settings = QuerySettings {
+            route: Some(RouteMode::Fleet),
+            target_partitions: Some(partitions),
+            task_bytes: Some(0),
+            durable: false,
+        };
+        self.planner.plan(sql, &[], &settings).await.unwrap()
+    }
+
+    /// Plans, encodes, decodes and runs `sql`, one task a partition.
+    pub async fn run(&self, sql: &str, partitions: usize) -> Vec<RecordBatch> {
+        let planned = self.plan(sql, partitions).await;
+        let graph = planned.graph.as_ref().unwrap();
+        let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+        let prefix = object_store::path::Path::from("state");
+        let mut inputs = ExchangeInputs::new(
+            Arc::clone(&store),
+            prefix.clone(),
+            self.env.clone(),
+            ReadGovernor::default(),
+        );
+        for spec in &graph.stages {
+            let mut outputs = Vec::new();
+            let tasks = if spec.one_task {
+                vec![(0..spec.partitions).collect()]
+            } else {
+                (0..spec.partitions).map(|partition| vec![partition]).collect::<Vec<_>>()
+            };
+            for (number, partitions) in tasks.into_iter().enumerate() {
+                let name = format!("s{}/{number}", spec.id);
+                let target = DataTarget {
+                    store: Arc::clone(&store),
+                    prefix: prefix.clone(),
+                    key_of: Arc::new(move |part| format!("{name}/{part}.arrow")),
+                };
+                outputs.push(self.task(graph, spec, &partitions, &inputs, target).await);
+            }
+            let data = Arc::new(StageData::new(outputs).unwrap());
+            inputs = inputs.with_stage(spec.id, data);
+        }
+        let last = graph.stages.last().unwrap();
+        let pool = self.context(graph, &inputs).memory_pool().clone();
+        let mut rows = vec![RecordBatch::new_empty(Arc::clone(&planned.schema))];
+        for partition in 0..last.partitions {
+            let schema = Arc::clone(&planned.schema);
+            let mut stream = inputs.open(last.id, partition, schema, &pool).unwrap();
+            while let Some(batch) = stream.next().await {
+                rows.push(batch.unwrap());
+            }
+        }
+        rows
+    }
+
+    fn context(&self, graph: &StageGraph, inputs: &ExchangeInputs) -> Arc<TaskContext> {
+        let config =
+            session::config(&graph.session).unwrap().with_extension(Arc::new(inputs.clone()));
+        let meter = Arc::new(Meter::default());
+        let runtime = RuntimeEnvBuilder::new()
+            .with_object_store_registry(self.stores.pinned_registry(&graph.pins, &meter))
+            .build_arc()
+            .unwrap();
+        Arc::new(TaskContext::new(
+            None,
+            "in-process".to_owned(),
+            config,
+            self.functions.scalar_functions().clone(),
+            self.functions.higher_order_functions().clone(),
+            self.functions.aggregate_functions().clone(),
+            self.functions.window_functions().clone(),
+            runtime,
+        ))
+    }
+
+    async fn task(
+        &self,
+        graph: &StageGraph,
+        spec: &StageSpec,
+        partitions: &[u32],
+        inputs: &ExchangeInputs,
+        target: DataTarget,
+    ) -> TaskOutput {
+        let context = self.context(graph, inputs);
+        let (_, packed) = graph.plans.iter().find(|(name, _)| *name == spec.plan).unwrap();
+        let opened = task::open(packed, spec, &context).unwrap();
+        let buckets = match &opened.hash {
+            Some((exprs, count)) => {
+                Buckets::Hash { exprs: exprs.clone(), n: u32::try_from(*count).unwrap() }
+            }
+            None => Buckets::Partitions,
+        };
+        let reservation = MemoryConsumer::new("writer").register(context.memory_pool());
+        let schema = opened.plan.schema();
+        let options = WriterOptions::new(schema, buckets, target, self.env.clone(), reservation);
+        let mut writer = TaskWriter::new(options).unwrap();
+        let streams = partitions.iter().map(|&partition| {
+            let rows = opened.plan.execute(partition as usize, Arc::clone(&context)).unwrap();
+            rows.map(move |batch| (partition, batch)).boxed()
+        });
+        let mut rows = futures::stream::select_all(streams);
+        while let Some((partition, batch)) = rows.next().await {
+            writer.push(partition, batch.unwrap()).await.unwrap();
+        }
+        writer.finish().await.unwrap()
+    }
+}

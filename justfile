@@ -1,0 +1,59 @@
+# Everything a contributor does. `just --list` shows it; scripts/setup installs just into .tools/venv.
+
+export RUSTDOCFLAGS := "-D warnings"
+
+_default:
+    @just --list
+
+# Check and install what the tests need
+setup:
+    scripts/setup
+
+# Format all code
+fmt:
+    cargo fmt --all
+
+# Format check, lints, docs without warnings
+lint:
+    cargo fmt --all --check
+    cargo clippy --release --workspace --all-targets -- -D warnings
+    cargo doc --release --workspace --no-deps
+
+# Everything that CI runs
+test:
+    scripts/test
+
+# TPC-H on the fleet against single-process DataFusion: `just oracle 1` for scale 1
+oracle scale="0.05":
+    DUNLIN_ORACLE_SCALE={{ scale }} cargo test --release -p dunlin --test oracle -- --nocapture
+
+# The same over MinIO, state and tables
+oracle-s3:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    export DUNLIN_MINIO_RUN=.tools/minio-oracle.run
+    exports=$(scripts/minio start)
+    eval "$exports"
+    trap 'scripts/minio stop' EXIT
+    cargo test --release -p dunlin --test oracle_s3 -- --nocapture
+
+# Kill, freeze and restart real processes
+survival:
+    cargo test --release -p dunlin --test survival -- --nocapture
+
+# Fleet against single-process DataFusion, the 22 queries: `just bench --help` for its options
+bench *args:
+    cargo build --release -p dunlin
+    cargo run --release -p dunlin --bin dunlin-bench -- {{ args }}
+
+# TPC-H data, a gateway, two workers, 22 queries
+demo *args:
+    cargo run --release -- demo {{ args }}
+
+# API documentation of all crates
+docs:
+    cargo doc --release --workspace --no-deps
+
+# Rewrite the staged-plan snapshots after a wanted change; review the difference
+plans:
+    UPDATE_PLANS=1 cargo test --release -p dunlin --test plans
