@@ -78,10 +78,10 @@ impl Client {
     /// It is not ready within 60 s.
     pub async fn ready(&self) -> Result<()> {
         for _ in 0..600 {
-            if let Ok(response) = self.http.get(format!("{}/v1/ready", self.base)).send().await {
-                if response.status().is_success() {
-                    return Ok(());
-                }
+            if let Ok(response) = self.http.get(format!("{}/v1/ready", self.base)).send().await
+                && response.status().is_success()
+            {
+                return Ok(());
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }

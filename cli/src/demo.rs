@@ -99,7 +99,11 @@ async fn queries(options: &Options, fleet: &Fleet) -> Result<()> {
             .with_context(|| label.clone())?;
         report(&label, &answer, options.rows);
     }
-    println!("\n{} queries in {:.1} s, every row through the exchange", chosen.len(), start.elapsed().as_secs_f64());
+    println!(
+        "\n{} queries in {:.1} s, every row through the exchange",
+        chosen.len(),
+        start.elapsed().as_secs_f64()
+    );
     Ok(())
 }
 
@@ -140,10 +144,8 @@ fn report(label: &str, answer: &Answer, rows: usize) {
         requests.list
     );
     for row in answer.rows.iter().take(rows) {
-        let cells: Vec<String> = row
-            .as_object()
-            .map(|row| row.values().map(cell).collect())
-            .unwrap_or_default();
+        let cells: Vec<String> =
+            row.as_object().map(|row| row.values().map(cell).collect()).unwrap_or_default();
         println!("    {}", cells.join(" | "));
     }
     if answer.rows.len() > rows {

@@ -8,7 +8,11 @@ use clap::{Parser, Subcommand};
 use dunlin_cli::{demo, serve, tpch};
 
 #[derive(Debug, Parser)]
-#[command(name = "dunlin", version, about = "SQL over files in an object store, with nothing running between queries")]
+#[command(
+    name = "dunlin",
+    version,
+    about = "SQL over files in an object store, with nothing running between queries"
+)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -81,7 +85,11 @@ fn run(command: Command) -> anyhow::Result<()> {
             anyhow::ensure!(scale > 0.0, "--scale must be positive");
             anyhow::ensure!(files > 0, "--files must be at least 1");
             let bytes = tpch::generate(&output, scale, files)?;
-            println!("{} tables, {files} files each, {bytes} bytes in {}", tpch::TABLES.len(), output.display());
+            println!(
+                "{} tables, {files} files each, {bytes} bytes in {}",
+                tpch::TABLES.len(),
+                output.display()
+            );
             Ok(())
         }
         Command::Demo(options) => demo::run(&options),

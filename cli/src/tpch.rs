@@ -157,12 +157,7 @@ fn deal(batch: &RecordBatch, file: usize, files: usize) -> RecordBatch {
     batch.slice(first, last - first)
 }
 
-fn rows(
-    table: &str,
-    scale: f64,
-    part: i32,
-    parts: i32,
-) -> Result<Box<dyn RecordBatchIterator>> {
+fn rows(table: &str, scale: f64, part: i32, parts: i32) -> Result<Box<dyn RecordBatchIterator>> {
     Ok(match table {
         "customer" => Box::new(CustomerArrow::new(CustomerGenerator::new(scale, part, parts))),
         "lineitem" => Box::new(LineItemArrow::new(LineItemGenerator::new(scale, part, parts))),
@@ -181,7 +176,9 @@ fn rows(
 pub fn tables_toml(location: &str) -> String {
     TABLES
         .iter()
-        .map(|table| format!("[[tables]]\nname = \"{table}\"\nlocation = \"{location}{table}/\"\n\n"))
+        .map(|table| {
+            format!("[[tables]]\nname = \"{table}\"\nlocation = \"{location}{table}/\"\n\n")
+        })
         .collect()
 }
 
@@ -204,7 +201,9 @@ mod tests {
         let whole: usize = rows("nation", 1.0, 1, 1).unwrap().map(|batch| batch.num_rows()).sum();
         let dealt: usize = (0..7)
             .flat_map(|file| {
-                rows("nation", 1.0, 1, 1).unwrap().map(move |batch| deal(&batch, file, 7).num_rows())
+                rows("nation", 1.0, 1, 1)
+                    .unwrap()
+                    .map(move |batch| deal(&batch, file, 7).num_rows())
             })
             .sum();
         assert_eq!((whole, dealt), (25, 25));

@@ -32,8 +32,12 @@ async fn the_staged_plans_of_tpch_are_the_recorded_ones() {
             continue;
         }
         let want = std::fs::read_to_string(&file).unwrap_or_default();
-        if let Some((line, (want, got))) =
-            want.lines().chain([""]).zip(text.lines().chain([""])).enumerate().find(|(_, (a, b))| a != b)
+        if let Some((line, (want, got))) = want
+            .lines()
+            .chain([""])
+            .zip(text.lines().chain([""]))
+            .enumerate()
+            .find(|(_, (a, b))| a != b)
         {
             changed.push(format!("q{number:02}.txt, line {}:\n  - {want}\n  + {got}", line + 1));
         } else if want != text {

@@ -102,7 +102,10 @@ async fn a_worker_killed_in_the_middle_costs_time_and_no_row() {
     fleet.workers[0].kill();
     let answer = api.results(&query, PATIENCE).await;
     reference().check("after a killed worker", SLOW, &answer.batches);
-    assert!(winner(&objects, stage, task).unwrap() > attempt, "the dead worker's task was done again");
+    assert!(
+        winner(&objects, stage, task).unwrap() > attempt,
+        "the dead worker's task was done again"
+    );
     let summary = &api.status(&query, "0s").await["summary"];
     assert!(summary["attempts"].as_u64() > summary["tasks"].as_u64(), "{summary}");
 }
@@ -189,7 +192,10 @@ async fn a_zombie_loses_its_commit_and_keeps_working() {
     reference().check_tpch("by the zombie", 6, &answer.batches);
     let later = Objects::new(&setup.state, &answer.query).workers();
     assert!(later.iter().all(|name| name.starts_with(&format!("{}-", zombie.id()))), "{later:?}");
-    assert!(left, "the other worker finished the query before it could be frozen: make SLOW slower");
+    assert!(
+        left,
+        "the other worker finished the query before it could be frozen: make SLOW slower"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -180,7 +180,11 @@ fn tail(
             Ok(chunk) => Some((Ok(chunk.bytes), Some((chunks, query)))),
             Err(error) => {
                 let error = error.about(&query);
-                tracing::warn!(query, code = error.code(), "an answer broke off after its first byte");
+                tracing::warn!(
+                    query,
+                    code = error.code(),
+                    "an answer broke off after its first byte"
+                );
                 let last = if format == Format::JsonLines {
                     Ok(Bytes::from(format!("{}\n", error.as_line())))
                 } else {
@@ -200,14 +204,15 @@ fn encode(
 ) -> BoxStream<'static, Result<Chunk, ApiError>> {
     enum State {
         Start(SendableRecordBatchStream),
-        Rows(SendableRecordBatchStream, Encoder, Option<(RecordBatch, usize)>),
+        Rows(SendableRecordBatchStream, Box<Encoder>, Option<(RecordBatch, usize)>),
         End,
     }
     let steps = futures::stream::try_unfold(State::Start(rows), move |state| async move {
         let (rows, mut encoder, mut batch) = match state {
             State::Start(rows) => {
                 let (encoder, bytes) = Encoder::start(format, &rows.schema()).map_err(encoding)?;
-                return Ok(Some((Chunk { bytes, rows: 0 }, State::Rows(rows, encoder, None))));
+                let next = State::Rows(rows, Box::new(encoder), None);
+                return Ok(Some((Chunk { bytes, rows: 0 }, next)));
             }
             State::Rows(rows, encoder, batch) => (rows, encoder, batch),
             State::End => return Ok(None),
@@ -434,7 +439,8 @@ mod tests {
 
     #[tokio::test]
     async fn json_keeps_null_keys_and_nested_values() {
-        let rows: Value = serde_json::from_str(&text(Format::Json, vec![nested_batch()]).await).unwrap();
+        let rows: Value =
+            serde_json::from_str(&text(Format::Json, vec![nested_batch()]).await).unwrap();
         assert_eq!(
             rows,
             json!([
@@ -489,7 +495,10 @@ mod tests {
         for batches in [vec![], vec![numbers(0, 0)]] {
             let schema = nested_batch().schema();
             let items = |batches: &Vec<RecordBatch>| {
-                batches.iter().map(|_| Ok(RecordBatch::new_empty(nested_batch().schema()))).collect()
+                batches
+                    .iter()
+                    .map(|_| Ok(RecordBatch::new_empty(nested_batch().schema())))
+                    .collect()
             };
             let get = async |format| {
                 let response = respond(format, Arc::clone(&schema), items(&batches)).await.unwrap();
@@ -554,8 +563,7 @@ mod tests {
         let schema = numbers(0, 1).schema();
         let endless = futures::stream::repeat_with(|| Ok(numbers(0, 8_192)));
         let rows = Box::pin(RecordBatchStreamAdapter::new(schema, endless));
-        let response =
-            answer(&Env::system(), Format::Json, rows, envelope()).await.unwrap();
+        let response = answer(&Env::system(), Format::Json, rows, envelope()).await.unwrap();
         let summary = response.headers()["dunlin-summary"].to_str().unwrap().to_owned();
         assert!(summary.contains(r#""rows":null"#));
         let mut data = response.into_body().into_data_stream();

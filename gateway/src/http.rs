@@ -134,10 +134,7 @@ async fn results(
 }
 
 /// `POST /v1/queries/{id}/cancel`: asks for no answer; says how the query ended.
-async fn cancel(
-    State(app): State<Arc<App>>,
-    id: Id,
-) -> Result<Response, ApiError> {
+async fn cancel(State(app): State<Arc<App>>, id: Id) -> Result<Response, ApiError> {
     let query = parse(id)?;
     let status = Arc::clone(&app).cancel(query.clone()).await?;
     let mut response = answer_json(StatusCode::OK, &status);

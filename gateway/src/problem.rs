@@ -38,7 +38,9 @@ pub enum ErrorKind {
     #[error("{0}")]
     InvalidSetting(String),
     /// The SQL text is too long.
-    #[error("the SQL text has {0} bytes, at most {MAX_SQL_BYTES} are allowed; put long lists in a table")]
+    #[error(
+        "the SQL text has {0} bytes, at most {MAX_SQL_BYTES} are allowed; put long lists in a table"
+    )]
     SqlTooLarge(usize),
     /// The body is too long.
     #[error("the request body is larger than {MAX_BODY_BYTES} bytes")]
@@ -187,9 +189,9 @@ impl ApiError {
         match error.find_root() {
             DataFusionError::ObjectStore(_) => Self::store(error.strip_backtrace()),
             DataFusionError::External(inner) => match inner.downcast_ref::<ShuffleError>() {
-                Some(ShuffleError::Read { source: object_store::Error::NotFound { .. }, .. }) => {
-                    ErrorKind::Expired.into()
-                }
+                Some(ShuffleError::Read {
+                    source: object_store::Error::NotFound { .. }, ..
+                }) => ErrorKind::Expired.into(),
                 Some(read @ ShuffleError::Read { .. }) => Self::store(read.to_string()),
                 Some(other) => Self::internal(other.to_string()),
                 None => match inner.downcast_ref::<PlanError>() {
@@ -427,9 +429,8 @@ mod tests {
 
     #[test]
     fn rows_that_were_deleted_have_expired() {
-        let read = |source| {
-            ApiError::rows(&ShuffleError::Read { key: "res/x".to_owned(), source }.into())
-        };
+        let read =
+            |source| ApiError::rows(&ShuffleError::Read { key: "res/x".to_owned(), source }.into());
         let gone = object_store::Error::NotFound { path: "x".to_owned(), source: "404".into() };
         assert_eq!(read(gone).status().as_u16(), 410);
         let slow = object_store::Error::Generic { store: "S3", source: "timed out".into() };

@@ -105,7 +105,9 @@ impl Statement {
 fn is_json(headers: &HeaderMap, text: &str) -> bool {
     let declared = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
     let essence = declared.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
-    essence == "application/json" || essence.ends_with("+json") || text.trim_start().starts_with('{')
+    essence == "application/json"
+        || essence.ends_with("+json")
+        || text.trim_start().starts_with('{')
 }
 
 /// SHA-256 of `{sql, parameters, settings}` with sorted keys.
@@ -369,7 +371,8 @@ mod tests {
 
     #[test]
     fn equal_requests_have_equal_fingerprints_however_they_are_written() {
-        let print = |body: &str| Statement::parse(&headers(&[]), body.as_bytes()).unwrap().fingerprint;
+        let print =
+            |body: &str| Statement::parse(&headers(&[]), body.as_bytes()).unwrap().fingerprint;
         let plain = print("select 1");
         assert_eq!(plain, print(r#"{"sql":"select 1"}"#));
         assert_eq!(plain, print(r#"{"settings":{"route":null},"parameters":[],"sql":"select 1"}"#));
@@ -391,7 +394,10 @@ mod tests {
         assert_eq!(pick("text/csv").unwrap(), Format::Csv);
         assert_eq!(pick("Application/JSONL").unwrap(), Format::JsonLines);
         assert_eq!(pick("application/vnd.apache.arrow.stream").unwrap(), Format::Arrow);
-        assert_eq!(pick("text/html, text/csv;q=0.5, application/jsonl;q=0.9").unwrap(), Format::JsonLines);
+        assert_eq!(
+            pick("text/html, text/csv;q=0.5, application/jsonl;q=0.9").unwrap(),
+            Format::JsonLines
+        );
         assert_eq!(pick("application/json;q=0, text/csv;q=0.1").unwrap(), Format::Csv);
         assert_eq!(pick("image/png").unwrap_err().problem().code, "NOT_ACCEPTABLE");
     }

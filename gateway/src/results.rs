@@ -66,7 +66,8 @@ impl ResultReader {
         .with_stage(seal.stage, Arc::clone(&data));
         let buckets: Vec<u32> =
             (0..data.buckets()).filter(|bucket| data.slice_count(*bucket) > 0).collect();
-        let (stage, pool, bucket_schema) = (seal.stage, Arc::clone(&self.pool), Arc::clone(&schema));
+        let (stage, pool, bucket_schema) =
+            (seal.stage, Arc::clone(&self.pool), Arc::clone(&schema));
         let batches = futures::stream::iter(buckets)
             .map(move |bucket| {
                 let opened = inputs.open(stage, bucket, Arc::clone(&bucket_schema), &pool);

@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use arrow::array::{RecordBatch, StringArray};
 use arrow_schema::{DataType, Field, Schema};
+use axum::response::Response;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
-use axum::response::Response;
 use dunlin_manifest::advance::{AdvanceError, QueryHandle};
 use dunlin_manifest::create::load;
 use dunlin_manifest::decide::digest;

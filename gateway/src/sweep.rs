@@ -126,13 +126,7 @@ enum Found {
 
 impl Sweeper {
     fn new(app: Arc<App>, periods: SweepPeriods) -> Self {
-        Self {
-            app,
-            periods,
-            cares: HashMap::new(),
-            rootless: HashMap::new(),
-            fleet_seen: None,
-        }
+        Self { app, periods, cares: HashMap::new(), rootless: HashMap::new(), fleet_seen: None }
     }
 
     /// One sweep; gives the number of active queries.

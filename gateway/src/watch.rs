@@ -45,7 +45,12 @@ pub(crate) struct Watch {
 impl Watch {
     /// Waits until the query has ended, `wait` has passed or `stop` is asked for, and says what was
     /// seen last.
-    pub(crate) async fn end(&self, env: &Env, wait: Duration, stop: &CancellationToken) -> Snapshot {
+    pub(crate) async fn end(
+        &self,
+        env: &Env,
+        wait: Duration,
+        stop: &CancellationToken,
+    ) -> Snapshot {
         let mut snapshots = self.snapshots.clone();
         tokio::select! {
             // A failed wait means that the watcher is gone, which it only is after an end.
@@ -53,8 +58,8 @@ impl Watch {
             () = env.clock.sleep(wait) => {}
             () = stop.cancelled() => {}
         }
-        let last = self.snapshots.borrow().clone();
-        last
+
+        self.snapshots.borrow().clone()
     }
 }
 

@@ -58,7 +58,11 @@ impl Site {
         Self { folder, planner, control: Arc::new(control), env }
     }
 
-    async fn gateway(&self, local: Option<Arc<dyn LocalRunner>>, options: GatewayOptions) -> Running {
+    async fn gateway(
+        &self,
+        local: Option<Arc<dyn LocalRunner>>,
+        options: GatewayOptions,
+    ) -> Running {
         let gateway = Gateway {
             planner: self.planner.clone(),
             control: Arc::clone(&self.control),
@@ -82,9 +86,7 @@ impl Site {
     fn objects(&self) -> usize {
         fn count(folder: &std::path::Path) -> usize {
             let entries = std::fs::read_dir(folder).unwrap().map(Result::unwrap);
-            entries
-                .map(|entry| if entry.path().is_dir() { count(&entry.path()) } else { 1 })
-                .sum()
+            entries.map(|entry| if entry.path().is_dir() { count(&entry.path()) } else { 1 }).sum()
         }
         count(self.folder.path())
     }
@@ -413,13 +415,19 @@ async fn a_query_without_workers_waits_is_watched_and_is_cancelled() {
     assert_eq!(response.status(), 202);
     let location = header(&response, "location");
     let status = json(response).await;
-    assert_eq!((status["status"].as_str(), status["phase"].as_str()), (Some("PENDING"), Some("queued")));
+    assert_eq!(
+        (status["status"].as_str(), status["phase"].as_str()),
+        (Some("PENDING"), Some("queued"))
+    );
     let (code, body) =
         problem(gateway.client.get(format!("{}{location}/results", gateway.url))).await;
     assert_eq!((code, body["code"].as_str()), (409, Some("NOT_READY")));
     let status = json(gateway.get(&format!("{location}?wait=1s")).await).await;
     assert_eq!(status["status"], "PENDING");
-    assert_eq!(status["progress"], json!({"stages_done": 0, "stages": 1, "tasks_done": 0, "tasks": 1}));
+    assert_eq!(
+        status["progress"],
+        json!({"stages_done": 0, "stages": 1, "tasks_done": 0, "tasks": 1})
+    );
     // A cancel ends a wait that is under way, on another gateway too.
     let other = site.gateway(None, GatewayOptions::default()).await;
     let path = format!("{location}?wait=60s");

@@ -303,11 +303,10 @@ impl QueryHandle {
     async fn steps(&self, view: &QueryView) -> Result<Steps, StoreError> {
         let mut manifests = BTreeMap::new();
         for spec in &self.root.stages {
-            let open = view.stages.get(&spec.id).is_some_and(|state| state.manifest && !state.sealed);
-            if open {
-                if let Some(manifest) = self.manifest(spec.id).await? {
-                    manifests.insert(spec.id, manifest);
-                }
+            let open =
+                view.stages.get(&spec.id).is_some_and(|state| state.manifest && !state.sealed);
+            if open && let Some(manifest) = self.manifest(spec.id).await? {
+                manifests.insert(spec.id, manifest);
             }
         }
         let now = self.env.clock.monotonic();
@@ -388,10 +387,7 @@ impl QueryHandle {
         stage: StageId,
         tasks: std::ops::Range<TaskId>,
     ) -> Result<Vec<SealedTask>, AdvanceError> {
-        stream::iter(tasks.map(|task| self.winner(stage, task)))
-            .buffered(READS)
-            .try_collect()
-            .await
+        stream::iter(tasks.map(|task| self.winner(stage, task))).buffered(READS).try_collect().await
     }
 
     async fn winner(&self, stage: StageId, task: TaskId) -> Result<SealedTask, AdvanceError> {
@@ -403,11 +399,7 @@ impl QueryHandle {
         commit.map(decide::sealed).ok_or(AdvanceError::Missing { key })
     }
 
-    async fn grouped(
-        &self,
-        stage: StageId,
-        groups: u32,
-    ) -> Result<Vec<SealedTask>, AdvanceError> {
+    async fn grouped(&self, stage: StageId, groups: u32) -> Result<Vec<SealedTask>, AdvanceError> {
         let folded: Vec<Vec<SealedTask>> = stream::iter((0..groups).map(|group| async move {
             let key = keys::gseal(&self.query, stage, group);
             let seal: Option<GroupSeal> = create::load(&self.store, &key).await?;
@@ -430,10 +422,10 @@ impl QueryHandle {
         }
         for &(stage, task) in &steps.failed {
             let fails = self.fails(view, stage, task).await?;
-            if let Verdict::Fail(error) = decide::judge(&fails, &self.root.limits) {
-                if !self.is_committed(stage, task).await? {
-                    return self.fail(error).await.map(Some);
-                }
+            if let Verdict::Fail(error) = decide::judge(&fails, &self.root.limits)
+                && !self.is_committed(stage, task).await?
+            {
+                return self.fail(error).await.map(Some);
             }
         }
         for &(stage, task) in &steps.exhausted {
@@ -509,8 +501,8 @@ impl QueryHandle {
         let mut last = None;
         for spec in &self.root.stages {
             let seal = self.seal(spec.id).await?;
-            let seal =
-                seal.ok_or_else(|| AdvanceError::Missing { key: keys::seal(&self.query, spec.id) })?;
+            let seal = seal
+                .ok_or_else(|| AdvanceError::Missing { key: keys::seal(&self.query, spec.id) })?;
             summary.tasks += u64::try_from(seal.tasks.len()).unwrap_or(u64::MAX);
             for task in &seal.tasks {
                 summary.bytes_scanned += task.metrics.scan_bytes;

@@ -221,8 +221,8 @@ pub fn next_steps<M: AsRef<StageManifest>>(
             };
             let failed = fails.is_some_and(|fails| fails.contains(&latest));
             let seen = seen(spec.id, task);
-            let dead = seen.silent_ms >= root.limits.lease_ms
-                || seen.age_ms >= root.limits.task_limit_ms;
+            let dead =
+                seen.silent_ms >= root.limits.lease_ms || seen.age_ms >= root.limits.task_limit_ms;
             if !failed && !dead {
                 steps.running += 1;
                 continue;
@@ -445,9 +445,8 @@ mod tests {
 
     #[test]
     fn a_stage_of_more_than_64_tasks_is_sealed_by_groups() {
-        let committed = |count: u32| {
-            move |view: &mut QueryView| view.stage(0).commits.extend(0..count)
-        };
+        let committed =
+            |count: u32| move |view: &mut QueryView| view.stage(0).commits.extend(0..count);
         assert_eq!(steps(64, 0, committed(64)).due, vec![Due::Seal(0)]);
         assert_eq!(steps(65, 0, committed(64)).due, vec![Due::GroupSeal(0, 0)]);
         let steps = steps(65, 0, |view| {

@@ -274,7 +274,9 @@ mod tests {
 
     #[test]
     fn foreign_names_are_nothing() {
-        for key in ["", "s1", "s1/x", "s01/m", "s1/claim/1", "s1/commit/0/64", "s1/claim/+1.0", "sx/m"] {
+        for key in
+            ["", "s1", "s1/x", "s01/m", "s1/claim/1", "s1/commit/0/64", "s1/claim/+1.0", "sx/m"]
+        {
             assert_eq!(parse_ctl(key), None, "{key}");
         }
     }

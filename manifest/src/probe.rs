@@ -100,7 +100,9 @@ async fn basics(store: &dyn ControlStore, env: &Env, prefix: &str) -> Result<(),
     match store.get(&key).await? {
         Some(got) if got.body == body => {}
         Some(_) => return Err(Unfit::Inconsistent("an object reads back with other bytes")),
-        None => return Err(Unfit::Inconsistent("an object cannot be read right after it was created")),
+        None => {
+            return Err(Unfit::Inconsistent("an object cannot be read right after it was created"));
+        }
     }
     if matches!(store.put_if_absent(&key, Bytes::from(env.nonce())).await?, Put::Created) {
         return Err(Unfit::Overwrites);
@@ -129,7 +131,7 @@ async fn race(
     options: ProbeOptions,
 ) -> Result<(), Unfit> {
     let key = format!("{prefix}race-{round}");
-    let filler = if round % 2 == 0 { 0 } else { options.large };
+    let filler = if round.is_multiple_of(2) { 0 } else { options.large };
     let contenders = (0..options.ways).map(|_| async {
         let nonce = env.nonce();
         let body = format!("{{\"nonce\":\"{nonce}\",\"filler\":\"{}\"}}", "x".repeat(filler));

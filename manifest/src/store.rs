@@ -8,9 +8,7 @@ use bytes::Bytes;
 use futures::TryStreamExt;
 use futures::future::{Either, select};
 use object_store::path::Path;
-use object_store::{
-    GetOptions, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload,
-};
+use object_store::{GetOptions, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload};
 
 use crate::env::Env;
 

@@ -167,9 +167,8 @@ fn decode_reader(
     let partitioning: Partitioning =
         parse_protobuf_partitioning(node.partitioning.as_ref(), ctx, &schema, converter)?
             .ok_or_else(|| missing("partitioning"))?;
-    let expr = |node: &protobuf::PhysicalExprNode| {
-        converter.proto_to_physical_expr(node, &schema, ctx)
-    };
+    let expr =
+        |node: &protobuf::PhysicalExprNode| converter.proto_to_physical_expr(node, &schema, ctx);
     let orderings = node
         .orderings
         .iter()
@@ -188,25 +187,23 @@ fn decode_reader(
             equivalences.add_equal_conditions(Arc::clone(&pair[0]), Arc::clone(&pair[1]))?;
         }
     }
-    let constants = node
-        .constants
-        .iter()
-        .map(|constant| {
-            let expr = expr(constant.expr.as_ref().ok_or_else(|| missing("constant"))?)?;
-            let across = if constant.uniform {
-                let value: Option<ScalarValue> = constant
-                    .value
-                    .as_ref()
-                    .map(TryInto::try_into)
-                    .transpose()
-                    .map_err(|error| internal_datafusion_err!("exchange reader: {error}"))?;
-                AcrossPartitions::Uniform(value)
-            } else {
-                AcrossPartitions::Heterogeneous
-            };
-            Ok(ConstExpr::new(expr, across))
-        })
-        .collect::<Result<Vec<_>>>()?;
+    let constants =
+        node.constants
+            .iter()
+            .map(|constant| {
+                let expr = expr(constant.expr.as_ref().ok_or_else(|| missing("constant"))?)?;
+                let across = if constant.uniform {
+                    let value: Option<ScalarValue> =
+                        constant.value.as_ref().map(TryInto::try_into).transpose().map_err(
+                            |error| internal_datafusion_err!("exchange reader: {error}"),
+                        )?;
+                    AcrossPartitions::Uniform(value)
+                } else {
+                    AcrossPartitions::Heterogeneous
+                };
+                Ok(ConstExpr::new(expr, across))
+            })
+            .collect::<Result<Vec<_>>>()?;
     equivalences.add_constants(constants)?;
     equivalences.add_orderings(orderings);
     Ok(Arc::new(ExchangeReaderExec::new(node.stage, schema, partitioning, equivalences)?))

@@ -276,7 +276,9 @@ impl Config {
         let mut names = BTreeMap::new();
         for table in &self.tables {
             if table.name.is_empty() {
-                return Err(ConfigError::Invalid("a [[tables]] entry has an empty name".to_owned()));
+                return Err(ConfigError::Invalid(
+                    "a [[tables]] entry has an empty name".to_owned(),
+                ));
             }
             if names.insert(table.name.to_lowercase(), ()).is_some() {
                 return Err(ConfigError::Invalid(format!("table {} is named twice", table.name)));

@@ -93,10 +93,9 @@ impl PlanError {
             DataFusionError::ObjectStore(_) | DataFusionError::IoError(_) => {
                 Self::Store { message }
             }
-            DataFusionError::NotImplemented(reason) => Self::Unsupported {
-                operator: "this statement".to_owned(),
-                reason: reason.clone(),
-            },
+            DataFusionError::NotImplemented(reason) => {
+                Self::Unsupported { operator: "this statement".to_owned(), reason: reason.clone() }
+            }
             _ => {
                 let position = span_of(error).or_else(|| position_in(&message));
                 Self::Planning { message, position }

@@ -65,6 +65,8 @@ fn output(stage: &Stage) -> String {
 fn reads(input: &StageInput) -> String {
     match input.mode {
         InputMode::Partitioned => format!("reads stage {}, one bucket a partition", input.stage),
-        InputMode::Whole => format!("reads stage {} whole in every task (broadcast or gather)", input.stage),
+        InputMode::Whole => {
+            format!("reads stage {} whole in every task (broadcast or gather)", input.stage)
+        }
     }
 }

@@ -1,12 +1,13 @@
 //! From SQL text to a route, a stage graph and an explanation.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
-use datafusion::common::{ParamValues, ScalarValue};
+use datafusion::common::{ParamValues, ScalarValue, TableReference};
 use datafusion::datasource::file_format::FileFormat;
 use datafusion::datasource::file_format::csv::CsvFormat;
 use datafusion::datasource::file_format::json::JsonFormat;
@@ -272,21 +273,16 @@ impl Planner {
         let mut config = session::config(&text)?.with_create_default_catalog_and_schema(false);
         config.options_mut().sql_parser.collect_spans = true;
         self.load_tables().await?;
-        let state = SessionStateBuilder::new_from_existing(inner.base.clone())
-            .with_config(config)
-            .build();
+        let state =
+            SessionStateBuilder::new_from_existing(inner.base.clone()).with_config(config).build();
         let context = SessionContext::new_with_state(state);
         let (logical, statement) = logical_plan(&context, sql, parameters).await?;
         let planning = |error: DataFusionError| PlanError::from_planning(&error);
         let state = context.state();
         let logical = state.optimize(&logical).map_err(planning)?;
-        let physical = state
-            .query_planner()
-            .create_physical_plan(&logical, &state)
-            .await
-            .map_err(planning)?;
         let physical =
-            normalise::normalise(physical, state.config_options()).map_err(planning)?;
+            state.query_planner().create_physical_plan(&logical, &state).await.map_err(planning)?;
+        let physical = normalise::normalise(physical, state.config_options()).map_err(planning)?;
         let pins = pins(&physical).map_err(planning)?;
         let scan_bytes = scan_bytes(&physical).map_err(planning)?;
         let text_of_physical = displayable(physical.as_ref()).indent(false).to_string();
@@ -370,8 +366,7 @@ impl Planner {
             one_task: Some("the inline route".to_owned()),
         }];
         let reason = planned.route_reason.clone();
-        planned.explain.distributed =
-            explain::distributed("inline", &reason, &whole, task_bytes);
+        planned.explain.distributed = explain::distributed("inline", &reason, &whole, task_bytes);
         if settings.durable && planned.statement == StatementKind::Query {
             match self.encode(planned, &whole, Route::Inline, &reason, task_bytes, session)? {
                 Ok(graph) => planned.graph = Some(graph),
@@ -438,9 +433,7 @@ impl Planner {
             session,
             route,
             route_reason: reason.to_owned(),
-            result: ResultSpec {
-                schema: task::schema_to_text(&planned.schema).map_err(planning)?,
-            },
+            result: ResultSpec { schema: task::schema_to_text(&planned.schema).map_err(planning)? },
             engine: fence::current().map_err(planning)?,
             explain: explain::distributed(route.as_str(), reason, stages, task_bytes),
         }))
@@ -507,14 +500,14 @@ impl Planner {
             })?;
             let context = SessionContext::new_with_state(self.inner.base.clone());
             let mut known = self.inner.loaded.lock();
-            if !known.contains_key(&name) {
+            if let Entry::Vacant(entry) = known.entry(name) {
                 context
                     .register_table(
-                        datafusion::common::TableReference::bare(name.clone()),
+                        TableReference::bare(entry.key().clone()),
                         Arc::clone(&loaded) as Arc<dyn datafusion::catalog::TableProvider>,
                     )
                     .map_err(|error| PlanError::from_planning(&error))?;
-                known.insert(name, loaded);
+                entry.insert(loaded);
             }
         }
         Ok(())
@@ -528,7 +521,8 @@ impl Planner {
             "json" => Arc::new(JsonFormat::default()),
             _ => Arc::new(ParquetFormat::default()),
         };
-        let extension = if location.is_folder { format!(".{}", format.get_ext()) } else { String::new() };
+        let extension =
+            if location.is_folder { format!(".{}", format.get_ext()) } else { String::new() };
         let options = ListingOptions::new(format).with_file_extension(extension);
         let url = ListingTableUrl::parse(location.table_url())?;
         let state = &self.inner.base;
@@ -539,8 +533,7 @@ impl Planner {
                 table.format, table.location
             )));
         }
-        let config =
-            ListingTableConfig::new(url).with_listing_options(options).with_schema(schema);
+        let config = ListingTableConfig::new(url).with_listing_options(options).with_schema(schema);
         let cache = self.inner.runtime.cache_manager.get_file_statistic_cache();
         Ok(Arc::new(ListingTable::try_new(config)?.with_cache(cache)))
     }
@@ -576,9 +569,7 @@ async fn logical_plan(
             reason: format!("only queries are answered ({})", error.strip_backtrace()),
         })?;
     let (plan, statement) = match plan {
-        LogicalPlan::Explain(explain) => {
-            (explain.plan.as_ref().clone(), StatementKind::Explain)
-        }
+        LogicalPlan::Explain(explain) => (explain.plan.as_ref().clone(), StatementKind::Explain),
         LogicalPlan::Analyze(_) => {
             return Err(PlanError::Unsupported {
                 operator: "EXPLAIN ANALYZE".to_owned(),

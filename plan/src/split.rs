@@ -129,10 +129,7 @@ impl Splitter {
         let mut links = Vec::with_capacity(exec.subqueries().len());
         for link in exec.subqueries() {
             let id = self.root(Arc::clone(&link.plan), Output::Partitions)?;
-            links.push(ScalarSubqueryLink {
-                plan: reader(id, &link.plan)?,
-                index: link.index,
-            });
+            links.push(ScalarSubqueryLink { plan: reader(id, &link.plan)?, index: link.index });
         }
         let template = Arc::new(ScalarSubqueryExec::new(
             Arc::clone(exec.input()),
@@ -150,35 +147,31 @@ impl Splitter {
             let id = self.root(Arc::clone(&plan), Output::Partitions)?;
             return reader(id, &plan);
         }
-        if let Some(repartition) = plan.downcast_ref::<RepartitionExec>() {
-            if let (Partitioning::Hash(exprs, buckets), false) =
+        if let Some(repartition) = plan.downcast_ref::<RepartitionExec>()
+            && let (Partitioning::Hash(exprs, buckets), false) =
                 (repartition.partitioning(), repartition.preserve_order())
-            {
-                let body = self.cut(Arc::clone(repartition.input()))?;
-                let root = RepartitionExec::try_new(
-                    body,
-                    Partitioning::Hash(exprs.clone(), *buckets),
-                )?;
-                let buckets = u32::try_from(*buckets).unwrap_or(u32::MAX);
-                let id = self.stage(Arc::new(root), Output::Hash { buckets })?;
-                return reader(id, &plan);
-            }
+        {
+            let body = self.cut(Arc::clone(repartition.input()))?;
+            let root = RepartitionExec::try_new(body, Partitioning::Hash(exprs.clone(), *buckets))?;
+            let buckets = u32::try_from(*buckets).unwrap_or(u32::MAX);
+            let id = self.stage(Arc::new(root), Output::Hash { buckets })?;
+            return reader(id, &plan);
         }
-        if let Some(coalesce) = plan.downcast_ref::<CoalescePartitionsExec>() {
-            if partition_count(coalesce.input()) > 1 {
-                let input = Arc::clone(coalesce.input());
-                let read = self.hand_over(&input, coalesce.fetch())?;
-                return rebuild(plan, vec![read]);
-            }
+        if let Some(coalesce) = plan.downcast_ref::<CoalescePartitionsExec>()
+            && partition_count(coalesce.input()) > 1
+        {
+            let input = Arc::clone(coalesce.input());
+            let read = self.hand_over(&input, coalesce.fetch())?;
+            return rebuild(plan, vec![read]);
         }
-        if let Some(merge) = plan.downcast_ref::<SortPreservingMergeExec>() {
-            if partition_count(merge.input()) > 1 {
-                let input = Arc::clone(merge.input());
-                let read = self.hand_over(&input, merge.fetch())?;
-                return rebuild(plan, vec![read]);
-            }
+        if let Some(merge) = plan.downcast_ref::<SortPreservingMergeExec>()
+            && partition_count(merge.input()) > 1
+        {
+            let input = Arc::clone(merge.input());
+            let read = self.hand_over(&input, merge.fetch())?;
+            return rebuild(plan, vec![read]);
         }
-        if let Some((left, right)) = collected_join(&plan) {
+        if let Some([left, right]) = collected_join(&plan) {
             let (left, right) = (Arc::clone(left), Arc::clone(right));
             let build = if partition_count(&right) > 1 && !is_gather(&left) {
                 // Every task would compute the build side again.
@@ -228,19 +221,19 @@ impl Splitter {
         let mut walk = Walk { inputs: Vec::new(), scan_bytes: vec![0; partitions], scans: false };
         walk.visit(&inner, Some(0));
         let mut plan = body;
-        if let Some(level) = &self.level {
-            if uses_subqueries(&plan)? {
-                for link in &level.links {
-                    if let Some(reader) = link.plan.downcast_ref::<ExchangeReaderExec>() {
-                        walk.input(reader.stage(), InputMode::Whole, 0);
-                    }
+        if let Some(level) = &self.level
+            && uses_subqueries(&plan)?
+        {
+            for link in &level.links {
+                if let Some(reader) = link.plan.downcast_ref::<ExchangeReaderExec>() {
+                    walk.input(reader.stage(), InputMode::Whole, 0);
                 }
-                plan = Arc::new(ScalarSubqueryExec::new(
-                    plan,
-                    level.links.clone(),
-                    level.template.results().clone(),
-                ));
             }
+            plan = Arc::new(ScalarSubqueryExec::new(
+                plan,
+                level.links.clone(),
+                level.template.results().clone(),
+            ));
         }
         walk.inputs.sort_by_key(|input| input.stage);
         let one_task = if partitions > 1 { shared_state(&inner)? } else { None };
@@ -270,10 +263,7 @@ fn rebuild(
 }
 
 /// A reader that stands for `original`, with everything that the plan above may rest on.
-fn reader(
-    stage: StageId,
-    original: &Arc<dyn ExecutionPlan>,
-) -> Result<Arc<dyn ExecutionPlan>> {
+fn reader(stage: StageId, original: &Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
     let partitioning = match original.output_partitioning() {
         Partitioning::Hash(exprs, count) => Partitioning::Hash(exprs.clone(), *count),
         other => Partitioning::UnknownPartitioning(other.partition_count()),
@@ -287,18 +277,16 @@ fn reader(
 }
 
 /// The inputs of a join whose left side is collected whole.
-fn collected_join(
-    plan: &Arc<dyn ExecutionPlan>,
-) -> Option<(&Arc<dyn ExecutionPlan>, &Arc<dyn ExecutionPlan>)> {
+fn collected_join(plan: &Arc<dyn ExecutionPlan>) -> Option<[&Arc<dyn ExecutionPlan>; 2]> {
     if let Some(join) = plan.downcast_ref::<HashJoinExec>() {
         return (*join.partition_mode() == PartitionMode::CollectLeft)
-            .then(|| (join.left(), join.right()));
+            .then(|| [join.left(), join.right()]);
     }
     if let Some(join) = plan.downcast_ref::<NestedLoopJoinExec>() {
-        return Some((join.left(), join.right()));
+        return Some([join.left(), join.right()]);
     }
     let join = plan.downcast_ref::<CrossJoinExec>()?;
-    Some((join.left(), join.right()))
+    Some([join.left(), join.right()])
 }
 
 /// True for a build side that, once cut, only reads an exchange.

@@ -56,7 +56,9 @@ impl Location {
                 Url::parse(&format!("s3://{bucket}"))
             }
             other => {
-                return Err(invalid(&format!("scheme {other} is not known; use file, memory or s3")));
+                return Err(invalid(&format!(
+                    "scheme {other} is not known; use file, memory or s3"
+                )));
             }
         }
         .map_err(|error| invalid(&error.to_string()))?;

@@ -47,10 +47,7 @@ fn retype(array: &ArrayRef, target: &DataType) -> Result<ArrayRef, ArrowError> {
         return Ok(Arc::clone(array));
     }
     if !alike(array.data_type(), target) {
-        return Err(ArrowError::SchemaError(format!(
-            "{} instead of {target}",
-            array.data_type()
-        )));
+        return Err(ArrowError::SchemaError(format!("{} instead of {target}", array.data_type())));
     }
     Ok(make_array(retype_data(array.to_data(), target)?))
 }
@@ -89,10 +86,7 @@ fn retype_data(data: ArrayData, target: &DataType) -> Result<ArrayData, ArrowErr
     } else {
         data.child_data().to_vec()
     };
-    data.into_builder()
-        .data_type(target.clone())
-        .child_data(children)
-        .build()
+    data.into_builder().data_type(target.clone()).child_data(children).build()
 }
 
 fn child_types(data_type: &DataType) -> Vec<&DataType> {
@@ -113,20 +107,16 @@ fn child_types(data_type: &DataType) -> Vec<&DataType> {
 
 /// Whether values of this type refer to buffers that other rows may share.
 pub(crate) fn shares_buffers(data_type: &DataType) -> bool {
-    matches!(
-        data_type,
-        DataType::Utf8View | DataType::BinaryView | DataType::Dictionary(_, _)
-    ) || child_types(data_type).into_iter().any(shares_buffers)
+    matches!(data_type, DataType::Utf8View | DataType::BinaryView | DataType::Dictionary(_, _))
+        || child_types(data_type).into_iter().any(shares_buffers)
 }
 
 /// `batch` without what its rows do not refer to. View columns at the top are left alone: the coalescer
 /// that made the batch has compacted them.
 pub(crate) fn compact(batch: RecordBatch) -> Result<RecordBatch, ArrowError> {
     let worth = |column: &ArrayRef| {
-        !matches!(
-            column.data_type(),
-            DataType::Utf8View | DataType::BinaryView
-        ) && shares_buffers(column.data_type())
+        !matches!(column.data_type(), DataType::Utf8View | DataType::BinaryView)
+            && shares_buffers(column.data_type())
     };
     if !batch.columns().iter().any(worth) {
         return Ok(batch);
@@ -134,13 +124,7 @@ pub(crate) fn compact(batch: RecordBatch) -> Result<RecordBatch, ArrowError> {
     let (schema, columns, rows) = batch.into_parts();
     let columns = columns
         .into_iter()
-        .map(|column| {
-            if worth(&column) {
-                compact_array(column)
-            } else {
-                Ok(column)
-            }
-        })
+        .map(|column| if worth(&column) { compact_array(column) } else { Ok(column) })
         .collect::<Result<Vec<_>, _>>()?;
     let options = RecordBatchOptions::new().with_row_count(Some(rows));
     RecordBatch::try_new_with_options(schema, columns, &options)
@@ -160,9 +144,7 @@ fn compact_array(array: ArrayRef) -> Result<ArrayRef, ArrowError> {
         _ => {
             // A slice of a nested array still has all children: copy the rows first.
             let rows = UInt64Array::from_iter_values(0..array.len() as u64);
-            Ok(make_array(compact_data(
-                take(&array, &rows, None)?.to_data(),
-            )?))
+            Ok(make_array(compact_data(take(&array, &rows, None)?.to_data())?))
         }
     }
 }
@@ -187,10 +169,7 @@ fn compact_dictionary(dictionary: &dyn AnyDictionaryArray) -> Result<ArrayRef, A
         })
         .collect();
     let values = take(dictionary.values(), &UInt64Array::from(used), None)?;
-    let keys = cast(
-        &UInt64Array::new(keys.into(), nulls),
-        dictionary.keys().data_type(),
-    )?;
+    let keys = cast(&UInt64Array::new(keys.into(), nulls), dictionary.keys().data_type())?;
     let data = keys
         .to_data()
         .into_builder()

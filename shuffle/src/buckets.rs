@@ -53,10 +53,7 @@ pub(crate) struct BucketSet {
 
 impl BucketSet {
     pub(crate) fn new(schema: SchemaRef, compression: Compression, batch_size: usize) -> Self {
-        let shared = schema
-            .fields()
-            .iter()
-            .any(|field| shares_buffers(field.data_type()));
+        let shared = schema.fields().iter().any(|field| shares_buffers(field.data_type()));
         let batch_size = batch_size.max(1);
         Self {
             schema,
@@ -124,9 +121,7 @@ impl BucketSet {
                 }
                 self.drain(index)?;
             }
-            let Some(stream) = self.buckets[index]
-                .as_mut()
-                .and_then(|bucket| bucket.stream.take())
+            let Some(stream) = self.buckets[index].as_mut().and_then(|bucket| bucket.stream.take())
             else {
                 continue;
             };
@@ -153,9 +148,9 @@ impl BucketSet {
             let rows = batch.num_rows();
             let stream = match &mut bucket.stream {
                 Some(stream) => stream,
-                None => bucket
-                    .stream
-                    .insert(StreamEncoder::try_new(&self.schema, self.compression)?),
+                None => {
+                    bucket.stream.insert(StreamEncoder::try_new(&self.schema, self.compression)?)
+                }
             };
             let (encoded, capacity) = (stream.encoded(), stream.capacity());
             stream.write(&compact(batch)?)?;

@@ -101,9 +101,9 @@ fn engine_retryable(error: &DataFusionError) -> bool {
         DataFusionError::ResourcesExhausted(_)
         | DataFusionError::ObjectStore(_)
         | DataFusionError::IoError(_) => true,
-        DataFusionError::External(inner) => inner
-            .downcast_ref::<ShuffleError>()
-            .is_some_and(ShuffleError::is_retryable),
+        DataFusionError::External(inner) => {
+            inner.downcast_ref::<ShuffleError>().is_some_and(ShuffleError::is_retryable)
+        }
         _ => false,
     }
 }

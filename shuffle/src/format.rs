@@ -36,9 +36,7 @@ pub struct StreamEncoder {
 
 impl fmt::Debug for StreamEncoder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("StreamEncoder")
-            .field("rows", &self.rows)
-            .finish_non_exhaustive()
+        f.debug_struct("StreamEncoder").field("rows", &self.rows).finish_non_exhaustive()
     }
 }
 
@@ -135,10 +133,7 @@ impl SliceDecoder {
                 self.done = true;
                 self.decoder.finish()?;
                 if self.rows_left > 0 {
-                    return Err(ArrowError::IpcError(format!(
-                        "{} rows missing",
-                        self.rows_left
-                    )));
+                    return Err(ArrowError::IpcError(format!("{} rows missing", self.rows_left)));
                 }
                 Ok(None)
             }

@@ -53,11 +53,7 @@ impl ReadGovernor {
     pub fn new(limits: ReadLimits) -> Self {
         let total_kib =
             u32::try_from((limits.in_flight_bytes >> 10).clamp(1, 1 << 28)).unwrap_or(1 << 28);
-        Self {
-            limits,
-            permits: Arc::new(Semaphore::new(total_kib as usize)),
-            total_kib,
-        }
+        Self { limits, permits: Arc::new(Semaphore::new(total_kib as usize)), total_kib }
     }
 
     /// The limits.
@@ -71,9 +67,7 @@ impl ReadGovernor {
     /// A permit is held while a fetch runs in a task of its own, never while its rows wait for a
     /// reader: partitions that a merge does not poll could otherwise starve the one it waits for.
     pub(crate) async fn acquire(&self, bytes: u64) -> Option<OwnedSemaphorePermit> {
-        let kib = u32::try_from(bytes.div_ceil(1024))
-            .unwrap_or(u32::MAX)
-            .clamp(1, self.total_kib);
+        let kib = u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX).clamp(1, self.total_kib);
         // The semaphore is never closed, so there is always a permit in the end.
         Arc::clone(&self.permits).acquire_many_owned(kib).await.ok()
     }

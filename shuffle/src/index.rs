@@ -67,22 +67,12 @@ impl StageData {
             }
         }
         let inline = tasks.iter().map(|_| OnceLock::new()).collect();
-        Ok(Self {
-            tasks,
-            starts,
-            entries,
-            inline,
-        })
+        Ok(Self { tasks, starts, entries, inline })
     }
 
     /// The data of a sealed stage.
     pub fn from_seal(seal: &Seal) -> Result<Self> {
-        Self::new(
-            seal.tasks
-                .iter()
-                .map(|task| task.output.clone())
-                .collect::<Vec<_>>(),
-        )
+        Self::new(seal.tasks.iter().map(|task| task.output.clone()).collect::<Vec<_>>())
     }
 
     /// The outputs, in task order.
@@ -148,10 +138,7 @@ impl StageData {
     fn inline_bytes(&self, task: u32, slice: &Slice) -> Result<Bytes> {
         let all = self.inline[task as usize]
             .get_or_init(|| {
-                STANDARD
-                    .decode(&self.tasks[task as usize].inline)
-                    .ok()
-                    .map(Bytes::from)
+                STANDARD.decode(&self.tasks[task as usize].inline).ok().map(Bytes::from)
             })
             .as_ref()
             .ok_or_else(|| {

@@ -54,13 +54,9 @@ impl ExchangeReaderExec {
         if eq.schema().as_ref() != schema.as_ref() {
             return internal_err!("reader of stage {stage}: properties are about another schema");
         }
-        let properties = PlanProperties::new(
-            eq,
-            partitioning,
-            EmissionType::Incremental,
-            Boundedness::Bounded,
-        )
-        .with_scheduling_type(SchedulingType::Cooperative);
+        let properties =
+            PlanProperties::new(eq, partitioning, EmissionType::Incremental, Boundedness::Bounded)
+                .with_scheduling_type(SchedulingType::Cooperative);
         Ok(Self {
             stage,
             properties: Arc::new(properties),
@@ -93,11 +89,7 @@ impl DisplayAs for ExchangeReaderExec {
         if matches!(kind, DisplayFormatType::TreeRender) {
             return write!(f, "stage={}\npartitions={partitions}", self.stage);
         }
-        write!(
-            f,
-            "ExchangeReaderExec: stage={}, partitions={partitions}",
-            self.stage
-        )?;
+        write!(f, "ExchangeReaderExec: stage={}, partitions={partitions}", self.stage)?;
         match self.properties.output_ordering() {
             Some(ordering) => write!(f, ", ordering=[{ordering}]"),
             None => Ok(()),
@@ -165,12 +157,7 @@ impl ExecutionPlan for ExchangeReaderExec {
         if self.properties.output_ordering().is_some() {
             let tasks = inputs.stage(self.stage)?.bucket_tasks(bucket);
             if tasks > 1 {
-                return Err(ShuffleError::Unordered {
-                    stage: self.stage,
-                    bucket,
-                    tasks,
-                }
-                .into());
+                return Err(ShuffleError::Unordered { stage: self.stage, bucket, tasks }.into());
             }
         }
         let inner = inputs.open(self.stage, bucket, self.schema(), context.memory_pool())?;

@@ -60,17 +60,8 @@ impl ExchangeInputs {
         env: Env,
         governor: ReadGovernor,
     ) -> Self {
-        let fetcher = Fetcher {
-            store,
-            prefix,
-            env,
-            governor,
-            counters: Arc::default(),
-        };
-        Self {
-            stages: BTreeMap::new(),
-            fetcher,
-        }
+        let fetcher = Fetcher { store, prefix, env, governor, counters: Arc::default() };
+        Self { stages: BTreeMap::new(), fetcher }
     }
 
     /// Adds the data of a stage.
@@ -82,12 +73,10 @@ impl ExchangeInputs {
 
     /// The data of a stage.
     pub fn stage(&self, stage: u32) -> Result<&Arc<StageData>> {
-        self.stages
-            .get(&stage)
-            .ok_or_else(|| ShuffleError::UnknownStage {
-                stage,
-                known: self.stages.keys().copied().collect(),
-            })
+        self.stages.get(&stage).ok_or_else(|| ShuffleError::UnknownStage {
+            stage,
+            known: self.stages.keys().copied().collect(),
+        })
     }
 
     /// What was read through these inputs so far.
@@ -166,10 +155,8 @@ struct BucketReader {
 impl BucketReader {
     async fn next_batch(&mut self) -> Result<Option<RecordBatch>> {
         loop {
-            if let Some(batch) = self
-                .coalescer
-                .as_mut()
-                .and_then(LimitedBatchCoalescer::next_completed_batch)
+            if let Some(batch) =
+                self.coalescer.as_mut().and_then(LimitedBatchCoalescer::next_completed_batch)
             {
                 return Ok(Some(batch));
             }
@@ -203,10 +190,7 @@ impl BucketReader {
                 match step.map_err(|error| piece.corrupt(error.to_string()))? {
                     Some(batch) => {
                         let rows = batch.num_rows() as u64;
-                        self.fetcher
-                            .counters
-                            .rows
-                            .fetch_add(rows, Ordering::Relaxed);
+                        self.fetcher.counters.rows.fetch_add(rows, Ordering::Relaxed);
                         return Ok(Some(conform(batch, &self.schema)?));
                     }
                     None => {
@@ -220,10 +204,8 @@ impl BucketReader {
                 return Ok(None);
             };
             self.ahead_bytes -= piece.len;
-            let fetched = task
-                .join()
-                .await
-                .map_err(|_| ShuffleError::Lost("fetching a slice"))??;
+            let fetched =
+                task.join().await.map_err(|_| ShuffleError::Lost("fetching a slice"))??;
             self.current = Some((piece, fetched));
         }
     }
@@ -270,12 +252,7 @@ impl Piece {
     }
 
     fn corrupt(&self, reason: String) -> ShuffleError {
-        ShuffleError::Corrupt {
-            key: self.key(),
-            offset: self.offset,
-            len: self.len,
-            reason,
-        }
+        ShuffleError::Corrupt { key: self.key(), offset: self.offset, len: self.len, reason }
     }
 
     fn verify(&self, bytes: &Bytes) -> Result<()> {
@@ -304,9 +281,7 @@ impl Fetcher {
         let bytes = self.bytes(&piece).await?;
         self.counters.bytes.fetch_add(piece.len, Ordering::Relaxed);
         if piece.len > DECODE_AHEAD {
-            return Ok(Fetched::Bytes(Box::new(SliceDecoder::new(
-                bytes, piece.rows,
-            ))));
+            return Ok(Fetched::Bytes(Box::new(SliceDecoder::new(bytes, piece.rows))));
         }
         let batches =
             decode_slice(bytes, piece.rows).map_err(|error| piece.corrupt(error.to_string()))?;
@@ -331,19 +306,13 @@ impl Fetcher {
                     Ok(()) => return Ok(bytes),
                     Err(error) => error,
                 },
-                Err(source) => ShuffleError::Read {
-                    key: key.clone(),
-                    source,
-                },
+                Err(source) => ShuffleError::Read { key: key.clone(), source },
             };
             if attempt >= self.governor.limits().attempts || !error.is_retryable() {
                 return Err(error);
             }
             tracing::warn!(%key, attempt, %error, "slice was not read, trying again");
-            self.env
-                .clock
-                .sleep(self.env.jitter(FIRST_PAUSE * (1 << attempt.min(6))))
-                .await;
+            self.env.clock.sleep(self.env.jitter(FIRST_PAUSE * (1 << attempt.min(6)))).await;
             attempt += 1;
         }
     }

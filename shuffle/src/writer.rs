@@ -69,9 +69,7 @@ pub struct DataTarget {
 
 impl fmt::Debug for DataTarget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("DataTarget")
-            .field("prefix", &self.prefix)
-            .finish_non_exhaustive()
+        f.debug_struct("DataTarget").field("prefix", &self.prefix).finish_non_exhaustive()
     }
 }
 
@@ -167,11 +165,8 @@ impl TaskWriter {
                 BatchPartitioner::new_hash_partitioner(exprs, n as usize, Time::new())?,
             )),
         };
-        let set = BucketSet::new(
-            Arc::clone(&options.schema),
-            options.compression,
-            options.batch_size,
-        );
+        let set =
+            BucketSet::new(Arc::clone(&options.schema), options.compression, options.batch_size);
         Ok(Self {
             schema: options.schema,
             router,
@@ -360,7 +355,7 @@ fn concat(encoded: &[EncodedSlice]) -> (Vec<u8>, Vec<Slice>) {
 }
 
 fn padded_len(encoded: &[EncodedSlice]) -> usize {
-    encoded.iter().fold(0, |end: usize, slice| {
-        end.next_multiple_of(SLICE_ALIGN) + slice.bytes.len()
-    })
+    encoded
+        .iter()
+        .fold(0, |end: usize, slice| end.next_multiple_of(SLICE_ALIGN) + slice.bytes.len())
 }

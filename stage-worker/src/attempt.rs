@@ -262,8 +262,7 @@ async fn fail(shared: &Shared, known: &Known, task: OpenTask, error: &AttemptErr
     };
     let key = keys::fail(&handle.query, task.stage, task.task, task.attempt);
     let body = create::encode(&record);
-    if let Err(error) =
-        create::decide(handle.store(), &shared.env, &key, body, &record.nonce).await
+    if let Err(error) = create::decide(handle.store(), &shared.env, &key, body, &record.nonce).await
     {
         tracing::warn!(%key, %error, "a failure could not be written down");
     }

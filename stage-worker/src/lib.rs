@@ -120,17 +120,15 @@ pub(crate) struct Known {
 
 impl Known {
     /// The exchange data of a sealed stage, indexed once a process.
-    pub(crate) async fn stage(
-        &self,
-        stage: u32,
-    ) -> Result<Arc<dunlin_shuffle::StageData>, String> {
+    pub(crate) async fn stage(&self, stage: u32) -> Result<Arc<dunlin_shuffle::StageData>, String> {
         let mut stages = self.stages.lock().await;
         if let Some(known) = stages.get(&stage) {
             return Ok(Arc::clone(known));
         }
         let seal = self.handle.seal(stage).await.map_err(|error| error.to_string())?;
         let seal = seal.ok_or_else(|| format!("stage {stage} is not sealed"))?;
-        let data = dunlin_shuffle::StageData::from_seal(&seal).map_err(|error| error.to_string())?;
+        let data =
+            dunlin_shuffle::StageData::from_seal(&seal).map_err(|error| error.to_string())?;
         let data = Arc::new(data);
         stages.insert(stage, Arc::clone(&data));
         Ok(data)
@@ -268,10 +266,8 @@ async fn slot_loop(shared: Arc<Shared>, slot: usize) {
         };
         pause = match found {
             Found::Work => shared.options.active_poll,
-            Found::Active => (pause + pause / 4).clamp(
-                shared.options.active_poll,
-                shared.options.active_poll * 4,
-            ),
+            Found::Active => (pause + pause / 4)
+                .clamp(shared.options.active_poll, shared.options.active_poll * 4),
             Found::Nothing => shared.options.sweep,
         };
         if matches!(found, Found::Work) {
@@ -348,9 +344,8 @@ async fn known(
         return Ok(Some(Arc::clone(known)));
     }
     let meter = Arc::new(Meter::default());
-    let counted = shared.control.through(|inner| {
-        Arc::new(MeteredStore::new(inner, Arc::clone(&meter)))
-    });
+    let counted =
+        shared.control.through(|inner| Arc::new(MeteredStore::new(inner, Arc::clone(&meter))));
     let Some(handle) = QueryHandle::open(counted, query).await? else { return Ok(None) };
     if handle.ended().await?.is_some() {
         retire(&shared.control, query).await;
@@ -408,8 +403,7 @@ async fn work_on(
             *known.quiet_until.lock() = Duration::ZERO;
         }
         let Some(task) = choose(shared, known, &advanced.open, slot) else {
-            *known.quiet_until.lock() =
-                shared.env.clock.monotonic() + shared.options.active_poll;
+            *known.quiet_until.lock() = shared.env.clock.monotonic() + shared.options.active_poll;
             return Ok(worked || advanced.moved);
         };
         if shared.stopping.is_cancelled() || known.handle.ended().await?.is_some() {

@@ -71,10 +71,9 @@ pub(crate) async fn run(
     let opened =
         task::open(&attempt.plan, &attempt.spec, &context).map_err(|error| classify(&error))?;
     let buckets = match &opened.hash {
-        Some((exprs, count)) => Buckets::Hash {
-            exprs: exprs.clone(),
-            n: u32::try_from(*count).unwrap_or(u32::MAX),
-        },
+        Some((exprs, count)) => {
+            Buckets::Hash { exprs: exprs.clone(), n: u32::try_from(*count).unwrap_or(u32::MAX) }
+        }
         None => Buckets::Partitions,
     };
     let reservation = MemoryConsumer::new("exchange writer").register(context.memory_pool());

@@ -87,18 +87,19 @@ fn main() -> Result<()> {
         tpch::generate(&data, options.scale, 8)?;
         std::fs::write(data.join("complete"), "")?;
     }
-    let baseline =
-        if options.fleet_only { Vec::new() } else { run_single(&options, &queries)? };
+    let baseline = if options.fleet_only { Vec::new() } else { run_single(&options, &queries)? };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut rows = runtime.block_on(fleet(&options, &folder, &data, &queries))?;
     for row in &mut rows {
-        row.single =
-            baseline.iter().find(|(query, _)| *query == row.query).map(|(_, measure)| measure.clone());
+        row.single = baseline
+            .iter()
+            .find(|(query, _)| *query == row.query)
+            .map(|(_, measure)| measure.clone());
         row.ratio = row.single.as_ref().map(|single| row.fleet.seconds / single.seconds);
-        if let Some(single) = &row.single {
-            if single.rows != row.fleet.rows {
-                bail!("Q{}: {} rows single, {} rows fleet", row.query, single.rows, row.fleet.rows);
-            }
+        if let Some(single) = &row.single
+            && single.rows != row.fleet.rows
+        {
+            bail!("Q{}: {} rows single, {} rows fleet", row.query, single.rows, row.fleet.rows);
         }
     }
     print_table(&rows);
@@ -243,7 +244,9 @@ async fn fleet(
 #[allow(clippy::cast_precision_loss)] // shown with one digit
 fn print_table(rows: &[Row]) {
     let mega = |bytes: u64| bytes as f64 / 1e6;
-    println!("| query | single s | fleet s | ratio | single CPU s | fleet CPU s | single peak MB | worker peak MB | stages | tasks | PUT | GET | LIST | exchanged MB |");
+    println!(
+        "| query | single s | fleet s | ratio | single CPU s | fleet CPU s | single peak MB | worker peak MB | stages | tasks | PUT | GET | LIST | exchanged MB |"
+    );
     println!("|---|---|---|---|---|---|---|---|---|---|---|---|---|---|");
     let (mut single_total, mut fleet_total) = (0.0, 0.0);
     for row in rows {

@@ -100,7 +100,8 @@ impl Drop for Setup {
 }
 
 /// Everything through the fleet, one task a partition, files cut as small as the partitions ask for.
-pub const ENGINE: &str = "[routing]\nmode = \"fleet\"\n\n[engine]\nrepartition_file_min_size = 1024\ntask_bytes = 0\n\n";
+pub const ENGINE: &str =
+    "[routing]\nmode = \"fleet\"\n\n[engine]\nrepartition_file_min_size = 1024\ntask_bytes = 0\n\n";
 
 /// Sends a signal that `Process` has no method for.
 pub fn signal(process: &Process, name: &str) {

@@ -142,13 +142,13 @@ fn order(one: &[Cell], two: &[Cell]) -> Ordering {
         Cell::Float(_) => (2, String::new()),
     };
     let float = |cell: &Cell| if let Cell::Float(value) = cell { *value } else { 0.0 };
-    one.iter()
-        .map(exact)
-        .cmp(two.iter().map(exact))
-        .then_with(|| {
-            let pairs = one.iter().map(float).zip(two.iter().map(float));
-            pairs.map(|(one, two)| one.total_cmp(&two)).find(|order| order.is_ne()).unwrap_or(Ordering::Equal)
-        })
+    one.iter().map(exact).cmp(two.iter().map(exact)).then_with(|| {
+        let pairs = one.iter().map(float).zip(two.iter().map(float));
+        pairs
+            .map(|(one, two)| one.total_cmp(&two))
+            .find(|order| order.is_ne())
+            .unwrap_or(Ordering::Equal)
+    })
 }
 
 /// Panics unless `got` holds the rows of `want`, each as often, in the order of `keys`.

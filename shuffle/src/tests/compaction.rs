@@ -27,11 +27,8 @@ fn text(n: i64) -> String {
 async fn encoded(batch: RecordBatch, buckets: u32) -> u64 {
     let store = TestStore::memory();
     let schema = batch.schema();
-    let output = write(
-        options(&store, &schema, by(&schema, "k", buckets), 0),
-        &on(0, vec![batch]),
-    )
-    .await;
+    let output =
+        write(options(&store, &schema, by(&schema, "k", buckets), 0), &on(0, vec![batch])).await;
     output.bytes
 }
 
@@ -40,10 +37,7 @@ async fn views_do_not_drag_the_buffers_of_other_buckets_along() {
     let column = StringViewArray::from_iter_values((0..ROWS).map(text));
     let bytes = encoded(numbered("v", Arc::new(column)), 64).await;
     // 8 for the number, 16 for the view, 100 for the text; the schema of 64 streams.
-    assert!(
-        bytes < ROWS as u64 * 124 * 3 / 2 + 64 * 2000,
-        "{bytes} bytes"
-    );
+    assert!(bytes < ROWS as u64 * 124 * 3 / 2 + 64 * 2000, "{bytes} bytes");
 }
 
 #[tokio::test]
@@ -53,10 +47,7 @@ async fn views_inside_lists_do_not_either() {
     let offsets = OffsetBuffer::from_lengths(std::iter::repeat_n(1, ROWS as usize));
     let column = ListArray::try_new(field, offsets, Arc::new(values), None).unwrap();
     let bytes = encoded(numbered("l", Arc::new(column)), 64).await;
-    assert!(
-        bytes < ROWS as u64 * 128 * 3 / 2 + 64 * 2000,
-        "{bytes} bytes"
-    );
+    assert!(bytes < ROWS as u64 * 128 * 3 / 2 + 64 * 2000, "{bytes} bytes");
 }
 
 #[tokio::test]
@@ -66,10 +57,7 @@ async fn dictionaries_keep_only_values_in_use() {
         DictionaryArray::<Int32Type>::try_new(Int32Array::from_iter_values(0..ROWS as i32), values)
             .unwrap();
     let bytes = encoded(numbered("d", Arc::new(dictionary)), 64).await;
-    assert!(
-        bytes < ROWS as u64 * 116 * 3 / 2 + 64 * 2500,
-        "{bytes} bytes"
-    );
+    assert!(bytes < ROWS as u64 * 116 * 3 / 2 + 64 * 2500, "{bytes} bytes");
 }
 
 #[tokio::test]
@@ -81,19 +69,12 @@ async fn compacted_dictionaries_hold_the_same_rows() {
     let schema = batch.schema();
     let compacted = crate::batch::compact(batch.clone()).unwrap();
     assert_eq!(compacted, batch);
-    let column = compacted
-        .column(1)
-        .as_any()
-        .downcast_ref::<DictionaryArray<Int32Type>>()
-        .unwrap();
+    let column = compacted.column(1).as_any().downcast_ref::<DictionaryArray<Int32Type>>().unwrap();
     assert!(column.values().len() <= 50);
 
     let store = TestStore::memory();
-    let output = write(
-        options(&store, &schema, Buckets::Partitions, 0),
-        &on(0, vec![batch.clone()]),
-    )
-    .await;
+    let output =
+        write(options(&store, &schema, Buckets::Partitions, 0), &on(0, vec![batch.clone()])).await;
     assert!(output.bytes < 12_000, "{} bytes", output.bytes);
     assert_eq!(read(&inputs(&store, vec![output]), 0, &schema).await, batch);
 }

@@ -11,24 +11,13 @@ use crate::*;
 
 async fn written(store: &Arc<TestStore>) -> TaskOutput {
     let schema = table_schema();
-    write(
-        options(store, &schema, Buckets::Partitions, 0),
-        &on(0, cut(&table(0..3000), 500)),
-    )
-    .await
+    write(options(store, &schema, Buckets::Partitions, 0), &on(0, cut(&table(0..3000), 500))).await
 }
 
 async fn replace(store: &Arc<TestStore>, output: &TaskOutput, change: impl FnOnce(&mut Vec<u8>)) {
     let path = crate::object_path(&prefix(), &output.objects[0].key);
     let inner: &Arc<dyn ObjectStore> = &store.inner;
-    let mut bytes = inner
-        .get(&path)
-        .await
-        .unwrap()
-        .bytes()
-        .await
-        .unwrap()
-        .to_vec();
+    let mut bytes = inner.get(&path).await.unwrap().bytes().await.unwrap().to_vec();
     change(&mut bytes);
     inner.put(&path, bytes.into()).await.unwrap();
 }
@@ -40,10 +29,7 @@ async fn a_flipped_bit_at_rest_is_an_error_that_names_the_object() {
     replace(&store, &output, |bytes| bytes[20_000] ^= 4).await;
     let key = output.objects[0].key.clone();
     let error = read_error(&inputs(&store, vec![output]), 0, &table_schema()).await;
-    assert!(
-        matches!(&error, ShuffleError::Corrupt { key: found, .. } if *found == key),
-        "{error}"
-    );
+    assert!(matches!(&error, ShuffleError::Corrupt { key: found, .. } if *found == key), "{error}");
     assert_eq!(store.gets(), 4);
 }
 
@@ -107,19 +93,10 @@ fn a_seal_that_points_outside_its_object_is_refused() {
         rows: 1,
         xxh3: String::new(),
     };
-    let output = TaskOutput {
-        slices: vec![slice(Some(0))],
-        ..TaskOutput::default()
-    };
-    assert!(matches!(
-        StageData::new(vec![output]),
-        Err(ShuffleError::Malformed(_))
-    ));
-    let inline = TaskOutput {
-        slices: vec![slice(None)],
-        inline: "QUJD".into(),
-        ..TaskOutput::default()
-    };
+    let output = TaskOutput { slices: vec![slice(Some(0))], ..TaskOutput::default() };
+    assert!(matches!(StageData::new(vec![output]), Err(ShuffleError::Malformed(_))));
+    let inline =
+        TaskOutput { slices: vec![slice(None)], inline: "QUJD".into(), ..TaskOutput::default() };
     let data = StageData::new(vec![inline]).unwrap();
     assert!(matches!(data.piece(0, 0), Err(ShuffleError::Malformed(_))));
 }

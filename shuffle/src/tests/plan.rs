@@ -29,13 +29,8 @@ fn reader(stage: u32, partitions: usize, ordered: bool) -> Arc<dyn ExecutionPlan
         )]);
     }
     Arc::new(
-        ExchangeReaderExec::new(
-            stage,
-            schema,
-            Partitioning::UnknownPartitioning(partitions),
-            eq,
-        )
-        .unwrap(),
+        ExchangeReaderExec::new(stage, schema, Partitioning::UnknownPartitioning(partitions), eq)
+            .unwrap(),
     )
 }
 
@@ -49,27 +44,17 @@ fn shuffle_error(error: DataFusionError) -> ShuffleError {
 #[tokio::test]
 async fn a_partition_gives_the_same_rows_each_time_it_is_executed() {
     let (store, schema) = (TestStore::memory(), table_schema());
-    let output = write(
-        options(&store, &schema, by(&schema, "k", 3), 0),
-        &on(0, cut(&table(0..5000), 500)),
-    )
-    .await;
+    let output =
+        write(options(&store, &schema, by(&schema, "k", 3), 0), &on(0, cut(&table(0..5000), 500)))
+            .await;
     let context = context(inputs(&store, vec![output]));
     let plan = reader(0, 3, false);
     let mut rows = 0;
     for partition in 0..3 {
-        let first: Vec<_> = plan
-            .execute(partition, Arc::clone(&context))
-            .unwrap()
-            .try_collect()
-            .await
-            .unwrap();
-        let again: Vec<_> = plan
-            .execute(partition, Arc::clone(&context))
-            .unwrap()
-            .try_collect()
-            .await
-            .unwrap();
+        let first: Vec<_> =
+            plan.execute(partition, Arc::clone(&context)).unwrap().try_collect().await.unwrap();
+        let again: Vec<_> =
+            plan.execute(partition, Arc::clone(&context)).unwrap().try_collect().await.unwrap();
         assert_eq!(join(&schema, &first), join(&schema, &again));
         rows += join(&schema, &first).num_rows();
     }
@@ -85,33 +70,20 @@ async fn a_session_without_the_stage_is_a_clear_error() {
     assert!(matches!(error, ShuffleError::NoInputs));
     let context = context(inputs(&TestStore::memory(), vec![]));
     let error = shuffle_error(reader(7, 1, false).execute(0, context).err().unwrap());
-    assert_eq!(
-        error.to_string(),
-        "no exchange data of stage 7: the task's inputs name stages [0]"
-    );
+    assert_eq!(error.to_string(), "no exchange data of stage 7: the task's inputs name stages [0]");
 }
 
 #[tokio::test]
 async fn several_runs_are_never_passed_off_as_one_order() {
     let (store, schema) = (TestStore::memory(), table_schema());
-    let one = write(
-        options(&store, &schema, Buckets::Partitions, 0),
-        &on(0, vec![table(0..10)]),
-    )
-    .await;
-    let two = write(
-        options(&store, &schema, Buckets::Partitions, 1),
-        &on(1, vec![table(0..10)]),
-    )
-    .await;
+    let one =
+        write(options(&store, &schema, Buckets::Partitions, 0), &on(0, vec![table(0..10)])).await;
+    let two =
+        write(options(&store, &schema, Buckets::Partitions, 1), &on(1, vec![table(0..10)])).await;
     let apart = context(inputs(&store, vec![one.clone(), two]));
     assert!(reader(0, 2, true).execute(1, apart).is_ok());
     let together = context(inputs(&store, vec![one.clone(), one]));
-    assert!(
-        reader(0, 2, false)
-            .execute(0, Arc::clone(&together))
-            .is_ok()
-    );
+    assert!(reader(0, 2, false).execute(0, Arc::clone(&together)).is_ok());
     let error = shuffle_error(reader(0, 2, true).execute(0, together).err().unwrap());
     assert!(matches!(error, ShuffleError::Unordered { tasks: 2, .. }));
 }

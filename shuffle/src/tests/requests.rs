@@ -57,11 +57,8 @@ async fn a_small_output_costs_no_request() {
 #[tokio::test]
 async fn nothing_is_fetched_before_the_first_poll() {
     let (store, schema) = (TestStore::memory(), table_schema());
-    let output = write(
-        options(&store, &schema, Buckets::Partitions, 0),
-        &on(0, vec![table(0..100)]),
-    )
-    .await;
+    let output =
+        write(options(&store, &schema, Buckets::Partitions, 0), &on(0, vec![table(0..100)])).await;
     let inputs = inputs(&store, vec![output]);
     drop(inputs.open(0, 0, schema, &pool()).unwrap());
     assert_eq!(store.gets(), 0);
@@ -74,25 +71,15 @@ async fn many_tiny_slices_arrive_as_full_batches() {
     for task in 0..100i64 {
         let rows = table(task * 100..task * 100 + 100);
         outputs.push(
-            write(
-                options(&store, &schema, Buckets::Partitions, task as u32),
-                &on(0, vec![rows]),
-            )
-            .await,
+            write(options(&store, &schema, Buckets::Partitions, task as u32), &on(0, vec![rows]))
+                .await,
         );
     }
     let inputs = inputs(&store, outputs);
-    let sizes: Vec<usize> = batches(&inputs, 0, &schema)
-        .await
-        .unwrap()
-        .iter()
-        .map(|batch| batch.num_rows())
-        .collect();
+    let sizes: Vec<usize> =
+        batches(&inputs, 0, &schema).await.unwrap().iter().map(|batch| batch.num_rows()).collect();
     assert_eq!(sizes, vec![8192, 10_000 - 8192]);
-    assert_eq!(
-        keys(&read(&inputs, 0, &schema).await),
-        (0..10_000).collect::<Vec<_>>()
-    );
+    assert_eq!(keys(&read(&inputs, 0, &schema).await), (0..10_000).collect::<Vec<_>>());
 }
 
 #[tokio::test]
@@ -104,11 +91,7 @@ async fn a_reader_that_is_not_polled_does_not_starve_another() {
         outputs.push(write(options(&store, &schema, Buckets::Partitions, task), &pushes).await);
     }
     // Room for less than one slice at a time.
-    let limits = ReadLimits {
-        in_flight_bytes: 1024,
-        batch_rows: 100,
-        ..ReadLimits::default()
-    };
+    let limits = ReadLimits { in_flight_bytes: 1024, batch_rows: 100, ..ReadLimits::default() };
     let inputs = inputs_with(&store, outputs, limits);
     let mut idle = inputs.open(0, 0, Arc::clone(&schema), &pool()).unwrap();
     assert!(idle.next().await.is_some());
@@ -124,10 +107,7 @@ async fn a_refused_reservation_writes_a_part_early_and_all_memory_is_given_back(
     settings.reservation = MemoryConsumer::new("writer").register(&pool);
     let mut writer = TaskWriter::new(settings).unwrap();
     for step in 0..100i64 {
-        writer
-            .push(0, table(step * 8192..step * 8192 + 8192))
-            .await
-            .unwrap();
+        writer.push(0, table(step * 8192..step * 8192 + 8192)).await.unwrap();
         assert!(pool.reserved() <= 7 << 20, "{} reserved", pool.reserved());
     }
     assert!(writer.parts() >= 2, "{} parts", writer.parts());
@@ -156,8 +136,6 @@ async fn an_aborted_attempt_leaves_no_parts() {
     writer.push(0, table(0..1000)).await.unwrap();
     assert!(writer.parts() > 0);
     writer.abort().await;
-    let left: Vec<_> = object_store::ObjectStore::list(store.as_ref(), None)
-        .collect()
-        .await;
+    let left: Vec<_> = object_store::ObjectStore::list(store.as_ref(), None).collect().await;
     assert!(left.is_empty());
 }

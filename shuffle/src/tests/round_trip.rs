@@ -18,9 +18,7 @@ use crate::*;
 async fn hash_buckets_hold_what_repartition_would_put_there() {
     let (store, schema) = (TestStore::memory(), table_schema());
     let all = table(0..20_000);
-    let Buckets::Hash { exprs, n } = by(&schema, "k", 7) else {
-        unreachable!()
-    };
+    let Buckets::Hash { exprs, n } = by(&schema, "k", 7) else { unreachable!() };
     let mut expected: Vec<Vec<i64>> = vec![vec![]; n as usize];
     let mut partitioner = BatchPartitioner::new_hash_partitioner(exprs, 7, Time::new()).unwrap();
     for batch in cut(&all, 1000) {
@@ -43,10 +41,7 @@ async fn hash_buckets_hold_what_repartition_would_put_there() {
     .await;
     let inputs = inputs(&store, vec![first, second]);
     for bucket in 0..7 {
-        assert_eq!(
-            keys(&read(&inputs, bucket, &schema).await),
-            expected[bucket as usize]
-        );
+        assert_eq!(keys(&read(&inputs, bucket, &schema).await), expected[bucket as usize]);
     }
 }
 
@@ -61,14 +56,8 @@ async fn partitions_keep_their_rows_in_order_even_when_pushed_in_turns() {
     let mut settings = options(&store, &schema, Buckets::Partitions, 0);
     settings.batch_size = 512;
     let inputs = inputs(&store, vec![write(settings, &pushes).await]);
-    assert_eq!(
-        keys(&read(&inputs, 3, &schema).await),
-        (0..4000).collect::<Vec<_>>()
-    );
-    assert_eq!(
-        keys(&read(&inputs, 5, &schema).await),
-        (10_000..10_400).collect::<Vec<_>>()
-    );
+    assert_eq!(keys(&read(&inputs, 3, &schema).await), (0..4000).collect::<Vec<_>>());
+    assert_eq!(keys(&read(&inputs, 5, &schema).await), (10_000..10_400).collect::<Vec<_>>());
     assert_eq!(read(&inputs, 4, &schema).await.num_rows(), 0);
     assert_eq!(read(&inputs, 99, &schema).await.num_rows(), 0);
 }
@@ -76,11 +65,9 @@ async fn partitions_keep_their_rows_in_order_even_when_pushed_in_turns() {
 #[tokio::test]
 async fn one_bucket_takes_everything() {
     let (store, schema) = (TestStore::memory(), table_schema());
-    let output = write(
-        options(&store, &schema, by(&schema, "k", 1), 0),
-        &on(2, cut(&table(0..9000), 700)),
-    )
-    .await;
+    let output =
+        write(options(&store, &schema, by(&schema, "k", 1), 0), &on(2, cut(&table(0..9000), 700)))
+            .await;
     assert_eq!(output.slices.len(), 1);
     let inputs = inputs(&store, vec![output]);
     assert_eq!(read(&inputs, 0, &schema).await, table(0..9000));
@@ -89,18 +76,12 @@ async fn one_bucket_takes_everything() {
 #[tokio::test]
 async fn empty_buckets_have_no_slice_and_an_empty_output_has_no_object() {
     let (store, schema) = (TestStore::memory(), table_schema());
-    let few = write(
-        options(&store, &schema, by(&schema, "k", 64), 0),
-        &on(0, vec![table(0..3)]),
-    )
-    .await;
+    let few =
+        write(options(&store, &schema, by(&schema, "k", 64), 0), &on(0, vec![table(0..3)])).await;
     assert!(few.slices.len() <= 3);
     assert!(few.slices.iter().all(|slice| slice.rows > 0));
-    let none = write(
-        options(&store, &schema, by(&schema, "k", 64), 1),
-        &on(0, vec![table(0..0)]),
-    )
-    .await;
+    let none =
+        write(options(&store, &schema, by(&schema, "k", 64), 1), &on(0, vec![table(0..0)])).await;
     assert_eq!(none, dunlin_manifest::records::TaskOutput::default());
     assert_eq!(store.puts(), 1);
     let inputs = inputs(&store, vec![few, none]);
@@ -125,17 +106,8 @@ async fn parts_follow_each_other_and_slices_are_aligned() {
     let output = write(settings, &pushes).await;
     assert!(output.objects.len() > 5, "{} parts", output.objects.len());
     assert!(output.objects.iter().all(|object| object.len < 80_000));
-    assert!(
-        output
-            .slices
-            .iter()
-            .all(|slice| slice.offset % SLICE_ALIGN as u64 == 0)
-    );
-    assert!(
-        output
-            .slices
-            .is_sorted_by_key(|slice| (slice.bucket, slice.object, slice.offset))
-    );
+    assert!(output.slices.iter().all(|slice| slice.offset % SLICE_ALIGN as u64 == 0));
+    assert!(output.slices.is_sorted_by_key(|slice| (slice.bucket, slice.object, slice.offset)));
     assert_eq!(output.rows, 20_000);
     let inputs = inputs(&store, vec![output]);
     for bucket in 0..3u32 {
@@ -156,14 +128,8 @@ async fn a_folder_below_a_prefix_serves_as_the_store() {
     let mut settings = options(&store, &schema, by(&schema, "k", 5), 0);
     settings.compression = Compression::Lz4;
     let output = write(settings, &on(0, cut(&table(0..5000), 400))).await;
-    let file = folder
-        .path()
-        .join("team a/state")
-        .join(&output.objects[0].key);
-    assert_eq!(
-        std::fs::metadata(file).unwrap().len(),
-        output.objects[0].len
-    );
+    let file = folder.path().join("team a/state").join(&output.objects[0].key);
+    assert_eq!(std::fs::metadata(file).unwrap().len(), output.objects[0].len);
     let inputs = inputs(&store, vec![output]);
     let mut found = Vec::new();
     for bucket in 0..5 {
@@ -184,22 +150,13 @@ async fn rows_without_columns_keep_their_number() {
     for (task, inline_limit) in [(0, 0), (1, 1 << 20)] {
         for (buckets, compression) in [
             (Buckets::Partitions, Compression::None),
-            (
-                Buckets::Hash {
-                    exprs: vec![],
-                    n: 1,
-                },
-                Compression::Lz4,
-            ),
+            (Buckets::Hash { exprs: vec![], n: 1 }, Compression::Lz4),
         ] {
             let mut settings = options(&store, &schema, buckets, task);
             settings.inline_limit = inline_limit;
             settings.compression = compression;
-            let output = write(
-                settings,
-                &on(0, vec![rows(3), rows(20_000), rows(0), rows(7)]),
-            )
-            .await;
+            let output =
+                write(settings, &on(0, vec![rows(3), rows(20_000), rows(0), rows(7)])).await;
             assert_eq!(output.rows, 20_010);
             let inputs = inputs(&store, vec![output.clone(), output]);
             assert_eq!(read(&inputs, 0, &schema).await.num_rows(), 40_020);
@@ -222,10 +179,8 @@ fn every_kind(from: i32, rows: i32) -> RecordBatch {
             (n % 4 != 0).then(|| (0..n % 6).map(|i| Some(i64::from(i))).collect::<Vec<_>>())
         }));
     let inner: ArrayRef = Arc::new(StringViewArray::from_iter(numbers.iter().map(text)));
-    let fields = vec![
-        Field::new("v", DataType::Utf8View, true),
-        Field::new("n", DataType::Int32, false),
-    ];
+    let fields =
+        vec![Field::new("v", DataType::Utf8View, true), Field::new("n", DataType::Int32, false)];
     let record = StructArray::try_new(
         fields.into(),
         vec![inner, Arc::new(Int32Array::from(numbers.clone()))],
@@ -233,12 +188,7 @@ fn every_kind(from: i32, rows: i32) -> RecordBatch {
     )
     .unwrap();
     let columns: Vec<(&str, ArrayRef)> = vec![
-        (
-            "n",
-            Arc::new(Int64Array::from_iter_values(
-                numbers.iter().map(|n| i64::from(*n)),
-            )),
-        ),
+        ("n", Arc::new(Int64Array::from_iter_values(numbers.iter().map(|n| i64::from(*n))))),
         ("view", Arc::new(views)),
         ("binary", Arc::new(binary)),
         ("dictionary", Arc::new(dictionary)),
@@ -250,10 +200,7 @@ fn every_kind(from: i32, rows: i32) -> RecordBatch {
                 numbers.iter().map(|n| Some(n % 2 == 0)),
             )),
         ),
-        (
-            "nothing",
-            Arc::new(arrow::array::NullArray::new(numbers.len())),
-        ),
+        ("nothing", Arc::new(arrow::array::NullArray::new(numbers.len()))),
     ];
     RecordBatch::try_from_iter_with_nullable(
         columns.into_iter().map(|(name, array)| (name, array, true)),
@@ -306,11 +253,8 @@ async fn batches_that_differ_in_nullability_and_metadata_take_the_declared_schem
     let batch = RecordBatch::try_new(strict, vec![Arc::new(array)]).unwrap();
 
     let store = TestStore::memory();
-    let output = write(
-        options(&store, &declared, Buckets::Partitions, 0),
-        &on(0, vec![batch]),
-    )
-    .await;
+    let output =
+        write(options(&store, &declared, Buckets::Partitions, 0), &on(0, vec![batch])).await;
     let rows = read(&inputs(&store, vec![output]), 0, &declared).await;
     assert_eq!((rows.schema(), rows.num_rows()), (declared, 10));
 }

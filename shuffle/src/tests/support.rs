@@ -60,10 +60,7 @@ impl TestStore {
     }
 
     pub(crate) fn break_gets(&self, fault: Fault, times: usize) {
-        self.faults
-            .lock()
-            .unwrap()
-            .extend(std::iter::repeat_n(fault, times));
+        self.faults.lock().unwrap().extend(std::iter::repeat_n(fault, times));
     }
 
     pub(crate) fn puts(&self) -> u64 {
@@ -105,10 +102,7 @@ impl ObjectStore for TestStore {
         self.gets.fetch_add(1, Ordering::Relaxed);
         let fault = self.faults.lock().unwrap().pop_front();
         if let Some(Fault::Refuse) = fault {
-            return Err(object_store::Error::Generic {
-                store: "test",
-                source: "refused".into(),
-            });
+            return Err(object_store::Error::Generic { store: "test", source: "refused".into() });
         }
         let mut result = self.inner.get_opts(path, options).await?;
         let Some(fault) = fault else {
@@ -119,11 +113,8 @@ impl ObjectStore for TestStore {
             GetResultPayload::Stream(futures::stream::empty().boxed()),
         );
         let copy = GetResult { payload, ..result };
-        let (meta, range, attributes) = (
-            copy.meta.clone(),
-            copy.range.clone(),
-            copy.attributes.clone(),
-        );
+        let (meta, range, attributes) =
+            (copy.meta.clone(), copy.range.clone(), copy.attributes.clone());
         let mut bytes = copy.bytes().await?.to_vec();
         match fault {
             Fault::Flip => {
@@ -133,12 +124,7 @@ impl ObjectStore for TestStore {
             _ => bytes.truncate(bytes.len() / 2),
         }
         let stream = futures::stream::once(async move { Ok(Bytes::from(bytes)) }).boxed();
-        Ok(GetResult {
-            payload: GetResultPayload::Stream(stream),
-            meta,
-            range,
-            attributes,
-        })
+        Ok(GetResult { payload: GetResultPayload::Stream(stream), meta, range, attributes })
     }
 
     fn delete_stream(
@@ -185,10 +171,7 @@ impl Clock for Hasty {
 }
 
 pub(crate) fn env() -> Env {
-    Env {
-        clock: Arc::new(Hasty),
-        ..Env::system()
-    }
+    Env { clock: Arc::new(Hasty), ..Env::system() }
 }
 
 pub(crate) fn prefix() -> Path {
@@ -248,10 +231,7 @@ pub(crate) async fn batches(
     bucket: u32,
     schema: &SchemaRef,
 ) -> datafusion::error::Result<Vec<RecordBatch>> {
-    inputs
-        .open(0, bucket, Arc::clone(schema), &pool())?
-        .try_collect()
-        .await
+    inputs.open(0, bucket, Arc::clone(schema), &pool())?.try_collect().await
 }
 
 /// All rows of a bucket of stage 0 as one batch.
@@ -286,16 +266,11 @@ pub(crate) async fn read_error(
 /// Rows `range` of a table (k: number, s: text).
 pub(crate) fn table(range: Range<i64>) -> RecordBatch {
     let schema = table_schema();
-    let text: Vec<Option<String>> = range
-        .clone()
-        .map(|k| (k % 7 != 0).then(|| format!("row number {k}")))
-        .collect();
+    let text: Vec<Option<String>> =
+        range.clone().map(|k| (k % 7 != 0).then(|| format!("row number {k}"))).collect();
     RecordBatch::try_new(
         schema,
-        vec![
-            Arc::new(Int64Array::from_iter_values(range)),
-            Arc::new(StringArray::from(text)),
-        ],
+        vec![Arc::new(Int64Array::from_iter_values(range)), Arc::new(StringArray::from(text))],
     )
     .unwrap()
 }
@@ -316,26 +291,14 @@ pub(crate) fn cut(batch: &RecordBatch, rows: usize) -> Vec<RecordBatch> {
 }
 
 pub(crate) fn keys(batch: &RecordBatch) -> Vec<i64> {
-    batch
-        .column(0)
-        .as_any()
-        .downcast_ref::<Int64Array>()
-        .unwrap()
-        .values()
-        .to_vec()
+    batch.column(0).as_any().downcast_ref::<Int64Array>().unwrap().values().to_vec()
 }
 
 pub(crate) fn by(schema: &SchemaRef, column: &str, n: u32) -> Buckets {
     let expr: Arc<dyn PhysicalExpr> = col(column, schema).unwrap();
-    Buckets::Hash {
-        exprs: vec![expr],
-        n,
-    }
+    Buckets::Hash { exprs: vec![expr], n }
 }
 
 pub(crate) fn on(partition: u32, batches: Vec<RecordBatch>) -> Vec<(u32, RecordBatch)> {
-    batches
-        .into_iter()
-        .map(|batch| (partition, batch))
-        .collect()
+    batches.into_iter().map(|batch| (partition, batch)).collect()
 }

@@ -1,0 +1,198 @@
+//! Cheap: how many requests fixed plans make, counted by a proxy that all processes go through, and
+//! held against what the design says they may make.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use common::api::Api;
+use common::proxy::{Proxy, Seen};
+use common::reference::Reference;
+use common::{S3, Setup, binary, data, unique};
+use dunlin_cli::fleet::Fleet;
+use dunlin_cli::tpch;
+use dunlin_manifest::ids::QueryId;
+use dunlin_manifest::keys;
+use dunlin_manifest::records::{InputMode, Output, Root, Seal, StageManifest};
+use object_store::ObjectStoreExt;
+use object_store::path::Path;
+use serde::de::DeserializeOwned;
+use serde_json::json;
+
+const QUERIES: [usize; 3] = [1, 3, 18];
+const PATIENCE: Duration = Duration::from_secs(90);
+/// No claim is followed because a machine is busy: attempts are tasks.
+const LIMITS: &str = "[limits]\nlease_ms = 600000\n";
+
+/// What a query wrote down, and what was asked of the store for it.
+struct Ran {
+    root: Root,
+    manifests: BTreeMap<u32, StageManifest>,
+    seals: BTreeMap<u32, Seal>,
+    attempts: u64,
+    tasks: u64,
+    seen: Vec<Seen>,
+    state: String,
+    query: QueryId,
+}
+
+impl Ran {
+    /// Requests with `method` below `folder` of the state that name the query.
+    fn of(&self, method: &str, folder: &str) -> Vec<&Seen> {
+        let below = format!("{}/{folder}/", self.state);
+        let named = |seen: &&Seen| seen.key.contains(self.query.as_str());
+        let all = self.seen.iter().filter(|seen| seen.method == method);
+        all.filter(named).filter(|seen| seen.key.starts_with(&below)).collect()
+    }
+
+    /// Slices of a stage that lie in objects, by bucket.
+    fn slices(&self, stage: u32) -> u64 {
+        let tasks = self.seals[&stage].tasks.iter();
+        tasks.flat_map(|task| &task.output.slices).filter(|slice| slice.object.is_some()).count()
+            as u64
+    }
+
+    /// Ranged GETs that the consumers of all stages may make.
+    fn exchange_gets(&self) -> u64 {
+        let mut gets = 0;
+        for spec in &self.root.stages {
+            for input in &spec.inputs {
+                gets += match input.mode {
+                    // One bucket, one partition.
+                    InputMode::Partitioned => self.slices(input.stage),
+                    // Every task reads it whole.
+                    InputMode::Whole => {
+                        self.slices(input.stage) * self.manifests[&spec.id].tasks.len() as u64
+                    }
+                };
+            }
+        }
+        gets
+    }
+}
+
+/// A fleet over the S3 server whose every request goes through a counting proxy.
+struct Counted {
+    _setup: Setup,
+    _fleet: Fleet,
+    api: Api,
+    proxy: Proxy,
+    s3: S3,
+    state: String,
+}
+
+impl Counted {
+    async fn start(s3: S3, workers: usize, slots: usize) -> Self {
+        let data = data(0.05);
+        let tables = unique("budget-tables");
+        s3.upload(&data, &tables).await;
+        let proxy = Proxy::start(&s3.endpoint, &s3.bucket, |_| false).await;
+        let state = unique("budget");
+        let setup = Setup::with(|_| s3.config(&state, &tables, &proxy.endpoint(), LIMITS));
+        let fleet = Fleet::start(binary(), &setup.config, setup.path(), workers, slots).unwrap();
+        let api = Api::new(&fleet.url());
+        // Whatever is done once (footers, the probe) is no part of a query's budget.
+        for number in QUERIES {
+            api.explain(&tpch::query(number).unwrap(), &json!({ "target_partitions": 16 })).await;
+        }
+        Self { _setup: setup, _fleet: fleet, api, proxy, s3, state }
+    }
+
+    async fn run(&self, number: usize) -> Ran {
+        let settings = json!({ "route": "fleet", "target_partitions": 16, "task_bytes": 0 });
+        self.proxy.forget();
+        let query = self.api.begin(&tpch::query(number).unwrap(), &settings).await;
+        let answer = self.api.results(&query, PATIENCE).await;
+        let seen = self.proxy.seen();
+        let reference = Reference::over(&data(0.05));
+        reference.check_tpch("counted", number, &answer.batches);
+        let summary = &self.api.status(&query, "0s").await["summary"];
+        let number = |name: &str| summary[name].as_u64().unwrap();
+        let (attempts, tasks) = (number("attempts"), number("tasks"));
+        let query = QueryId::parse(&query).unwrap();
+        let root: Root = self.load(&keys::root(&query)).await;
+        let (mut manifests, mut seals) = (BTreeMap::new(), BTreeMap::new());
+        for spec in &root.stages {
+            manifests.insert(spec.id, self.load(&keys::manifest(&query, spec.id)).await);
+            seals.insert(spec.id, self.load(&keys::seal(&query, spec.id)).await);
+        }
+        let state = self.state.clone();
+        Ran { root, manifests, seals, attempts, tasks, seen, state, query }
+    }
+
+    async fn load<T: DeserializeOwned>(&self, key: &str) -> T {
+        let path = Path::from(format!("{}/{key}", self.state));
+        let bytes = self.s3.store().get(&path).await.unwrap().bytes().await.unwrap();
+        serde_json::from_slice(&bytes).unwrap()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn data_is_written_once_an_attempt_and_read_once_a_slice() {
+    let Some(s3) = S3::from_env() else { return };
+    let counted = Counted::start(s3, 2, 1).await;
+    for number in QUERIES {
+        let ran = counted.run(number).await;
+        let puts = (ran.of("PUT", "data").len() + ran.of("PUT", "res").len()) as u64;
+        assert!(
+            puts <= ran.attempts,
+            "Q{number}: {puts} data PUTs of {} attempts of {} tasks",
+            ran.attempts,
+            ran.tasks
+        );
+        let (gets, may) = (ran.of("GET", "data").len() as u64, ran.exchange_gets());
+        println!(
+            "Q{number}: {puts} data PUTs, {} attempts, {gets} exchange GETs of {may}",
+            ran.attempts
+        );
+        assert!(gets <= may, "Q{number}: {gets} exchange GETs for {may} slices");
+        assert!(may > 0, "Q{number}: nothing went through the exchange, so nothing was tested");
+        assert!(ran.of("GET", "data").iter().all(|seen| seen.range.is_some()), "ranged GETs only");
+        let answer = ran.root.stages.iter().find(|spec| spec.output == Output::Result).unwrap();
+        let (gets, may) = (ran.of("GET", "res").len() as u64, ran.slices(answer.id));
+        assert!(gets <= may, "Q{number}: {gets} result GETs for {may} slices");
+        for folder in ["data", "res"] {
+            let below = format!("{}/{folder}", ran.state);
+            let listed = |seen: &&Seen| seen.list.as_ref().is_some_and(|at| at.starts_with(&below));
+            let lists: Vec<&Seen> = ran.seen.iter().filter(listed).collect();
+            assert!(lists.is_empty(), "Q{number}: LIST of {folder}: {lists:?}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn thirty_two_slots_make_at_most_six_puts_a_task() {
+    let Some(s3) = S3::from_env() else { return };
+    let counted = Counted::start(s3, 2, 16).await;
+    for number in QUERIES {
+        let ran = counted.run(number).await;
+        let puts: Vec<&Seen> =
+            ran.seen.iter().filter(|seen| matches!(seen.method.as_str(), "PUT" | "POST")).collect();
+        let mut kinds: BTreeMap<String, usize> = BTreeMap::new();
+        for seen in &puts {
+            *kinds.entry(kind(&seen.key, &ran.state)).or_default() += 1;
+        }
+        println!("Q{number}: {} PUTs of {} tasks: {kinds:?}", puts.len(), ran.tasks);
+        let budget = 6 * ran.tasks;
+        assert!(
+            puts.len() as u64 <= budget,
+            "Q{number}: {} PUTs, not {budget}: {kinds:?}",
+            puts.len()
+        );
+    }
+}
+
+/// What a key is for: its top folder, and for control objects the part of the protocol.
+fn kind(key: &str, state: &str) -> String {
+    let rest = key.strip_prefix(state).unwrap_or(key).trim_start_matches('/');
+    let parts: Vec<&str> = rest.split('/').collect();
+    match parts.as_slice() {
+        ["ctl", _, _, "root"] => "root".to_owned(),
+        ["ctl", _, _, "plan", ..] => "plan".to_owned(),
+        ["ctl", _, _, _, kind, ..] => (*kind).to_owned(),
+        [top, ..] => (*top).to_owned(),
+        [] => String::new(),
+    }
+}
