@@ -5,6 +5,7 @@
 mod common;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use common::api::Api;
@@ -81,11 +82,12 @@ struct Counted {
     proxy: Proxy,
     s3: S3,
     state: String,
+    reference: Arc<Reference>,
 }
 
 impl Counted {
-    async fn start(s3: S3, workers: usize, slots: usize) -> Self {
-        let data = data(0.05);
+    async fn start(s3: S3, scale: f64, workers: usize, slots: usize) -> Self {
+        let data = data(scale);
         let tables = unique("budget-tables");
         s3.upload(&data, &tables).await;
         let proxy = Proxy::start(&s3.endpoint, &s3.bucket, |_| false).await;
@@ -97,7 +99,8 @@ impl Counted {
         for number in QUERIES {
             api.explain(&tpch::query(number).unwrap(), &json!({ "target_partitions": 16 })).await;
         }
-        Self { _setup: setup, _fleet: fleet, api, proxy, s3, state }
+        let reference = Reference::over(&data);
+        Self { _setup: setup, _fleet: fleet, api, proxy, s3, state, reference }
     }
 
     async fn run(&self, number: usize) -> Ran {
@@ -106,8 +109,7 @@ impl Counted {
         let query = self.api.begin(&tpch::query(number).unwrap(), &settings).await;
         let answer = self.api.results(&query, PATIENCE).await;
         let seen = self.proxy.seen();
-        let reference = Reference::over(&data(0.05));
-        reference.check_tpch("counted", number, &answer.batches);
+        self.reference.check_tpch("counted", number, &answer.batches);
         let summary = &self.api.status(&query, "0s").await["summary"];
         let number = |name: &str| summary[name].as_u64().unwrap();
         let (attempts, tasks) = (number("attempts"), number("tasks"));
@@ -132,7 +134,8 @@ impl Counted {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn data_is_written_once_an_attempt_and_read_once_a_slice() {
     let Some(s3) = S3::from_env() else { return };
-    let counted = Counted::start(s3, 2, 1).await;
+    let counted = Counted::start(s3, 0.2, 2, 1).await;
+    let mut exchanged = 0;
     for number in QUERIES {
         let ran = counted.run(number).await;
         let puts = (ran.of("PUT", "data").len() + ran.of("PUT", "res").len()) as u64;
@@ -148,7 +151,7 @@ async fn data_is_written_once_an_attempt_and_read_once_a_slice() {
             ran.attempts
         );
         assert!(gets <= may, "Q{number}: {gets} exchange GETs for {may} slices");
-        assert!(may > 0, "Q{number}: nothing went through the exchange, so nothing was tested");
+        exchanged += gets;
         assert!(ran.of("GET", "data").iter().all(|seen| seen.range.is_some()), "ranged GETs only");
         let answer = ran.root.stages.iter().find(|spec| spec.output == Output::Result).unwrap();
         let (gets, may) = (ran.of("GET", "res").len() as u64, ran.slices(answer.id));
@@ -160,16 +163,19 @@ async fn data_is_written_once_an_attempt_and_read_once_a_slice() {
             assert!(lists.is_empty(), "Q{number}: LIST of {folder}: {lists:?}");
         }
     }
+    assert!(exchanged > 100, "outputs travelled in commit records, so hardly anything was tested");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn thirty_two_slots_make_at_most_six_puts_a_task() {
     let Some(s3) = S3::from_env() else { return };
-    let counted = Counted::start(s3, 2, 16).await;
+    let counted = Counted::start(s3, 0.05, 2, 16).await;
     for number in QUERIES {
         let ran = counted.run(number).await;
-        let puts: Vec<&Seen> =
-            ran.seen.iter().filter(|seen| matches!(seen.method.as_str(), "PUT" | "POST")).collect();
+        // A POST to the bucket itself is a bulk DELETE, which stores do not charge.
+        let written =
+            |seen: &&Seen| !seen.key.is_empty() && matches!(seen.method.as_str(), "PUT" | "POST");
+        let puts: Vec<&Seen> = ran.seen.iter().filter(written).collect();
         let mut kinds: BTreeMap<String, usize> = BTreeMap::new();
         for seen in &puts {
             *kinds.entry(kind(&seen.key, &ran.state)).or_default() += 1;

@@ -103,3 +103,26 @@ async fn one_process_over_memory_answers_tpch_exactly() {
         assert_eq!(answer.summary["route"], "fleet", "Q{number}");
     }
 }
+
+#[test]
+fn the_comparison_tells_wrong_answers_from_right_ones() {
+    use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch};
+    use common::reference::{Table, assert_same};
+    use std::sync::Arc;
+    let table = |keys: &[i64], values: &[f64]| {
+        let keys: ArrayRef = Arc::new(Int64Array::from(keys.to_vec()));
+        let values: ArrayRef = Arc::new(Float64Array::from(values.to_vec()));
+        Table::new(&[RecordBatch::try_from_iter([("k", keys), ("v", values)]).unwrap()])
+    };
+    let want = table(&[1, 2, 2], &[1.0, 2.0, 3.0]);
+    let differs = |got: Table, keys: &[&str]| {
+        std::panic::catch_unwind(|| assert_same("got", &want, &got, keys)).is_err()
+    };
+    assert!(!differs(table(&[1, 2, 2], &[1.0, 3.0, 2.0 + 1e-12]), &["k"]), "ties are sets");
+    assert!(!differs(table(&[2, 1, 2], &[2.0, 1.0, 3.0]), &[]), "no order was asked for");
+    assert!(differs(table(&[2, 1, 2], &[2.0, 1.0, 3.0]), &["k"]), "another order");
+    assert!(differs(table(&[1, 2], &[1.0, 2.0]), &[]), "a missing row");
+    assert!(differs(table(&[1, 2, 2], &[1.0, 2.0, 2.0]), &[]), "a row twice instead of another");
+    assert!(differs(table(&[1, 2, 2], &[1.0, 2.0, 3.0 + 1e-7]), &[]), "a float too far off");
+    assert!(differs(table(&[1, 2, 3], &[1.0, 2.0, 3.0]), &[]), "another value");
+}

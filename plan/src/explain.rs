@@ -13,6 +13,7 @@ pub(crate) fn distributed(route: &str, reason: &str, stages: &[Stage], task_byte
     let _ = writeln!(text, "route: {route} ({reason})");
     for stage in stages.iter().rev() {
         let tasks = match &stage.one_task {
+            Some(_) if route == "inline" => "1 task, in the gateway".to_owned(),
             Some(operator) => format!("1 task: {operator} shares state between partitions"),
             None => tasks(stage, task_bytes),
         };

@@ -272,11 +272,14 @@ impl Planner {
         // The catalog is the base session's; a fresh default one would hide its tables.
         let mut config = session::config(&text)?.with_create_default_catalog_and_schema(false);
         config.options_mut().sql_parser.collect_spans = true;
-        self.load_tables().await?;
+        let unread = self.load_tables().await;
         let state =
             SessionStateBuilder::new_from_existing(inner.base.clone()).with_config(config).build();
         let context = SessionContext::new_with_state(state);
-        let (logical, statement) = logical_plan(&context, sql, parameters).await?;
+        let (logical, statement) = match logical_plan(&context, sql, parameters).await {
+            Ok(planned) => planned,
+            Err(error) => return Err(because_unread(error, sql, unread)),
+        };
         let planning = |error: DataFusionError| PlanError::from_planning(&error);
         let state = context.state();
         let logical = state.optimize(&logical).map_err(planning)?;
@@ -481,34 +484,35 @@ impl Planner {
         self.inner.tables.iter().map(|table| (table.name.clone(), table.format.clone())).collect()
     }
 
-    /// Registers the tables that are not registered yet.
-    ///
-    /// # Errors
-    /// A location that cannot be read, by the table's name.
-    pub async fn load_tables(&self) -> Result<(), PlanError> {
+    /// Registers the tables that are not registered yet, and says which could not be read and why: a table
+    /// that is not there is an error of the queries that name it only.
+    pub async fn load_tables(&self) -> Vec<(String, PlanError)> {
+        let mut unread = Vec::new();
         for table in &self.inner.tables {
             let name = table.name.to_lowercase();
             if self.inner.loaded.lock().contains_key(&name) {
                 continue;
             }
-            let loaded = self.load_table(table).await.map_err(|error| PlanError::Store {
-                message: format!(
-                    "table {} cannot be read: {}",
-                    table.name,
-                    error.strip_backtrace()
-                ),
-            })?;
-            let context = SessionContext::new_with_state(self.inner.base.clone());
-            let mut known = self.inner.loaded.lock();
-            if let Entry::Vacant(entry) = known.entry(name) {
-                context
-                    .register_table(
-                        TableReference::bare(entry.key().clone()),
-                        Arc::clone(&loaded) as Arc<dyn datafusion::catalog::TableProvider>,
-                    )
-                    .map_err(|error| PlanError::from_planning(&error))?;
-                entry.insert(loaded);
+            let outcome = match self.load_table(table).await {
+                Ok(loaded) => self.register(&name, loaded),
+                Err(error) => Err(error),
+            };
+            if let Err(error) = outcome {
+                let message =
+                    format!("table {} cannot be read: {}", table.name, error.strip_backtrace());
+                unread.push((name, PlanError::Store { message }));
             }
+        }
+        unread
+    }
+
+    fn register(&self, name: &str, table: Arc<ListingTable>) -> DfResult<()> {
+        let context = SessionContext::new_with_state(self.inner.base.clone());
+        let mut known = self.inner.loaded.lock();
+        if let Entry::Vacant(entry) = known.entry(name.to_owned()) {
+            let provider = Arc::clone(&table) as Arc<dyn datafusion::catalog::TableProvider>;
+            context.register_table(TableReference::bare(name), provider)?;
+            entry.insert(table);
         }
         Ok(())
     }
@@ -537,6 +541,16 @@ impl Planner {
         let cache = self.inner.runtime.cache_manager.get_file_statistic_cache();
         Ok(Arc::new(ListingTable::try_new(config)?.with_cache(cache)))
     }
+}
+
+/// The better of two errors: a table that could not be read explains why the planner does not know it.
+fn because_unread(error: PlanError, sql: &str, unread: Vec<(String, PlanError)>) -> PlanError {
+    if !matches!(error, PlanError::Planning { .. }) {
+        return error;
+    }
+    let sql = sql.to_lowercase();
+    let named = unread.into_iter().find(|(name, _)| sql.contains(name.as_str()));
+    named.map_or(error, |(_, reason)| reason)
 }
 
 fn unencodable(stage: &Stage, error: &DataFusionError) -> gate::Mangled {

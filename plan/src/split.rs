@@ -29,6 +29,7 @@ use datafusion::physical_plan::joins::{
 use datafusion::physical_plan::limit::LocalLimitExec;
 use datafusion::physical_plan::repartition::RepartitionExec;
 use datafusion::physical_plan::scalar_subquery::{ScalarSubqueryExec, ScalarSubqueryLink};
+use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::sorts::sort_preserving_merge::SortPreservingMergeExec;
 use datafusion::physical_plan::union::UnionExec;
 use datafusion::physical_plan::{
@@ -40,7 +41,7 @@ use dunlin_shuffle::ExchangeReaderExec;
 
 use crate::normalise::broadcast_is_sound;
 
-/// Operators whose partitions share nothing (joins: see [`shares_nothing`]). To be read again at every
+/// Operators whose partitions share nothing (joins and sorts: see [`shares_nothing`]). To be read again at every
 /// upgrade of DataFusion.
 pub const SHARES_NOTHING: &[&str] = &[
     "AggregateExec",
@@ -60,7 +61,6 @@ pub const SHARES_NOTHING: &[&str] = &[
     "PlaceholderRowExec",
     "ProjectionExec",
     "ScalarSubqueryExec",
-    "SortExec",
     "SortMergeJoinExec",
     "SortPreservingMergeExec",
     "UnionExec",
@@ -331,7 +331,9 @@ pub fn shares_nothing(node: &Arc<dyn ExecutionPlan>) -> bool {
     if let Some(join) = node.downcast_ref::<NestedLoopJoinExec>() {
         return partition_count(join.right()) == 1 || broadcast_is_sound(*join.join_type());
     }
-    if node.is::<CrossJoinExec>() {
+    // A sort names itself `SortExec(TopK)` when it has a fetch. Its partitions share a threshold then,
+    // which only spares rows that cannot be among the first of any partition's merge.
+    if node.is::<CrossJoinExec>() || node.is::<SortExec>() {
         return true;
     }
     SHARES_NOTHING.contains(&node.name())

@@ -441,25 +441,41 @@ fn choose(shared: &Shared, known: &Known, open: &[OpenTask], slot: usize) -> Opt
 
 /// Looks at the bell while the process is idle, and wakes its slots when it rang.
 async fn watch_bell(shared: Arc<Shared>) {
-    let mut tag: Option<String> = None;
+    // `None` until the first look: what rang before this process came is found by its first look anyway.
+    let mut last: Option<Bell> = None;
     loop {
         let busy = shared.busy.load(Ordering::Relaxed) as usize >= shared.options.slots;
         if !busy {
-            match shared.control.get_if_changed(keys::BELL, tag.as_deref()).await {
-                Ok(Changed::Got(got)) => {
-                    let first = tag.is_none();
-                    tag = got.e_tag;
-                    if !first {
-                        for known in shared.queries.lock().values() {
-                            *known.quiet_until.lock() = Duration::ZERO;
-                        }
-                        shared.rung.notify_waiters();
-                    }
+            let tag = match &last {
+                Some(Bell::Rung(tag)) => tag.as_deref(),
+                _ => None,
+            };
+            let now = match shared.control.get_if_changed(keys::BELL, tag).await {
+                Ok(Changed::Got(got)) => Some(Bell::Rung(got.e_tag)),
+                Ok(Changed::Missing) => Some(Bell::Missing),
+                Ok(Changed::NotModified) => None,
+                Err(error) => {
+                    tracing::debug!(%error, "the bell could not be read");
+                    None
                 }
-                Ok(Changed::NotModified | Changed::Missing) => {}
-                Err(error) => tracing::debug!(%error, "the bell could not be read"),
+            };
+            if let Some(now) = now {
+                if last.as_ref().is_some_and(|last| *last != now) {
+                    for known in shared.queries.lock().values() {
+                        *known.quiet_until.lock() = Duration::ZERO;
+                    }
+                    shared.rung.notify_waiters();
+                }
+                last = Some(now);
             }
         }
         shared.env.clock.sleep(shared.env.jitter(shared.options.idle_poll)).await;
     }
+}
+
+/// What was last seen of the bell.
+#[derive(Debug, PartialEq, Eq)]
+enum Bell {
+    Missing,
+    Rung(Option<String>),
 }
