@@ -1,7 +1,7 @@
 //! The long-running commands: from a configuration to gateways and workers.
 //!
-//! Two runtimes a process: one for I/O (HTTP, store requests, heartbeats, coordination), one for compute
-//! (DataFusion's plans), so that a busy plan never holds up a heartbeat.
+//! I/O (HTTP, store requests, heartbeats, coordination) and compute (DataFusion's plans) run on runtimes of
+//! their own, so that a busy plan never holds up a heartbeat.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -28,11 +28,10 @@ struct Opened {
     stores: Stores,
     control: ObjectControlStore,
     io: Runtime,
-    compute: Runtime,
 }
 
 impl Opened {
-    fn new(path: &Path, compute_threads: usize) -> Result<Self> {
+    fn new(path: &Path) -> Result<Self> {
         logging();
         let config = Config::load(path)?;
         let io = tokio::runtime::Builder::new_multi_thread()
@@ -40,15 +39,10 @@ impl Opened {
             .thread_name("dunlin-io")
             .enable_all()
             .build()?;
-        let compute = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(compute_threads.max(1))
-            .thread_name("dunlin-compute")
-            .enable_all()
-            .build()?;
         let stores = Stores::open(&config, io.handle())?;
         let control =
             ObjectControlStore::new(stores.state_store(), stores.state.path.clone(), Env::system());
-        Ok(Self { config, stores, control, io, compute })
+        Ok(Self { config, stores, control, io })
     }
 
     fn worker_options(&self, slots: usize) -> WorkerOptions {
@@ -70,7 +64,6 @@ impl Opened {
             self.control.clone(),
             self.stores.clone(),
             self.worker_options(slots),
-            self.compute.handle().clone(),
             stopping,
         )?)
     }
@@ -92,7 +85,6 @@ impl Opened {
 
     fn end(self) {
         // Plans that are still running lose nothing: their tasks were given back or will be followed.
-        self.compute.shutdown_background();
         self.io.shutdown_background();
     }
 }
@@ -140,7 +132,7 @@ impl LocalRunner for OwnWorker {
 /// # Errors
 /// A configuration or store that cannot be used, or an address that is taken.
 pub fn gateway(config: &Path, http: SocketAddr) -> Result<()> {
-    let opened = Opened::new(config, cores())?;
+    let opened = Opened::new(config)?;
     let stopping = CancellationToken::new();
     let outcome = opened.io.block_on(async {
         opened.probe().await?;
@@ -158,7 +150,7 @@ pub fn gateway(config: &Path, http: SocketAddr) -> Result<()> {
 pub fn worker(config: &Path, slots: Option<usize>) -> Result<()> {
     let configured = Config::load(config)?.worker.slots;
     let slots = slots.or(configured).unwrap_or_else(cores);
-    let opened = Opened::new(config, slots)?;
+    let opened = Opened::new(config)?;
     let stopping = CancellationToken::new();
     let outcome = opened.io.block_on(async {
         let worker = opened.worker(slots, stopping.clone())?;
@@ -176,7 +168,7 @@ pub fn worker(config: &Path, slots: Option<usize>) -> Result<()> {
 /// # Errors
 /// A configuration or store that cannot be used, or an address that is taken.
 pub fn run(config: &Path, workers: usize, http: SocketAddr) -> Result<()> {
-    let opened = Opened::new(config, workers.max(1))?;
+    let opened = Opened::new(config)?;
     let stopping = CancellationToken::new();
     let outcome = opened.io.block_on(async {
         opened.probe().await?;
@@ -200,10 +192,28 @@ async fn serve_http(
 ) -> Result<()> {
     let limits = opened.config.limits.resolve()?;
     let mut options = GatewayOptions { http, limits, ..GatewayOptions::default() };
-    options.compute = Some(opened.compute.handle().clone());
     if opened.stores.state.is_remote() {
         options.watch = WatchPeriods::remote();
     }
+    // Planning and inline plans run apart from HTTP, heartbeats and store requests.
+    let compute = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(cores())
+        .thread_name("dunlin-inline")
+        .enable_all()
+        .build()?;
+    options.compute = Some(compute.handle().clone());
+    let outcome = listen(opened, own, options, stopping).await;
+    compute.shutdown_background();
+    outcome
+}
+
+async fn listen(
+    opened: &Opened,
+    own: Worker,
+    options: GatewayOptions,
+    stopping: CancellationToken,
+) -> Result<()> {
+    let http = options.http;
     let gateway = opened.gateway(Arc::new(OwnWorker(own)))?;
     let listener =
         TcpListener::bind(http).await.with_context(|| format!("cannot listen on {http}"))?;

@@ -4,7 +4,7 @@
 //! wins and the others adopt. A [`QueryHandle`] is one process's view of one query, shared by its slots:
 //! it caches what is written once (root, manifests, seals) and remembers how long claims are silent.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,6 +26,10 @@ use crate::view::{Observer, QueryView};
 
 /// Records read at once while a stage is sealed.
 const READS: usize = 16;
+
+/// How long a process that did not make a record due waits for the one that did. Costs this much only where
+/// a process died between its commit and the seal.
+pub const PATIENCE: Duration = Duration::from_millis(250);
 
 /// A step that could not be made. The query is as it was; anyone may try again.
 #[derive(Debug, thiserror::Error)]
@@ -91,6 +95,9 @@ struct Cache {
     commits: BTreeMap<(StageId, TaskId), Arc<SealedTask>>,
     fails: BTreeMap<(StageId, TaskId, Attempt), Arc<Fail>>,
     plans: BTreeMap<String, Bytes>,
+    groups: BTreeSet<(StageId, u32)>,
+    /// Since when something is due that somebody else is expected to do, by this process's clock.
+    due_since: Option<Duration>,
     end: Option<Arc<End>>,
     observer: Observer,
 }
@@ -105,6 +112,8 @@ pub struct QueryHandle {
     store: ObjectControlStore,
     env: Env,
     cache: Mutex<Cache>,
+    /// Derived records are written by one slot of a process at a time; the others find them in the cache.
+    deriving: tokio::sync::Mutex<()>,
 }
 
 impl QueryHandle {
@@ -124,7 +133,14 @@ impl QueryHandle {
     #[must_use]
     pub fn with_root(store: ObjectControlStore, query: &QueryId, root: Arc<Root>) -> Self {
         let env = store.env().clone();
-        Self { query: query.clone(), root, store, env, cache: Mutex::new(Cache::default()) }
+        Self {
+            query: query.clone(),
+            root,
+            store,
+            env,
+            cache: Mutex::new(Cache::default()),
+            deriving: tokio::sync::Mutex::default(),
+        }
     }
 
     /// The store that this handle asks.
@@ -260,7 +276,33 @@ impl QueryHandle {
         self.cache.lock().commits.insert((stage, task.task), Arc::new(task));
     }
 
-    /// Writes whatever is due, until nothing is, and says what may be claimed.
+    /// As [`QueryHandle::advance`], for processes that merely look: what is due is left to whoever made it
+    /// due (the last committer, as a rule) until it has been due for [`PATIENCE`]. Otherwise every idle
+    /// worker would read the same commits and send the same record at the same moment.
+    ///
+    /// # Errors
+    /// As [`QueryHandle::advance`].
+    pub async fn advance_patiently(&self, view: &mut QueryView) -> Result<Advanced, AdvanceError> {
+        let steps = self.steps(view).await?;
+        let overdue = {
+            let now = self.env.clock.monotonic();
+            let mut cache = self.cache.lock();
+            if steps.due.is_empty() && !steps.finished {
+                cache.due_since = None;
+                true
+            } else {
+                let since = *cache.due_since.get_or_insert(now);
+                now.saturating_sub(since) >= PATIENCE
+            }
+        };
+        if overdue {
+            return self.advance(view).await;
+        }
+        Ok(Advanced { open: steps.open, running: steps.running, ..Advanced::default() })
+    }
+
+    /// Writes whatever is due, until nothing is, and says what may be claimed. An `end` that somebody else
+    /// wrote is not looked for: ask [`QueryHandle::ended`] before a claim.
     ///
     /// # Errors
     /// See [`AdvanceError`]; the query can be advanced again by anyone.
@@ -274,6 +316,7 @@ impl QueryHandle {
             if steps.due.is_empty() {
                 break steps;
             }
+            let _one_at_a_time = self.deriving.lock().await;
             for due in &steps.due {
                 match self.write(view, *due).await {
                     Ok(Derived::Created) => moved = true,
@@ -319,6 +362,16 @@ impl QueryHandle {
     }
 
     async fn write(&self, view: &mut QueryView, due: Due) -> Result<Derived, AdvanceError> {
+        if self.is_written(due) {
+            match due {
+                Due::Manifest(stage) => view.stage(stage).manifest = true,
+                Due::GroupSeal(stage, group) => {
+                    view.stage(stage).groups.insert(group);
+                }
+                Due::Seal(stage) => view.stage(stage).sealed = true,
+            }
+            return Ok(Derived::Adopted);
+        }
         match due {
             Due::Manifest(stage) => {
                 let manifest = self.make_manifest(stage).await?;
@@ -337,6 +390,7 @@ impl QueryHandle {
                 let body = create::encode(&seal);
                 let derived = create::derive(&self.store, &self.env, &key, body).await?;
                 view.stage(stage).groups.insert(group);
+                self.cache.lock().groups.insert((stage, group));
                 Ok(derived)
             }
             Due::Seal(stage) => {
@@ -355,6 +409,16 @@ impl QueryHandle {
                 view.stage(stage).sealed = true;
                 Ok(derived)
             }
+        }
+    }
+
+    /// True if this process knows the record to be there: the view is older than that.
+    fn is_written(&self, due: Due) -> bool {
+        let cache = self.cache.lock();
+        match due {
+            Due::Manifest(stage) => cache.manifests.contains_key(&stage),
+            Due::GroupSeal(stage, group) => cache.groups.contains(&(stage, group)),
+            Due::Seal(stage) => cache.seals.contains_key(&stage),
         }
     }
 

@@ -8,7 +8,6 @@
 //!   advance, submit       the I/O around them
 //!   store, meter, pinned  the object store as the protocol needs it
 //!   probe                 is this store fit to decide anything?
-//!   fault, conformance    for tests: a store that misbehaves, and the suite that every store must pass
 //! ```
 //!
 //! What it promises: however many processes act on a query, in whatever order, dying wherever they like,
@@ -16,13 +15,9 @@
 //! objects comes to the same records. A wrong verdict about who is alive wastes work and changes nothing.
 
 pub mod advance;
-#[cfg(any(test, feature = "conformance"))]
-pub mod conformance;
 pub mod create;
 pub mod decide;
 pub mod env;
-#[cfg(any(test, feature = "conformance"))]
-pub mod fault;
 pub mod ids;
 pub mod keys;
 pub mod meter;

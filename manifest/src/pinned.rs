@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -42,6 +42,19 @@ pub fn is_input_changed(error: &(dyn std::error::Error + 'static)) -> bool {
     false
 }
 
+/// Remembers that an input was found changed. Readers between the store and whoever judges the failure may
+/// turn errors into text, so the cause is kept beside them.
+#[derive(Clone, Debug, Default)]
+pub struct InputWatch(Arc<OnceLock<InputChanged>>);
+
+impl InputWatch {
+    /// The first input that was found changed.
+    #[must_use]
+    pub fn changed(&self) -> Option<&InputChanged> {
+        self.0.get()
+    }
+}
+
 #[derive(Clone, Debug)]
 struct Version {
     size: u64,
@@ -53,12 +66,17 @@ struct Version {
 pub struct PinnedStore {
     inner: Arc<dyn ObjectStore>,
     pins: Arc<BTreeMap<Path, Version>>,
+    watch: InputWatch,
 }
 
 impl PinnedStore {
-    /// Only `pins` can be read from `inner`.
+    /// Only `pins` can be read from `inner`; `watch` hears of those that changed.
     #[must_use]
-    pub fn new<'a>(inner: Arc<dyn ObjectStore>, pins: impl IntoIterator<Item = &'a Pin>) -> Self {
+    pub fn new<'a>(
+        inner: Arc<dyn ObjectStore>,
+        pins: impl IntoIterator<Item = &'a Pin>,
+        watch: InputWatch,
+    ) -> Self {
         let pins = pins
             .into_iter()
             .map(|pin| {
@@ -66,14 +84,13 @@ impl PinnedStore {
                 (path, Version { size: pin.size, e_tag: pin.e_tag.clone() })
             })
             .collect();
-        Self { inner, pins: Arc::new(pins) }
+        Self { inner, pins: Arc::new(pins), watch }
     }
 
-    fn changed(path: &Path) -> object_store::Error {
-        object_store::Error::Precondition {
-            path: path.to_string(),
-            source: Box::new(InputChanged { path: path.to_string() }),
-        }
+    fn changed(&self, path: &Path) -> object_store::Error {
+        let changed = InputChanged { path: path.to_string() };
+        self.watch.0.get_or_init(|| changed.clone());
+        object_store::Error::Precondition { path: path.to_string(), source: Box::new(changed) }
     }
 
     fn read_only(operation: &str) -> object_store::Error {
@@ -116,11 +133,11 @@ impl ObjectStore for PinnedStore {
             options.if_match = Some(e_tag.clone());
         }
         match self.inner.get_opts(location, options).await {
-            Ok(result) if result.meta.size != pin.size => Err(Self::changed(location)),
+            Ok(result) if result.meta.size != pin.size => Err(self.changed(location)),
             Ok(result) => Ok(result),
             Err(
                 object_store::Error::Precondition { .. } | object_store::Error::NotFound { .. },
-            ) => Err(Self::changed(location)),
+            ) => Err(self.changed(location)),
             Err(error) => Err(error),
         }
     }
@@ -189,7 +206,8 @@ mod tests {
             size: meta.size,
             e_tag: meta.e_tag,
         };
-        let store = PinnedStore::new(Arc::clone(&inner) as Arc<dyn ObjectStore>, [&pin]);
+        let watch = InputWatch::default();
+        let store = PinnedStore::new(Arc::clone(&inner) as Arc<dyn ObjectStore>, [&pin], watch);
         (inner, store, path)
     }
 
@@ -205,6 +223,7 @@ mod tests {
         for error in [whole, range, ranges, head] {
             assert!(is_input_changed(&error), "{error}");
         }
+        assert_eq!(store.watch.changed().unwrap().path, path.to_string());
     }
 
     #[tokio::test]

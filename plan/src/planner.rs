@@ -24,16 +24,19 @@ use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::execution::{SendableRecordBatchStream, SessionState, TaskContext};
 use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
     ExecutionPlan, ExecutionPlanProperties, displayable, execute_stream,
 };
 use dunlin_manifest::env::Env;
 use dunlin_manifest::ids::QueryId;
 use dunlin_manifest::meter::Meter;
+use dunlin_manifest::pinned::InputWatch;
 use dunlin_manifest::records::{
     EngineFence, Limits, Output, Pin, RECORD_VERSION, ResultSpec, Root, StageSpec,
 };
 use dunlin_manifest::submit::Submission;
+use futures::TryStreamExt;
 use serde::{Deserialize, Serialize};
 
 use crate::PlanError;
@@ -460,8 +463,13 @@ impl Planner {
         planned: &Planned,
         meter: &Arc<Meter>,
     ) -> Result<SendableRecordBatchStream, PlanError> {
+        let watch = InputWatch::default();
         let runtime = RuntimeEnvBuilder::from_runtime_env(&self.inner.runtime)
-            .with_object_store_registry(self.inner.stores.pinned_registry(&planned.pins, meter))
+            .with_object_store_registry(self.inner.stores.pinned_registry(
+                &planned.pins,
+                meter,
+                &watch,
+            ))
             .build_arc()
             .map_err(|error| PlanError::from_execution(&error))?;
         let context = TaskContext::new(
@@ -474,8 +482,14 @@ impl Planner {
             planned.context.window_functions().clone(),
             runtime,
         );
-        execute_stream(Arc::clone(&planned.physical), Arc::new(context))
-            .map_err(|error| PlanError::from_execution(&error))
+        let rows = execute_stream(Arc::clone(&planned.physical), Arc::new(context))
+            .map_err(|error| PlanError::from_execution(&error))?;
+        let schema = rows.schema();
+        let rows = rows.map_err(move |error| match watch.changed() {
+            Some(changed) => DataFusionError::External(Box::new(changed.clone())),
+            None => error,
+        });
+        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, rows)))
     }
 
     /// Names and formats of the configured tables.

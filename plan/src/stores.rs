@@ -10,7 +10,7 @@ use std::time::Duration;
 use datafusion::error::{DataFusionError, Result as DfResult};
 use datafusion::execution::object_store::ObjectStoreRegistry;
 use dunlin_manifest::meter::{Meter, MeteredStore};
-use dunlin_manifest::pinned::PinnedStore;
+use dunlin_manifest::pinned::{InputWatch, PinnedStore};
 use dunlin_manifest::records::Pin;
 use object_store::aws::{AmazonS3Builder, S3ConditionalPut};
 use object_store::client::SpawnedReqwestConnector;
@@ -144,15 +144,20 @@ impl Stores {
     }
 
     /// A registry for running one query: only pinned files can be read, in their pinned version only,
-    /// and what is read is counted.
+    /// what is read is counted, and `watch` hears of inputs that changed.
     #[must_use]
-    pub fn pinned_registry(&self, pins: &[Pin], meter: &Arc<Meter>) -> Arc<Registry> {
+    pub fn pinned_registry(
+        &self,
+        pins: &[Pin],
+        meter: &Arc<Meter>,
+        watch: &InputWatch,
+    ) -> Arc<Registry> {
         let mut stores: BTreeMap<String, Arc<dyn ObjectStore>> = BTreeMap::new();
         for (key, store) in self.stores.iter() {
             let here: Vec<&Pin> = pins.iter().filter(|pin| pin.store == *key).collect();
             let metered: Arc<dyn ObjectStore> =
                 Arc::new(MeteredStore::new(Arc::clone(store), Arc::clone(meter)));
-            stores.insert(key.clone(), Arc::new(PinnedStore::new(metered, here)));
+            stores.insert(key.clone(), Arc::new(PinnedStore::new(metered, here, watch.clone())));
         }
         Arc::new(Registry { stores })
     }

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use dunlin_manifest::create::{self, Decision};
 use dunlin_manifest::decide::{self, OpenTask};
 use dunlin_manifest::keys;
+use dunlin_manifest::pinned::InputWatch;
 use dunlin_manifest::records::{
     Claim, Commit, Fail, FailClass, RECORD_VERSION, StageManifest, StageSpec, TaskMetrics,
     TaskOutput,
@@ -14,6 +15,7 @@ use dunlin_manifest::records::{
 use dunlin_manifest::store::ControlStore;
 use dunlin_shuffle::{DataTarget, ExchangeInputs};
 use futures::FutureExt;
+use tokio::runtime::{Handle, Runtime};
 
 use crate::run::{self, Attempt, AttemptError};
 use crate::{Known, Shared};
@@ -31,6 +33,41 @@ pub enum AttemptOutcome {
     Stopped,
 }
 
+/// How long an aborted plan may take to notice.
+const ABORT_PATIENCE: Duration = Duration::from_millis(500);
+
+/// The thread on which a slot's plans run: one, so that a process computes as many things at once as it
+/// has slots, and apart from the runtime of heartbeats and store requests.
+#[derive(Debug, Default)]
+pub(crate) struct Compute(Option<Runtime>);
+
+impl Compute {
+    fn handle(&mut self) -> std::io::Result<&Handle> {
+        if self.0.is_none() {
+            let runtime = tokio::runtime::Builder::new_multi_thread()
+                .worker_threads(1)
+                .thread_name("dunlin-compute")
+                .enable_all()
+                .build()?;
+            self.0 = Some(runtime);
+        }
+        self.0.as_ref().map(Runtime::handle).ok_or_else(|| std::io::Error::other("no runtime"))
+    }
+
+    /// Leaves whatever still runs to itself; the next plan gets another thread.
+    fn abandon(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+impl Drop for Compute {
+    fn drop(&mut self) {
+        self.abandon();
+    }
+}
+
 /// Why a running attempt is stopped from outside.
 enum Stop {
     Ended,
@@ -42,6 +79,7 @@ pub(crate) async fn attempt(
     shared: &Arc<Shared>,
     known: &Arc<Known>,
     task: OpenTask,
+    compute: &mut Compute,
 ) -> AttemptOutcome {
     let handle = &known.handle;
     let env = &shared.env;
@@ -59,7 +97,7 @@ pub(crate) async fn attempt(
         }
     }
     let outcome = match prepare(shared, known, task, &claim).await {
-        Ok(attempt) => run_watched(shared, known, task, attempt).await,
+        Ok(attempt) => run_watched(shared, known, task, attempt, compute).await,
         Err(error) => Err(error),
     };
     match outcome {
@@ -136,6 +174,7 @@ async fn prepare(
         inputs,
         target: DataTarget { store, prefix, key_of: Arc::new(key_of) },
         scan_meter: Arc::default(),
+        watch: InputWatch::default(),
     })
 }
 
@@ -145,10 +184,11 @@ async fn run_watched(
     known: &Arc<Known>,
     task: OpenTask,
     attempt: Attempt,
+    compute: &mut Compute,
 ) -> Result<Result<(TaskOutput, TaskMetrics), Stop>, AttemptError> {
     let runner = Arc::clone(shared);
     let scanned = Arc::clone(&attempt.scan_meter);
-    let mut running = shared.compute.spawn(async move {
+    let mut running = compute.handle().map_err(|error| lost(&error))?.spawn(async move {
         std::panic::AssertUnwindSafe(run::run(&runner, attempt)).catch_unwind().await
     });
     let period = Duration::from_millis(known.handle.root.limits.heartbeat_ms);
@@ -165,6 +205,11 @@ async fn run_watched(
                 beat(shared, known, task, beats).await;
                 if matches!(known.handle.ended().await, Ok(Some(_))) {
                     running.abort();
+                    tokio::select! {
+                        _ = &mut running => {}
+                        // Some operators do not yield for long: the slot goes on without them.
+                        () = shared.env.clock.sleep(ABORT_PATIENCE) => compute.abandon(),
+                    }
                     return Ok(Err(Stop::Ended));
                 }
             }
@@ -182,11 +227,15 @@ async fn run_watched(
             code: "INTERNAL",
             message: format!("the engine panicked: {}", panic_text(panic.as_ref())),
         }),
-        Err(error) => Err(AttemptError {
-            class: FailClass::Retry,
-            code: "INTERNAL",
-            message: format!("the attempt was lost inside the worker: {error}"),
-        }),
+        Err(error) => Err(lost(&error)),
+    }
+}
+
+fn lost(error: &dyn std::error::Error) -> AttemptError {
+    AttemptError {
+        class: FailClass::Retry,
+        code: "INTERNAL",
+        message: format!("the attempt was lost inside the worker: {error}"),
     }
 }
 

@@ -34,11 +34,12 @@ use dunlin_manifest::store::{Changed, ControlStore, ObjectControlStore};
 use dunlin_plan::fence;
 use dunlin_plan::stores::Stores;
 use dunlin_shuffle::{ReadGovernor, ReadLimits};
-use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 pub use attempt::AttemptOutcome;
 pub use run::AttemptError;
+
+use attempt::Compute;
 
 /// What a worker process may use, and how it looks for work.
 #[derive(Clone, Debug)]
@@ -95,7 +96,6 @@ pub(crate) struct Shared {
     pub(crate) runtime: Arc<RuntimeEnv>,
     pub(crate) functions: SessionState,
     pub(crate) governor: ReadGovernor,
-    pub(crate) compute: Handle,
     pub(crate) stopping: CancellationToken,
     queries: parking_lot::Mutex<HashMap<QueryId, Arc<Known>>>,
     rung: tokio::sync::Notify,
@@ -147,8 +147,8 @@ pub struct Worker {
 pub struct StartError(String);
 
 impl Worker {
-    /// A worker over a state. `compute` is the runtime on which plans run; everything else runs on the
-    /// runtime that calls [`Worker::run`].
+    /// A worker over a state. Plans run on a thread of their slot; everything else runs on the runtime that
+    /// calls [`Worker::run`].
     ///
     /// # Errors
     /// The engine cannot be set up (no folder for spills, say).
@@ -156,7 +156,6 @@ impl Worker {
         control: ObjectControlStore,
         stores: Stores,
         options: WorkerOptions,
-        compute: Handle,
         stopping: CancellationToken,
     ) -> Result<Self, StartError> {
         let start = |error: datafusion::error::DataFusionError| StartError(error.to_string());
@@ -188,7 +187,6 @@ impl Worker {
             env,
             options,
             runtime,
-            compute,
             stopping,
             queries: parking_lot::Mutex::default(),
             rung: tokio::sync::Notify::new(),
@@ -216,8 +214,9 @@ impl Worker {
         if !shared.local.lock().insert(query.clone()) {
             return;
         }
+        let mut compute = Compute::default();
         while !shared.stopping.is_cancelled() {
-            match self.step(query).await {
+            match self.step(query, &mut compute).await {
                 Ok(true) => break,
                 Ok(false) => {}
                 Err(error) => tracing::warn!(%query, %error, "a query could not be moved on"),
@@ -228,12 +227,16 @@ impl Worker {
     }
 
     /// True once the query has ended, or is not this process's to run.
-    async fn step(&self, query: &QueryId) -> Result<bool, advance::AdvanceError> {
+    async fn step(
+        &self,
+        query: &QueryId,
+        compute: &mut Compute,
+    ) -> Result<bool, advance::AdvanceError> {
         let Some(known) = known(&self.shared, query).await? else { return Ok(true) };
         if known.refused.is_some() {
             return Ok(true);
         }
-        work_on(&self.shared, &known, 0).await?;
+        work_on(&self.shared, &known, 0, compute).await?;
         Ok(known.handle.ended().await?.is_some())
     }
 
@@ -255,9 +258,10 @@ impl Worker {
 /// One loop of the process: finds a task, runs it, and starts again.
 async fn slot_loop(shared: Arc<Shared>, slot: usize) {
     let mut pause = shared.options.active_poll;
+    let mut compute = Compute::default();
     while !shared.stopping.is_cancelled() {
         let rung = shared.rung.notified();
-        let found = match look(&shared, slot).await {
+        let found = match look(&shared, slot, &mut compute).await {
             Ok(found) => found,
             Err(error) => {
                 tracing::warn!(%error, "the state store could not be looked at");
@@ -301,6 +305,7 @@ enum Found {
 async fn look(
     shared: &Arc<Shared>,
     slot: usize,
+    compute: &mut Compute,
 ) -> Result<Found, dunlin_manifest::store::StoreError> {
     let mut queries = advance::active(&shared.control).await?;
     {
@@ -326,7 +331,7 @@ async fn look(
         if shared.env.clock.monotonic() < *known.quiet_until.lock() {
             continue;
         }
-        match work_on(shared, &known, slot).await {
+        match work_on(shared, &known, slot, compute).await {
             Ok(true) => return Ok(Found::Work),
             Ok(false) => {}
             Err(error) => tracing::warn!(%query, %error, "a query could not be moved on"),
@@ -384,11 +389,17 @@ async fn work_on(
     shared: &Arc<Shared>,
     known: &Arc<Known>,
     slot: usize,
+    compute: &mut Compute,
 ) -> Result<bool, advance::AdvanceError> {
     let mut worked = false;
+    let mut committed = false;
     loop {
         let mut view = known.handle.look(false).await?;
-        let advanced = known.handle.advance(&mut view).await?;
+        let advanced = if committed {
+            known.handle.advance(&mut view).await?
+        } else {
+            known.handle.advance_patiently(&mut view).await?
+        };
         if advanced.moved {
             shared.rung.notify_waiters();
             if !advanced.open.is_empty() {
@@ -410,8 +421,9 @@ async fn work_on(
             return Ok(worked);
         }
         shared.busy.fetch_add(1, Ordering::Relaxed);
-        let outcome = attempt::attempt(shared, known, task).await;
+        let outcome = attempt::attempt(shared, known, task, compute).await;
         shared.busy.fetch_sub(1, Ordering::Relaxed);
+        committed = outcome == AttemptOutcome::Committed;
         match outcome {
             AttemptOutcome::Lost => {}
             AttemptOutcome::Stopped => return Ok(worked),

@@ -18,6 +18,7 @@ use datafusion::execution::memory_pool::MemoryConsumer;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 use dunlin_manifest::meter::Meter;
+use dunlin_manifest::pinned::InputWatch;
 use dunlin_manifest::records::{
     FailClass, Output, Root, StageManifest, StageSpec, TaskMetrics, TaskOutput,
 };
@@ -53,10 +54,28 @@ pub(crate) struct Attempt {
     pub(crate) target: DataTarget,
     /// Counts what is read from tables.
     pub(crate) scan_meter: Arc<Meter>,
+    /// Hears of inputs that changed.
+    pub(crate) watch: InputWatch,
 }
 
 /// Runs the attempt to its end and says what was written.
 pub(crate) async fn run(
+    shared: &Shared,
+    attempt: Attempt,
+) -> Result<(TaskOutput, TaskMetrics), AttemptError> {
+    let watch = attempt.watch.clone();
+    run_plan(shared, attempt).await.map_err(|error| match watch.changed() {
+        // Every attempt would find it changed; what the engine made of it says less.
+        Some(changed) => AttemptError {
+            class: FailClass::Fatal,
+            code: "INPUT_CHANGED",
+            message: format!("{changed}; submit the query again to read the new version"),
+        },
+        None => error,
+    })
+}
+
+async fn run_plan(
     shared: &Shared,
     attempt: Attempt,
 ) -> Result<(TaskOutput, TaskMetrics), AttemptError> {
@@ -121,9 +140,11 @@ fn context(shared: &Shared, attempt: &Attempt) -> Result<Arc<TaskContext>, DataF
         .map_err(|error| DataFusionError::Internal(error.to_string()))?
         .with_extension(Arc::new(attempt.inputs.clone()));
     let runtime: Arc<RuntimeEnv> = RuntimeEnvBuilder::from_runtime_env(&shared.runtime)
-        .with_object_store_registry(
-            shared.stores.pinned_registry(&attempt.root.pins, &attempt.scan_meter),
-        )
+        .with_object_store_registry(shared.stores.pinned_registry(
+            &attempt.root.pins,
+            &attempt.scan_meter,
+            &attempt.watch,
+        ))
         .build_arc()?;
     Ok(Arc::new(TaskContext::new(
         Some(format!("{}.{}", attempt.spec.id, attempt.task)),
@@ -206,13 +227,6 @@ pub(crate) fn classify(error: &DataFusionError) -> AttemptError {
     let message = error.strip_backtrace();
     let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(cause) = source {
-        if dunlin_manifest::pinned::is_input_changed(cause) {
-            return AttemptError {
-                class: FailClass::Fatal,
-                code: "INPUT_CHANGED",
-                message: format!("{message}; submit the query again to read the new version"),
-            };
-        }
         if let Some(shuffle) = cause.downcast_ref::<ShuffleError>() {
             return classify_shuffle(shuffle);
         }

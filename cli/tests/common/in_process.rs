@@ -12,6 +12,7 @@ use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::execution::{SessionState, TaskContext};
 use dunlin_manifest::env::Env;
 use dunlin_manifest::meter::Meter;
+use dunlin_manifest::pinned::InputWatch;
 use dunlin_manifest::records::{StageSpec, TaskOutput};
 use dunlin_plan::config::Config;
 use dunlin_plan::stores::Stores;
@@ -104,7 +105,11 @@ impl InProcess {
             session::config(&graph.session).unwrap().with_extension(Arc::new(inputs.clone()));
         let meter = Arc::new(Meter::default());
         let runtime = RuntimeEnvBuilder::new()
-            .with_object_store_registry(self.stores.pinned_registry(&graph.pins, &meter))
+            .with_object_store_registry(self.stores.pinned_registry(
+                &graph.pins,
+                &meter,
+                &InputWatch::default(),
+            ))
             .build_arc()
             .unwrap();
         Arc::new(TaskContext::new(

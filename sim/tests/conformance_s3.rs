@@ -4,10 +4,10 @@
 
 use std::sync::Arc;
 
-use dunlin_manifest::conformance;
 use dunlin_manifest::env::Env;
 use dunlin_manifest::probe::{ProbeOptions, probe};
 use dunlin_manifest::store::ObjectControlStore;
+use dunlin_sim::conformance;
 use object_store::aws::AmazonS3Builder;
 use object_store::path::Path;
 

@@ -9,11 +9,11 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use common::{folder, memory};
-use dunlin_manifest::conformance;
 use dunlin_manifest::env::Env;
-use dunlin_manifest::fault::FaultStore;
 use dunlin_manifest::probe::{ProbeOptions, Unfit, probe};
 use dunlin_manifest::store::{ControlStore, ObjectControlStore};
+use dunlin_sim::conformance;
+use dunlin_sim::fault::FaultStore;
 use futures::stream::BoxStream;
 use object_store::memory::InMemory;
 use object_store::path::Path;

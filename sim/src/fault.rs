@@ -24,8 +24,8 @@ use object_store::{
 };
 use parking_lot::Mutex;
 
-use crate::env::{Clock, Env};
-use crate::store::REQUEST_BUDGET;
+use dunlin_manifest::env::{Clock, Env};
+use dunlin_manifest::store::REQUEST_BUDGET;
 
 /// What goes wrong with a put.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -17,12 +17,12 @@ use dunlin_manifest::advance::{self, QueryHandle};
 use dunlin_manifest::create::Decision;
 use dunlin_manifest::decide::{self, OpenTask};
 use dunlin_manifest::env::Env;
-use dunlin_manifest::fault::{Fault, FaultStore, Keys, ManualClock};
 use dunlin_manifest::ids::QueryId;
 use dunlin_manifest::keys;
 use dunlin_manifest::records::{EndStatus, FailClass, InputMode};
 use dunlin_manifest::store::{ControlStore, ObjectControlStore};
 use dunlin_manifest::submit::{SubmitError, find, submit};
+use dunlin_sim::fault::{Fault, FaultStore, Keys, ManualClock};
 use futures::future::join_all;
 use object_store::ObjectStore;
 

@@ -14,11 +14,11 @@ use futures::{StreamExt, TryStreamExt, stream};
 use object_store::ObjectStore;
 use tokio::sync::Barrier;
 
-use crate::create::{self, CreateError, Decision, Derived};
-use crate::env::Env;
 use crate::fault::{Fault, FaultStore, Keys, ManualClock};
-use crate::records::{Claim, RECORD_VERSION};
-use crate::store::{Changed, ControlStore, ObjectControlStore, Put, REQUEST_BUDGET};
+use dunlin_manifest::create::{self, CreateError, Decision, Derived};
+use dunlin_manifest::env::Env;
+use dunlin_manifest::records::{Claim, RECORD_VERSION};
+use dunlin_manifest::store::{Changed, ControlStore, ObjectControlStore, Put, REQUEST_BUDGET};
 
 /// Writers that race for one key.
 const WAYS: usize = 32;
@@ -264,7 +264,7 @@ pub async fn an_unreachable_store_leaves_it_unknown(store: &ObjectControlStore) 
         }
         other => panic!("an unreachable store gave {other:?} instead of Unknown"),
     }
-    let spent = crate::env::Clock::monotonic(clock.as_ref());
+    let spent = dunlin_manifest::env::Clock::monotonic(clock.as_ref());
     assert!(spent <= REQUEST_BUDGET * 3 / 2, "the writer went on for {spent:?}");
     assert!(spent >= REQUEST_BUDGET / 2, "the writer gave up after {spent:?}");
     assert_eq!(read(&store, &key).await, None);
