@@ -77,6 +77,15 @@ impl Opened {
         })
     }
 
+    /// Gateways and workers in processes of their own must see the same state.
+    fn check_shared(&self) -> Result<()> {
+        anyhow::ensure!(
+            self.stores.state.store.scheme() != "memory",
+            "[state] location memory:// is seen by one process only: use `dunlin run`, or a folder or bucket"
+        );
+        Ok(())
+    }
+
     async fn probe(&self) -> Result<()> {
         let report = probe::probe(&self.control, &Env::system(), ProbeOptions::default()).await?;
         tracing::info!(races = report.races, ways = report.ways, "the state store is fit");
@@ -135,6 +144,7 @@ pub fn gateway(config: &Path, http: SocketAddr) -> Result<()> {
     let opened = Opened::new(config)?;
     let stopping = CancellationToken::new();
     let outcome = opened.io.block_on(async {
+        opened.check_shared()?;
         opened.probe().await?;
         let own = opened.worker(cores(), stopping.clone())?;
         serve_http(&opened, own, http, stopping.clone()).await
@@ -153,6 +163,7 @@ pub fn worker(config: &Path, slots: Option<usize>) -> Result<()> {
     let opened = Opened::new(config)?;
     let stopping = CancellationToken::new();
     let outcome = opened.io.block_on(async {
+        opened.check_shared()?;
         let worker = opened.worker(slots, stopping.clone())?;
         tracing::info!(worker = worker.name(), slots, "worker started");
         stop_when_asked(stopping.clone());

@@ -82,12 +82,21 @@ async fn decoded_plans_answer_tpch_exactly_in_one_process() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_process_over_memory_answers_tpch_exactly() {
+    in_memory(common::ENGINE, 4, false).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn partitioned_joins_with_runtime_filters_answer_tpch_exactly() {
+    in_memory(common::PARTITIONED, 7, true).await;
+}
+
+/// All queries through `dunlin run`; `filters` tells whether runtime filters must have been planned.
+async fn in_memory(engine: &str, partitions: usize, filters: bool) {
     let data = data(scale());
     let reference = Reference::over(&data);
     let setup = Setup::with(|_| {
         format!(
-            "[state]\nlocation = \"memory://\"\n\n{}{}",
-            common::ENGINE,
+            "[state]\nlocation = \"memory://\"\n\n{engine}{}",
             tpch::tables_toml(&format!("file://{}/", data.display()))
         )
     });
@@ -96,10 +105,16 @@ async fn one_process_over_memory_answers_tpch_exactly() {
     let log = setup.path().join("run.log");
     let (_process, address) = start_listening(binary(), &arguments, &log).unwrap();
     let api = Api::new(&format!("http://{address}"));
-    let settings = json!({ "route": "fleet", "target_partitions": 4 });
+    let settings = json!({ "route": "fleet", "target_partitions": partitions });
+    if filters {
+        let explained = api.explain(&tpch::query(5).unwrap(), &settings).await;
+        let text = explained["distributed_plan"].as_str().unwrap();
+        assert!(text.contains("KeyFilterExec"), "{text}");
+    }
     for number in QUERIES {
         let answer = api.sql(&tpch::query(number).unwrap(), &settings).await;
-        reference.check_tpch("memory, 4 partitions", number, &answer.batches);
+        let label = format!("memory, {partitions} partitions");
+        reference.check_tpch(&label, number, &answer.batches);
         assert_eq!(answer.summary["route"], "fleet", "Q{number}");
     }
 }

@@ -289,6 +289,7 @@ mod tests {
             scan_bytes: Vec::new(),
             task_bytes: 0,
             one_task: false,
+            key_filter: false,
         }
     }
 

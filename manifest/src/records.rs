@@ -87,6 +87,9 @@ pub struct StageSpec {
     pub task_bytes: u64,
     /// True if all partitions must run in one task (an operator shares state between partitions).
     pub one_task: bool,
+    /// True if each task also writes a filter of its keys, as the bucket after the last: a later stage
+    /// reads it before it exchanges rows that are joined with this stage's.
+    pub key_filter: bool,
 }
 
 /// An input of a stage.

@@ -1,4 +1,4 @@
-//! The one extension codec: how the exchange's reader travels in a plan.
+//! The one extension codec: how the exchange's operators travel in a plan.
 //!
 //! A reader carries what the cut would lose: partitioning, orderings, constants and equivalences of the
 //! plan below it, because the plan above was optimised with them and checks them again when decoded.
@@ -21,7 +21,7 @@ use datafusion_proto::physical_plan::{
     PhysicalExtensionCodec, PhysicalPlanDecodeContext, PhysicalProtoConverterExtension,
 };
 use datafusion_proto::protobuf;
-use dunlin_shuffle::ExchangeReaderExec;
+use dunlin_shuffle::{ExchangeReaderExec, KeyFilterExec};
 use prost::Message;
 
 /// Dunlin's codec. There is exactly one, on both ends.
@@ -42,6 +42,25 @@ struct ReaderNode {
     constants: Vec<ConstantNode>,
     #[prost(message, repeated, tag = "6")]
     classes: Vec<ClassNode>,
+}
+
+/// One of Dunlin's own operators.
+#[derive(Clone, PartialEq, Message)]
+struct Node {
+    #[prost(message, optional, tag = "1")]
+    reader: Option<ReaderNode>,
+    #[prost(message, optional, tag = "2")]
+    filter: Option<FilterNode>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct FilterNode {
+    #[prost(uint32, tag = "1")]
+    stage: u32,
+    #[prost(uint32, tag = "2")]
+    bucket: u32,
+    #[prost(message, repeated, tag = "3")]
+    keys: Vec<protobuf::PhysicalExprNode>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -74,12 +93,23 @@ impl PhysicalExtensionCodec for DunlinCodec {
         ctx: &TaskContext,
         converter: &dyn PhysicalProtoConverterExtension,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        if !inputs.is_empty() {
-            return Err(internal_datafusion_err!("an exchange reader has no inputs"));
+        let node =
+            Node::decode(buf).map_err(|error| internal_datafusion_err!("own operator: {error}"))?;
+        let context = PhysicalPlanDecodeContext::new(ctx, self);
+        match (node.reader, node.filter, inputs) {
+            (Some(reader), None, []) => decode_reader(&reader, &context, converter),
+            (None, Some(filter), [input]) => {
+                let schema = input.schema();
+                let keys = filter
+                    .keys
+                    .iter()
+                    .map(|key| converter.proto_to_physical_expr(key, &schema, &context))
+                    .collect::<Result<Vec<_>>>()?;
+                let (stage, bucket) = (filter.stage, filter.bucket);
+                Ok(Arc::new(KeyFilterExec::new(Arc::clone(input), stage, bucket, keys)))
+            }
+            _ => Err(internal_datafusion_err!("an own operator has another number of inputs")),
         }
-        let node = ReaderNode::decode(buf)
-            .map_err(|error| internal_datafusion_err!("exchange reader: {error}"))?;
-        decode_reader(&node, &PhysicalPlanDecodeContext::new(ctx, self), converter)
     }
 
     fn try_encode(
@@ -88,15 +118,23 @@ impl PhysicalExtensionCodec for DunlinCodec {
         buf: &mut Vec<u8>,
         converter: &dyn PhysicalProtoConverterExtension,
     ) -> Result<()> {
-        let Some(reader) = node.downcast_ref::<ExchangeReaderExec>() else {
+        let own = if let Some(reader) = node.downcast_ref::<ExchangeReaderExec>() {
+            Node { reader: Some(encode_reader(reader, self, converter)?), filter: None }
+        } else if let Some(filter) = node.downcast_ref::<KeyFilterExec>() {
+            let keys = filter
+                .keys()
+                .iter()
+                .map(|key| converter.physical_expr_to_proto(key, self))
+                .collect::<Result<_>>()?;
+            let filter = FilterNode { stage: filter.stage(), bucket: filter.bucket(), keys };
+            Node { reader: None, filter: Some(filter) }
+        } else {
             return Err(DataFusionError::NotImplemented(format!(
                 "{} has no form that can be written down",
                 node.name()
             )));
         };
-        encode_reader(reader, self, converter)?
-            .encode(buf)
-            .map_err(|error| internal_datafusion_err!("exchange reader: {error}"))
+        own.encode(buf).map_err(|error| internal_datafusion_err!("own operator: {error}"))
     }
 }
 

@@ -136,6 +136,8 @@ pub struct EngineConfig {
     pub broadcast_bytes: usize,
     /// … and below this many rows.
     pub broadcast_rows: usize,
+    /// Let the build side of a join filter its probe side before that is exchanged.
+    pub runtime_filters: bool,
     /// Compression of exchange data: `auto` (LZ4 on a network store, none on a folder), `none`, `lz4`.
     pub exchange_compression: String,
 }
@@ -148,6 +150,7 @@ impl Default for EngineConfig {
             repartition_file_min_size: 1 << 20,
             broadcast_bytes: 16 << 20,
             broadcast_rows: 1 << 20,
+            runtime_filters: true,
             exchange_compression: "auto".to_owned(),
         }
     }

@@ -57,6 +57,9 @@ fn tasks(stage: &Stage, task_bytes: u64) -> String {
 
 fn output(stage: &Stage) -> String {
     match stage.output {
+        Output::Hash { buckets } if stage.key_filter => {
+            format!("hash into {buckets} buckets, and a filter of the keys")
+        }
         Output::Hash { buckets } => format!("hash into {buckets} buckets"),
         Output::Partitions => "by partition".to_owned(),
         Output::Result => "the answer".to_owned(),

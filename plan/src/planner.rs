@@ -332,7 +332,9 @@ impl Planner {
                     planned.scan_bytes
                 )
             };
-            let stages = split::split(Arc::clone(&planned.physical)).map_err(execution)?;
+            let stages =
+                split::split(Arc::clone(&planned.physical), self.inner.engine.runtime_filters)
+                    .map_err(execution)?;
             match self.encode(planned, &stages, Route::Fleet, &reason, task_bytes, session)? {
                 Ok(graph) => {
                     planned.route = Route::Fleet;
@@ -370,6 +372,7 @@ impl Planner {
             output: Output::Result,
             scan_bytes: Vec::new(),
             one_task: Some("the inline route".to_owned()),
+            key_filter: false,
         }];
         let reason = planned.route_reason.clone();
         planned.explain.distributed = explain::distributed("inline", &reason, &whole, task_bytes);
@@ -425,6 +428,7 @@ impl Planner {
                 scan_bytes: stage.scan_bytes.clone(),
                 task_bytes,
                 one_task: stage.one_task.is_some(),
+                key_filter: stage.key_filter,
             });
             if !plans.iter().any(|(known, _)| *known == name) {
                 plans.push((name, bytes));

@@ -9,6 +9,7 @@
 //! | `SortPreservingMergeExec` | below it | every partition, each its own ordered run |
 //! | single-partition build side of a join | below it, unless it only reads an exchange | all of it, in every task |
 //! | scalar subquery | at its root | its one row |
+//! | hash join on exchanged keys | its probe side's stage also reads the build side's | a filter of the build side's keys |
 //!
 //! Nothing is renumbered: a task runs its own partitions `p` of the stage's plan, and everything inside
 //! the plan keeps its index. That is sound only while no operator shares state between partitions, so a
@@ -17,10 +18,12 @@
 
 use std::sync::Arc;
 
+use datafusion::common::JoinType;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
-use datafusion::datasource::physical_plan::FileScanConfig;
+use datafusion::datasource::physical_plan::{FileGroup, FileScanConfig};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::error::{DataFusionError, Result};
+use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::scalar_subquery::ScalarSubqueryExpr;
 use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
 use datafusion::physical_plan::joins::{
@@ -31,13 +34,14 @@ use datafusion::physical_plan::repartition::RepartitionExec;
 use datafusion::physical_plan::scalar_subquery::{ScalarSubqueryExec, ScalarSubqueryLink};
 use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::sorts::sort_preserving_merge::SortPreservingMergeExec;
+use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
 use datafusion::physical_plan::union::UnionExec;
 use datafusion::physical_plan::{
     ChildrenPropertiesMode, ExecutionPlan, ExecutionPlanProperties, Partitioning,
     ReplaceChildrenOptions,
 };
 use dunlin_manifest::records::{InputMode, Output, StageId, StageInput};
-use dunlin_shuffle::ExchangeReaderExec;
+use dunlin_shuffle::{ExchangeReaderExec, KeyFilterExec};
 
 use crate::normalise::broadcast_is_sound;
 
@@ -57,6 +61,7 @@ pub const SHARES_NOTHING: &[&str] = &[
     "FilterExec",
     "GlobalLimitExec",
     "InterleaveExec",
+    "KeyFilterExec",
     "LocalLimitExec",
     "PlaceholderRowExec",
     "ProjectionExec",
@@ -87,14 +92,17 @@ pub struct Stage {
     pub scan_bytes: Vec<u64>,
     /// The operator that forces a single task, if one does.
     pub one_task: Option<String>,
+    /// Each task also writes a filter of its keys.
+    pub key_filter: bool,
 }
 
-/// Cuts `plan`; the last stage's output is the answer.
+/// Cuts `plan`; the last stage's output is the answer. With `runtime_filters` the build side of a join
+/// filters its probe side before that is exchanged, where that is sound and promises to pay.
 ///
 /// # Errors
 /// What DataFusion says when a node is rebuilt on new children.
-pub fn split(plan: Arc<dyn ExecutionPlan>) -> Result<Vec<Stage>> {
-    let mut splitter = Splitter { stages: Vec::new(), level: None };
+pub fn split(plan: Arc<dyn ExecutionPlan>, runtime_filters: bool) -> Result<Vec<Stage>> {
+    let mut splitter = Splitter { stages: Vec::new(), level: None, runtime_filters };
     splitter.root(plan, Output::Result)?;
     Ok(splitter.stages)
 }
@@ -103,6 +111,7 @@ struct Splitter {
     stages: Vec<Stage>,
     /// The scalar subqueries that expressions at the current level may refer to.
     level: Option<Level>,
+    runtime_filters: bool,
 }
 
 #[derive(Clone)]
@@ -182,6 +191,12 @@ impl Splitter {
             let probe = self.cut(right)?;
             return rebuild(plan, vec![build, probe]);
         }
+        if self.runtime_filters
+            && let Some(join) = plan.downcast_ref::<HashJoinExec>()
+            && let Some(sides) = FilteredJoin::of(join)?
+        {
+            return self.cut_filtered(&plan, &sides);
+        }
         let children = plan
             .children()
             .into_iter()
@@ -191,6 +206,34 @@ impl Splitter {
             .map(|child| self.cut(child))
             .collect::<Result<Vec<_>>>()?;
         if children.is_empty() { Ok(plan) } else { rebuild(plan, children) }
+    }
+
+    /// Cuts a join whose build side filters its probe side: the probe side's stage waits for the build side's
+    /// seal and drops what cannot match before it places rows in buckets.
+    fn cut_filtered(
+        &mut self,
+        join: &Arc<dyn ExecutionPlan>,
+        sides: &FilteredJoin,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let build = self.cut(Arc::clone(&sides.build))?;
+        let stage = build
+            .downcast_ref::<ExchangeReaderExec>()
+            .map(ExchangeReaderExec::stage)
+            .and_then(|id| self.stages.get_mut(id as usize));
+        let Some(stage) = stage else {
+            let probe = self.cut(Arc::clone(&sides.probe))?;
+            return rebuild(Arc::clone(join), vec![build, probe]);
+        };
+        stage.key_filter = true;
+        let (id, bucket) = (stage.id, u32::try_from(sides.buckets).unwrap_or(u32::MAX));
+        let body = self.cut(Arc::clone(&sides.probe_input))?;
+        let keys = sides.probe_keys.clone();
+        let body = Arc::new(KeyFilterExec::new(body, id, bucket, keys.clone()));
+        let root = RepartitionExec::try_new(body, Partitioning::Hash(keys, sides.buckets))?;
+        let output = Output::Hash { buckets: bucket };
+        let id = self.stage(Arc::new(root), output)?;
+        let probe = reader(id, &sides.probe)?;
+        rebuild(Arc::clone(join), vec![build, probe])
     }
 
     /// Makes `input` a stage whose partitions are read as they are.
@@ -246,9 +289,109 @@ impl Splitter {
             output,
             scan_bytes: if walk.scans { walk.scan_bytes } else { Vec::new() },
             one_task,
+            key_filter: false,
         });
         Ok(id)
     }
+}
+
+/// A partitioned hash join whose build (left) side may filter its probe (right) side.
+struct FilteredJoin {
+    build: Arc<dyn ExecutionPlan>,
+    probe: Arc<dyn ExecutionPlan>,
+    probe_input: Arc<dyn ExecutionPlan>,
+    probe_keys: Vec<Arc<dyn PhysicalExpr>>,
+    buckets: usize,
+}
+
+impl FilteredJoin {
+    /// `None` unless every condition holds: both sides are exchanged by hash of corresponding keys; a probe
+    /// row without a match leaves no trace in the join's output; the build side is estimated at less than
+    /// half of the probe side's rows.
+    fn of(join: &HashJoinExec) -> Result<Option<Self>> {
+        let traceless = matches!(
+            join.join_type(),
+            JoinType::Inner
+                | JoinType::Left
+                | JoinType::LeftSemi
+                | JoinType::LeftAnti
+                | JoinType::RightSemi
+        );
+        if *join.partition_mode() != PartitionMode::Partitioned || !traceless || join.null_aware {
+            return Ok(None);
+        }
+        let (Some((build_keys, buckets, _)), Some((probe_keys, probe_buckets, probe_input))) =
+            (exchange(join.left()), exchange(join.right()))
+        else {
+            return Ok(None);
+        };
+        let corresponds = buckets == probe_buckets
+            && build_keys.len() == probe_keys.len()
+            && build_keys.iter().zip(probe_keys).all(|(build, probe)| {
+                join.on().iter().any(|(left, right)| left == build && right == probe)
+            });
+        if !corresponds || !promises_to_pay(join.left(), join.right())? {
+            return Ok(None);
+        }
+        Ok(Some(Self {
+            build: Arc::clone(join.left()),
+            probe: Arc::clone(join.right()),
+            probe_input: Arc::clone(probe_input),
+            probe_keys: probe_keys.to_vec(),
+            buckets,
+        }))
+    }
+}
+
+/// Keys, buckets and input of an exchange by hash.
+#[allow(clippy::type_complexity)] // read in one place
+fn exchange(
+    plan: &Arc<dyn ExecutionPlan>,
+) -> Option<(&[Arc<dyn PhysicalExpr>], usize, &Arc<dyn ExecutionPlan>)> {
+    let repartition = plan.downcast_ref::<RepartitionExec>()?;
+    match repartition.partitioning() {
+        Partitioning::Hash(keys, buckets) if !repartition.preserve_order() => {
+            Some((keys, *buckets, repartition.input()))
+        }
+        _ => None,
+    }
+}
+
+/// By estimated rows, or by the bytes of the files below where rows cannot be estimated.
+fn promises_to_pay(build: &Arc<dyn ExecutionPlan>, probe: &Arc<dyn ExecutionPlan>) -> Result<bool> {
+    let rows = |plan: &Arc<dyn ExecutionPlan>| -> Result<Option<usize>> {
+        let statistics = StatisticsContext::new().compute(plan.as_ref(), &StatisticsArgs::new())?;
+        Ok(statistics.num_rows.get_value().copied())
+    };
+    Ok(match (rows(build)?, rows(probe)?) {
+        (Some(build), Some(probe)) => build.saturating_mul(2) <= probe,
+        _ => scanned(build)?.saturating_mul(2) <= scanned(probe)?,
+    })
+}
+
+/// Bytes of the files that a plan scans.
+fn scanned(plan: &Arc<dyn ExecutionPlan>) -> Result<u64> {
+    let mut bytes = 0;
+    plan.apply(|node| {
+        if let Some(config) = node
+            .downcast_ref::<DataSourceExec>()
+            .and_then(|scan| scan.data_source().downcast_ref::<FileScanConfig>())
+        {
+            bytes += config.file_groups.iter().map(group_bytes).sum::<u64>();
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    Ok(bytes)
+}
+
+fn group_bytes(group: &FileGroup) -> u64 {
+    group
+        .iter()
+        .map(|file| match &file.range {
+            Some(range) => u64::try_from(range.end - range.start).unwrap_or(0),
+            None => file.object_meta.size,
+        })
+        .sum()
 }
 
 fn partition_count(plan: &Arc<dyn ExecutionPlan>) -> usize {
@@ -387,6 +530,9 @@ impl Walk {
             self.scan(scan, offset);
             return;
         }
+        if let Some(filter) = plan.downcast_ref::<KeyFilterExec>() {
+            self.input(filter.stage(), InputMode::Whole, 0);
+        }
         if plan.is::<UnionExec>() {
             let mut first = offset;
             for child in plan.children() {
@@ -419,13 +565,7 @@ impl Walk {
         self.scans = true;
         let Some(offset) = offset else { return };
         for (number, group) in config.file_groups.iter().enumerate() {
-            let bytes: u64 = group
-                .iter()
-                .map(|file| match &file.range {
-                    Some(range) => u64::try_from(range.end - range.start).unwrap_or(0),
-                    None => file.object_meta.size,
-                })
-                .sum();
+            let bytes = group_bytes(group);
             if let Some(weight) = self.scan_bytes.get_mut(offset + number) {
                 *weight += bytes;
             }

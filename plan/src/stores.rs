@@ -75,8 +75,9 @@ impl Location {
     /// The location as DataFusion's listing table wants it.
     #[must_use]
     pub fn table_url(&self) -> String {
-        let base = self.store.as_str().trim_end_matches('/');
-        format!("{base}/{}{}", self.path, if self.is_folder { "/" } else { "" })
+        let store = self.store.as_str();
+        let slash = if store.ends_with('/') { "" } else { "/" };
+        format!("{store}{slash}{}{}", self.path, if self.is_folder { "/" } else { "" })
     }
 }
 

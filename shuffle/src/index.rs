@@ -9,6 +9,9 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use dunlin_manifest::records::{Seal, Slice, TaskOutput};
 
+use tokio::sync::OnceCell;
+
+use crate::key_filter::KeyFilter;
 use crate::{Result, ShuffleError};
 
 /// The sealed data of one stage. Cheap to share, worth caching between the tasks of a worker.
@@ -20,6 +23,8 @@ pub struct StageData {
     entries: Vec<(u32, u32)>,
     // Decoded when first read; `None` = not valid base64.
     inline: Vec<OnceLock<Option<Bytes>>>,
+    // The runtime filter of the stage's keys, read once for all tasks of a process.
+    pub(crate) key_filter: OnceCell<Option<Arc<KeyFilter>>>,
 }
 
 /// Where the bytes of a slice are.
@@ -67,7 +72,7 @@ impl StageData {
             }
         }
         let inline = tasks.iter().map(|_| OnceLock::new()).collect();
-        Ok(Self { tasks, starts, entries, inline })
+        Ok(Self { tasks, starts, entries, inline, key_filter: OnceCell::new() })
     }
 
     /// The data of a sealed stage.

@@ -32,9 +32,11 @@
 mod batch;
 mod buckets;
 mod error;
+mod filter;
 mod format;
 mod governor;
 mod index;
+mod key_filter;
 mod reader;
 mod source;
 mod writer;
@@ -44,9 +46,11 @@ mod tests;
 
 pub use batch::conform;
 pub use error::ShuffleError;
+pub use filter::KeyFilterExec;
 pub use format::{Compression, SLICE_ALIGN, SliceDecoder, StreamEncoder, checksum, decode_slice};
 pub use governor::{ReadGovernor, ReadLimits};
 pub use index::StageData;
+pub use key_filter::KeyFilter;
 pub use reader::ExchangeReaderExec;
 pub use source::{ExchangeInputs, ReadCounters};
 pub use writer::{Buckets, DataTarget, KeyOf, TaskWriter, WriterOptions};

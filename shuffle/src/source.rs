@@ -26,6 +26,7 @@ use crate::batch::conform;
 use crate::format::{SliceDecoder, checksum, decode_slice};
 use crate::governor::{ReadGovernor, ReadLimits};
 use crate::index::{Piece, Place, StageData};
+use crate::key_filter::KeyFilter;
 use crate::{Result, ShuffleError, object_path};
 
 /// Slices up to this size are decoded where they were fetched; of larger ones only the bytes are held,
@@ -77,6 +78,26 @@ impl ExchangeInputs {
             stage,
             known: self.stages.keys().copied().collect(),
         })
+    }
+
+    /// The runtime filter that the tasks of a stage wrote as bucket `bucket`; `None` unless every task wrote
+    /// one. Read once for all tasks of a process.
+    pub async fn key_filter(&self, stage: u32, bucket: u32) -> Result<Option<Arc<KeyFilter>>> {
+        let data = self.stage(stage)?;
+        let read = || async {
+            let tasks = data.tasks().len();
+            if data.bucket_tasks(bucket) != tasks || data.slice_count(bucket) != tasks {
+                return Ok(None);
+            }
+            let mut parts = Vec::with_capacity(tasks);
+            for number in 0..tasks {
+                let piece = data.piece(bucket, number)?;
+                parts.push(self.fetcher.bytes(&piece).await?);
+                self.fetcher.counters.bytes.fetch_add(piece.len, Ordering::Relaxed);
+            }
+            Ok(Some(Arc::new(KeyFilter::union(&parts)?)))
+        };
+        data.key_filter.get_or_try_init(read).await.cloned()
     }
 
     /// What was read through these inputs so far.

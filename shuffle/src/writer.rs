@@ -24,7 +24,8 @@ use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
 
 use crate::batch::conform;
 use crate::buckets::{BucketSet, EncodedSlice};
-use crate::format::{Compression, SLICE_ALIGN};
+use crate::format::{Compression, SLICE_ALIGN, checksum};
+use crate::key_filter::KeyFilterBuilder;
 use crate::{Result, ShuffleError, object_path};
 
 /// A part is not cut below this size because memory is refused: each part costs a PUT, and later a GET
@@ -94,6 +95,8 @@ pub struct WriterOptions {
     pub env: Env,
     /// Accounts for what is held.
     pub reservation: MemoryReservation,
+    /// Also write a filter of the keys, as the bucket after the last (where rows are placed by hash).
+    pub key_filter: bool,
 }
 
 impl WriterOptions {
@@ -121,6 +124,7 @@ impl WriterOptions {
             target,
             env,
             reservation,
+            key_filter: false,
         }
     }
 }
@@ -142,6 +146,8 @@ pub struct TaskWriter {
     reservation: MemoryReservation,
     // `None` while a blocking thread has it, and for ever if it never came back.
     set: Option<BucketSet>,
+    // Keys of the buckets, the bucket that the filter becomes, and the filter so far.
+    key_filter: Option<(Vec<Arc<dyn PhysicalExpr>>, u32, KeyFilterBuilder)>,
     objects: Vec<DataObject>,
     slices: Vec<Slice>,
 }
@@ -158,6 +164,12 @@ impl fmt::Debug for TaskWriter {
 impl TaskWriter {
     /// A writer that has written nothing.
     pub fn new(options: WriterOptions) -> Result<Self> {
+        let key_filter = match &options.buckets {
+            Buckets::Hash { exprs, n } if options.key_filter => {
+                Some((exprs.clone(), *n, KeyFilterBuilder::default()))
+            }
+            _ => None,
+        };
         let router = match options.buckets {
             Buckets::Partitions => Router::Partitions,
             Buckets::Hash { n: 1, .. } => Router::One,
@@ -176,6 +188,7 @@ impl TaskWriter {
             env: options.env,
             reservation: options.reservation,
             set: Some(set),
+            key_filter,
             objects: Vec::new(),
             slices: Vec::new(),
         })
@@ -187,6 +200,9 @@ impl TaskWriter {
             return Ok(());
         }
         let batch = conform(batch, &self.schema)?;
+        if let Some((keys, _, filter)) = &mut self.key_filter {
+            filter.add(keys, &batch)?;
+        }
         let set = self.set.as_mut().ok_or(ShuffleError::Lost("encoding"))?;
         set.measure(&batch);
         match &mut self.router {
@@ -205,7 +221,13 @@ impl TaskWriter {
     /// Writes what is left and says where everything lies. The data is durable when this returns; it
     /// counts only once the output stands in a commit record.
     pub async fn finish(mut self) -> Result<TaskOutput> {
-        let last = self.encode(true).await?;
+        let mut last = self.encode(true).await?;
+        if let Some((_, bucket, filter)) = self.key_filter.take()
+            && let Some(bytes) = filter.finish()
+        {
+            let xxh3 = checksum(&bytes);
+            last.push(EncodedSlice { bucket, rows: 0, bytes, xxh3 });
+        }
         let mut inline = String::new();
         if self.objects.is_empty() && padded_len(&last) <= self.inline_limit {
             let (bytes, slices) = concat(&last);
@@ -242,7 +264,8 @@ impl TaskWriter {
     /// Encoded and waiting bytes held in memory now.
     #[must_use]
     pub fn held_bytes(&self) -> usize {
-        self.set.as_ref().map_or(0, BucketSet::held)
+        let filter = self.key_filter.as_ref().map_or(0, |(_, _, filter)| filter.held());
+        self.set.as_ref().map_or(0, BucketSet::held) + filter
     }
 
     /// Parts written so far.

@@ -104,6 +104,7 @@ async fn run_plan(
         reservation,
     );
     options.inline_limit = inline_limit(&attempt);
+    options.key_filter = attempt.spec.key_filter;
     if attempt.root.session.get("dunlin.exchange_compression").is_some_and(|name| name == "lz4") {
         options.compression = Compression::Lz4;
     }

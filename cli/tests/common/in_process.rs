@@ -143,7 +143,9 @@ impl InProcess {
         };
         let reservation = MemoryConsumer::new("writer").register(context.memory_pool());
         let schema = opened.plan.schema();
-        let options = WriterOptions::new(schema, buckets, target, self.env.clone(), reservation);
+        let mut options =
+            WriterOptions::new(schema, buckets, target, self.env.clone(), reservation);
+        options.key_filter = spec.key_filter;
         let mut writer = TaskWriter::new(options).unwrap();
         let streams = partitions.iter().map(|&partition| {
             let rows = opened.plan.execute(partition as usize, Arc::clone(&context)).unwrap();

@@ -103,6 +103,10 @@ impl Drop for Setup {
 pub const ENGINE: &str =
     "[routing]\nmode = \"fleet\"\n\n[engine]\nrepartition_file_min_size = 1024\ntask_bytes = 0\n\n";
 
+/// As [`ENGINE`], and no build side is small enough to be sent whole: every join on keys is partitioned, and
+/// filters its probe side where that is sound.
+pub const PARTITIONED: &str = "[routing]\nmode = \"fleet\"\n\n[engine]\nrepartition_file_min_size = 1024\ntask_bytes = 0\nbroadcast_bytes = 0\nbroadcast_rows = 0\n\n";
+
 /// Sends a signal that `Process` has no method for.
 pub fn signal(process: &Process, name: &str) {
     let sent = Command::new("kill").args([name, &process.id().to_string()]).status().unwrap();

@@ -13,6 +13,7 @@ use futures::TryStreamExt;
 
 use super::support::*;
 use crate::*;
+use arrow::array::RecordBatch;
 
 fn context(inputs: ExchangeInputs) -> Arc<TaskContext> {
     let config = SessionConfig::new().with_extension(Arc::new(inputs));
@@ -109,4 +110,41 @@ fn the_codec_can_read_back_what_a_reader_was_made_of() {
     assert_eq!(reader.schema(), table_schema());
     assert_eq!(reader.partitioning().partition_count(), 16);
     assert!(reader.eq_properties().output_ordering().is_some());
+}
+
+/// Rows 0..1000 filtered by what build tasks with the given keys wrote; `with` says which wrote a filter.
+async fn filtered(builds: &[(RecordBatch, bool)]) -> Vec<i64> {
+    let (store, schema) = (TestStore::memory(), table_schema());
+    let mut outputs = Vec::new();
+    for (rows, with) in builds {
+        let mut options = options(&store, &schema, by(&schema, "k", 3), 1 << 20);
+        options.key_filter = *with;
+        outputs.push(write(options, &on(0, vec![rows.clone()])).await);
+    }
+    let probe =
+        write(options(&store, &schema, Buckets::Partitions, 0), &on(0, vec![table(0..1000)])).await;
+    let inputs =
+        inputs(&store, outputs).with_stage(1, Arc::new(StageData::new(vec![probe]).unwrap()));
+    let key = col("k", &schema).unwrap();
+    let plan = Arc::new(KeyFilterExec::new(reader(1, 1, true), 0, 3, vec![key]));
+    assert!(plan.properties().output_ordering().is_some(), "order is kept");
+    let rows: Vec<_> = plan.execute(0, context(inputs)).unwrap().try_collect().await.unwrap();
+    keys(&join(&schema, &rows))
+}
+
+#[tokio::test]
+async fn a_probe_row_is_dropped_only_if_no_build_task_has_its_key() {
+    let kept =
+        filtered(&[(table(100..200), true), (table(0..0), true), (table(500..510), true)]).await;
+    let built = (100..200).chain(500..510);
+    assert!(built.clone().all(|key| kept.contains(&key)));
+    assert!(kept.len() < 200, "{} rows pass", kept.len());
+    assert!(kept.is_sorted());
+    assert!(filtered(&[(table(0..0), true)]).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_build_task_without_a_filter_lets_every_row_pass() {
+    let kept = filtered(&[(table(100..200), true), (table(300..301), false)]).await;
+    assert_eq!(kept, (0..1000).collect::<Vec<_>>());
 }

@@ -55,6 +55,7 @@ pub(crate) fn stage(id: StageId, partitions: u32, inputs: &[(StageId, InputMode)
         scan_bytes: Vec::new(),
         task_bytes: 0,
         one_task: false,
+        key_filter: false,
     }
 }
 

@@ -1,0 +1,185 @@
+//! Drops the rows that a join could not match, before they are exchanged.
+
+use std::fmt;
+use std::sync::Arc;
+
+use arrow::compute::filter_record_batch;
+use datafusion::common::Statistics;
+use datafusion::common::internal_err;
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::error::Result;
+use datafusion::execution::TaskContext;
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet};
+use datafusion::physical_plan::statistics::StatisticsArgs;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::{
+    ChildrenPropertiesMode, DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties,
+    ReplaceChildrenOptions, SendableRecordBatchStream,
+};
+use futures::{TryStreamExt, stream};
+
+use crate::key_filter::key_hashes;
+use crate::{ExchangeInputs, ShuffleError};
+
+/// Rows after which a filter that drops next to nothing is left out.
+const TRIAL_ROWS: usize = 1 << 17;
+
+/// Passes on the rows whose keys may be among those of a build stage (see [`crate::KeyFilter`]). Keeps
+/// order, partitioning and everything else of its input.
+#[derive(Debug, Clone)]
+pub struct KeyFilterExec {
+    input: Arc<dyn ExecutionPlan>,
+    stage: u32,
+    bucket: u32,
+    keys: Vec<Arc<dyn PhysicalExpr>>,
+    metrics: ExecutionPlanMetricsSet,
+}
+
+impl KeyFilterExec {
+    /// Filters `input` by `keys` with the filter that the tasks of `stage` wrote as bucket `bucket`. `keys`
+    /// must correspond, one to one, to the expressions that place the rows of `stage` in buckets.
+    #[must_use]
+    pub fn new(
+        input: Arc<dyn ExecutionPlan>,
+        stage: u32,
+        bucket: u32,
+        keys: Vec<Arc<dyn PhysicalExpr>>,
+    ) -> Self {
+        Self { input, stage, bucket, keys, metrics: ExecutionPlanMetricsSet::new() }
+    }
+
+    /// The build stage.
+    #[must_use]
+    pub fn stage(&self) -> u32 {
+        self.stage
+    }
+
+    /// The bucket that holds the filter.
+    #[must_use]
+    pub fn bucket(&self) -> u32 {
+        self.bucket
+    }
+
+    /// The keys, over the input's rows.
+    #[must_use]
+    pub fn keys(&self) -> &[Arc<dyn PhysicalExpr>] {
+        &self.keys
+    }
+
+    /// What is filtered.
+    #[must_use]
+    pub fn input(&self) -> &Arc<dyn ExecutionPlan> {
+        &self.input
+    }
+}
+
+impl DisplayAs for KeyFilterExec {
+    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let keys: Vec<String> = self.keys.iter().map(ToString::to_string).collect();
+        write!(f, "KeyFilterExec: keys=[{}], stage={}", keys.join(", "), self.stage)
+    }
+}
+
+impl ExecutionPlan for KeyFilterExec {
+    fn name(&self) -> &'static str {
+        "KeyFilterExec"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        self.input.properties()
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        vec![&self.input]
+    }
+
+    fn maintains_input_order(&self) -> Vec<bool> {
+        vec![true]
+    }
+
+    fn apply_expressions(
+        &self,
+        visit: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        for key in &self.keys {
+            if visit(key)? == TreeNodeRecursion::Stop {
+                return Ok(TreeNodeRecursion::Stop);
+            }
+        }
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn replace_children(
+        self: Arc<Self>,
+        mut children: Vec<Arc<dyn ExecutionPlan>>,
+        _: ReplaceChildrenOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        match (children.pop(), children.is_empty()) {
+            (Some(input), true) => {
+                Ok(Arc::new(Self::new(input, self.stage, self.bucket, self.keys.clone())))
+            }
+            _ => internal_err!("KeyFilterExec has one child"),
+        }
+    }
+
+    fn with_new_children(
+        self: Arc<Self>,
+        children: Vec<Arc<dyn ExecutionPlan>>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let options = ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute);
+        self.replace_children(children, options)
+    }
+
+    fn execute(
+        &self,
+        partition: usize,
+        context: Arc<TaskContext>,
+    ) -> Result<SendableRecordBatchStream> {
+        let inputs = context
+            .session_config()
+            .get_extension::<ExchangeInputs>()
+            .ok_or(ShuffleError::NoInputs)?;
+        let input = self.input.execute(partition, context)?;
+        let baseline = BaselineMetrics::new(&self.metrics, partition);
+        let (stage, bucket, keys) = (self.stage, self.bucket, self.keys.clone());
+        let rows = async move {
+            let filter = inputs.key_filter(stage, bucket).await?;
+            let (mut seen, mut kept) = (0usize, 0usize);
+            let mut hashes = Vec::new();
+            let filtered = input.and_then(move |batch| {
+                let rows = batch.num_rows();
+                let useless = seen >= TRIAL_ROWS && kept * 10 > seen * 9;
+                let outcome = match &filter {
+                    Some(filter) if !useless => {
+                        let _timer = baseline.elapsed_compute().timer();
+                        key_hashes(&keys, &batch, &mut hashes)
+                            .and_then(|()| Ok(filter_record_batch(&batch, &filter.mask(&hashes))?))
+                    }
+                    _ => Ok(batch),
+                };
+                if let Ok(batch) = &outcome {
+                    seen += rows;
+                    kept += batch.num_rows();
+                    baseline.record_output(batch.num_rows());
+                }
+                std::future::ready(outcome)
+            });
+            Ok::<_, datafusion::error::DataFusionError>(filtered)
+        };
+        let rows = stream::once(rows).try_flatten();
+        Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), rows)))
+    }
+
+    fn metrics(&self) -> Option<MetricsSet> {
+        Some(self.metrics.clone_inner())
+    }
+
+    fn statistics_from_inputs(
+        &self,
+        _inputs: &[Arc<Statistics>],
+        _args: &StatisticsArgs,
+    ) -> Result<Arc<Statistics>> {
+        Ok(Arc::new(Statistics::new_unknown(&self.schema())))
+    }
+}
