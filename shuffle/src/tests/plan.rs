@@ -116,13 +116,14 @@ fn the_codec_can_read_back_what_a_reader_was_made_of() {
 async fn filtered(builds: &[(RecordBatch, bool)]) -> Vec<i64> {
     let (store, schema) = (TestStore::memory(), table_schema());
     let mut outputs = Vec::new();
-    for (rows, with) in builds {
-        let mut options = options(&store, &schema, by(&schema, "k", 3), 1 << 20);
+    for (number, (rows, with)) in (0u32..).zip(builds) {
+        let mut options = options(&store, &schema, by(&schema, "k", 3), number);
         options.key_filter = *with;
         outputs.push(write(options, &on(0, vec![rows.clone()])).await);
     }
     let probe =
-        write(options(&store, &schema, Buckets::Partitions, 0), &on(0, vec![table(0..1000)])).await;
+        write(options(&store, &schema, Buckets::Partitions, 99), &on(0, vec![table(0..1000)]))
+            .await;
     let inputs =
         inputs(&store, outputs).with_stage(1, Arc::new(StageData::new(vec![probe]).unwrap()));
     let key = col("k", &schema).unwrap();
