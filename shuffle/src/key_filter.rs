@@ -48,20 +48,22 @@ pub(crate) fn key_hashes(
 }
 
 /// Gathers the keys of one build task.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct KeyFilterBuilder {
+    keys: Vec<Arc<dyn PhysicalExpr>>,
     hashes: Vec<u64>,
     buffer: Vec<u64>,
     full: bool,
 }
 
 impl KeyFilterBuilder {
+    /// A filter of the rows' `keys`.
+    pub(crate) fn new(keys: Vec<Arc<dyn PhysicalExpr>>) -> Self {
+        Self { keys, hashes: Vec::new(), buffer: Vec::new(), full: false }
+    }
+
     /// Takes note of the keys of a batch.
-    pub(crate) fn add(
-        &mut self,
-        keys: &[Arc<dyn PhysicalExpr>],
-        batch: &RecordBatch,
-    ) -> DfResult<()> {
+    pub(crate) fn add(&mut self, batch: &RecordBatch) -> DfResult<()> {
         if self.full {
             return Ok(());
         }
@@ -70,7 +72,7 @@ impl KeyFilterBuilder {
             self.hashes = Vec::new();
             return Ok(());
         }
-        key_hashes(keys, batch, &mut self.buffer)?;
+        key_hashes(&self.keys, batch, &mut self.buffer)?;
         self.hashes.extend_from_slice(&self.buffer);
         Ok(())
     }
@@ -171,8 +173,8 @@ mod tests {
     }
 
     fn part(batch: &RecordBatch) -> Bytes {
-        let mut builder = KeyFilterBuilder::default();
-        builder.add(&[col("k", &batch.schema()).unwrap()], batch).unwrap();
+        let mut builder = KeyFilterBuilder::new(vec![col("k", &batch.schema()).unwrap()]);
+        builder.add(batch).unwrap();
         builder.finish().unwrap()
     }
 
@@ -203,11 +205,10 @@ mod tests {
 
     #[test]
     fn too_many_keys_make_no_filter_and_damaged_ones_are_errors() {
-        let mut builder = KeyFilterBuilder::default();
         let many = batch((0..MOST_KEYS as i64).map(Some));
-        let keys = [col("k", &many.schema()).unwrap()];
-        builder.add(&keys, &many).unwrap();
-        builder.add(&keys, &batch([Some(1)])).unwrap();
+        let mut builder = KeyFilterBuilder::new(vec![col("k", &many.schema()).unwrap()]);
+        builder.add(&many).unwrap();
+        builder.add(&batch([Some(1)])).unwrap();
         assert_eq!(builder.finish(), None);
         for bytes in [&b""[..], &[0; 7], &[0; 24]] {
             assert!(KeyFilter::union(&[Bytes::copy_from_slice(bytes)]).is_err());

@@ -146,8 +146,8 @@ pub struct TaskWriter {
     reservation: MemoryReservation,
     // `None` while a blocking thread has it, and for ever if it never came back.
     set: Option<BucketSet>,
-    // Keys of the buckets, the bucket that the filter becomes, and the filter so far.
-    key_filter: Option<(Vec<Arc<dyn PhysicalExpr>>, u32, KeyFilterBuilder)>,
+    // The bucket that the filter becomes, and the filter so far.
+    key_filter: Option<(u32, KeyFilterBuilder)>,
     objects: Vec<DataObject>,
     slices: Vec<Slice>,
 }
@@ -166,7 +166,7 @@ impl TaskWriter {
     pub fn new(options: WriterOptions) -> Result<Self> {
         let key_filter = match &options.buckets {
             Buckets::Hash { exprs, n } if options.key_filter => {
-                Some((exprs.clone(), *n, KeyFilterBuilder::default()))
+                Some((*n, KeyFilterBuilder::new(exprs.clone())))
             }
             _ => None,
         };
@@ -200,8 +200,8 @@ impl TaskWriter {
             return Ok(());
         }
         let batch = conform(batch, &self.schema)?;
-        if let Some((keys, _, filter)) = &mut self.key_filter {
-            filter.add(keys, &batch)?;
+        if let Some((_, filter)) = &mut self.key_filter {
+            filter.add(&batch)?;
         }
         let set = self.set.as_mut().ok_or(ShuffleError::Lost("encoding"))?;
         set.measure(&batch);
@@ -222,7 +222,7 @@ impl TaskWriter {
     /// counts only once the output stands in a commit record.
     pub async fn finish(mut self) -> Result<TaskOutput> {
         let mut last = self.encode(true).await?;
-        if let Some((_, bucket, filter)) = self.key_filter.take()
+        if let Some((bucket, filter)) = self.key_filter.take()
             && let Some(bytes) = filter.finish()
         {
             let xxh3 = checksum(&bytes);
@@ -264,7 +264,7 @@ impl TaskWriter {
     /// Encoded and waiting bytes held in memory now.
     #[must_use]
     pub fn held_bytes(&self) -> usize {
-        let filter = self.key_filter.as_ref().map_or(0, |(_, _, filter)| filter.held());
+        let filter = self.key_filter.as_ref().map_or(0, |(_, filter)| filter.held());
         self.set.as_ref().map_or(0, BucketSet::held) + filter
     }
 
