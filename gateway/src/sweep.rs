@@ -219,11 +219,22 @@ impl Sweeper {
             since = since.max(seen);
         }
         let patience = Duration::from_millis(handle.root.limits.no_worker_ms);
-        let patience =
-            if view.refusals.is_empty() { patience } else { patience.min(self.periods.refused) };
+        // A worker that is busy shows a heartbeat within the lease at the latest.
+        let lease = Duration::from_millis(handle.root.limits.lease_ms);
+        let refused = self.periods.refused.max(lease);
+        let patience = if view.refusals.is_empty() { patience } else { patience.min(refused) };
         let still = now.saturating_sub(since);
         if still < patience {
             return;
+        }
+        // The view is from some time ago: what happened meanwhile is a sign of life.
+        match handle.look(true).await {
+            Ok(fresh) if fresh.attempts() == view.attempts() && fresh.objects == view.objects => {}
+            Ok(_) => return,
+            Err(error) => {
+                tracing::warn!(query = %handle.query, %error, "the query could not be looked at");
+                return;
+            }
         }
         let error = QueryError {
             code: "NO_COMPATIBLE_WORKER".to_owned(),

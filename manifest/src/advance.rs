@@ -307,6 +307,17 @@ impl QueryHandle {
     /// # Errors
     /// See [`AdvanceError`]; the query can be advanced again by anyone.
     pub async fn advance(&self, view: &mut QueryView) -> Result<Advanced, AdvanceError> {
+        match self.move_on(view).await {
+            Err(error) if self.is_over_age(view) => {
+                tracing::warn!(query = %self.query, %error, "a query that cannot be moved on is over its time");
+                let ended = Some(self.fail(self.over_age()).await?);
+                Ok(Advanced { ended, ..Advanced::default() })
+            }
+            outcome => outcome,
+        }
+    }
+
+    async fn move_on(&self, view: &mut QueryView) -> Result<Advanced, AdvanceError> {
         let mut moved = false;
         if let Some(end) = self.cache.lock().end.clone() {
             return Ok(Advanced { ended: Some(end), ..Advanced::default() });
@@ -505,18 +516,25 @@ impl QueryHandle {
                 return self.fail(error).await.map(Some);
             }
         }
-        if self.age(view) > Duration::from_millis(self.root.limits.ttl_ms) {
-            let error = QueryError {
-                code: "TIMEOUT".to_owned(),
-                message: format!(
-                    "the query did not end within its time to live of {} s",
-                    self.root.limits.ttl_ms / 1000
-                ),
-                retryable: true,
-            };
-            return self.fail(error).await.map(Some);
+        if self.is_over_age(view) {
+            return self.fail(self.over_age()).await.map(Some);
         }
         Ok(None)
+    }
+
+    fn is_over_age(&self, view: &QueryView) -> bool {
+        self.age(view) > Duration::from_millis(self.root.limits.ttl_ms)
+    }
+
+    fn over_age(&self) -> QueryError {
+        QueryError {
+            code: "TIMEOUT".to_owned(),
+            message: format!(
+                "the query did not end within its time to live of {} s",
+                self.root.limits.ttl_ms / 1000
+            ),
+            retryable: true,
+        }
     }
 
     /// A lower bound of the query's age: what this process has lived through, or what the store's stamps

@@ -16,6 +16,9 @@ const INLINE_TASK: u64 = 64 << 10;
 const INLINE_STAGE: u64 = 1 << 20;
 const INLINE_LEAST: u64 = 4 << 10;
 
+/// How often the lease of a task whose claims were lost is doubled.
+const LEASE_DOUBLINGS: u32 = 5;
+
 /// The manifest of a stage, from the seals of its inputs in the order of `spec.inputs`.
 #[must_use]
 pub fn stage_manifest(root: &Root, spec: &StageSpec, seals: &[&Seal]) -> StageManifest {
@@ -221,13 +224,16 @@ pub fn next_steps<M: AsRef<StageManifest>>(
             };
             let failed = fails.is_some_and(|fails| fails.contains(&latest));
             let seen = seen(spec.id, task);
-            let dead =
-                seen.silent_ms >= root.limits.lease_ms || seen.age_ms >= root.limits.task_limit_ms;
+            let failures = fails.map_or(0, |fails| u32::try_from(fails.len()).unwrap_or(u32::MAX));
+            // Each claim that was lost doubles the patience with the next: if the verdicts are wrong,
+            // because the store is slow, say, they must not use up the claims of a task that lives.
+            let patience = latest.saturating_sub(failures).min(LEASE_DOUBLINGS);
+            let dead = seen.silent_ms >= root.limits.lease_ms << patience
+                || seen.age_ms >= root.limits.task_limit_ms << patience;
             if !failed && !dead {
                 steps.running += 1;
                 continue;
             }
-            let failures = fails.map_or(0, |fails| u32::try_from(fails.len()).unwrap_or(u32::MAX));
             if (latest + 1).saturating_sub(failures) >= root.limits.max_claims {
                 steps.exhausted.push((spec.id, task));
                 continue;
@@ -412,7 +418,9 @@ mod tests {
         assert!(steps(1, 0, claim).open.is_empty());
         let lease = Limits::default().lease_ms;
         let open = vec![OpenTask { stage: 0, task: 0, attempt: 3 }];
-        assert_eq!(steps(1, lease, claim).open, open);
+        // Two claims were lost before: the third is given four leases.
+        assert_eq!(steps(1, lease * 4 - 1, claim).running, 1);
+        assert_eq!(steps(1, lease * 4, claim).open, open);
         let failed = |view: &mut QueryView| {
             claim(view);
             view.stage(0).fails.entry(0).or_default().insert(2);

@@ -42,16 +42,25 @@ pub fn is_input_changed(error: &(dyn std::error::Error + 'static)) -> bool {
     false
 }
 
-/// Remembers that an input was found changed. Readers between the store and whoever judges the failure may
-/// turn errors into text, so the cause is kept beside them.
+/// Remembers that an input was found changed, or could not be read. Readers between the store and whoever
+/// judges the failure may turn errors into text, so the cause is kept beside them.
 #[derive(Clone, Debug, Default)]
-pub struct InputWatch(Arc<OnceLock<InputChanged>>);
+pub struct InputWatch {
+    changed: Arc<OnceLock<InputChanged>>,
+    trouble: Arc<OnceLock<String>>,
+}
 
 impl InputWatch {
+    /// The first request that failed for another reason: the store's trouble, not the query's.
+    #[must_use]
+    pub fn trouble(&self) -> Option<&str> {
+        self.trouble.get().map(String::as_str)
+    }
+
     /// The first input that was found changed.
     #[must_use]
     pub fn changed(&self) -> Option<&InputChanged> {
-        self.0.get()
+        self.changed.get()
     }
 }
 
@@ -89,7 +98,7 @@ impl PinnedStore {
 
     fn changed(&self, path: &Path) -> object_store::Error {
         let changed = InputChanged { path: path.to_string() };
-        self.watch.0.get_or_init(|| changed.clone());
+        self.watch.changed.get_or_init(|| changed.clone());
         object_store::Error::Precondition { path: path.to_string(), source: Box::new(changed) }
     }
 
@@ -138,7 +147,10 @@ impl ObjectStore for PinnedStore {
             Err(
                 object_store::Error::Precondition { .. } | object_store::Error::NotFound { .. },
             ) => Err(self.changed(location)),
-            Err(error) => Err(error),
+            Err(error) => {
+                self.watch.trouble.get_or_init(|| error.to_string());
+                Err(error)
+            }
         }
     }
 

@@ -1,6 +1,7 @@
 //! Why a statement has no plan, or its plan no answer.
 
 use datafusion::error::DataFusionError;
+use dunlin_manifest::pinned::InputChanged;
 
 /// Why a statement has no plan, or its plan no answer. Classified by type, never by text.
 #[derive(Debug, thiserror::Error)]
@@ -91,6 +92,10 @@ impl PlanError {
                 Self::Syntax { message, position }
             }
             DataFusionError::ObjectStore(_) | DataFusionError::IoError(_) => {
+                Self::Store { message }
+            }
+            // A file changed between two listings of one planning: the next one sees one version.
+            DataFusionError::External(cause) if cause.is::<InputChanged>() => {
                 Self::Store { message }
             }
             DataFusionError::NotImplemented(reason) => {

@@ -11,8 +11,8 @@
 //! A collect-left join keeps one hash table for all its partitions, and types that emit build rows
 //! decide which rows were never matched by counting partitions: that count lives in one process. The
 //! types Inner, Right, RightSemi, RightAnti and RightMark emit probe rows only, so their build side may
-//! be sent whole to every task. Where this pass cannot help (null-aware anti joins, nested loops),
-//! [`crate::split`] gives the stage one task.
+//! be sent whole to every task. Nested-loop joins of the other types get one probe partition. Where this
+//! pass cannot help (null-aware anti joins), [`crate::split`] gives the stage one task.
 
 use std::sync::Arc;
 
@@ -23,9 +23,12 @@ use datafusion::error::Result;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_optimizer::sanity_checker::SanityCheckPlan;
 use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
-use datafusion::physical_plan::joins::{HashJoinExec, PartitionMode};
+use datafusion::physical_plan::joins::{HashJoinExec, NestedLoopJoinExec, PartitionMode};
 use datafusion::physical_plan::repartition::RepartitionExec;
-use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, Partitioning};
+use datafusion::physical_plan::{
+    ChildrenPropertiesMode, ExecutionPlan, ExecutionPlanProperties, Partitioning,
+    ReplaceChildrenOptions,
+};
 
 /// True if the build side of a collect-left join of this type may be sent whole to every task.
 pub(crate) fn broadcast_is_sound(join_type: JoinType) -> bool {
@@ -47,6 +50,9 @@ pub(crate) fn normalise(
 ) -> Result<Arc<dyn ExecutionPlan>> {
     let partitions = options.execution.target_partitions;
     let rewritten = Arc::clone(&plan).transform_up(|node| {
+        if let Some(join) = node.downcast_ref::<NestedLoopJoinExec>() {
+            return gathered(&node, join);
+        }
         let Some(join) = node.downcast_ref::<HashJoinExec>() else {
             return Ok(Transformed::no(node));
         };
@@ -64,6 +70,23 @@ pub(crate) fn normalise(
         Ok(_) => Ok(rewritten.data),
         Err(_) => Ok(plan),
     }
+}
+
+/// A nested-loop join that emits build rows gets one probe partition. With several it counts matches in one
+/// process; and when memory is short it falls back to a pass over its inputs that forgets, by its own
+/// comment, what other partitions matched.
+fn gathered(
+    node: &Arc<dyn ExecutionPlan>,
+    join: &NestedLoopJoinExec,
+) -> Result<Transformed<Arc<dyn ExecutionPlan>>> {
+    let several = join.right().output_partitioning().partition_count() > 1;
+    if !several || broadcast_is_sound(*join.join_type()) {
+        return Ok(Transformed::no(Arc::clone(node)));
+    }
+    let right = Arc::new(CoalescePartitionsExec::new(Arc::clone(join.right())));
+    let children: Vec<Arc<dyn ExecutionPlan>> = vec![Arc::clone(join.left()), right];
+    let options = ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute);
+    Ok(Transformed::yes(Arc::clone(node).replace_children(children, options)?))
 }
 
 fn repartitioned(

@@ -31,7 +31,7 @@ use datafusion::physical_plan::{
 use dunlin_manifest::env::Env;
 use dunlin_manifest::ids::QueryId;
 use dunlin_manifest::meter::Meter;
-use dunlin_manifest::pinned::InputWatch;
+use dunlin_manifest::pinned::{InputChanged, InputWatch};
 use dunlin_manifest::records::{
     EngineFence, Limits, Output, Pin, RECORD_VERSION, ResultSpec, Root, StageSpec,
 };
@@ -539,7 +539,10 @@ impl Planner {
         let location = Location::parse(&table.location)
             .map_err(|error| DataFusionError::Plan(error.to_string()))?;
         let format: Arc<dyn FileFormat> = match table.format.as_str() {
-            "csv" => Arc::new(CsvFormat::default().with_has_header(true)),
+            // A quoted value may hold a newline: such a file cannot be split at any newline.
+            "csv" => {
+                Arc::new(CsvFormat::default().with_has_header(true).with_newlines_in_values(true))
+            }
             "json" => Arc::new(JsonFormat::default()),
             _ => Arc::new(ParquetFormat::default()),
         };
@@ -644,6 +647,7 @@ fn scalar(value: &serde_json::Value) -> Result<ScalarValue, PlanError> {
 /// Every file that the plan scans, in its version at planning time.
 fn pins(plan: &Arc<dyn ExecutionPlan>) -> DfResult<Vec<Pin>> {
     let mut pins: BTreeMap<(String, String), Pin> = BTreeMap::new();
+    let mut changed = None;
     each_scan(plan, &mut |config| {
         let url: &url::Url = config.object_store_url.as_ref();
         let store = match url.scheme() {
@@ -658,10 +662,20 @@ fn pins(plan: &Arc<dyn ExecutionPlan>) -> DfResult<Vec<Pin>> {
                 size: file.object_meta.size,
                 e_tag: file.object_meta.e_tag.clone(),
             };
-            pins.insert((store.clone(), path), pin);
+            // Each scan lists for itself: two of one table may have seen two versions of a file.
+            match pins.entry((store.clone(), path)) {
+                Entry::Occupied(known) if *known.get() != pin => changed = Some(pin.path),
+                Entry::Occupied(_) => {}
+                Entry::Vacant(entry) => {
+                    entry.insert(pin);
+                }
+            }
         }
     })?;
-    Ok(pins.into_values().collect())
+    match changed {
+        Some(path) => Err(DataFusionError::External(Box::new(InputChanged { path }))),
+        None => Ok(pins.into_values().collect()),
+    }
 }
 
 fn scan_bytes(plan: &Arc<dyn ExecutionPlan>) -> DfResult<u64> {

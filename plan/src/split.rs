@@ -432,8 +432,12 @@ fn collected_join(plan: &Arc<dyn ExecutionPlan>) -> Option<[&Arc<dyn ExecutionPl
     Some([join.left(), join.right()])
 }
 
-/// True for a build side that, once cut, only reads an exchange.
+/// True for a build side that, once cut, only reads an exchange. Not with a fetch: which rows are the first
+/// to arrive must be decided once, not by every task for itself.
 fn is_gather(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    if plan.fetch().is_some() {
+        return false;
+    }
     let below = match (
         plan.downcast_ref::<CoalescePartitionsExec>(),
         plan.downcast_ref::<SortPreservingMergeExec>(),
@@ -614,5 +618,87 @@ fn scan_name(node: &Arc<dyn ExecutionPlan>) -> String {
     match folder {
         Some(folder) => format!("scan {folder}"),
         None => "scan".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use datafusion::arrow::array::{Int64Array, RecordBatch};
+    use datafusion::arrow::datatypes::{DataType, Field, Schema};
+    use datafusion::datasource::MemTable;
+    use datafusion::prelude::SessionContext;
+
+    use super::*;
+    use crate::config::EngineConfig;
+
+    /// The stages of `sql` over tables `a` and `b` of four partitions each.
+    async fn stages(sql: &str) -> Vec<Stage> {
+        let settings = crate::session::settings(&EngineConfig::default(), 4);
+        let context = SessionContext::new_with_config(crate::session::config(&settings).unwrap());
+        let fields =
+            vec![Field::new("k", DataType::Int64, true), Field::new("v", DataType::Int64, true)];
+        let schema = Arc::new(Schema::new(fields));
+        for table in ["a", "b"] {
+            let parts = (0..4)
+                .map(|part| {
+                    let column =
+                        || Arc::new(Int64Array::from_iter_values(part * 10..part * 10 + 10));
+                    let columns = vec![column() as _, column() as _];
+                    vec![RecordBatch::try_new(Arc::clone(&schema), columns).unwrap()]
+                })
+                .collect();
+            let table_of = MemTable::try_new(Arc::clone(&schema), parts).unwrap();
+            context.register_table(table, Arc::new(table_of)).unwrap();
+        }
+        let plan = context.sql(sql).await.unwrap().create_physical_plan().await.unwrap();
+        let options = context.state().config_options().as_ref().clone();
+        let plan = crate::normalise::normalise(plan, &options).unwrap();
+        split(plan, true).unwrap()
+    }
+
+    #[tokio::test]
+    async fn the_first_rows_of_a_build_side_are_chosen_once() {
+        for sql in [
+            "select b.v from (select k from a where v > 3 limit 5) a join b on a.k = b.k",
+            "select b.v, a.k from (select k from a where v > 3 limit 5) a cross join b",
+            "select b.v from b where not exists (select 1 from (select k from a limit 5) a where a.k = b.k)",
+            "select b.v from b left join (select k from a limit 5) a on a.k < b.k",
+        ] {
+            for stage in stages(sql).await {
+                let mut chosen = false;
+                stage
+                    .plan
+                    .apply(|node| {
+                        chosen |= node.fetch().is_some()
+                            && (node.is::<CoalescePartitionsExec>()
+                                || node.is::<SortPreservingMergeExec>());
+                        Ok(TreeNodeRecursion::Continue)
+                    })
+                    .unwrap();
+                assert!(!chosen || stage.partitions == 1, "{sql}: stage {}", stage.id);
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_nested_loop_join_that_emits_build_rows_has_one_probe_partition() {
+        for sql in [
+            "select a.v, b.v from a left join b on a.k < b.k",
+            "select a.v from a where not exists (select 1 from b where b.k > a.k)",
+        ] {
+            for stage in stages(sql).await {
+                stage
+                    .plan
+                    .apply(|node| {
+                        if let Some(join) = node.downcast_ref::<NestedLoopJoinExec>() {
+                            let sound = broadcast_is_sound(*join.join_type());
+                            assert!(sound || partition_count(join.right()) == 1, "{sql}");
+                        }
+                        Ok(TreeNodeRecursion::Continue)
+                    })
+                    .unwrap();
+            }
+        }
     }
 }

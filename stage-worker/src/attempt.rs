@@ -16,6 +16,7 @@ use dunlin_manifest::store::ControlStore;
 use dunlin_shuffle::{DataTarget, ExchangeInputs};
 use futures::FutureExt;
 use tokio::runtime::{Handle, Runtime};
+use tokio_util::sync::CancellationToken;
 
 use crate::run::{self, Attempt, AttemptError};
 use crate::{Known, Shared};
@@ -25,6 +26,8 @@ use crate::{Known, Shared};
 pub enum AttemptOutcome {
     /// Somebody else has the claim.
     Lost,
+    /// It is not known whether the claim landed.
+    Unsettled,
     /// It is committed, by this worker or by another.
     Committed,
     /// It failed and said so.
@@ -93,11 +96,13 @@ pub(crate) async fn attempt(
         Err(error) => {
             // It may have landed: then it is a claim that stays silent, and is followed after the lease.
             tracing::warn!(query = %handle.query, %key, %error, "a claim is left unsettled");
-            return AttemptOutcome::Lost;
+            return AttemptOutcome::Unsettled;
         }
     }
+    // Beats from the claim to the commit, whatever the attempt is at.
+    let pulse = Pulse::start(shared, known, task);
     let outcome = match prepare(shared, known, task, &claim).await {
-        Ok(attempt) => run_watched(shared, known, task, attempt, compute).await,
+        Ok(attempt) => run_watched(shared, attempt, compute, &pulse.over).await,
         Err(error) => Err(error),
     };
     match outcome {
@@ -178,41 +183,68 @@ async fn prepare(
     })
 }
 
-/// Runs the attempt on the compute runtime while this runtime beats its heart and watches for the end.
+/// The heartbeat of an attempt, and its watch for the end of the query; stops when dropped.
+struct Pulse {
+    /// Cancelled once the query has ended.
+    over: CancellationToken,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Pulse {
+    fn start(shared: &Arc<Shared>, known: &Arc<Known>, task: OpenTask) -> Self {
+        let over = CancellationToken::new();
+        let (shared, known, ended) = (Arc::clone(shared), Arc::clone(known), over.clone());
+        let period = Duration::from_millis(known.handle.root.limits.heartbeat_ms);
+        let beating = async move {
+            for beats in 1u64.. {
+                shared.env.clock.sleep(period).await;
+                // A request that hangs must not hold up the next beat.
+                tokio::select! {
+                    () = beat(&shared, &known, task, beats) => {}
+                    () = shared.env.clock.sleep(period) => {}
+                }
+                if matches!(known.handle.ended().await, Ok(Some(_))) {
+                    ended.cancel();
+                    return;
+                }
+            }
+        };
+        Self { over, task: tokio::spawn(beating) }
+    }
+}
+
+impl Drop for Pulse {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Runs the attempt on the compute thread until it is done, the query ends, or the worker is asked to stop.
 async fn run_watched(
     shared: &Arc<Shared>,
-    known: &Arc<Known>,
-    task: OpenTask,
     attempt: Attempt,
     compute: &mut Compute,
+    over: &CancellationToken,
 ) -> Result<Result<(TaskOutput, TaskMetrics), Stop>, AttemptError> {
     let runner = Arc::clone(shared);
     let scanned = Arc::clone(&attempt.scan_meter);
     let mut running = compute.handle().map_err(|error| lost(&error))?.spawn(async move {
         std::panic::AssertUnwindSafe(run::run(&runner, attempt)).catch_unwind().await
     });
-    let period = Duration::from_millis(known.handle.root.limits.heartbeat_ms);
-    let mut beats = 0u64;
-    let outcome = loop {
-        tokio::select! {
-            outcome = &mut running => break outcome,
-            () = shared.stopping.cancelled() => {
-                running.abort();
-                return Ok(Err(Stop::GiveBack));
+    let outcome = tokio::select! {
+        outcome = &mut running => outcome,
+        () = shared.stopping.cancelled() => {
+            running.abort();
+            return Ok(Err(Stop::GiveBack));
+        }
+        () = over.cancelled() => {
+            running.abort();
+            tokio::select! {
+                _ = &mut running => {}
+                // Some operators do not yield for long: the slot goes on without them.
+                () = shared.env.clock.sleep(ABORT_PATIENCE) => compute.abandon(),
             }
-            () = shared.env.clock.sleep(period) => {
-                beats += 1;
-                beat(shared, known, task, beats).await;
-                if matches!(known.handle.ended().await, Ok(Some(_))) {
-                    running.abort();
-                    tokio::select! {
-                        _ = &mut running => {}
-                        // Some operators do not yield for long: the slot goes on without them.
-                        () = shared.env.clock.sleep(ABORT_PATIENCE) => compute.abandon(),
-                    }
-                    return Ok(Err(Stop::Ended));
-                }
-            }
+            return Ok(Err(Stop::Ended));
         }
     };
     match outcome {

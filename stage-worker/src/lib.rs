@@ -29,7 +29,7 @@ use dunlin_manifest::env::Env;
 use dunlin_manifest::ids::QueryId;
 use dunlin_manifest::keys;
 use dunlin_manifest::meter::{Meter, MeteredStore};
-use dunlin_manifest::records::EngineFence;
+use dunlin_manifest::records::{EngineFence, Root};
 use dunlin_manifest::store::{Changed, ControlStore, ObjectControlStore};
 use dunlin_plan::fence;
 use dunlin_plan::stores::Stores;
@@ -100,8 +100,10 @@ pub(crate) struct Shared {
     queries: parking_lot::Mutex<HashMap<QueryId, Arc<Known>>>,
     rung: tokio::sync::Notify,
     busy: AtomicU64,
-    /// Queries that [`Worker::run_query`] is at.
+    /// Queries that [`Worker::run_query`] is at or has been asked for.
     local: parking_lot::Mutex<HashSet<QueryId>>,
+    /// As many of them run at once as the worker has slots.
+    local_slots: tokio::sync::Semaphore,
 }
 
 /// A query that this process knows.
@@ -177,6 +179,7 @@ impl Worker {
             .with_object_store_registry(stores.registry())
             .build_arc()
             .map_err(start)?;
+        let slots = options.slots.max(1);
         let shared = Shared {
             name: format!("{}-{}", std::process::id(), &env.nonce()[..8]),
             fence: fence::current().map_err(start)?,
@@ -192,6 +195,7 @@ impl Worker {
             rung: tokio::sync::Notify::new(),
             busy: AtomicU64::new(0),
             local: parking_lot::Mutex::default(),
+            local_slots: tokio::sync::Semaphore::new(slots),
         };
         Ok(Self { shared: Arc::new(shared) })
     }
@@ -214,6 +218,7 @@ impl Worker {
         if !shared.local.lock().insert(query.clone()) {
             return;
         }
+        let turn = shared.local_slots.acquire().await;
         let mut compute = Compute::default();
         while !shared.stopping.is_cancelled() {
             match self.step(query, &mut compute).await {
@@ -223,6 +228,8 @@ impl Worker {
             }
             shared.env.clock.sleep(shared.options.active_poll).await;
         }
+        drop(turn);
+        shared.queries.lock().remove(query);
         shared.local.lock().remove(query);
     }
 
@@ -270,8 +277,11 @@ async fn slot_loop(shared: Arc<Shared>, slot: usize) {
         };
         pause = match found {
             Found::Work => shared.options.active_poll,
-            Found::Active => (pause + pause / 4)
-                .clamp(shared.options.active_poll, shared.options.active_poll * 4),
+            // A ring ends the pause, so it may grow to an idle worker's.
+            Found::Active => (pause + pause / 4).clamp(
+                shared.options.active_poll,
+                shared.options.idle_poll.max(shared.options.active_poll * 4),
+            ),
             Found::Nothing => shared.options.sweep,
         };
         if matches!(found, Found::Work) {
@@ -319,7 +329,16 @@ async fn look(
     queries.sort();
     let mut active = false;
     for query in queries {
-        let Some(known) = known(shared, &query).await? else { continue };
+        let known = match known(shared, &query).await {
+            Ok(Some(known)) => known,
+            Ok(None) => continue,
+            Err(error) => {
+                // One query that cannot be read must not keep this worker from the others.
+                tracing::warn!(%query, %error, "a query could not be read");
+                active = true;
+                continue;
+            }
+        };
         if known.refused.is_some() {
             continue;
         }
@@ -356,7 +375,7 @@ async fn known(
         retire(&shared.control, query).await;
         return Ok(None);
     }
-    let refused = refusal(shared, &handle.root.engine);
+    let refused = refusal(shared, &handle.root);
     if let Some(reason) = &refused {
         tracing::warn!(%query, %reason, "a query is left to others");
         let hint = keys::refusal(query, &shared.name);
@@ -375,13 +394,16 @@ async fn known(
 }
 
 /// Why this process may not run a query, if it may not.
-fn refusal(shared: &Shared, wanted: &EngineFence) -> Option<String> {
-    (shared.fence != *wanted).then(|| {
-        format!(
+fn refusal(shared: &Shared, root: &Root) -> Option<String> {
+    let wanted = &root.engine;
+    if shared.fence != *wanted {
+        return Some(format!(
             "this worker is {} (hash {}), the query was planned by {} (hash {})",
             shared.fence.engine, shared.fence.hash, wanted.engine, wanted.hash
-        )
-    })
+        ));
+    }
+    let unknown = root.pins.iter().find(|pin| shared.stores.get(&pin.store).is_none())?;
+    Some(format!("this worker's configuration has no table in {}", unknown.store))
 }
 
 /// Moves a query on and runs a task of it; false if there was nothing to do.
@@ -413,19 +435,26 @@ async fn work_on(
         if advanced.moved {
             *known.quiet_until.lock() = Duration::ZERO;
         }
+        // Asked before a task is chosen: a choice is kept from the other slots of this process.
+        let over = shared.stopping.is_cancelled()
+            || (!advanced.open.is_empty() && known.handle.ended().await?.is_some());
+        if over {
+            return Ok(worked);
+        }
         let Some(task) = choose(shared, known, &advanced.open, slot) else {
             *known.quiet_until.lock() = shared.env.clock.monotonic() + shared.options.active_poll;
             return Ok(worked || advanced.moved);
         };
-        if shared.stopping.is_cancelled() || known.handle.ended().await?.is_some() {
-            return Ok(worked);
-        }
         shared.busy.fetch_add(1, Ordering::Relaxed);
         let outcome = attempt::attempt(shared, known, task, compute).await;
         shared.busy.fetch_sub(1, Ordering::Relaxed);
         committed = outcome == AttemptOutcome::Committed;
         match outcome {
             AttemptOutcome::Lost => {}
+            AttemptOutcome::Unsettled => {
+                known.taken.lock().remove(&(task.stage, task.task, task.attempt));
+                return Ok(worked);
+            }
             AttemptOutcome::Stopped => return Ok(worked),
             AttemptOutcome::Committed | AttemptOutcome::Failed => worked = true,
         }

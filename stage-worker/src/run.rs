@@ -71,7 +71,15 @@ pub(crate) async fn run(
             code: "INPUT_CHANGED",
             message: format!("{changed}; submit the query again to read the new version"),
         },
-        None => error,
+        None => match watch.trouble() {
+            // What the engine made of a failed request may look like an error of the query.
+            Some(trouble) if error.class == FailClass::Fatal => AttemptError {
+                class: FailClass::Retry,
+                code: "STORE_UNAVAILABLE",
+                message: format!("{} ({trouble})", error.message),
+            },
+            _ => error,
+        },
     })
 }
 
@@ -230,6 +238,9 @@ pub(crate) fn classify(error: &DataFusionError) -> AttemptError {
     while let Some(cause) = source {
         if let Some(shuffle) = cause.downcast_ref::<ShuffleError>() {
             return classify_shuffle(shuffle);
+        }
+        if cause.is::<object_store::Error>() || cause.is::<std::io::Error>() {
+            return AttemptError { class: FailClass::Retry, code: "STORE_UNAVAILABLE", message };
         }
         source = cause.source();
     }
