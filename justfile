@@ -24,7 +24,7 @@ test:
     scripts/test
 
 # TPC-H on the fleet against single-process DataFusion: `just oracle 1` for scale 1
-oracle scale="0.05":
+oracle scale="0.1":
     DUNLIN_ORACLE_SCALE={{ scale }} cargo test --release -p dunlin --test oracle -- --nocapture
 
 # The same over MinIO, state and tables

@@ -96,6 +96,23 @@ impl fmt::Display for MeteredStore {
     }
 }
 
+/// `get_ranges` by way of a store's own `get_opts`: what a wrapper adds to a read must reach every read.
+pub(crate) async fn ranges_by_get_opts(
+    store: &dyn ObjectStore,
+    location: &Path,
+    ranges: &[Range<u64>],
+) -> Result<Vec<Bytes>> {
+    coalesce_ranges(
+        ranges,
+        |range| async move {
+            let options = GetOptions { range: Some(range.into()), ..GetOptions::default() };
+            store.get_opts(location, options).await?.bytes().await
+        },
+        OBJECT_STORE_COALESCE_DEFAULT,
+    )
+    .await
+}
+
 fn length(bytes: usize) -> u64 {
     u64::try_from(bytes).unwrap_or(u64::MAX)
 }
@@ -137,15 +154,7 @@ impl ObjectStore for MeteredStore {
     }
 
     async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
-        coalesce_ranges(
-            ranges,
-            |range| async move {
-                let options = GetOptions { range: Some(range.into()), ..GetOptions::default() };
-                self.get_opts(location, options).await?.bytes().await
-            },
-            OBJECT_STORE_COALESCE_DEFAULT,
-        )
-        .await
+        ranges_by_get_opts(self, location, ranges).await
     }
 
     fn delete_stream(

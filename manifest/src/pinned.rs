@@ -14,11 +14,11 @@ use futures::StreamExt;
 use futures::stream::BoxStream;
 use object_store::path::Path;
 use object_store::{
-    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, OBJECT_STORE_COALESCE_DEFAULT,
-    ObjectMeta, ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions,
-    Result, coalesce_ranges,
+    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
+    PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, Result,
 };
 
+use crate::meter::ranges_by_get_opts;
 use crate::records::Pin;
 
 /// An input is not the one that the query was planned over.
@@ -156,15 +156,7 @@ impl ObjectStore for PinnedStore {
 
     // The inner store's own `get_ranges` takes no options, so it could read another version.
     async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
-        coalesce_ranges(
-            ranges,
-            |range| async move {
-                let options = GetOptions { range: Some(range.into()), ..GetOptions::default() };
-                self.get_opts(location, options).await?.bytes().await
-            },
-            OBJECT_STORE_COALESCE_DEFAULT,
-        )
-        .await
+        ranges_by_get_opts(self, location, ranges).await
     }
 
     fn delete_stream(

@@ -31,7 +31,7 @@ pub enum AttemptOutcome {
     /// It is committed, by this worker or by another.
     Committed,
     /// It failed and said so.
-    Failed,
+    Failed(FailClass),
     /// The query ended, or the worker was asked to stop.
     Stopped,
 }
@@ -124,7 +124,7 @@ pub(crate) async fn attempt(
         Err(error) => {
             tracing::warn!(query = %handle.query, stage = task.stage, task = task.task, attempt = task.attempt, %error, "an attempt failed");
             fail(shared, known, task, &error).await;
-            AttemptOutcome::Failed
+            AttemptOutcome::Failed(error.class)
         }
     }
 }

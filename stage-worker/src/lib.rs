@@ -29,17 +29,21 @@ use dunlin_manifest::env::Env;
 use dunlin_manifest::ids::QueryId;
 use dunlin_manifest::keys;
 use dunlin_manifest::meter::{Meter, MeteredStore};
-use dunlin_manifest::records::{EngineFence, Root};
+use dunlin_manifest::records::{EngineFence, FailClass, Root};
 use dunlin_manifest::store::{Changed, ControlStore, ObjectControlStore};
 use dunlin_plan::fence;
 use dunlin_plan::stores::Stores;
 use dunlin_shuffle::{ReadGovernor, ReadLimits};
+use futures::FutureExt;
 use tokio_util::sync::CancellationToken;
 
 pub use attempt::AttemptOutcome;
 pub use run::AttemptError;
 
 use attempt::Compute;
+
+/// Pause of a slot after an attempt that another may better; doubles with the attempts.
+const RETRY_PAUSE: Duration = Duration::from_millis(250);
 
 /// What a worker process may use, and how it looks for work.
 #[derive(Clone, Debug)]
@@ -251,7 +255,7 @@ impl Worker {
     pub async fn run(&self) {
         let bell = tokio::spawn(watch_bell(Arc::clone(&self.shared)));
         let slots: Vec<_> = (0..self.shared.options.slots.max(1))
-            .map(|slot| tokio::spawn(slot_loop(Arc::clone(&self.shared), slot)))
+            .map(|slot| tokio::spawn(keep_slot(Arc::clone(&self.shared), slot)))
             .collect();
         for slot in slots {
             if let Err(error) = slot.await {
@@ -259,6 +263,18 @@ impl Worker {
             }
         }
         bell.abort();
+    }
+}
+
+/// Keeps a slot going: a panic outside a task (an unforeseen record, say) must not cost the process a slot.
+async fn keep_slot(shared: Arc<Shared>, slot: usize) {
+    loop {
+        let running = slot_loop(Arc::clone(&shared), slot);
+        if std::panic::AssertUnwindSafe(running).catch_unwind().await.is_ok() {
+            return;
+        }
+        tracing::error!(slot, "a slot panicked and starts again");
+        shared.env.clock.sleep(shared.options.sweep).await;
     }
 }
 
@@ -456,7 +472,15 @@ async fn work_on(
                 return Ok(worked);
             }
             AttemptOutcome::Stopped => return Ok(worked),
-            AttemptOutcome::Committed | AttemptOutcome::Failed => worked = true,
+            AttemptOutcome::Committed => worked = true,
+            AttemptOutcome::Failed(class) => {
+                worked = true;
+                if class == FailClass::Retry {
+                    // What was short (memory, the store) gets time, and another worker a chance.
+                    let pause = RETRY_PAUSE * (1 << task.attempt.min(4));
+                    shared.env.clock.sleep(shared.env.jitter(pause)).await;
+                }
+            }
         }
     }
 }

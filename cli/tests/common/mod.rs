@@ -47,9 +47,9 @@ pub fn data_in(scale: f64, files: usize) -> PathBuf {
     folder
 }
 
-/// The scale that `DUNLIN_ORACLE_SCALE` asks for, or 0.05.
+/// The scale that `DUNLIN_ORACLE_SCALE` asks for, or 0.1.
 pub fn scale() -> f64 {
-    std::env::var("DUNLIN_ORACLE_SCALE").ok().map_or(0.05, |text| text.parse().unwrap())
+    std::env::var("DUNLIN_ORACLE_SCALE").ok().map_or(0.1, |text| text.parse().unwrap())
 }
 
 /// A folder with a configuration and a state; kept, and named, if the test fails.
