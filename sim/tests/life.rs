@@ -283,7 +283,8 @@ async fn a_task_whose_workers_all_die_fails_the_query(store: ObjectControlStore)
         assert_eq!(open(&worker).await, vec![task]);
         claim(&worker, task).await.unwrap();
         assert!(open(&worker).await.is_empty());
-        clock.advance(Duration::from_millis(worker.root.limits.lease_ms));
+        // Patience doubles with every claim that was lost, up to 32 leases.
+        clock.advance(Duration::from_millis(worker.root.limits.lease_ms << attempt.min(5)));
     }
     let end = ended(&worker).await;
     assert_eq!(end.status, EndStatus::Failed);
