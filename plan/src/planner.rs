@@ -290,7 +290,7 @@ impl Planner {
             state.query_planner().create_physical_plan(&logical, &state).await.map_err(planning)?;
         let physical = normalise::normalise(physical, state.config_options()).map_err(planning)?;
         let pins = pins(&physical).map_err(planning)?;
-        let scan_bytes = scan_bytes(&physical).map_err(planning)?;
+        let scan_bytes = split::scanned(&physical).map_err(planning)?;
         let text_of_physical = displayable(physical.as_ref()).indent(false).to_string();
         let mut planned = Planned {
             route: Route::Inline,
@@ -496,12 +496,6 @@ impl Planner {
         Ok(Box::pin(RecordBatchStreamAdapter::new(schema, rows)))
     }
 
-    /// Names and formats of the configured tables.
-    #[must_use]
-    pub fn tables(&self) -> Vec<(String, String)> {
-        self.inner.tables.iter().map(|table| (table.name.clone(), table.format.clone())).collect()
-    }
-
     /// Registers the tables that are not registered yet, and says which could not be read and why: a table
     /// that is not there is an error of the queries that name it only.
     pub async fn load_tables(&self) -> Vec<(String, PlanError)> {
@@ -676,19 +670,6 @@ fn pins(plan: &Arc<dyn ExecutionPlan>) -> DfResult<Vec<Pin>> {
         Some(path) => Err(DataFusionError::External(Box::new(InputChanged { path }))),
         None => Ok(pins.into_values().collect()),
     }
-}
-
-fn scan_bytes(plan: &Arc<dyn ExecutionPlan>) -> DfResult<u64> {
-    let mut bytes = 0u64;
-    each_scan(plan, &mut |config| {
-        for file in config.file_groups.iter().flat_map(|group| group.iter()) {
-            bytes += match &file.range {
-                Some(range) => u64::try_from(range.end - range.start).unwrap_or(0),
-                None => file.object_meta.size,
-            };
-        }
-    })?;
-    Ok(bytes)
 }
 
 fn each_scan(

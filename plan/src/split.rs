@@ -370,7 +370,7 @@ fn promises_to_pay(build: &Arc<dyn ExecutionPlan>, probe: &Arc<dyn ExecutionPlan
 }
 
 /// Bytes of the files that a plan scans.
-fn scanned(plan: &Arc<dyn ExecutionPlan>) -> Result<u64> {
+pub(crate) fn scanned(plan: &Arc<dyn ExecutionPlan>) -> Result<u64> {
     let mut bytes = 0;
     plan.apply(|node| {
         if let Some(config) = node
