@@ -24,6 +24,8 @@ use datafusion_proto::protobuf;
 use dunlin_shuffle::{ExchangeReaderExec, KeyFilterExec};
 use prost::Message;
 
+use crate::wire::{self, SeriesNode, WindowNode, WireExec};
+
 /// Dunlin's codec. There is exactly one, on both ends.
 #[derive(Debug, Default)]
 pub struct DunlinCodec;
@@ -51,6 +53,10 @@ struct Node {
     reader: Option<ReaderNode>,
     #[prost(message, optional, tag = "2")]
     filter: Option<FilterNode>,
+    #[prost(message, optional, tag = "3")]
+    windows: Option<WindowNode>,
+    #[prost(message, optional, tag = "4")]
+    series: Option<SeriesNode>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -96,9 +102,15 @@ impl PhysicalExtensionCodec for DunlinCodec {
         let node =
             Node::decode(buf).map_err(|error| internal_datafusion_err!("own operator: {error}"))?;
         let context = PhysicalPlanDecodeContext::new(ctx, self);
-        match (node.reader, node.filter, inputs) {
-            (Some(reader), None, []) => decode_reader(&reader, &context, converter),
-            (None, Some(filter), [input]) => {
+        match (node, inputs) {
+            (Node { reader: Some(reader), .. }, []) => decode_reader(&reader, &context, converter),
+            (Node { series: Some(series), .. }, []) => {
+                wire::decode_series(&series, &context, converter)
+            }
+            (Node { windows: Some(windows), .. }, [input]) => {
+                wire::decode_windows(&windows, input, &context, converter)
+            }
+            (Node { filter: Some(filter), .. }, [input]) => {
                 let schema = input.schema();
                 let keys = filter
                     .keys
@@ -119,7 +131,7 @@ impl PhysicalExtensionCodec for DunlinCodec {
         converter: &dyn PhysicalProtoConverterExtension,
     ) -> Result<()> {
         let own = if let Some(reader) = node.downcast_ref::<ExchangeReaderExec>() {
-            Node { reader: Some(encode_reader(reader, self, converter)?), filter: None }
+            Node { reader: Some(encode_reader(reader, self, converter)?), ..Node::default() }
         } else if let Some(filter) = node.downcast_ref::<KeyFilterExec>() {
             let keys = filter
                 .keys()
@@ -127,7 +139,13 @@ impl PhysicalExtensionCodec for DunlinCodec {
                 .map(|key| converter.physical_expr_to_proto(key, self))
                 .collect::<Result<_>>()?;
             let filter = FilterNode { stage: filter.stage(), bucket: filter.bucket(), keys };
-            Node { reader: None, filter: Some(filter) }
+            Node { filter: Some(filter), ..Node::default() }
+        } else if let Some(wrapped) = node.downcast_ref::<WireExec>() {
+            Node {
+                windows: wrapped.windows(self, converter)?,
+                series: wrapped.series(self, converter)?,
+                ..Node::default()
+            }
         } else {
             return Err(DataFusionError::NotImplemented(format!(
                 "{} has no form that can be written down",

@@ -1,14 +1,20 @@
 //! A stage's plan as an object, and back.
 //!
-//! The object is the zstd-compressed protobuf of the plan, named by the BLAKE3 of its bytes: whoever
-//! writes it twice writes the same object. Scans are slimmed first (per-file statistics are not needed
-//! to run, except where an ordering between files rests on them).
+//! ```text
+//! zstd( plan:   protobuf, the file groups of its scans left empty
+//!       leaf 0: partition p of the stage reads group p - offset:  group 0 | group 1 | …
+//!       leaf 1: every task may read all of it:                    in the plan )
+//! ```
+//! The object is named by the BLAKE3 of its bytes: whoever writes it twice writes the same object. A task
+//! takes the groups of its own partitions from it and nothing else: a stage over 10,000 files does not make
+//! each of its tasks decode 10,000 of them. Scans are slimmed first (per-file statistics are not needed to
+//! run, except where an ordering between files rests on them: such a scan travels whole).
 
 use std::sync::Arc;
 
 use bytes::Bytes;
-use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::common::{Result, internal_datafusion_err};
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::common::{Result, internal_datafusion_err, internal_err};
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfig, FileScanConfigBuilder};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::execution::TaskContext;
@@ -17,64 +23,174 @@ use datafusion_proto::bytes::{
     physical_plan_from_bytes_with_proto_converter, physical_plan_to_bytes_with_proto_converter,
 };
 use datafusion_proto::physical_plan::DeduplicatingProtoConverter;
+use datafusion_proto::protobuf;
+use prost::Message;
 
 use crate::codec::DunlinCodec;
+use crate::wire::{self, WindowFilters};
 
 /// Plans larger than this are not decoded: a plan of ours never is, so it is not ours.
 const MAX_PLAN_BYTES: usize = 256 << 20;
 
-/// The plan's object: BLAKE3 in hex, and its bytes.
-pub(crate) fn encode(plan: &Arc<dyn ExecutionPlan>) -> Result<(String, Bytes)> {
-    let plan = slim(Arc::clone(plan))?;
-    let raw = physical_plan_to_bytes_with_proto_converter(
+#[derive(Clone, PartialEq, Message)]
+struct StageObject {
+    #[prost(bytes = "bytes", tag = "1")]
+    plan: Bytes,
+    /// The file scans of the plan, from left to right.
+    #[prost(message, repeated, tag = "2")]
+    leaves: Vec<Leaf>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Leaf {
+    /// True if the groups are here and not in the plan.
+    #[prost(bool, tag = "1")]
+    sliced: bool,
+    /// The stage's partition that reads group 0.
+    #[prost(uint32, tag = "2")]
+    offset: u32,
+    /// Each group on its own, so that a task decodes those it reads.
+    #[prost(bytes = "bytes", repeated, tag = "3")]
+    groups: Vec<Bytes>,
+}
+
+/// The object of a stage's plan: BLAKE3 in hex, and its bytes. `leaves` tells for each file scan which
+/// partition of the stage reads its first group; `None` = every task may read all groups.
+pub(crate) fn encode(
+    plan: &Arc<dyn ExecutionPlan>,
+    leaves: &[Option<usize>],
+    filters: &WindowFilters,
+    ctx: &TaskContext,
+) -> Result<(String, Bytes)> {
+    let (plan, leaves) = take_groups(Arc::clone(plan), leaves)?;
+    let plan = wire::wrap(plan, filters, ctx)?;
+    let plan = physical_plan_to_bytes_with_proto_converter(
         plan,
         &DunlinCodec,
         &DeduplicatingProtoConverter {},
     )?;
-    let packed = zstd::encode_all(raw.as_ref(), 1)
+    let raw = StageObject { plan, leaves }.encode_to_vec();
+    let packed = zstd::encode_all(raw.as_slice(), 1)
         .map_err(|error| internal_datafusion_err!("a plan cannot be compressed: {error}"))?;
     Ok((blake3::hash(&packed).to_hex().to_string(), Bytes::from(packed)))
 }
 
-/// The plan that an object holds. Run it once: operators keep state.
-pub(crate) fn decode(packed: &[u8], ctx: &TaskContext) -> Result<Arc<dyn ExecutionPlan>> {
-    let raw = decompress(packed);
-    let raw = raw.map_err(|error| internal_datafusion_err!("a plan object is damaged: {error}"))?;
-    physical_plan_from_bytes_with_proto_converter(
-        &raw,
+/// The plan that an object holds, with the file groups that `partitions` of the stage read; `None` = with
+/// all. Run it once: operators keep state.
+pub(crate) fn decode(
+    packed: &[u8],
+    partitions: Option<&[u32]>,
+    ctx: &TaskContext,
+) -> Result<Arc<dyn ExecutionPlan>> {
+    let damaged = |error: &dyn std::fmt::Display| {
+        internal_datafusion_err!("a plan object is damaged: {error}")
+    };
+    let raw = decompress(packed).map_err(|error| damaged(&error))?;
+    let object = StageObject::decode(Bytes::from(raw)).map_err(|error| damaged(&error))?;
+    let plan = physical_plan_from_bytes_with_proto_converter(
+        &object.plan,
         ctx,
         &DunlinCodec,
         &DeduplicatingProtoConverter {},
-    )
+    )?;
+    put_groups(plan, &object.leaves, partitions)
 }
 
-fn slim(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
-    plan.transform_up(|node| {
-        let Some(scan) = node.downcast_ref::<DataSourceExec>() else {
-            return Ok(Transformed::no(node));
-        };
-        let Some(config) = scan.data_source().downcast_ref::<FileScanConfig>() else {
-            return Ok(Transformed::no(node));
-        };
-        if !config.output_ordering.is_empty() {
-            return Ok(Transformed::no(node));
-        }
-        let groups = config
-            .file_groups
-            .iter()
-            .map(|group| {
-                let files = group.iter().map(|file| {
-                    let mut file = file.clone();
-                    file.statistics = None;
-                    file
-                });
-                FileGroup::new(files.collect())
-            })
-            .collect();
-        let slimmed = FileScanConfigBuilder::from(config.clone()).with_file_groups(groups).build();
-        Ok(Transformed::yes(DataSourceExec::from_data_source(slimmed) as Arc<dyn ExecutionPlan>))
-    })
-    .map(|transformed| transformed.data)
+fn file_scan(node: &Arc<dyn ExecutionPlan>) -> Option<&FileScanConfig> {
+    node.downcast_ref::<DataSourceExec>()?.data_source().downcast_ref()
+}
+
+fn with_groups(config: &FileScanConfig, groups: Vec<FileGroup>) -> Arc<dyn ExecutionPlan> {
+    let builder = FileScanConfigBuilder::from(config.clone()).with_file_groups(groups);
+    DataSourceExec::from_data_source(builder.build())
+}
+
+/// Takes the file groups out of the scans that can be sliced, and statistics out of all that can do without.
+fn take_groups(
+    plan: Arc<dyn ExecutionPlan>,
+    offsets: &[Option<usize>],
+) -> Result<(Arc<dyn ExecutionPlan>, Vec<Leaf>)> {
+    let mut leaves = Vec::new();
+    let plan = plan
+        .transform_up(|node| {
+            let Some(config) = file_scan(&node) else { return Ok(Transformed::no(node)) };
+            let offset = offsets.get(leaves.len()).copied().flatten();
+            if !config.output_ordering.is_empty() {
+                leaves.push(Leaf::default());
+                return Ok(Transformed::no(node));
+            }
+            let mut groups: Vec<FileGroup> = config.file_groups.iter().map(slim).collect();
+            let mut leaf = Leaf::default();
+            if let Some(offset) = offset {
+                leaf.sliced = true;
+                leaf.offset = u32::try_from(offset).unwrap_or(u32::MAX);
+                for group in &mut groups {
+                    let node = protobuf::FileGroup::try_from(&*group)?;
+                    leaf.groups.push(Bytes::from(node.encode_to_vec()));
+                    *group = FileGroup::new(Vec::new());
+                }
+            }
+            leaves.push(leaf);
+            Ok(Transformed::yes(with_groups(config, groups)))
+        })
+        .data()?;
+    Ok((plan, leaves))
+}
+
+fn slim(group: &FileGroup) -> FileGroup {
+    let files = group.iter().map(|file| {
+        let mut file = file.clone();
+        file.statistics = None;
+        file
+    });
+    FileGroup::new(files.collect())
+}
+
+/// Puts the groups of `partitions` back; the others stay empty, and keep their numbers.
+fn put_groups(
+    plan: Arc<dyn ExecutionPlan>,
+    leaves: &[Leaf],
+    partitions: Option<&[u32]>,
+) -> Result<Arc<dyn ExecutionPlan>> {
+    let mut number = 0;
+    let plan = plan
+        .transform_up(|node| {
+            let Some(config) = file_scan(&node) else { return Ok(Transformed::no(node)) };
+            let leaf = leaves.get(number);
+            number += 1;
+            let Some(leaf) = leaf.filter(|leaf| leaf.sliced) else {
+                return Ok(Transformed::no(node));
+            };
+            if leaf.groups.len() != config.file_groups.len() {
+                return internal_err!(
+                    "a scan of {} groups came with {}",
+                    config.file_groups.len(),
+                    leaf.groups.len()
+                );
+            }
+            let groups = leaf
+                .groups
+                .iter()
+                .zip(0u32..)
+                .map(|(group, number)| {
+                    let reader = leaf.offset.checked_add(number);
+                    let wanted = partitions
+                        .is_none_or(|own| reader.is_some_and(|reader| own.contains(&reader)));
+                    if !wanted {
+                        return Ok(FileGroup::new(Vec::new()));
+                    }
+                    let node = protobuf::FileGroup::decode(group.clone())
+                        .map_err(|error| internal_datafusion_err!("a file group: {error}"))?;
+                    FileGroup::try_from(&node)
+                })
+                .collect::<Result<_>>()?;
+            Ok(Transformed::yes(with_groups(config, groups)))
+        })
+        .data()?;
+    if number != leaves.len() {
+        return internal_err!("a plan of {number} scans came with the files of {}", leaves.len());
+    }
+    Ok(plan)
 }
 
 /// Decompresses at most [`MAX_PLAN_BYTES`].

@@ -16,7 +16,9 @@ use datafusion::datasource::physical_plan::FileScanConfig;
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::error::Result;
 use datafusion::physical_plan::aggregates::AggregateExec;
-use datafusion::physical_plan::joins::HashJoinExec;
+use datafusion::physical_plan::joins::utils::JoinFilter;
+use datafusion::physical_plan::joins::{HashJoinExec, NestedLoopJoinExec, SortMergeJoinExec};
+use datafusion::physical_plan::unnest::UnnestExec;
 use datafusion::physical_plan::windows::{BoundedWindowAggExec, WindowAggExec};
 use datafusion::physical_plan::{DisplayFormatType, ExecutionPlan, ExecutionPlanProperties};
 
@@ -108,6 +110,18 @@ fn describe(plan: &Arc<dyn ExecutionPlan>) -> Result<String> {
         }
     } else if let Some(join) = plan.downcast_ref::<HashJoinExec>() {
         line("nulls", format!("{:?} aware={}", join.null_equality(), join.null_aware));
+        line("filter", join_filter(join.filter()));
+        line("projection", format!("{:?}", join.projection));
+    } else if let Some(join) = plan.downcast_ref::<NestedLoopJoinExec>() {
+        line("filter", join_filter(join.filter()));
+        line("projection", format!("{:?}", join.projection()));
+    } else if let Some(join) = plan.downcast_ref::<SortMergeJoinExec>() {
+        line("nulls", format!("{:?} {:?}", join.null_equality(), join.sort_options()));
+        line("filter", join_filter(join.filter().as_ref()));
+    } else if let Some(unnest) = plan.downcast_ref::<UnnestExec>() {
+        line("lists", format!("{:?}", unnest.list_column_indices()));
+        line("structs", format!("{:?}", unnest.struct_column_indices()));
+        line("options", format!("{:?}", unnest.options()));
     } else if let Some(scan) = plan.downcast_ref::<DataSourceExec>() {
         match scan.data_source().downcast_ref::<FileScanConfig>() {
             Some(config) => describe_scan(config, &mut line),
@@ -120,7 +134,7 @@ fn describe(plan: &Arc<dyn ExecutionPlan>) -> Result<String> {
 /// A debug text without its `schema: Schema { … }` parts. A window's aggregate keeps the schema that it
 /// was planned against, which has one field more than the decoded one's: the window's own output, which
 /// no argument can name. Strings are stepped over, so that no column's name can hide anything else.
-fn without_schemas(text: &str) -> String {
+pub(crate) fn without_schemas(text: &str) -> String {
     const OPENING: &str = "schema: Schema {";
     let mut kept = String::with_capacity(text.len());
     let mut rest = text;
@@ -149,6 +163,12 @@ fn without_schemas(text: &str) -> String {
     }
     kept.push_str(rest);
     kept
+}
+
+fn join_filter(filter: Option<&JoinFilter>) -> String {
+    filter.map_or_else(String::new, |filter| {
+        format!("{:?} {:?}", filter.expression(), filter.column_indices())
+    })
 }
 
 fn describe_scan(config: &FileScanConfig, line: &mut impl FnMut(&str, String)) {

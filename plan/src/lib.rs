@@ -31,6 +31,7 @@ pub mod session;
 pub mod split;
 pub mod stores;
 pub mod task;
+mod wire;
 
 pub use error::PlanError;
 pub use planner::{

@@ -43,7 +43,8 @@ use crate::PlanError;
 use crate::config::{Config, EngineConfig, RoutingConfig, TableConfig};
 use crate::split::Stage;
 use crate::stores::{Location, Stores};
-use crate::{explain, fence, gate, normalise, session, split, task};
+use crate::wire::WindowFilters;
+use crate::{encode, explain, fence, gate, normalise, session, split, task};
 
 /// Where a query may run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -134,6 +135,7 @@ pub struct Planned {
     physical: Arc<dyn ExecutionPlan>,
     context: Arc<TaskContext>,
     pins: Vec<Pin>,
+    filters: WindowFilters,
 }
 
 impl Planned {
@@ -306,6 +308,7 @@ impl Planner {
             statement,
             context: state.task_ctx(),
             pins,
+            filters: WindowFilters::of(&logical).map_err(planning)?,
             physical,
         };
         self.choose_route(&mut planned, settings, task_bytes, &text)?;
@@ -373,6 +376,7 @@ impl Planner {
             scan_bytes: Vec::new(),
             one_task: Some("the inline route".to_owned()),
             key_filter: false,
+            leaves: Vec::new(),
         }];
         let reason = planned.route_reason.clone();
         planned.explain.distributed = explain::distributed("inline", &reason, &whole, task_bytes);
@@ -407,11 +411,13 @@ impl Planner {
         let mut specs = Vec::with_capacity(stages.len());
         let mut plans: Vec<(String, Bytes)> = Vec::new();
         for stage in stages {
-            let (name, bytes) = match crate::encode::encode(&stage.plan) {
+            let encoded =
+                encode::encode(&stage.plan, &stage.leaves, &planned.filters, &planned.context);
+            let (name, bytes) = match encoded {
                 Ok(encoded) => encoded,
                 Err(error) => return Ok(Err(unencodable(stage, &error))),
             };
-            let decoded = match crate::encode::decode(&bytes, &planned.context) {
+            let decoded = match encode::decode(&bytes, None, &planned.context) {
                 Ok(decoded) => decoded,
                 Err(error) => return Ok(Err(unencodable(stage, &error))),
             };

@@ -94,6 +94,9 @@ pub struct Stage {
     pub one_task: Option<String>,
     /// Each task also writes a filter of its keys.
     pub key_filter: bool,
+    /// For each file scan, from left to right: the partition that reads its first file group; `None` if
+    /// every task may read all of them.
+    pub leaves: Vec<Option<usize>>,
 }
 
 /// Cuts `plan`; the last stage's output is the answer. With `runtime_filters` the build side of a join
@@ -261,7 +264,7 @@ impl Splitter {
             _ => Arc::clone(&body),
         };
         let partitions = partition_count(&inner);
-        let mut walk = Walk { inputs: Vec::new(), scan_bytes: vec![0; partitions], scans: false };
+        let mut walk = Walk { scan_bytes: vec![0; partitions], ..Walk::default() };
         walk.visit(&inner, Some(0));
         let mut plan = body;
         if let Some(level) = &self.level
@@ -287,9 +290,10 @@ impl Splitter {
             partitions,
             inputs: walk.inputs,
             output,
-            scan_bytes: if walk.scans { walk.scan_bytes } else { Vec::new() },
+            scan_bytes: if walk.leaves.is_empty() { Vec::new() } else { walk.scan_bytes },
             one_task,
             key_filter: false,
+            leaves: walk.leaves,
         });
         Ok(id)
     }
@@ -509,10 +513,11 @@ fn uses_subqueries(plan: &Arc<dyn ExecutionPlan>) -> Result<bool> {
 }
 
 /// Follows partition `p` of a stage down to its leaves.
+#[derive(Default)]
 struct Walk {
     inputs: Vec<StageInput>,
     scan_bytes: Vec<u64>,
-    scans: bool,
+    leaves: Vec<Option<usize>>,
 }
 
 impl Walk {
@@ -547,8 +552,10 @@ impl Walk {
         }
         let own = partition_count(plan);
         let collected = collected_join(plan).is_some();
+        // What an unknown operator's partition reads is unknown.
+        let known = shares_nothing(plan);
         for (number, child) in plan.children().into_iter().enumerate() {
-            let same = partition_count(child) == own && !(collected && number == 0);
+            let same = known && partition_count(child) == own && !(collected && number == 0);
             self.visit(child, offset.filter(|_| same));
         }
     }
@@ -566,7 +573,7 @@ impl Walk {
 
     fn scan(&mut self, scan: &DataSourceExec, offset: Option<usize>) {
         let Some(config) = scan.data_source().downcast_ref::<FileScanConfig>() else { return };
-        self.scans = true;
+        self.leaves.push(offset);
         let Some(offset) = offset else { return };
         for (number, group) in config.file_groups.iter().enumerate() {
             let bytes = group_bytes(group);

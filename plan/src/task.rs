@@ -22,12 +22,13 @@ pub struct TaskPlan {
     pub hash: Option<(Vec<Arc<dyn PhysicalExpr>>, usize)>,
 }
 
-/// Decodes the plan object of a stage.
+/// Decodes the plan object of a stage for a task that runs `own` partitions of it. Only those may be run:
+/// the scans of the others are empty.
 ///
 /// # Errors
 /// Damaged bytes, or a plan that does not fit its stage.
-pub fn open(packed: &[u8], spec: &StageSpec, ctx: &TaskContext) -> Result<TaskPlan> {
-    let plan = crate::encode::decode(packed, ctx)?;
+pub fn open(packed: &[u8], spec: &StageSpec, own: &[u32], ctx: &TaskContext) -> Result<TaskPlan> {
+    let plan = crate::encode::decode(packed, Some(own), ctx)?;
     let opened = unwrap(plan, spec.output)?;
     let partitions = opened.plan.output_partitioning().partition_count();
     if partitions != spec.partitions as usize {

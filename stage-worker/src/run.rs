@@ -95,8 +95,8 @@ async fn run_plan(
     };
     let counters = Arc::clone(attempt.inputs.counters());
     let context = context(shared, &attempt).map_err(|error| classify(&error))?;
-    let opened =
-        task::open(&attempt.plan, &attempt.spec, &context).map_err(|error| classify(&error))?;
+    let opened = task::open(&attempt.plan, &attempt.spec, &partitions, &context)
+        .map_err(|error| classify(&error))?;
     let buckets = match &opened.hash {
         Some((exprs, count)) => {
             Buckets::Hash { exprs: exprs.clone(), n: u32::try_from(*count).unwrap_or(u32::MAX) }

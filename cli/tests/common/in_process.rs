@@ -134,7 +134,7 @@ impl InProcess {
     ) -> TaskOutput {
         let context = self.context(graph, inputs);
         let (_, packed) = graph.plans.iter().find(|(name, _)| *name == spec.plan).unwrap();
-        let opened = task::open(packed, spec, &context).unwrap();
+        let opened = task::open(packed, spec, partitions, &context).unwrap();
         let buckets = match &opened.hash {
             Some((exprs, count)) => {
                 Buckets::Hash { exprs: exprs.clone(), n: u32::try_from(*count).unwrap() }
