@@ -18,8 +18,8 @@ use crate::env::Env;
 use crate::ids::QueryId;
 use crate::keys;
 use crate::records::{
-    Attempt, Commit, End, EndStatus, Fail, GroupSeal, QueryError, RECORD_VERSION, Root, Seal,
-    SealedTask, StageId, StageManifest, Summary, TaskId,
+    Attempt, Broadcast, Commit, End, EndStatus, Fail, GroupSeal, QueryError, RECORD_VERSION, Root,
+    Seal, SealedTask, StageId, StageManifest, Summary, TaskId,
 };
 use crate::store::{ControlStore, ObjectControlStore, StoreError};
 use crate::view::{Observer, QueryView};
@@ -441,13 +441,22 @@ impl QueryHandle {
             .iter()
             .find(|spec| spec.id == stage)
             .ok_or_else(|| missing(keys::manifest(&self.query, stage)))?;
-        let mut seals = Vec::with_capacity(spec.inputs.len());
-        for input in &spec.inputs {
+        // Whether the build side of a join is sent whole was decided when the probe side's turn came.
+        let broadcast = match &spec.broadcast {
+            Some(Broadcast { probe, .. }) => {
+                let manifest = self.manifest(*probe).await?;
+                manifest.ok_or_else(|| missing(keys::manifest(&self.query, *probe)))?.absorbed
+            }
+            None => false,
+        };
+        let inputs = spec.decided(broadcast).inputs;
+        let mut seals = Vec::with_capacity(inputs.len());
+        for input in &inputs {
             let seal = self.seal(input.stage).await?;
             seals.push(seal.ok_or_else(|| missing(keys::seal(&self.query, input.stage)))?);
         }
         let seals: Vec<&Seal> = seals.iter().map(AsRef::as_ref).collect();
-        Ok(decide::stage_manifest(&self.root, spec, &seals))
+        Ok(decide::stage_manifest(&self.root, spec, broadcast, &seals))
     }
 
     async fn tasks_of(&self, stage: StageId) -> Result<usize, AdvanceError> {

@@ -77,7 +77,8 @@ pub struct StageSpec {
     pub plan: String,
     /// Partitions of the plan.
     pub partitions: u32,
-    /// Stages that must be sealed first, each once, ascending.
+    /// Stages that must be sealed first, ascending; one that is read in several ways stands here several
+    /// times.
     pub inputs: Vec<StageInput>,
     /// How rows leave the stage.
     pub output: Output,
@@ -90,6 +91,56 @@ pub struct StageSpec {
     /// True if each task also writes a filter of its keys, as the bucket after the last: a later stage
     /// reads it before it exchanges rows that are joined with this stage's.
     pub key_filter: bool,
+    /// Inputs of which the planner has proved: if one of them has no rows, neither has this stage. It then
+    /// has no tasks.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub empty_with: Vec<StageId>,
+    /// The input whose buckets may be read in shares: several tasks run the same partition, each over some
+    /// of the slices of its bucket, and their rows together are the partition's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shares: Option<StageId>,
+    /// How the stage runs if a join's build side turns out to be small.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub broadcast: Option<Broadcast>,
+    /// The stage that does this one's work if it runs as its [`Broadcast`] says: then this one has no tasks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub absorbed_by: Option<StageId>,
+}
+
+impl StageSpec {
+    /// The stage as it runs, once its manifest has decided whether the build side is sent whole.
+    #[must_use]
+    pub fn decided(&self, broadcast: bool) -> Self {
+        let mut spec = self.clone();
+        if let Some(broadcast) = spec.broadcast.take().filter(|_| broadcast) {
+            spec.plan = broadcast.plan;
+            spec.partitions = broadcast.partitions;
+            spec.inputs = broadcast.inputs;
+            spec.scan_bytes = broadcast.scan_bytes;
+            spec.shares = None;
+        }
+        spec
+    }
+}
+
+/// Another way to run a stage that joins: every task reads the whole build side, and the probe side is read
+/// where it lies instead of being exchanged first.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Broadcast {
+    /// The stage of the build side, whose sealed bytes decide.
+    pub build: StageId,
+    /// The stage of the probe side, which would exchange it.
+    pub probe: StageId,
+    /// The most bytes that the build side may have.
+    pub most_bytes: u64,
+    /// As [`StageSpec::plan`].
+    pub plan: String,
+    /// As [`StageSpec::partitions`].
+    pub partitions: u32,
+    /// As [`StageSpec::inputs`].
+    pub inputs: Vec<StageInput>,
+    /// As [`StageSpec::scan_bytes`].
+    pub scan_bytes: Vec<u64>,
 }
 
 /// An input of a stage.
@@ -197,6 +248,12 @@ pub struct StageManifest {
     pub seals: Vec<String>,
     /// The most bytes that a task may put inline in its commit.
     pub inline_bytes: u64,
+    /// The stage runs as its [`Broadcast`] says.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub broadcast: bool,
+    /// The stage has no tasks because another one does its work ([`StageSpec::absorbed_by`]).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub absorbed: bool,
 }
 
 /// One task: partitions of the stage's plan that one worker runs.
@@ -206,6 +263,41 @@ pub struct TaskSpec {
     pub partitions: Vec<u32>,
     /// Input bytes: what the order of tasks was chosen by.
     pub bytes: u64,
+    /// The part of its bucket that the task reads, where a partition was too large for one task.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub share: Option<Share>,
+}
+
+/// Some of the slices of a bucket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Share {
+    /// The producer.
+    pub stage: StageId,
+    /// Number of this share.
+    pub index: u32,
+    /// Number of shares.
+    pub of: u32,
+}
+
+impl Share {
+    /// Which of the slices that have `lengths` bytes this share reads: a contiguous run, chosen so that the
+    /// shares of a bucket are of about equal size. Every slice is in exactly one share.
+    #[must_use]
+    pub fn slices(&self, lengths: impl Iterator<Item = u64> + Clone) -> std::ops::Range<usize> {
+        let total: u128 = lengths.clone().map(u128::from).sum::<u128>().max(1);
+        let mut range: Option<std::ops::Range<usize>> = None;
+        let mut before = 0u128;
+        for (number, len) in lengths.enumerate() {
+            let middle = before * 2 + u128::from(len);
+            before += u128::from(len);
+            let share = middle * u128::from(self.of) / (total * 2);
+            if share.min(u128::from(self.of.saturating_sub(1))) == u128::from(self.index) {
+                let start = range.as_ref().map_or(number, |range| range.start);
+                range = Some(start..number + 1);
+            }
+        }
+        range.unwrap_or(0..0)
+    }
 }
 
 /// `claim/<t>.<a>`: this worker runs this attempt.

@@ -138,6 +138,9 @@ pub struct EngineConfig {
     pub broadcast_rows: usize,
     /// Let the build side of a join filter its probe side before that is exchanged.
     pub runtime_filters: bool,
+    /// A build side that turns out to have at most this many bytes, once it is written, is sent whole to
+    /// every task after all, and its probe side is not exchanged; 0 = never.
+    pub sealed_broadcast_bytes: u64,
     /// Compression of exchange data: `auto` (LZ4 on a network store, none on a folder), `none`, `lz4`.
     pub exchange_compression: String,
 }
@@ -151,6 +154,7 @@ impl Default for EngineConfig {
             broadcast_bytes: 16 << 20,
             broadcast_rows: 1 << 20,
             runtime_filters: true,
+            sealed_broadcast_bytes: 16 << 20,
             exchange_compression: "auto".to_owned(),
         }
     }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use datafusion::physical_plan::displayable;
+use datafusion::physical_plan::{ExecutionPlan, displayable};
 use dunlin_manifest::records::{InputMode, Output, StageInput};
 
 use crate::split::Stage;
@@ -28,11 +28,42 @@ pub(crate) fn distributed(route: &str, reason: &str, stages: &[Stage], task_byte
         for input in &stage.inputs {
             let _ = writeln!(text, "  {}", reads(input));
         }
-        for line in displayable(stage.plan.as_ref()).indent(false).to_string().lines() {
-            let _ = writeln!(text, "    {line}");
+        for note in notes(stage) {
+            let _ = writeln!(text, "  {note}");
+        }
+        plan(&mut text, stage.plan.as_ref());
+        if let Some(other) = &stage.broadcast {
+            let _ = writeln!(
+                text,
+                "  or, if stage {} turns out small, in the place of stage {}: partitions={}",
+                other.build, other.probe, other.partitions
+            );
+            plan(&mut text, other.plan.as_ref());
         }
     }
     text
+}
+
+fn plan(text: &mut String, plan: &dyn ExecutionPlan) {
+    for line in displayable(plan).indent(false).to_string().lines() {
+        let _ = writeln!(text, "    {line}");
+    }
+}
+
+/// What the sealed facts of its inputs may change about a stage.
+fn notes(stage: &Stage) -> Vec<String> {
+    let mut notes = Vec::new();
+    if !stage.empty_with.is_empty() {
+        let stages: Vec<String> = stage.empty_with.iter().map(ToString::to_string).collect();
+        notes.push(format!("no tasks if stage {} has no rows", stages.join(" or ")));
+    }
+    if let Some(by) = stage.absorbed_by {
+        notes.push(format!("no tasks if stage {by} runs its join here"));
+    }
+    if let Some(input) = stage.shares {
+        notes.push(format!("a partition that is far too large is shared by rows of stage {input}"));
+    }
+    notes
 }
 
 fn tasks(stage: &Stage, task_bytes: u64) -> String {

@@ -58,6 +58,17 @@ pub(crate) fn compare(
     Ok(None)
 }
 
+/// Everything about a plan that its answer depends on.
+pub(crate) fn text(plan: &Arc<dyn ExecutionPlan>) -> Result<String> {
+    let mut text = describe(plan)?;
+    for child in plan.children() {
+        text += "(";
+        text += &self::text(child)?;
+        text += ")";
+    }
+    Ok(text)
+}
+
 /// Everything about one node that its answer depends on, one fact a line.
 fn describe(plan: &Arc<dyn ExecutionPlan>) -> Result<String> {
     let mut text = String::new();

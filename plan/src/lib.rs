@@ -27,6 +27,7 @@ pub mod fence;
 mod gate;
 mod normalise;
 mod planner;
+pub mod prove;
 pub mod session;
 pub mod split;
 pub mod stores;

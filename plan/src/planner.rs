@@ -33,7 +33,7 @@ use dunlin_manifest::ids::QueryId;
 use dunlin_manifest::meter::Meter;
 use dunlin_manifest::pinned::{InputChanged, InputWatch};
 use dunlin_manifest::records::{
-    EngineFence, Limits, Output, Pin, RECORD_VERSION, ResultSpec, Root, StageSpec,
+    Broadcast, EngineFence, Limits, Output, Pin, RECORD_VERSION, ResultSpec, Root, StageSpec,
 };
 use dunlin_manifest::submit::Submission;
 use futures::TryStreamExt;
@@ -41,7 +41,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::PlanError;
 use crate::config::{Config, EngineConfig, RoutingConfig, TableConfig};
-use crate::split::Stage;
+use crate::split::{SplitOptions, Stage};
 use crate::stores::{Location, Stores};
 use crate::wire::WindowFilters;
 use crate::{encode, explain, fence, gate, normalise, session, split, task};
@@ -335,9 +335,12 @@ impl Planner {
                     planned.scan_bytes
                 )
             };
-            let stages =
-                split::split(Arc::clone(&planned.physical), self.inner.engine.runtime_filters)
-                    .map_err(execution)?;
+            let engine = &self.inner.engine;
+            let options = SplitOptions {
+                runtime_filters: engine.runtime_filters,
+                sealed_broadcast: engine.sealed_broadcast_bytes > 0,
+            };
+            let stages = split::split(Arc::clone(&planned.physical), options).map_err(execution)?;
             match self.encode(planned, &stages, Route::Fleet, &reason, task_bytes, session)? {
                 Ok(graph) => {
                     planned.route = Route::Fleet;
@@ -377,6 +380,10 @@ impl Planner {
             one_task: Some("the inline route".to_owned()),
             key_filter: false,
             leaves: Vec::new(),
+            empty_with: Vec::new(),
+            shares: None,
+            broadcast: None,
+            absorbed_by: None,
         }];
         let reason = planned.route_reason.clone();
         planned.explain.distributed = explain::distributed("inline", &reason, &whole, task_bytes);
@@ -408,26 +415,37 @@ impl Planner {
         session: &BTreeMap<String, String>,
     ) -> Result<Result<StageGraph, gate::Mangled>, PlanError> {
         let planning = |error: DataFusionError| PlanError::from_planning(&error);
-        let mut specs = Vec::with_capacity(stages.len());
+        let mut specs: Vec<StageSpec> = Vec::with_capacity(stages.len());
         let mut plans: Vec<(String, Bytes)> = Vec::new();
         for stage in stages {
-            let encoded =
-                encode::encode(&stage.plan, &stage.leaves, &planned.filters, &planned.context);
-            let (name, bytes) = match encoded {
-                Ok(encoded) => encoded,
-                Err(error) => return Ok(Err(unencodable(stage, &error))),
+            let plan = match across(planned, stage, &stage.plan, &stage.leaves)? {
+                Ok(encoded) => keep(&mut plans, encoded),
+                Err(mangled) => return Ok(Err(mangled)),
             };
-            let decoded = match encode::decode(&bytes, None, &planned.context) {
-                Ok(decoded) => decoded,
-                Err(error) => return Ok(Err(unencodable(stage, &error))),
-            };
-            if let Some(mangled) = gate::compare(&stage.plan, &decoded).map_err(planning)? {
-                return Ok(Err(mangled));
+            let mut broadcast = None;
+            if let Some(other) = &stage.broadcast {
+                match across(planned, stage, &other.plan, &other.leaves)? {
+                    Ok(encoded) => {
+                        broadcast = Some(Broadcast {
+                            build: other.build,
+                            probe: other.probe,
+                            most_bytes: self.inner.engine.sealed_broadcast_bytes,
+                            plan: keep(&mut plans, encoded),
+                            partitions: u32::try_from(other.partitions).unwrap_or(u32::MAX),
+                            inputs: other.inputs.clone(),
+                            scan_bytes: other.scan_bytes.clone(),
+                        });
+                    }
+                    // The stage has another way to run.
+                    Err(mangled) => {
+                        tracing::debug!(stage = stage.id, ?mangled, "no second way to run a join");
+                    }
+                }
             }
             specs.push(StageSpec {
                 id: stage.id,
                 name: stage.name.clone(),
-                plan: name.clone(),
+                plan,
                 partitions: u32::try_from(stage.partitions).unwrap_or(u32::MAX),
                 inputs: stage.inputs.clone(),
                 output: stage.output,
@@ -435,10 +453,11 @@ impl Planner {
                 task_bytes,
                 one_task: stage.one_task.is_some(),
                 key_filter: stage.key_filter,
+                empty_with: stage.empty_with.clone(),
+                shares: stage.shares,
+                broadcast,
+                absorbed_by: stage.absorbed_by,
             });
-            if !plans.iter().any(|(known, _)| *known == name) {
-                plans.push((name, bytes));
-            }
         }
         let mut session = session.clone();
         session.insert("dunlin.exchange_compression".to_owned(), self.compression().to_owned());
@@ -572,6 +591,35 @@ fn because_unread(error: PlanError, sql: &str, unread: Vec<(String, PlanError)>)
     let sql = sql.to_lowercase();
     let named = unread.into_iter().find(|(name, _)| sql.contains(name.as_str()));
     named.map_or(error, |(_, reason)| reason)
+}
+
+/// Encodes a plan of a stage, decodes it and compares; `Err` names what did not survive.
+fn across(
+    planned: &Planned,
+    stage: &Stage,
+    plan: &Arc<dyn ExecutionPlan>,
+    leaves: &[Option<usize>],
+) -> Result<Result<(String, Bytes), gate::Mangled>, PlanError> {
+    let context = &planned.context;
+    let encoded = match encode::encode(plan, leaves, &planned.filters, context) {
+        Ok(encoded) => encoded,
+        Err(error) => return Ok(Err(unencodable(stage, &error))),
+    };
+    let decoded = match encode::decode(&encoded.1, None, context) {
+        Ok(decoded) => decoded,
+        Err(error) => return Ok(Err(unencodable(stage, &error))),
+    };
+    let mangled =
+        gate::compare(plan, &decoded).map_err(|error| PlanError::from_planning(&error))?;
+    Ok(mangled.map_or(Ok(encoded), Err))
+}
+
+/// Adds a plan object, and gives its name.
+fn keep(plans: &mut Vec<(String, Bytes)>, (name, bytes): (String, Bytes)) -> String {
+    if !plans.iter().any(|(known, _)| *known == name) {
+        plans.push((name.clone(), bytes));
+    }
+    name
 }
 
 fn unencodable(stage: &Stage, error: &DataFusionError) -> gate::Mangled {

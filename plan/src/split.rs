@@ -13,18 +13,23 @@
 //!
 //! Nothing is renumbered: a task runs its own partitions `p` of the stage's plan, and everything inside
 //! the plan keeps its index. That is sound only while no operator shares state between partitions, so a
-//! stage that holds an operator outside [`SHARES_NOTHING`] runs as **one task**, in one process, which is
+//! stage that holds an operator outside [`crate::prove::SHARES_NOTHING`] runs as **one task**, in one process, which is
 //! the situation that the operator was written for.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use datafusion::common::JoinType;
-use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfig};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::scalar_subquery::ScalarSubqueryExpr;
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_optimizer::sanity_checker::SanityCheckPlan;
 use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
 use datafusion::physical_plan::joins::{
     CrossJoinExec, HashJoinExec, NestedLoopJoinExec, PartitionMode,
@@ -32,7 +37,6 @@ use datafusion::physical_plan::joins::{
 use datafusion::physical_plan::limit::LocalLimitExec;
 use datafusion::physical_plan::repartition::RepartitionExec;
 use datafusion::physical_plan::scalar_subquery::{ScalarSubqueryExec, ScalarSubqueryLink};
-use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::sorts::sort_preserving_merge::SortPreservingMergeExec;
 use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
 use datafusion::physical_plan::union::UnionExec;
@@ -44,34 +48,7 @@ use dunlin_manifest::records::{InputMode, Output, StageId, StageInput};
 use dunlin_shuffle::{ExchangeReaderExec, KeyFilterExec};
 
 use crate::normalise::broadcast_is_sound;
-
-/// Operators whose partitions share nothing (joins and sorts: see [`shares_nothing`]). To be read again at every
-/// upgrade of DataFusion.
-pub const SHARES_NOTHING: &[&str] = &[
-    "AggregateExec",
-    "AsyncFuncExec",
-    "BoundedWindowAggExec",
-    "BufferExec",
-    "CoalesceBatchesExec",
-    "CoalescePartitionsExec",
-    "CooperativeExec",
-    "DataSourceExec",
-    "EmptyExec",
-    "ExchangeReaderExec",
-    "FilterExec",
-    "GlobalLimitExec",
-    "InterleaveExec",
-    "KeyFilterExec",
-    "LocalLimitExec",
-    "PlaceholderRowExec",
-    "ProjectionExec",
-    "ScalarSubqueryExec",
-    "SortMergeJoinExec",
-    "SortPreservingMergeExec",
-    "UnionExec",
-    "UnnestExec",
-    "WindowAggExec",
-];
+use crate::prove::{divisible_input, empty_with, identity, readers, shared_state, shares_nothing};
 
 /// One stage, before it is encoded.
 #[derive(Clone, Debug)]
@@ -97,24 +74,100 @@ pub struct Stage {
     /// For each file scan, from left to right: the partition that reads its first file group; `None` if
     /// every task may read all of them.
     pub leaves: Vec<Option<usize>>,
+    /// Stages of which each, if it is empty, makes this one empty.
+    pub empty_with: Vec<StageId>,
+    /// The input whose buckets several tasks may share.
+    pub shares: Option<StageId>,
+    /// How the stage runs where a build side turns out to be small.
+    pub broadcast: Option<BroadcastPlan>,
+    /// The stage that does this one's work in that case.
+    pub absorbed_by: Option<StageId>,
 }
 
-/// Cuts `plan`; the last stage's output is the answer. With `runtime_filters` the build side of a join
-/// filters its probe side before that is exchanged, where that is sound and promises to pay.
+/// A stage whose join reads its build side whole in every task, and its probe side where that lies: it does
+/// the work of the stage that would have exchanged the probe side, too.
+#[derive(Clone, Debug)]
+pub struct BroadcastPlan {
+    /// Stage of the build side.
+    pub build: StageId,
+    /// Stage that would exchange the probe side.
+    pub probe: StageId,
+    /// As [`Stage::plan`].
+    pub plan: Arc<dyn ExecutionPlan>,
+    /// As [`Stage::partitions`].
+    pub partitions: usize,
+    /// As [`Stage::inputs`].
+    pub inputs: Vec<StageInput>,
+    /// As [`Stage::scan_bytes`].
+    pub scan_bytes: Vec<u64>,
+    /// As [`Stage::leaves`].
+    pub leaves: Vec<Option<usize>>,
+}
+
+/// What the splitter may do besides cutting.
+#[derive(Clone, Copy, Debug)]
+pub struct SplitOptions {
+    /// The build side of a join filters its probe side before that is exchanged, where that is sound and
+    /// promises to pay.
+    pub runtime_filters: bool,
+    /// Joins get a second way to run, for the case that their build side turns out to be small.
+    pub sealed_broadcast: bool,
+}
+
+/// Cuts `plan`; the last stage's output is the answer.
 ///
 /// # Errors
 /// What DataFusion says when a node is rebuilt on new children.
-pub fn split(plan: Arc<dyn ExecutionPlan>, runtime_filters: bool) -> Result<Vec<Stage>> {
-    let mut splitter = Splitter { stages: Vec::new(), level: None, runtime_filters };
+pub fn split(plan: Arc<dyn ExecutionPlan>, options: SplitOptions) -> Result<Vec<Stage>> {
+    let mut splitter = Splitter {
+        stages: Vec::new(),
+        level: None,
+        options,
+        known: HashMap::new(),
+        filtered: Vec::new(),
+    };
     splitter.root(plan, Output::Result)?;
-    Ok(splitter.stages)
+    let mut stages = splitter.stages;
+    keep_sound_broadcasts(&mut stages);
+    Ok(stages)
+}
+
+/// A stage whose work another one may do must not be read by a third.
+fn keep_sound_broadcasts(stages: &mut [Stage]) {
+    for number in 0..stages.len() {
+        let Some(probe) = stages[number].broadcast.as_ref().map(|it| it.probe) else { continue };
+        let reads = |inputs: &[StageInput]| inputs.iter().any(|input| input.stage == probe);
+        let used: usize = stages
+            .iter()
+            .map(|stage| {
+                let other = stage.broadcast.as_ref().is_some_and(|it| reads(&it.inputs));
+                usize::from(reads(&stage.inputs)) + usize::from(other)
+            })
+            .sum();
+        if used == 1 {
+            stages[probe as usize].absorbed_by = Some(stages[number].id);
+        } else {
+            stages[number].broadcast = None;
+        }
+    }
 }
 
 struct Splitter {
     stages: Vec<Stage>,
     /// The scalar subqueries that expressions at the current level may refer to.
     level: Option<Level>,
-    runtime_filters: bool,
+    options: SplitOptions,
+    /// Stages by what makes them what they are: the same rows are made once.
+    known: HashMap<String, StageId>,
+    /// Probe sides that were cut with a filter.
+    filtered: Vec<Filtered>,
+}
+
+/// A probe side's stage, and what it would be without its filter.
+struct Filtered {
+    build: StageId,
+    probe: StageId,
+    body: Arc<dyn ExecutionPlan>,
 }
 
 #[derive(Clone)]
@@ -194,7 +247,7 @@ impl Splitter {
             let probe = self.cut(right)?;
             return rebuild(plan, vec![build, probe]);
         }
-        if self.runtime_filters
+        if self.options.runtime_filters
             && let Some(join) = plan.downcast_ref::<HashJoinExec>()
             && let Some(sides) = FilteredJoin::of(join)?
         {
@@ -231,11 +284,12 @@ impl Splitter {
         let (id, bucket) = (stage.id, u32::try_from(sides.buckets).unwrap_or(u32::MAX));
         let body = self.cut(Arc::clone(&sides.probe_input))?;
         let keys = sides.probe_keys.clone();
-        let body = Arc::new(KeyFilterExec::new(body, id, bucket, keys.clone()));
-        let root = RepartitionExec::try_new(body, Partitioning::Hash(keys, sides.buckets))?;
+        let filter = Arc::new(KeyFilterExec::new(Arc::clone(&body), id, bucket, keys.clone()));
+        let root = RepartitionExec::try_new(filter, Partitioning::Hash(keys, sides.buckets))?;
         let output = Output::Hash { buckets: bucket };
-        let id = self.stage(Arc::new(root), output)?;
-        let probe = reader(id, &sides.probe)?;
+        let exchanged = self.stage(Arc::new(root), output)?;
+        self.filtered.push(Filtered { build: id, probe: exchanged, body });
+        let probe = reader(exchanged, &sides.probe)?;
         rebuild(Arc::clone(join), vec![build, probe])
     }
 
@@ -256,33 +310,25 @@ impl Splitter {
         reader(id, input)
     }
 
+    /// Makes a stage, or finds the one that gives the same rows.
     fn stage(&mut self, body: Arc<dyn ExecutionPlan>, output: Output) -> Result<StageId> {
         let id = StageId::try_from(self.stages.len())
             .map_err(|_| DataFusionError::Plan("the plan has too many stages".to_owned()))?;
-        let inner = match body.downcast_ref::<RepartitionExec>() {
-            Some(root) if matches!(output, Output::Hash { .. }) => Arc::clone(root.input()),
-            _ => Arc::clone(&body),
-        };
-        let partitions = partition_count(&inner);
-        let mut walk = Walk { scan_bytes: vec![0; partitions], ..Walk::default() };
-        walk.visit(&inner, Some(0));
-        let mut plan = body;
-        if let Some(level) = &self.level
-            && uses_subqueries(&plan)?
-        {
-            for link in &level.links {
-                if let Some(reader) = link.plan.downcast_ref::<ExchangeReaderExec>() {
-                    walk.input(reader.stage(), InputMode::Whole, 0);
-                }
-            }
-            plan = Arc::new(ScalarSubqueryExec::new(
-                plan,
-                level.links.clone(),
-                level.template.results().clone(),
-            ));
-        }
-        walk.inputs.sort_by_key(|input| input.stage);
+        let Finished { plan, inner, partitions, walk, subqueries } = self.finish(&body, output)?;
         let one_task = if partitions > 1 { shared_state(&inner)? } else { None };
+        let identity = if output == Output::Result { None } else { identity(&plan)? };
+        if let Some(identity) = identity {
+            match self.known.entry(format!("{output:?}\n{identity}")) {
+                Entry::Occupied(known) => return Ok(*known.get()),
+                Entry::Vacant(place) => place.insert(id),
+            };
+        }
+        let plain = one_task.is_none() && matches!(output, Output::Hash { .. });
+        let broadcast = if plain && self.options.sealed_broadcast {
+            self.broadcast_plan(&body, output)?
+        } else {
+            None
+        };
         self.stages.push(Stage {
             id,
             name: name(&inner),
@@ -294,9 +340,129 @@ impl Splitter {
             one_task,
             key_filter: false,
             leaves: walk.leaves,
+            // The row of a subquery must be asked for even if nothing else is there: it may be an error.
+            empty_with: if subqueries {
+                Vec::new()
+            } else {
+                empty_with(&inner).into_iter().collect()
+            },
+            shares: if plain { divisible_input(&body) } else { None },
+            broadcast,
+            absorbed_by: None,
         });
         Ok(id)
     }
+
+    /// Looks at the body of a stage, and puts the scalar subqueries that it uses on top.
+    fn finish(&self, body: &Arc<dyn ExecutionPlan>, output: Output) -> Result<Finished> {
+        let inner = match body.downcast_ref::<RepartitionExec>() {
+            Some(root) if matches!(output, Output::Hash { .. }) => Arc::clone(root.input()),
+            _ => Arc::clone(body),
+        };
+        let partitions = partition_count(&inner);
+        let mut walk = Walk { scan_bytes: vec![0; partitions], ..Walk::default() };
+        walk.visit(&inner, Some(0));
+        let mut plan = Arc::clone(body);
+        let mut subqueries = false;
+        if let Some(level) = &self.level
+            && uses_subqueries(&plan)?
+        {
+            subqueries = true;
+            for link in &level.links {
+                if let Some(reader) = link.plan.downcast_ref::<ExchangeReaderExec>() {
+                    walk.input(reader.stage(), InputMode::Whole, 0);
+                }
+            }
+            plan = Arc::new(ScalarSubqueryExec::new(
+                plan,
+                level.links.clone(),
+                level.template.results().clone(),
+            ));
+        }
+        walk.inputs.sort_by_key(|input| (input.stage, input.offset));
+        Ok(Finished { plan, inner, partitions, walk, subqueries })
+    }
+
+    /// The second way to run a stage that joins a filtered probe side: the join moves to where the probe side
+    /// lies, and every task reads the build side whole. `None` if there is no such join, or if something
+    /// above it rests on the exchange that would be missing.
+    fn broadcast_plan(
+        &self,
+        body: &Arc<dyn ExecutionPlan>,
+        output: Output,
+    ) -> Result<Option<BroadcastPlan>> {
+        let mut found = None;
+        body.apply(|node| {
+            if let Some(filtered) = self.filtered_join(node)
+                && readers(body, filtered.probe) == 1
+            {
+                found = Some((Arc::clone(node), filtered));
+                return Ok(TreeNodeRecursion::Stop);
+            }
+            Ok(TreeNodeRecursion::Continue)
+        })?;
+        let Some((old, filtered)) = found else { return Ok(None) };
+        let Some(join) = old.downcast_ref::<HashJoinExec>() else { return Ok(None) };
+        let build = Arc::new(CoalescePartitionsExec::new(Arc::clone(join.left())));
+        let join = join
+            .builder()
+            .with_partition_mode(PartitionMode::CollectLeft)
+            .with_new_children(vec![build, Arc::clone(&filtered.body)])?
+            .recompute_properties()
+            .build_exec()?;
+        let moved = Arc::clone(body)
+            .transform_up(|node| {
+                Ok(if Arc::ptr_eq(&node, &old) {
+                    Transformed::yes(Arc::clone(&join))
+                } else {
+                    Transformed::no(node)
+                })
+            })
+            .data()?;
+        let sound =
+            SanityCheckPlan::new().optimize(Arc::clone(&moved), &ConfigOptions::default()).is_ok()
+                && moved.schema() == body.schema()
+                && body.output_ordering().is_none();
+        let Finished { plan, inner, partitions, walk, .. } = self.finish(&moved, output)?;
+        if !sound || shared_state(&inner)?.is_some() {
+            return Ok(None);
+        }
+        Ok(Some(BroadcastPlan {
+            build: filtered.build,
+            probe: filtered.probe,
+            plan,
+            partitions,
+            inputs: walk.inputs,
+            scan_bytes: if walk.leaves.is_empty() { Vec::new() } else { walk.scan_bytes },
+            leaves: walk.leaves,
+        }))
+    }
+
+    /// The filtered probe side that a join reads, if the join may have its build side whole in every task.
+    fn filtered_join(&self, node: &Arc<dyn ExecutionPlan>) -> Option<&Filtered> {
+        let join = node.downcast_ref::<HashJoinExec>()?;
+        let build = join.left().downcast_ref::<ExchangeReaderExec>()?.stage();
+        let probe = join.right().downcast_ref::<ExchangeReaderExec>()?.stage();
+        let filtered = self.filtered.iter().find(|it| it.build == build && it.probe == probe)?;
+        // Of a chain of joins every other one has two ways: the second way of a stage would read the probe
+        // side of the first, which may have given its work away.
+        let chained = self.stages.get(probe as usize)?.broadcast.is_some();
+        (*join.partition_mode() == PartitionMode::Partitioned
+            && broadcast_is_sound(*join.join_type())
+            && !join.null_aware
+            && !chained)
+            .then_some(filtered)
+    }
+}
+
+/// The body of a stage, looked at.
+struct Finished {
+    plan: Arc<dyn ExecutionPlan>,
+    /// Below the exchange at the root.
+    inner: Arc<dyn ExecutionPlan>,
+    partitions: usize,
+    walk: Walk,
+    subqueries: bool,
 }
 
 /// A partitioned hash join whose build (left) side may filter its probe (right) side.
@@ -453,50 +619,6 @@ fn is_gather(plan: &Arc<dyn ExecutionPlan>) -> bool {
     partition_count(below) > 1
 }
 
-/// The first operator of a stage that shares state between its partitions.
-fn shared_state(plan: &Arc<dyn ExecutionPlan>) -> Result<Option<String>> {
-    let mut found = None;
-    plan.apply(|node| {
-        if shares_nothing(node) {
-            Ok(TreeNodeRecursion::Continue)
-        } else {
-            found = Some(label(node));
-            Ok(TreeNodeRecursion::Stop)
-        }
-    })?;
-    Ok(found)
-}
-
-/// True if several processes may each run some partitions of `node`.
-#[must_use]
-pub fn shares_nothing(node: &Arc<dyn ExecutionPlan>) -> bool {
-    if let Some(join) = node.downcast_ref::<HashJoinExec>() {
-        return match join.partition_mode() {
-            PartitionMode::Partitioned => !join.null_aware,
-            _ => {
-                partition_count(join.right()) == 1
-                    || (broadcast_is_sound(*join.join_type()) && !join.null_aware)
-            }
-        };
-    }
-    if let Some(join) = node.downcast_ref::<NestedLoopJoinExec>() {
-        return partition_count(join.right()) == 1 || broadcast_is_sound(*join.join_type());
-    }
-    // A sort names itself `SortExec(TopK)` when it has a fetch. Its partitions share a threshold then,
-    // which only spares rows that cannot be among the first of any partition's merge.
-    if node.is::<CrossJoinExec>() || node.is::<SortExec>() {
-        return true;
-    }
-    SHARES_NOTHING.contains(&node.name())
-}
-
-fn label(node: &Arc<dyn ExecutionPlan>) -> String {
-    match node.downcast_ref::<HashJoinExec>() {
-        Some(join) => format!("{} {:?} {}", node.name(), join.partition_mode(), join.join_type()),
-        None => node.name().to_owned(),
-    }
-}
-
 /// True if an expression of the stage reads the row of a scalar subquery of the current level.
 fn uses_subqueries(plan: &Arc<dyn ExecutionPlan>) -> Result<bool> {
     let mut found = false;
@@ -561,13 +683,16 @@ impl Walk {
     }
 
     fn input(&mut self, stage: StageId, mode: InputMode, offset: u32) {
-        match self.inputs.iter_mut().find(|input| input.stage == stage) {
-            Some(known) if known.mode == InputMode::Whole && mode == InputMode::Partitioned => {
-                known.mode = mode;
-                known.offset = offset;
-            }
-            Some(_) => {}
-            None => self.inputs.push(StageInput { stage, mode, offset }),
+        let whole = |input: &StageInput| input.stage == stage && input.mode == InputMode::Whole;
+        match mode {
+            // Sizes of buckets are what matters: reading everything adds nothing to that.
+            InputMode::Whole if self.inputs.iter().any(|input| input.stage == stage) => return,
+            InputMode::Whole => {}
+            InputMode::Partitioned => self.inputs.retain(|input| !whole(input)),
+        }
+        let input = StageInput { stage, mode, offset };
+        if !self.inputs.contains(&input) {
+            self.inputs.push(input);
         }
     }
 
@@ -661,7 +786,7 @@ mod tests {
         let plan = context.sql(sql).await.unwrap().create_physical_plan().await.unwrap();
         let options = context.state().config_options().as_ref().clone();
         let plan = crate::normalise::normalise(plan, &options).unwrap();
-        split(plan, true).unwrap()
+        split(plan, SplitOptions { runtime_filters: true, sealed_broadcast: true }).unwrap()
     }
 
     #[tokio::test]

@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use dunlin_manifest::records::{Seal, Slice, TaskOutput};
+use dunlin_manifest::records::{Seal, Share, Slice, TaskOutput};
 
 use tokio::sync::OnceCell;
 
@@ -108,6 +108,14 @@ impl StageData {
     #[must_use]
     pub fn slice_count(&self, bucket: u32) -> usize {
         self.entries(bucket).len()
+    }
+
+    /// The slices of a bucket that belong to a share of it.
+    pub(crate) fn share(&self, bucket: u32, share: Share) -> Range<usize> {
+        let lengths = self.entries(bucket).iter();
+        share.slices(
+            lengths.map(|&(task, index)| self.tasks[task as usize].slices[index as usize].len),
+        )
     }
 
     /// Tasks with rows in a bucket.

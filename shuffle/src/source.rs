@@ -18,6 +18,7 @@ use datafusion::physical_plan::SendableRecordBatchStream;
 use datafusion::physical_plan::coalesce::LimitedBatchCoalescer;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use dunlin_manifest::env::Env;
+use dunlin_manifest::records::Share;
 use futures::stream;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
@@ -49,6 +50,8 @@ pub struct ReadCounters {
 #[derive(Clone, Debug)]
 pub struct ExchangeInputs {
     stages: BTreeMap<u32, Arc<StageData>>,
+    /// What the task reads of a bucket that several tasks share.
+    share: Option<Share>,
     fetcher: Fetcher,
 }
 
@@ -62,13 +65,20 @@ impl ExchangeInputs {
         governor: ReadGovernor,
     ) -> Self {
         let fetcher = Fetcher { store, prefix, env, governor, counters: Arc::default() };
-        Self { stages: BTreeMap::new(), fetcher }
+        Self { stages: BTreeMap::new(), share: None, fetcher }
     }
 
     /// Adds the data of a stage.
     #[must_use]
     pub fn with_stage(mut self, stage: u32, data: Arc<StageData>) -> Self {
         self.stages.insert(stage, data);
+        self
+    }
+
+    /// Restricts every bucket of one stage to a share of its slices.
+    #[must_use]
+    pub fn with_share(mut self, share: Share) -> Self {
+        self.share = Some(share);
         self
     }
 
@@ -117,9 +127,13 @@ impl ExchangeInputs {
     ) -> Result<SendableRecordBatchStream> {
         let data = Arc::clone(self.stage(stage)?);
         let limits = self.fetcher.governor.limits();
+        let own = match self.share.filter(|share| share.stage == stage) {
+            Some(share) => data.share(bucket, share),
+            None => 0..data.slice_count(bucket),
+        };
         let slices = data.slice_count(bucket);
         let small = data.bucket_rows(bucket) < slices as u64 * limits.batch_rows as u64;
-        let coalescer = (small && slices > 1)
+        let coalescer = (small && own.len() > 1)
             .then(|| LimitedBatchCoalescer::new(Arc::clone(&schema), limits.batch_rows, None));
         let reservation =
             MemoryConsumer::new(format!("exchange stage {stage} bucket {bucket}")).register(pool);
@@ -129,8 +143,8 @@ impl ExchangeInputs {
             data,
             bucket,
             schema: Arc::clone(&schema),
-            next: 0,
-            slices,
+            next: own.start,
+            end: own.end,
             ahead: VecDeque::new(),
             ahead_bytes: 0,
             current: None,
@@ -165,7 +179,7 @@ struct BucketReader {
     bucket: u32,
     schema: SchemaRef,
     next: usize,
-    slices: usize,
+    end: usize,
     ahead: VecDeque<Ahead>,
     ahead_bytes: u64,
     current: Option<(Arc<Piece>, Fetched)>,
@@ -233,7 +247,7 @@ impl BucketReader {
 
     /// Starts fetches up to the limits; one is always under way while there is anything to read.
     fn fill(&mut self) -> Result<()> {
-        while self.next < self.slices && self.ahead.len() < self.limits.slices_ahead.max(1) {
+        while self.next < self.end && self.ahead.len() < self.limits.slices_ahead.max(1) {
             let piece = Arc::new(self.data.piece(self.bucket, self.next)?);
             if self.ahead.is_empty() && self.current.is_none() {
                 // Without this one there is no progress.

@@ -142,7 +142,7 @@ async fn prepare(
         code: "STORE_UNAVAILABLE",
         message,
     };
-    let spec: &StageSpec = handle
+    let planned: &StageSpec = handle
         .root
         .stages
         .iter()
@@ -153,6 +153,7 @@ async fn prepare(
         .await
         .map_err(|error| unread(error.to_string()))?
         .ok_or_else(|| unread(format!("stage {} has no manifest", task.stage)))?;
+    let spec = planned.decided(manifest.broadcast);
     let plan = handle.plan(&spec.plan).await.map_err(|error| unread(error.to_string()))?;
     // Exchange data is read and written through the counting store of this query.
     let store = Arc::clone(handle.store().object_store());
@@ -167,12 +168,16 @@ async fn prepare(
         let data = known.stage(input.stage).await.map_err(&unread)?;
         inputs = inputs.with_stage(input.stage, data);
     }
+    let share = manifest.tasks.get(task.task as usize).and_then(|task| task.share);
+    if let Some(share) = share {
+        inputs = inputs.with_share(share);
+    }
     let (query, nonce) = (handle.query.clone(), claim.nonce.clone());
-    let name = if run::is_result(spec) { keys::res } else { keys::data };
+    let name = if run::is_result(&spec) { keys::res } else { keys::data };
     let key_of = move |part: u32| name(&query, task.stage, task.task, task.attempt, &nonce, part);
     Ok(Attempt {
         root: Arc::clone(&handle.root),
-        spec: spec.clone(),
+        spec,
         manifest,
         task: task.task,
         plan,

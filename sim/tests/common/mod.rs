@@ -56,6 +56,10 @@ pub(crate) fn stage(id: StageId, partitions: u32, inputs: &[(StageId, InputMode)
         task_bytes: 0,
         one_task: false,
         key_filter: false,
+        empty_with: Vec::new(),
+        shares: None,
+        broadcast: None,
+        absorbed_by: None,
     }
 }
 

@@ -1,0 +1,260 @@
+//! What the splitter may rely on, proved from a plan before anything runs.
+//!
+//! | fact | what rests on it |
+//! |---|---|
+//! | an operator shares nothing between its partitions | several processes may each run some of them |
+//! | an empty input makes a stage empty | the stage has no tasks then |
+//! | the rows of one bucket may be worked on apart | a partition that is too large becomes several tasks |
+//! | two plans are the same and give the same rows | they are one stage |
+//!
+//! Each is a list of what is known. What is not on a list is not proved, and the stage runs the plain way.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use datafusion::common::JoinType;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::datasource::physical_plan::FileScanConfig;
+use datafusion::datasource::source::DataSourceExec;
+use datafusion::error::Result;
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr_common::physical_expr::is_volatile;
+use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode};
+use datafusion::physical_plan::joins::{
+    CrossJoinExec, HashJoinExec, NestedLoopJoinExec, PartitionMode, SortMergeJoinExec,
+};
+use datafusion::physical_plan::repartition::RepartitionExec;
+use datafusion::physical_plan::sorts::sort::SortExec;
+use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, Partitioning};
+use dunlin_manifest::records::StageId;
+use dunlin_shuffle::{ExchangeReaderExec, KeyFilterExec};
+
+use crate::gate;
+use crate::normalise::broadcast_is_sound;
+
+/// Operators whose partitions share nothing (joins and sorts: see [`shares_nothing`]). To be read again at every
+/// upgrade of DataFusion; a test fails while an operator of it is in no list.
+pub const SHARES_NOTHING: &[&str] = &[
+    "AggregateExec",
+    "AsyncFuncExec",
+    "BoundedWindowAggExec",
+    "BufferExec",
+    "CoalesceBatchesExec",
+    "CoalescePartitionsExec",
+    "CooperativeExec",
+    "DataSourceExec",
+    "EmptyExec",
+    "ExchangeReaderExec",
+    "FilterExec",
+    "GlobalLimitExec",
+    "InterleaveExec",
+    "KeyFilterExec",
+    "LocalLimitExec",
+    "PlaceholderRowExec",
+    "ProjectionExec",
+    "ScalarSubqueryExec",
+    "SortMergeJoinExec",
+    "SortPreservingMergeExec",
+    "UnionExec",
+    "UnnestExec",
+    "WindowAggExec",
+];
+
+fn partition_count(plan: &Arc<dyn ExecutionPlan>) -> usize {
+    plan.output_partitioning().partition_count()
+}
+
+/// True if several processes may each run some partitions of `node`.
+#[must_use]
+pub fn shares_nothing(node: &Arc<dyn ExecutionPlan>) -> bool {
+    if let Some(join) = node.downcast_ref::<HashJoinExec>() {
+        return match join.partition_mode() {
+            PartitionMode::Partitioned => !join.null_aware,
+            _ => {
+                partition_count(join.right()) == 1
+                    || (broadcast_is_sound(*join.join_type()) && !join.null_aware)
+            }
+        };
+    }
+    if let Some(join) = node.downcast_ref::<NestedLoopJoinExec>() {
+        return partition_count(join.right()) == 1 || broadcast_is_sound(*join.join_type());
+    }
+    // A sort names itself `SortExec(TopK)` when it has a fetch. Its partitions share a threshold then,
+    // which only spares rows that cannot be among the first of any partition's merge.
+    if node.is::<CrossJoinExec>() || node.is::<SortExec>() {
+        return true;
+    }
+    SHARES_NOTHING.contains(&node.name())
+}
+
+/// The first operator of a stage that shares state between its partitions.
+pub(crate) fn shared_state(plan: &Arc<dyn ExecutionPlan>) -> Result<Option<String>> {
+    let mut found = None;
+    plan.apply(|node| {
+        if shares_nothing(node) {
+            Ok(TreeNodeRecursion::Continue)
+        } else {
+            found = Some(label(node));
+            Ok(TreeNodeRecursion::Stop)
+        }
+    })?;
+    Ok(found)
+}
+
+fn label(node: &Arc<dyn ExecutionPlan>) -> String {
+    match node.downcast_ref::<HashJoinExec>() {
+        Some(join) => format!("{} {:?} {}", node.name(), join.partition_mode(), join.join_type()),
+        None => node.name().to_owned(),
+    }
+}
+
+/// The stages of which each, if it has no rows, leaves `plan` without rows.
+pub(crate) fn empty_with(plan: &Arc<dyn ExecutionPlan>) -> BTreeSet<StageId> {
+    if let Some(reader) = plan.downcast_ref::<ExchangeReaderExec>() {
+        return BTreeSet::from([reader.stage()]);
+    }
+    let children: Vec<BTreeSet<StageId>> = plan.children().into_iter().map(empty_with).collect();
+    if let [left, right] = children.as_slice()
+        && let Some(join_type) = join_type(plan)
+    {
+        return match join_type {
+            JoinType::Inner | JoinType::LeftSemi | JoinType::RightSemi => left | right,
+            JoinType::Left | JoinType::LeftAnti | JoinType::LeftMark => left.clone(),
+            JoinType::Right | JoinType::RightAnti | JoinType::RightMark => right.clone(),
+            JoinType::Full => left & right,
+        };
+    }
+    match plan.name() {
+        // A row comes out only where all inputs together have one.
+        "UnionExec" | "InterleaveExec" => {
+            children.into_iter().reduce(|all, one| &all & &one).unwrap_or_default()
+        }
+        "AggregateExec" => {
+            // Without keys, or with a grouping set that has none, an empty input gives a row.
+            let keyed = plan.downcast_ref::<AggregateExec>().is_some_and(|aggregate| {
+                !aggregate.group_expr().is_empty() && aggregate.group_expr().is_single()
+            });
+            children.into_iter().next().filter(|_| keyed).unwrap_or_default()
+        }
+        "KeyFilterExec" => {
+            // It stands only where a row without a partner leaves no trace.
+            let mut stages = children.into_iter().next().unwrap_or_default();
+            stages.extend(plan.downcast_ref::<KeyFilterExec>().map(KeyFilterExec::stage));
+            stages
+        }
+        "BoundedWindowAggExec"
+        | "CoalesceBatchesExec"
+        | "CoalescePartitionsExec"
+        | "CooperativeExec"
+        | "FilterExec"
+        | "GlobalLimitExec"
+        | "LocalLimitExec"
+        | "ProjectionExec"
+        | "RepartitionExec"
+        | "SortPreservingMergeExec"
+        | "UnnestExec"
+        | "WindowAggExec" => children.into_iter().next().unwrap_or_default(),
+        _ if plan.is::<SortExec>() => children.into_iter().next().unwrap_or_default(),
+        // A scalar subquery may have to fail, whatever else is empty.
+        _ => BTreeSet::new(),
+    }
+}
+
+fn join_type(plan: &Arc<dyn ExecutionPlan>) -> Option<JoinType> {
+    if plan.is::<CrossJoinExec>() {
+        return Some(JoinType::Inner);
+    }
+    if let Some(join) = plan.downcast_ref::<HashJoinExec>() {
+        return Some(*join.join_type());
+    }
+    if let Some(join) = plan.downcast_ref::<NestedLoopJoinExec>() {
+        return Some(*join.join_type());
+    }
+    plan.downcast_ref::<SortMergeJoinExec>().map(SortMergeJoinExec::join_type)
+}
+
+/// The input of which several tasks may each take some rows of a bucket: everything between it and the
+/// exchange at the root of `plan` works row by row, or is repeated whole beside it.
+pub(crate) fn divisible_input(plan: &Arc<dyn ExecutionPlan>) -> Option<StageId> {
+    let root = plan.downcast_ref::<RepartitionExec>()?;
+    if !matches!(root.partitioning(), Partitioning::Hash(..)) || plan.output_ordering().is_some() {
+        return None;
+    }
+    let mut node = root.input();
+    loop {
+        if node.fetch().is_some() {
+            return None;
+        }
+        if let Some(reader) = node.downcast_ref::<ExchangeReaderExec>() {
+            let ordered = node.output_ordering().is_some();
+            return (!ordered && readers(plan, reader.stage()) == 1).then(|| reader.stage());
+        }
+        let children = node.children();
+        node = match (node.name(), children.as_slice()) {
+            (
+                "CoalesceBatchesExec"
+                | "CooperativeExec"
+                | "FilterExec"
+                | "KeyFilterExec"
+                | "ProjectionExec"
+                | "UnnestExec",
+                [input],
+            ) => input,
+            ("AggregateExec", [input]) => {
+                let aggregate = node.downcast_ref::<AggregateExec>()?;
+                let partial = *aggregate.mode() == AggregateMode::Partial
+                    && aggregate.limit_options().is_none();
+                partial.then_some(*input)?
+            }
+            // The left side is collected whole, or its bucket is read whole, by each of the tasks.
+            (_, [_, probe]) if joins_row_by_row(node) => probe,
+            _ => return None,
+        };
+    }
+}
+
+fn joins_row_by_row(node: &Arc<dyn ExecutionPlan>) -> bool {
+    if let Some(join) = node.downcast_ref::<HashJoinExec>() {
+        return broadcast_is_sound(*join.join_type()) && !join.null_aware;
+    }
+    if let Some(join) = node.downcast_ref::<NestedLoopJoinExec>() {
+        return broadcast_is_sound(*join.join_type());
+    }
+    node.is::<CrossJoinExec>()
+}
+
+/// How often `plan` reads `stage`.
+pub(crate) fn readers(plan: &Arc<dyn ExecutionPlan>, stage: StageId) -> usize {
+    let own = plan.downcast_ref::<ExchangeReaderExec>().is_some_and(|it| it.stage() == stage);
+    usize::from(own) + plan.children().into_iter().map(|child| readers(child, stage)).sum::<usize>()
+}
+
+/// What makes `plan` what it is, as text: two plans of the same text over the same inputs give the same
+/// rows. `None` where that is not known: a volatile function gives other rows each time it runs, and a leaf
+/// that is neither a file nor an exchange may not tell all about itself.
+pub(crate) fn identity(plan: &Arc<dyn ExecutionPlan>) -> Result<Option<String>> {
+    let mut known = true;
+    plan.apply(|node| {
+        known &= shares_nothing(node) || node.is::<RepartitionExec>();
+        let mut fixed = |expr: &Arc<dyn PhysicalExpr>| {
+            known &= !is_volatile(expr);
+            Ok(TreeNodeRecursion::Continue)
+        };
+        node.apply_expressions(&mut fixed)?;
+        if let Some(scan) = node.downcast_ref::<DataSourceExec>() {
+            match scan.data_source().downcast_ref::<FileScanConfig>() {
+                Some(config) => {
+                    let projection = config.file_source.projection();
+                    for column in projection.into_iter().flat_map(|columns| columns.iter()) {
+                        fixed(&column.expr)?;
+                    }
+                }
+                None => known = false,
+            }
+        } else if node.children().is_empty() {
+            known &= node.is::<ExchangeReaderExec>();
+        }
+        Ok(if known { TreeNodeRecursion::Continue } else { TreeNodeRecursion::Stop })
+    })?;
+    if known { gate::text(plan).map(Some) } else { Ok(None) }
+}
