@@ -3,6 +3,7 @@
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
 
 pub mod api;
+pub mod bench;
 pub mod in_process;
 pub mod objects;
 pub mod proxy;
