@@ -87,7 +87,12 @@ async fn one_process_over_memory_answers_tpch_exactly() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn partitioned_joins_with_runtime_filters_answer_tpch_exactly() {
-    in_memory(common::PARTITIONED, 7, true).await;
+    in_memory(common::EXCHANGED, 7, true).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn joins_that_turn_to_broadcast_when_their_build_side_is_written_answer_tpch_exactly() {
+    in_memory(common::PARTITIONED, 5, true).await;
 }
 
 /// All queries through `dunlin run`; `filters` tells whether runtime filters must have been planned.

@@ -3,6 +3,7 @@
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
 
 pub mod api;
+pub mod bench;
 pub mod in_process;
 pub mod objects;
 pub mod proxy;
@@ -103,9 +104,12 @@ impl Drop for Setup {
 pub const ENGINE: &str =
     "[routing]\nmode = \"fleet\"\n\n[engine]\nrepartition_file_min_size = 1024\ntask_bytes = 0\n\n";
 
-/// As [`ENGINE`], and no build side is small enough to be sent whole: every join on keys is partitioned, and
-/// filters its probe side where that is sound.
+/// As [`ENGINE`], and no build side is planned to be sent whole: every join on keys is partitioned, filters its
+/// probe side where that is sound, and may turn to sending its build side once that is written.
 pub const PARTITIONED: &str = "[routing]\nmode = \"fleet\"\n\n[engine]\nrepartition_file_min_size = 1024\ntask_bytes = 0\nbroadcast_bytes = 0\nbroadcast_rows = 0\n\n";
+
+/// As [`PARTITIONED`], and no build side is sent whole however small it turns out to be.
+pub const EXCHANGED: &str = "[routing]\nmode = \"fleet\"\n\n[engine]\nrepartition_file_min_size = 1024\ntask_bytes = 0\nbroadcast_bytes = 0\nbroadcast_rows = 0\nsealed_broadcast_bytes = 0\n\n";
 
 /// Sends a signal that `Process` has no method for.
 pub fn signal(process: &Process, name: &str) {

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use arrow::array::{Array, AsArray, RecordBatch};
-use arrow::datatypes::{DataType, Float64Type};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Field, FieldRef, Float64Type};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use datafusion::prelude::{ParquetReadOptions, SessionContext};
 use dunlin_cli::tpch;
@@ -71,6 +72,49 @@ impl Table {
         self.rows.len()
     }
 
+    /// `None` if `got` holds the same rows, each as often, and in the same order if that is asked for; else a
+    /// few words about the first difference.
+    pub fn difference(&self, got: &Self, ordered: bool) -> Option<String> {
+        if self.columns != got.columns {
+            return Some(format!("columns {:?}, not {:?}", got.columns, self.columns));
+        }
+        let same = |one: &[Cell], two: &[Cell]| one.iter().zip(two).all(|(a, b)| close(a, b));
+        if self.len() == got.len() && ordered {
+            let mut pairs = self.rows.iter().zip(&got.rows).enumerate();
+            let (at, (one, two)) = pairs.find(|(_, (one, two))| !same(one, two))?;
+            return Some(format!("row {at} is {}, not {}", brief(two), brief(one)));
+        }
+        // Rows that differ in floats only are matched one by one: a sort by floats that are merely close
+        // may pair the wrong ones.
+        let mut left: BTreeMap<Vec<Option<&str>>, Vec<&Vec<Cell>>> = BTreeMap::new();
+        for row in &got.rows {
+            left.entry(exact(row)).or_default().push(row);
+        }
+        let mut missing = None;
+        for row in &self.rows {
+            let found = left.get_mut(&exact(row)).and_then(|rows| {
+                let at = rows.iter().position(|other| same(row, other))?;
+                Some(rows.swap_remove(at))
+            });
+            if found.is_none() {
+                missing = missing.or(Some(row));
+            }
+        }
+        let extra = left.into_values().flatten().next();
+        let counts = match (self.len(), got.len()) {
+            (want, got) if want == got => String::new(),
+            (want, got) => format!("{got} rows, not {want}; "),
+        };
+        match (missing, extra) {
+            (None, None) => None,
+            (Some(row), None) => Some(format!("{counts}no row {}", brief(row))),
+            (None, Some(row)) => Some(format!("{counts}too much: {}", brief(row))),
+            (Some(one), Some(two)) => {
+                Some(format!("{counts}no row {}, but {}", brief(one), brief(two)))
+            }
+        }
+    }
+
     /// One number of a one-row answer.
     pub fn number(&self) -> i64 {
         match self.rows.as_slice() {
@@ -95,29 +139,69 @@ impl Table {
     }
 }
 
-/// Texts and binaries are one type each, however they are laid out.
+/// What must be the same to the letter; floats are left out, nulls are not texts.
+fn exact(row: &[Cell]) -> Vec<Option<&str>> {
+    row.iter()
+        .map(|cell| match cell {
+            Cell::Null => None,
+            Cell::Float(_) => Some("a float"),
+            Cell::Text(text) => Some(text.as_str()),
+        })
+        .collect()
+}
+
+/// A row for a message: big values shortened.
+fn brief(row: &[Cell]) -> String {
+    let cell = |cell: &Cell| match cell {
+        Cell::Null => "null".to_owned(),
+        Cell::Float(value) => format!("{value:?}"),
+        Cell::Text(text) if text.chars().count() > 60 => {
+            format!("{}… ({} bytes)", text.chars().take(60).collect::<String>(), text.len())
+        }
+        Cell::Text(text) => text.clone(),
+    };
+    let cells: Vec<String> = row.iter().take(40).map(cell).collect();
+    format!("({})", cells.join(" | "))
+}
+
+/// Texts and binaries are one type each, however they are laid out; whether a part may be null, and what
+/// the elements of a list are called, is no part of a type.
 fn plain(kind: &DataType) -> DataType {
+    let field = |field: &FieldRef, name: &str| {
+        Arc::new(Field::new(name, plain(field.data_type()), true)) as FieldRef
+    };
     match kind {
         DataType::Utf8View | DataType::LargeUtf8 => DataType::Utf8,
         DataType::BinaryView | DataType::LargeBinary => DataType::Binary,
         DataType::Dictionary(_, value) => plain(value),
+        DataType::List(element) | DataType::ListView(element) => {
+            DataType::List(field(element, "item"))
+        }
+        DataType::LargeList(element) => DataType::LargeList(field(element, "item")),
+        DataType::FixedSizeList(element, size) => {
+            DataType::FixedSizeList(field(element, "item"), *size)
+        }
+        DataType::Struct(fields) => {
+            DataType::Struct(fields.iter().map(|one| field(one, one.name())).collect())
+        }
+        DataType::Map(entries, sorted) => DataType::Map(field(entries, "entries"), *sorted),
         other => other.clone(),
     }
 }
 
 fn rows(batch: &RecordBatch) -> Vec<Vec<Cell>> {
-    let options = FormatOptions::default();
+    // An empty text inside a list must not look like a null.
+    let options = FormatOptions::default().with_null("∅");
     let mut rows = vec![Vec::with_capacity(batch.num_columns()); batch.num_rows()];
     for column in batch.columns() {
         let formatter = ArrayFormatter::try_new(column, &options).unwrap();
-        let floats = matches!(column.data_type(), DataType::Float64);
+        let floats =
+            column.data_type().is_floating().then(|| cast(column, &DataType::Float64).unwrap());
         for (index, row) in rows.iter_mut().enumerate() {
-            row.push(if column.is_null(index) {
-                Cell::Null
-            } else if floats {
-                Cell::Float(column.as_primitive::<Float64Type>().value(index))
-            } else {
-                Cell::Text(formatter.value(index).to_string())
+            row.push(match &floats {
+                _ if column.is_null(index) => Cell::Null,
+                Some(floats) => Cell::Float(floats.as_primitive::<Float64Type>().value(index)),
+                None => Cell::Text(formatter.value(index).to_string()),
             });
         }
     }
@@ -128,6 +212,7 @@ fn close(one: &Cell, two: &Cell) -> bool {
     match (one, two) {
         (Cell::Float(one), Cell::Float(two)) => {
             one.to_bits() == two.to_bits()
+                || (one.is_nan() && two.is_nan())
                 || (one - two).abs() <= TOLERANCE * one.abs().max(two.abs())
         }
         (one, two) => one == two,
