@@ -21,7 +21,7 @@ use datafusion_proto::physical_plan::{
     PhysicalExtensionCodec, PhysicalPlanDecodeContext, PhysicalProtoConverterExtension,
 };
 use datafusion_proto::protobuf;
-use dunlin_shuffle::{ExchangeReaderExec, KeyFilterExec};
+use dunlin_shuffle::{ConformExec, ExchangeReaderExec, KeyFilterExec};
 use prost::Message;
 
 use crate::wire::{self, SeriesNode, WindowNode, WireExec};
@@ -57,6 +57,8 @@ struct Node {
     windows: Option<WindowNode>,
     #[prost(message, optional, tag = "4")]
     series: Option<SeriesNode>,
+    #[prost(message, optional, tag = "5")]
+    conform: Option<datafusion_proto::protobuf::Schema>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -110,6 +112,10 @@ impl PhysicalExtensionCodec for DunlinCodec {
             (Node { windows: Some(windows), .. }, [input]) => {
                 wire::decode_windows(&windows, input, &context, converter)
             }
+            (Node { conform: Some(schema), .. }, [input]) => {
+                let schema: Schema = (&schema).try_into()?;
+                Ok(Arc::new(ConformExec::try_new(Arc::clone(input), Arc::new(schema))?))
+            }
             (Node { filter: Some(filter), .. }, [input]) => {
                 let schema = input.schema();
                 let keys = filter
@@ -140,6 +146,9 @@ impl PhysicalExtensionCodec for DunlinCodec {
                 .collect::<Result<_>>()?;
             let filter = FilterNode { stage: filter.stage(), bucket: filter.bucket(), keys };
             Node { filter: Some(filter), ..Node::default() }
+        } else if let Some(conform) = node.downcast_ref::<ConformExec>() {
+            let schema = conform.schema().as_ref().try_into()?;
+            Node { conform: Some(schema), ..Node::default() }
         } else if let Some(wrapped) = node.downcast_ref::<WireExec>() {
             Node {
                 windows: wrapped.windows(self, converter)?,

@@ -14,21 +14,156 @@
 //! be sent whole to every task. Nested-loop joins of the other types get one probe partition. Where this
 //! pass cannot help (null-aware anti joins), [`crate::split`] gives the stage one task.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use datafusion::common::JoinType;
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::error::Result;
+use datafusion::physical_expr::expressions::{CastExpr, Column};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::physical_optimizer::sanity_checker::SanityCheckPlan;
 use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
 use datafusion::physical_plan::joins::{HashJoinExec, NestedLoopJoinExec, PartitionMode};
+use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::repartition::RepartitionExec;
+use datafusion::physical_plan::union::{InterleaveExec, UnionExec};
 use datafusion::physical_plan::{
     ChildrenPropertiesMode, ExecutionPlan, ExecutionPlanProperties, Partitioning,
     ReplaceChildrenOptions,
 };
+use dunlin_shuffle::ConformExec;
+
+/// The rules of the physical optimiser: DataFusion's own, and those of ours that keep them exact.
+pub(crate) fn optimizer_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
+    let mut rules: Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> =
+        vec![Arc::new(ConformUnions)];
+    for rule in PhysicalOptimizer::new().rules {
+        let pushes = rule.name().starts_with("FilterPushdown");
+        if pushes {
+            rules.push(Arc::new(Barriers { raise: true }));
+        }
+        rules.push(rule);
+        if pushes {
+            rules.push(Arc::new(Barriers { raise: false }));
+        }
+    }
+    rules
+}
+
+/// Keeps filters above projections that give two columns one name.
+///
+/// DataFusion 55 maps a filter through a projection by the *names* of columns. Above a join whose sides were
+/// swapped stands a projection that may hold two columns `m`, and `l.m IS NULL OR r.m = 1` became
+/// `r.m IS NULL OR r.m = 1`; on the side of `r`, where nothing is null, its statistics then pruned files and
+/// row groups that had rows of the answer (decision 0010). While filters are pushed, such a projection stands
+/// under a [`ConformExec`] that changes nothing and lets no filter through.
+#[derive(Debug)]
+struct Barriers {
+    raise: bool,
+}
+
+impl PhysicalOptimizerRule for Barriers {
+    fn optimize(
+        &self,
+        plan: Arc<dyn ExecutionPlan>,
+        _: &ConfigOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        plan.transform_up(|node| {
+            if self.raise && node.is::<ProjectionExec>() && names_twice(&node) {
+                let schema = node.schema();
+                return Ok(Transformed::yes(Arc::new(ConformExec::try_new(node, schema)?)));
+            }
+            let barrier = node.downcast_ref::<ConformExec>().filter(|_| !self.raise);
+            match barrier.map(ConformExec::input) {
+                Some(input) if input.schema() == node.schema() => {
+                    Ok(Transformed::yes(Arc::clone(input)))
+                }
+                _ => Ok(Transformed::no(node)),
+            }
+        })
+        .data()
+    }
+
+    fn name(&self) -> &'static str {
+        if self.raise { "raise_barriers" } else { "remove_barriers" }
+    }
+
+    fn schema_check(&self) -> bool {
+        true
+    }
+}
+
+fn names_twice(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    let schema = plan.schema();
+    let mut seen = HashSet::new();
+    !schema.fields().iter().all(|field| seen.insert(field.name()))
+}
+
+/// The first rule of the physical optimiser: the casts that a union puts on branches whose fields differ in
+/// nullability or name from its own become [`ConformExec`]s, before any other rule moves them about.
+#[derive(Debug, Default)]
+pub(crate) struct ConformUnions;
+
+impl PhysicalOptimizerRule for ConformUnions {
+    fn optimize(
+        &self,
+        plan: Arc<dyn ExecutionPlan>,
+        _: &ConfigOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        plan.transform_up(|node| {
+            if !node.is::<UnionExec>() && !node.is::<InterleaveExec>() {
+                return Ok(Transformed::no(node));
+            }
+            let schema = node.schema();
+            let mut changed = false;
+            let branches = node
+                .children()
+                .into_iter()
+                .map(|branch| {
+                    let Some(input) = coerced(branch) else { return Ok(Arc::clone(branch)) };
+                    changed = true;
+                    let conform = ConformExec::try_new(Arc::clone(input), Arc::clone(&schema))?;
+                    Ok(Arc::new(conform) as Arc<dyn ExecutionPlan>)
+                })
+                .collect::<Result<Vec<_>>>()?;
+            if !changed {
+                return Ok(Transformed::no(node));
+            }
+            let options = ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute);
+            Ok(Transformed::yes(node.replace_children(branches, options)?))
+        })
+        .data()
+    }
+
+    fn name(&self) -> &'static str {
+        "conform_unions"
+    }
+
+    fn schema_check(&self) -> bool {
+        true
+    }
+}
+
+/// The input of a projection that changes nothing but fields.
+fn coerced(plan: &Arc<dyn ExecutionPlan>) -> Option<&Arc<dyn ExecutionPlan>> {
+    let projection = plan.downcast_ref::<ProjectionExec>()?;
+    let input = projection.input();
+    let fields = input.schema().fields().len();
+    let same = projection.expr().len() == fields
+        && projection.expr().iter().enumerate().all(|(at, column)| {
+            let cast = column.expr.downcast_ref::<CastExpr>();
+            let inner = cast.map_or(&column.expr, CastExpr::expr);
+            let kept = inner.downcast_ref::<Column>().is_some_and(|inner| inner.index() == at);
+            let same_type = cast.is_none_or(|cast| {
+                inner.data_type(&input.schema()).is_ok_and(|own| own == *cast.cast_type())
+            });
+            kept && same_type
+        });
+    (same && input.schema() != plan.schema()).then_some(input)
+}
 
 /// True if the build side of a collect-left join of this type may be sent whole to every task.
 pub(crate) fn broadcast_is_sound(join_type: JoinType) -> bool {

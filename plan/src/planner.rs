@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use datafusion::arrow::datatypes::SchemaRef;
-use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
 use datafusion::common::{ParamValues, ScalarValue, TableReference};
 use datafusion::datasource::file_format::FileFormat;
 use datafusion::datasource::file_format::csv::CsvFormat;
@@ -15,7 +15,8 @@ use datafusion::datasource::file_format::parquet::ParquetFormat;
 use datafusion::datasource::listing::{
     ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl,
 };
-use datafusion::datasource::physical_plan::FileScanConfig;
+use datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFactory;
+use datafusion::datasource::physical_plan::{FileScanConfig, FileScanConfigBuilder, ParquetSource};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::error::{DataFusionError, Result as DfResult};
 use datafusion::execution::context::{SQLOptions, SessionContext};
@@ -24,6 +25,7 @@ use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::execution::{SendableRecordBatchStream, SessionState, TaskContext};
 use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::recursive_query::RecursiveQueryExec;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
     ExecutionPlan, ExecutionPlanProperties, displayable, execute_stream,
@@ -241,6 +243,7 @@ impl Planner {
             .with_config(config_of_base)
             .with_runtime_env(Arc::clone(&runtime))
             .with_default_features()
+            .with_physical_optimizer_rules(normalise::optimizer_rules())
             .build();
         Ok(Self {
             inner: Arc::new(Inner {
@@ -418,13 +421,13 @@ impl Planner {
         let mut specs: Vec<StageSpec> = Vec::with_capacity(stages.len());
         let mut plans: Vec<(String, Bytes)> = Vec::new();
         for stage in stages {
-            let plan = match across(planned, stage, &stage.plan, &stage.leaves)? {
+            let plan = match across(planned, &stage.plan, &stage.leaves)? {
                 Ok(encoded) => keep(&mut plans, encoded),
                 Err(mangled) => return Ok(Err(mangled)),
             };
             let mut broadcast = None;
             if let Some(other) = &stage.broadcast {
-                match across(planned, stage, &other.plan, &other.leaves)? {
+                match across(planned, &other.plan, &other.leaves)? {
                     Ok(encoded) => {
                         broadcast = Some(Broadcast {
                             build: other.build,
@@ -511,7 +514,9 @@ impl Planner {
             planned.context.window_functions().clone(),
             runtime,
         );
-        let rows = execute_stream(Arc::clone(&planned.physical), Arc::new(context))
+        let plan = read_through(Arc::clone(&planned.physical), context.runtime_env().as_ref())
+            .map_err(|error| PlanError::from_execution(&error))?;
+        let rows = execute_stream(plan, Arc::new(context))
             .map_err(|error| PlanError::from_execution(&error))?;
         let schema = rows.schema();
         let rows = rows.map_err(move |error| match watch.changed() {
@@ -596,18 +601,22 @@ fn because_unread(error: PlanError, sql: &str, unread: Vec<(String, PlanError)>)
 /// Encodes a plan of a stage, decodes it and compares; `Err` names what did not survive.
 fn across(
     planned: &Planned,
-    stage: &Stage,
     plan: &Arc<dyn ExecutionPlan>,
     leaves: &[Option<usize>],
 ) -> Result<Result<(String, Bytes), gate::Mangled>, PlanError> {
     let context = &planned.context;
     let encoded = match encode::encode(plan, leaves, &planned.filters, context) {
         Ok(encoded) => encoded,
-        Err(error) => return Ok(Err(unencodable(stage, &error))),
+        Err(error) => return Ok(Err(unencodable(planned, plan, &error))),
     };
+    // What is written to the exchange, and read from it, has to be a type that Arrow IPC knows.
+    if let Err(error) = task::schema_to_text(&plan.schema()) {
+        let difference = format!("its rows cannot be exchanged: {}", error.strip_backtrace());
+        return Ok(Err(gate::Mangled { operator: plan.name().to_owned(), difference }));
+    }
     let decoded = match encode::decode(&encoded.1, None, context) {
         Ok(decoded) => decoded,
-        Err(error) => return Ok(Err(unencodable(stage, &error))),
+        Err(error) => return Ok(Err(unencodable(planned, plan, &error))),
     };
     let mangled =
         gate::compare(plan, &decoded).map_err(|error| PlanError::from_planning(&error))?;
@@ -622,17 +631,38 @@ fn keep(plans: &mut Vec<(String, Bytes)>, (name, bytes): (String, Bytes)) -> Str
     name
 }
 
-fn unencodable(stage: &Stage, error: &DataFusionError) -> gate::Mangled {
-    let message = error.strip_backtrace();
-    let mut operator = stage.name.clone();
-    let _ = stage.plan.apply(|node| {
-        if message.contains(node.name()) {
-            operator = node.name().to_owned();
-            return Ok(TreeNodeRecursion::Stop);
-        }
+/// Which operator of a stage has no wire form, found by trying: the lowest whose inputs have one.
+fn unencodable(
+    planned: &Planned,
+    plan: &Arc<dyn ExecutionPlan>,
+    error: &DataFusionError,
+) -> gate::Mangled {
+    let fails = |plan: &Arc<dyn ExecutionPlan>| {
+        let context = &planned.context;
+        encode::encode(plan, &[], &planned.filters, context)
+            .and_then(|(_, packed)| encode::decode(&packed, None, context))
+            .err()
+    };
+    let mut operator = plan.name().to_owned();
+    let mut reason = error.strip_backtrace();
+    let mut recursive = false;
+    let _ = plan.apply(|node| {
+        recursive |= node.is::<RecursiveQueryExec>();
+        let Some(error) = fails(node) else { return Ok(TreeNodeRecursion::Jump) };
+        node.name().clone_into(&mut operator);
+        reason = error.strip_backtrace();
         Ok(TreeNodeRecursion::Continue)
     });
-    gate::Mangled { operator, difference: message }
+    if recursive {
+        return gate::Mangled {
+            operator: "RecursiveQueryExec".to_owned(),
+            difference: "a recursive query keeps its rows in one process's memory".to_owned(),
+        };
+    }
+    // The engine prints the whole plan, and asks for a bug report.
+    let reason = reason.lines().next().unwrap_or_default();
+    let reason = reason.split(" Plan: ").next().unwrap_or(reason);
+    gate::Mangled { operator, difference: reason.to_owned() }
 }
 
 async fn logical_plan(
@@ -724,6 +754,30 @@ fn pins(plan: &Arc<dyn ExecutionPlan>) -> DfResult<Vec<Pin>> {
         Some(path) => Err(DataFusionError::External(Box::new(InputChanged { path }))),
         None => Ok(pins.into_values().collect()),
     }
+}
+
+/// The plan with Parquet scans that read through the stores of `runtime`: a scan keeps the store of the
+/// session that planned it, which knows nothing of pins and meters.
+fn read_through(
+    plan: Arc<dyn ExecutionPlan>,
+    runtime: &RuntimeEnv,
+) -> DfResult<Arc<dyn ExecutionPlan>> {
+    plan.transform_up(|node| {
+        let scan = node.downcast_ref::<DataSourceExec>();
+        let config = scan.and_then(|it| it.data_source().downcast_ref::<FileScanConfig>());
+        let Some(config) = config else { return Ok(Transformed::no(node)) };
+        let Some(parquet) = config.file_source.downcast_ref::<ParquetSource>() else {
+            return Ok(Transformed::no(node));
+        };
+        let store = runtime.object_store(&config.object_store_url)?;
+        let footers = runtime.cache_manager.get_file_metadata_cache();
+        let readers = Arc::new(CachedParquetFileReaderFactory::new(store, footers));
+        let source = parquet.clone().with_parquet_file_reader_factory(readers);
+        let config =
+            FileScanConfigBuilder::from(config.clone()).with_source(Arc::new(source)).build();
+        Ok(Transformed::yes(DataSourceExec::from_data_source(config) as Arc<dyn ExecutionPlan>))
+    })
+    .data()
 }
 
 fn each_scan(

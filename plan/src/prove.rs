@@ -41,6 +41,7 @@ pub const SHARES_NOTHING: &[&str] = &[
     "BufferExec",
     "CoalesceBatchesExec",
     "CoalescePartitionsExec",
+    "ConformExec",
     "CooperativeExec",
     "DataSourceExec",
     "EmptyExec",
@@ -145,6 +146,7 @@ pub(crate) fn empty_with(plan: &Arc<dyn ExecutionPlan>) -> BTreeSet<StageId> {
         "BoundedWindowAggExec"
         | "CoalesceBatchesExec"
         | "CoalescePartitionsExec"
+        | "ConformExec"
         | "CooperativeExec"
         | "FilterExec"
         | "GlobalLimitExec"
@@ -193,6 +195,7 @@ pub(crate) fn divisible_input(plan: &Arc<dyn ExecutionPlan>) -> Option<StageId> 
         node = match (node.name(), children.as_slice()) {
             (
                 "CoalesceBatchesExec"
+                | "ConformExec"
                 | "CooperativeExec"
                 | "FilterExec"
                 | "KeyFilterExec"

@@ -26,8 +26,8 @@ use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, Tr
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfig};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::error::{DataFusionError, Result};
-use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::scalar_subquery::ScalarSubqueryExpr;
+use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_optimizer::sanity_checker::SanityCheckPlan;
 use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
@@ -37,6 +37,7 @@ use datafusion::physical_plan::joins::{
 use datafusion::physical_plan::limit::LocalLimitExec;
 use datafusion::physical_plan::repartition::RepartitionExec;
 use datafusion::physical_plan::scalar_subquery::{ScalarSubqueryExec, ScalarSubqueryLink};
+use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::sorts::sort_preserving_merge::SortPreservingMergeExec;
 use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
 use datafusion::physical_plan::union::UnionExec;
@@ -233,6 +234,14 @@ impl Splitter {
             && partition_count(merge.input()) > 1
         {
             let input = Arc::clone(merge.input());
+            let keys = merge.expr();
+            if keys.iter().any(|key| holds_subquery(&key.expr)) {
+                // A reader could not declare an order by the row of a subquery that it does not see.
+                let read = self.hand_over(&input, merge.fetch())?;
+                let gathered = Arc::new(CoalescePartitionsExec::new(read));
+                let sort = SortExec::new(keys.clone(), gathered).with_fetch(merge.fetch());
+                return Ok(Arc::new(sort));
+            }
             let read = self.hand_over(&input, merge.fetch())?;
             return rebuild(plan, vec![read]);
         }
@@ -575,18 +584,46 @@ fn rebuild(
     plan.replace_children(children, ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute))
 }
 
-/// A reader that stands for `original`, with everything that the plan above may rest on.
+/// A reader that stands for `original`, with everything that the plan above may rest on. What is declared by
+/// the row of a scalar subquery is left out: it means nothing where the row is not at hand.
 fn reader(stage: StageId, original: &Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
     let partitioning = match original.output_partitioning() {
         Partitioning::Hash(exprs, count) => Partitioning::Hash(exprs.clone(), *count),
         other => Partitioning::UnknownPartitioning(other.partition_count()),
     };
-    Ok(Arc::new(ExchangeReaderExec::new(
-        stage,
-        original.schema(),
-        partitioning,
-        original.equivalence_properties().clone(),
-    )?))
+    let properties = declarable(original.equivalence_properties())?;
+    Ok(Arc::new(ExchangeReaderExec::new(stage, original.schema(), partitioning, properties)?))
+}
+
+/// Orderings, constants and equal expressions without those that hold a scalar subquery.
+fn declarable(properties: &EquivalenceProperties) -> Result<EquivalenceProperties> {
+    let clean = |expr: &Arc<dyn PhysicalExpr>| !holds_subquery(expr);
+    let orders = properties.oeq_class();
+    let constants = properties.constants();
+    let all_clean = orders.iter().flatten().all(|key| clean(&key.expr))
+        && constants.iter().all(|constant| clean(&constant.expr))
+        && properties.eq_group().iter().all(|class| class.iter().all(clean));
+    if all_clean {
+        return Ok(properties.clone());
+    }
+    let mut kept = EquivalenceProperties::new(Arc::clone(properties.schema()));
+    for class in properties.eq_group().iter() {
+        let members: Vec<_> = class.iter().filter(|member| clean(member)).collect();
+        for pair in members.windows(2) {
+            kept.add_equal_conditions(Arc::clone(pair[0]), Arc::clone(pair[1]))?;
+        }
+    }
+    kept.add_constants(constants.into_iter().filter(|constant| clean(&constant.expr)))?;
+    kept.add_orderings(
+        orders.iter().map(|order| {
+            order.iter().take_while(|key| clean(&key.expr)).cloned().collect::<Vec<_>>()
+        }),
+    );
+    Ok(kept)
+}
+
+fn holds_subquery(expr: &Arc<dyn PhysicalExpr>) -> bool {
+    expr.exists(|inner| Ok(inner.is::<ScalarSubqueryExpr>())).unwrap_or(true)
 }
 
 /// The inputs of a join whose left side is collected whole.
@@ -624,10 +661,8 @@ fn uses_subqueries(plan: &Arc<dyn ExecutionPlan>) -> Result<bool> {
     let mut found = false;
     plan.apply(|node| {
         node.apply_expressions(&mut |expr| {
-            expr.apply(|inner| {
-                found |= inner.is::<ScalarSubqueryExpr>();
-                Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
-            })
+            found |= holds_subquery(expr);
+            Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
         })?;
         Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
     })?;

@@ -2,8 +2,8 @@
 //!
 //! | operator | what its own wire form loses | what travels instead |
 //! |---|---|---|
-//! | window functions | `FILTER`, `IGNORE NULLS` of lag and its kin, reversal (decision 0010) | the function as it was before the reversal, with the three facts beside it |
-//! | `generate_series`, `range` | the order of their rows | the operator and its order |
+//! | window functions | `FILTER`, `IGNORE NULLS` of lag and its kin, reversal, whether a frame is causal | the function as it was before the reversal, with these facts beside it |
+//! | `generate_series`, `range` | the order of their rows; that no column is wanted | the operator with its column, with these facts beside it |
 //!
 //! Before a stage is encoded, each such operator is wrapped in a [`WireExec`], for which the extension codec
 //! is asked; what is decoded is the operator itself. Window functions do not tell their flags, so the form
@@ -13,16 +13,19 @@
 use std::fmt;
 use std::sync::Arc;
 
-use datafusion::arrow::datatypes::Schema;
+use datafusion::arrow::datatypes::{DataType, Field, Schema};
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
-use datafusion::common::{Result, Statistics, internal_err};
+use datafusion::common::{Result, ScalarValue, Statistics, internal_err, not_impl_err};
 use datafusion::execution::context::ExecutionProps;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::functions_table::generate_series::GenericSeriesState;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
-use datafusion::logical_expr::{Expr, LogicalPlan};
+use datafusion::logical_expr::{
+    Expr, LogicalPlan, WindowFrame, WindowFrameBound, WindowFrameUnits,
+};
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::window::{
-    PlainAggregateWindowExpr, SlidingAggregateWindowExpr, WindowExpr,
+    PlainAggregateWindowExpr, SlidingAggregateWindowExpr, StandardWindowExpr, WindowExpr,
 };
 use datafusion::physical_expr::{LexOrdering, PhysicalExpr, PhysicalSortExpr};
 use datafusion::physical_plan::InputOrderMode;
@@ -69,6 +72,8 @@ struct WindowForm {
     ignore_nulls: bool,
     reversed: bool,
     filter: Option<Arc<dyn PhysicalExpr>>,
+    /// Whether the function's own frame is held to end at the row, which cannot be told from its bounds.
+    causal: bool,
 }
 
 /// The wire form of a window operator.
@@ -93,6 +98,8 @@ struct FunctionNode {
     reversed: bool,
     #[prost(message, optional, tag = "4")]
     filter: Option<protobuf::PhysicalExprNode>,
+    #[prost(bool, tag = "5")]
+    causal: bool,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -111,6 +118,9 @@ pub(crate) struct SeriesNode {
     inner: Option<protobuf::PhysicalPlanNode>,
     #[prost(message, repeated, tag = "2")]
     order: Vec<protobuf::PhysicalSortExprNode>,
+    /// Only the number of rows is wanted.
+    #[prost(bool, tag = "3")]
+    without_columns: bool,
 }
 
 /// The filters of a query's window functions, over the rows that they see: the physical functions have
@@ -178,7 +188,9 @@ pub(crate) fn wrap(
         let form = if let Some(functions) = window_functions(&node) {
             let schema = node.children()[0].schema();
             forms(functions, &schema, filters, ctx).map(Form::Windows)
-        } else if node.is::<LazyMemoryExec>() && series_order(&node).is_some() {
+        } else if node.is::<LazyMemoryExec>()
+            && (series_order(&node).is_some() || node.schema().fields().is_empty())
+        {
             Some(Form::Series)
         } else {
             None
@@ -199,6 +211,22 @@ fn series_order(plan: &Arc<dyn ExecutionPlan>) -> Option<&LexOrdering> {
     plan.equivalence_properties().oeq_class().iter().next()
 }
 
+/// A series with the column that its rows have before it is projected away.
+fn with_column(plan: &Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
+    let generators: &[_] =
+        plan.downcast_ref::<LazyMemoryExec>().map_or(&[], |series| series.generators());
+    let whole_numbers = generators
+        .iter()
+        .all(|it| it.read().as_any().downcast_ref::<GenericSeriesState<i64>>().is_some());
+    if !whole_numbers || generators.is_empty() {
+        return not_impl_err!(
+            "LazyMemoryExec without columns has no form that can be written down"
+        );
+    }
+    let schema = Schema::new(vec![Field::new("value", DataType::Int64, false)]);
+    Ok(Arc::new(LazyMemoryExec::try_new(Arc::new(schema), generators.to_vec())?))
+}
+
 fn window_functions(plan: &Arc<dyn ExecutionPlan>) -> Option<&[Arc<dyn WindowExpr>]> {
     if let Some(window) = plan.downcast_ref::<WindowAggExec>() {
         return Some(window.window_expr());
@@ -217,7 +245,18 @@ fn forms(
         .iter()
         .map(|function| find(function, schema, filters, ctx))
         .collect::<Option<_>>()?;
-    let plain = |form: &WindowForm| !form.ignore_nulls && !form.reversed && form.filter.is_none();
+    let plain = |form: &WindowForm| {
+        let bounds = form.base.get_window_frame();
+        let frame = WindowFrame::new_bounds(
+            bounds.units,
+            bounds.start_bound.clone(),
+            bounds.end_bound.clone(),
+        );
+        !form.ignore_nulls
+            && !form.reversed
+            && form.filter.is_none()
+            && frame.is_causal() == form.causal
+    };
     (!found.iter().all(plain)).then_some(found)
 }
 
@@ -240,7 +279,9 @@ fn find(
             let Some(base) = base else { continue };
             for ignore_nulls in [false, true] {
                 let filter = filter.clone();
-                let form = WindowForm { base: Arc::clone(&base), ignore_nulls, reversed, filter };
+                let causal = function.get_window_frame().is_causal();
+                let base = Arc::clone(&base);
+                let form = WindowForm { base, ignore_nulls, reversed, filter, causal };
                 let rebuilt = encode_function(&form, &codec, &converter)
                     .and_then(|node| decode_function(&node, schema, &context, &converter));
                 if rebuilt.is_ok_and(|it| without_schemas(&format!("{it:?}")) == wanted) {
@@ -262,6 +303,7 @@ fn encode_function(
         base: Some(serialize_physical_window_expr(&form.base, codec, converter)?),
         ignore_nulls: form.ignore_nulls,
         reversed: form.reversed,
+        causal: form.causal,
         filter: filter.map(|filter| converter.physical_expr_to_proto(filter, codec)).transpose()?,
     })
 }
@@ -276,9 +318,12 @@ fn decode_function(
     let mut base = base.clone();
     base.ignore_nulls |= node.ignore_nulls;
     let mut function = parse_physical_window_expr(&base, ctx, schema, converter)?;
-    if let Some(filter) = &node.filter {
-        let filter = converter.proto_to_physical_expr(filter, schema, ctx)?;
-        function = filtered(&function, filter)?;
+    let filter = node.filter.as_ref();
+    let filter =
+        filter.map(|filter| converter.proto_to_physical_expr(filter, schema, ctx)).transpose()?;
+    if let Some(filter) = &filter {
+        let frame = Arc::clone(function.get_window_frame());
+        function = again(&function, Some(filter), frame)?;
     }
     if node.reversed {
         let Some(reversed) = function.get_reverse_expr() else {
@@ -286,27 +331,52 @@ fn decode_function(
         };
         function = reversed;
     }
+    if function.get_window_frame().is_causal() != node.causal {
+        let frame = Arc::new(with_causality(function.get_window_frame(), node.causal));
+        function = again(&function, filter.as_ref(), frame)?;
+    }
     Ok(function)
 }
 
-/// An aggregate over a window, with a filter.
-fn filtered(
+/// A frame of the same bounds. When a query is planned, the flag is found while a bound may still be a text,
+/// and kept when the bound becomes a number; made anew from the bounds, it may come out the other way.
+fn with_causality(frame: &WindowFrame, causal: bool) -> WindowFrame {
+    let end = if causal {
+        WindowFrameBound::CurrentRow
+    } else {
+        WindowFrameBound::Following(ScalarValue::UInt64(None))
+    };
+    let mut same = WindowFrame::new_bounds(WindowFrameUnits::Rows, frame.start_bound.clone(), end);
+    same.units = frame.units;
+    same.end_bound = frame.end_bound.clone();
+    same
+}
+
+/// The function once more, with another filter and frame.
+fn again(
     function: &Arc<dyn WindowExpr>,
-    filter: Arc<dyn PhysicalExpr>,
+    filter: Option<&Arc<dyn PhysicalExpr>>,
+    frame: Arc<WindowFrame>,
 ) -> Result<Arc<dyn WindowExpr>> {
     let (by, order) = (function.partition_by(), function.order_by());
-    let frame = Arc::clone(function.get_window_frame());
     let any = function.as_any();
     if let Some(plain) = any.downcast_ref::<PlainAggregateWindowExpr>() {
         let aggregate = Arc::new(plain.get_aggregate_expr().clone());
-        let filter = Some(filter);
+        let filter = filter.cloned();
         return Ok(Arc::new(PlainAggregateWindowExpr::new(aggregate, by, order, frame, filter)));
     }
-    let Some(sliding) = any.downcast_ref::<SlidingAggregateWindowExpr>() else {
-        return internal_err!("{} takes no filter", function.name());
-    };
-    let aggregate = Arc::new(sliding.get_aggregate_expr().clone());
-    Ok(Arc::new(SlidingAggregateWindowExpr::new(aggregate, by, order, frame, Some(filter))))
+    if let Some(sliding) = any.downcast_ref::<SlidingAggregateWindowExpr>() {
+        let aggregate = Arc::new(sliding.get_aggregate_expr().clone());
+        let filter = filter.cloned();
+        return Ok(Arc::new(SlidingAggregateWindowExpr::new(aggregate, by, order, frame, filter)));
+    }
+    match (any.downcast_ref::<StandardWindowExpr>(), filter) {
+        (Some(standard), None) => {
+            let function = Arc::clone(standard.get_standard_func_expr());
+            Ok(Arc::new(StandardWindowExpr::new(function, by, order, frame)))
+        }
+        _ => internal_err!("{} takes no filter", function.name()),
+    }
 }
 
 impl WireExec {
@@ -351,8 +421,12 @@ impl WireExec {
             return Ok(None);
         }
         let order = series_order(&self.inner).into_iter().flat_map(|order| order.iter());
+        let without_columns = self.inner.schema().fields().is_empty();
+        let inner =
+            if without_columns { with_column(&self.inner)? } else { Arc::clone(&self.inner) };
         Ok(Some(SeriesNode {
-            inner: Some(converter.execution_plan_to_proto(&self.inner, codec)?),
+            inner: Some(converter.execution_plan_to_proto(&inner, codec)?),
+            without_columns,
             order: order
                 .map(|sort| serialize_physical_sort_expr(sort.clone(), codec, converter))
                 .collect::<Result<_>>()?,
@@ -408,6 +482,9 @@ pub(crate) fn decode_series(
         .map(|sort| parse_physical_sort_expr(sort, ctx, &schema, converter))
         .collect::<Result<Vec<PhysicalSortExpr>>>()?;
     let mut ordered = LazyMemoryExec::try_new(schema, series.generators().clone())?;
+    if node.without_columns {
+        return Ok(Arc::new(ordered.with_projection(Some(Vec::new()))));
+    }
     ordered.add_ordering(order);
     Ok(Arc::new(ordered))
 }
@@ -477,7 +554,6 @@ impl ExecutionPlan for WireExec {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use datafusion::arrow::array::{Int64Array, RecordBatch};
-    use datafusion::arrow::datatypes::{DataType, Field};
     use datafusion::datasource::MemTable;
     use datafusion::prelude::SessionContext;
 
@@ -517,6 +593,8 @@ mod tests {
             "select first_value(v) ignore nulls over (partition by g order by k), last_value(v) over (order by k desc), nth_value(v, 2) ignore nulls over (order by k) from t",
             "select lag(v, 2, 7) over (partition by g order by k) a, lag(v) over (partition by g order by k desc) b, lead(v) ignore nulls over (partition by g order by k desc) c from t",
             "select sum(v) over (order by k rows between 1 following and 2 following) a, first_value(v) over (order by k desc) b, sum(v) filter (where g > 1) over (order by k desc rows between 1 preceding and 2 following) c from t",
+            "select sum(k) over (order by k range between 2 preceding and 1 preceding) a, count(*) over (order by k rows between 1 preceding and 1 preceding) b from t",
+            "select lag(v) ignore nulls over (order by k range between 2 preceding and 1 preceding) from t",
             "select s from (select sum(v + 1) filter (where k + g > 3) over (partition by g) s, k from t where v > 1) where k > 2",
         ] {
             assert_eq!(crossing(sql).await, None, "{sql}");
@@ -528,6 +606,7 @@ mod tests {
         for sql in [
             "select value from generate_series(1, 20) order by value",
             "select value, sum(value) over (order by value) from range(0, 9, 3)",
+            "select count(*) from (select value + 1 as v from range(0, 9, 3))",
         ] {
             assert_eq!(crossing(sql).await, None, "{sql}");
         }

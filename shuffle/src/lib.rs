@@ -31,6 +31,7 @@
 
 mod batch;
 mod buckets;
+mod conform;
 mod error;
 mod filter;
 mod format;
@@ -45,6 +46,7 @@ mod writer;
 mod tests;
 
 pub use batch::conform;
+pub use conform::ConformExec;
 pub use error::ShuffleError;
 pub use filter::KeyFilterExec;
 pub use format::{Compression, SLICE_ALIGN, SliceDecoder, StreamEncoder, checksum, decode_slice};

@@ -1,0 +1,147 @@
+//! Passes rows on under another schema, where DataFusion would put a cast that its wire form forgets.
+
+use std::fmt;
+use std::sync::Arc;
+
+use arrow_schema::SchemaRef;
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::common::{Statistics, internal_err};
+use datafusion::error::{DataFusionError, Result};
+use datafusion::execution::TaskContext;
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_plan::statistics::StatisticsArgs;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::{
+    ChildrenPropertiesMode, DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning,
+    PlanProperties, ReplaceChildrenOptions, SendableRecordBatchStream,
+};
+use futures::TryStreamExt;
+
+use crate::batch::conform;
+
+/// The rows of its input under a schema that differs in names, nullability or metadata of fields only. Keeps
+/// order, partitions and everything else of its input.
+///
+/// A union wants one schema from all its branches, and wraps a branch that has another one in a cast to the
+/// same type and another *field*. datafusion-proto writes down the type of a cast and not its field, so the
+/// branch comes back as it was before, and is wrapped again. This operator stands in for that cast.
+#[derive(Debug, Clone)]
+pub struct ConformExec {
+    input: Arc<dyn ExecutionPlan>,
+    schema: SchemaRef,
+    properties: Arc<PlanProperties>,
+}
+
+impl ConformExec {
+    /// `input` under `schema`.
+    ///
+    /// # Errors
+    /// Another number of columns, or other types.
+    pub fn try_new(input: Arc<dyn ExecutionPlan>, schema: SchemaRef) -> Result<Self> {
+        let own = input.schema();
+        let same_names = own.fields().len() == schema.fields().len()
+            && own.fields().iter().zip(schema.fields()).all(|(a, b)| a.name() == b.name());
+        let properties = input.properties();
+        let equivalences = properties.eq_properties.clone().with_new_schema(Arc::clone(&schema))?;
+        let partitioning = match &properties.partitioning {
+            // Expressions name columns by their old names.
+            Partitioning::Hash(..) | Partitioning::Range(..) if !same_names => {
+                Partitioning::UnknownPartitioning(properties.partitioning.partition_count())
+            }
+            known => known.clone(),
+        };
+        let properties = PlanProperties::new(
+            equivalences,
+            partitioning,
+            properties.emission_type,
+            properties.boundedness,
+        )
+        .with_scheduling_type(properties.scheduling_type);
+        Ok(Self { input, schema, properties: Arc::new(properties) })
+    }
+
+    /// Whose rows are passed on.
+    #[must_use]
+    pub fn input(&self) -> &Arc<dyn ExecutionPlan> {
+        &self.input
+    }
+}
+
+impl DisplayAs for ConformExec {
+    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let fields: Vec<String> = self
+            .schema
+            .fields()
+            .iter()
+            .map(|field| format!("{}{}", field.name(), if field.is_nullable() { "?" } else { "" }))
+            .collect();
+        write!(f, "ConformExec: [{}]", fields.join(", "))
+    }
+}
+
+impl ExecutionPlan for ConformExec {
+    fn name(&self) -> &'static str {
+        "ConformExec"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        &self.properties
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        vec![&self.input]
+    }
+
+    fn maintains_input_order(&self) -> Vec<bool> {
+        vec![true]
+    }
+
+    fn apply_expressions(
+        &self,
+        _visit: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn replace_children(
+        self: Arc<Self>,
+        mut children: Vec<Arc<dyn ExecutionPlan>>,
+        _: ReplaceChildrenOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        match (children.pop(), children.is_empty()) {
+            (Some(input), true) => Ok(Arc::new(Self::try_new(input, Arc::clone(&self.schema))?)),
+            _ => internal_err!("ConformExec has one child"),
+        }
+    }
+
+    fn with_new_children(
+        self: Arc<Self>,
+        children: Vec<Arc<dyn ExecutionPlan>>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let options = ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute);
+        self.replace_children(children, options)
+    }
+
+    fn execute(
+        &self,
+        partition: usize,
+        context: Arc<TaskContext>,
+    ) -> Result<SendableRecordBatchStream> {
+        let schema = Arc::clone(&self.schema);
+        let rows = self.input.execute(partition, context)?.and_then(move |batch| {
+            std::future::ready(conform(batch, &schema).map_err(DataFusionError::from))
+        });
+        Ok(Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), rows)))
+    }
+
+    fn statistics_from_inputs(
+        &self,
+        inputs: &[Arc<Statistics>],
+        _args: &StatisticsArgs,
+    ) -> Result<Arc<Statistics>> {
+        match inputs {
+            [input] => Ok(Arc::clone(input)),
+            _ => internal_err!("ConformExec has one child"),
+        }
+    }
+}
