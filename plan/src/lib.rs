@@ -29,6 +29,7 @@ mod normalise;
 mod planner;
 pub mod session;
 pub mod split;
+mod statement;
 pub mod stores;
 pub mod task;
 
