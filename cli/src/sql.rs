@@ -41,7 +41,7 @@ pub fn run(options: &Options) -> Result<()> {
     }
     let summary = &answer.summary;
     eprintln!(
-        "{} rows, {} ms, {}, query {}",
+        "rows: {}, {} ms, {}, query {}",
         answer.rows.len(),
         summary.wall_ms,
         summary.route,

@@ -333,7 +333,8 @@ fn render(root: &Root, end: Option<&End>, runs: &[StageRun], detail: Detail) -> 
             let _ = writeln!(text, "{line}");
         }
     }
-    let all = || runs.iter().flat_map(StageRun::tasks);
+    let sealed = || runs.iter().filter(|run| run.seal.is_some());
+    let all = || sealed().flat_map(StageRun::tasks);
     let sum = Took::sum(all());
     let answer = runs.last().and_then(|run| run.seal.as_ref());
     let written: u64 = runs.iter().filter_map(|run| run.seal.as_ref()).map(|seal| seal.bytes).sum();
@@ -342,16 +343,15 @@ fn render(root: &Root, end: Option<&End>, runs: &[StageRun], detail: Detail) -> 
         wall_ms: end.and_then(|end| end.summary).map_or(0, |summary| summary.wall_ms),
         stages: runs.len() as u64,
         tasks: all().count() as u64,
-        attempts: runs.iter().map(|run| run.attempts).sum(),
+        attempts: sealed().map(|run| run.attempts).sum(),
         bytes_scanned: sum.scanned,
         // The answer's bytes are not exchange.
         shuffle_bytes: written - answer.map_or(0, |seal| seal.bytes),
         requests: sum.requests,
     };
     let mut total = format!("{}; {}", status(end), count(totals.stages, "stage"));
-    let sealed = runs.iter().filter(|run| run.seal.is_some()).count();
-    if sealed < runs.len() {
-        let _ = write!(total, " ({sealed} sealed; what follows is theirs)");
+    if sealed().count() < runs.len() {
+        let _ = write!(total, " ({} sealed; what follows is theirs)", sealed().count());
     }
     let _ = write!(
         total,
@@ -413,12 +413,13 @@ fn plan_lines(explain: &str) -> BTreeMap<StageId, Vec<&str>> {
     found
 }
 
-/// The chain of stages that took longest, by the longest task of each: no number of workers makes the
+/// The chain of sealed stages that took longest, by the longest task of each: no number of workers makes the
 /// query faster than this.
 fn critical_path(runs: &[StageRun]) -> String {
+    let runs = || runs.iter().filter(|run| run.seal.is_some());
     // Producers come before consumers: when a stage is met, its inputs' chains are known.
     let mut chains: BTreeMap<StageId, (u64, Option<StageId>)> = BTreeMap::new();
-    for run in runs {
+    for run in runs() {
         let longest = run
             .inputs
             .iter()
@@ -428,9 +429,9 @@ fn critical_path(runs: &[StageRun]) -> String {
         chains.insert(run.id, (before + run.longest_us(), longest.map(|(_, input)| input)));
     }
     let Some((&last, &(all, _))) = chains.iter().max_by_key(|(_, (us, _))| *us) else {
-        return "no stages".to_owned();
+        return "no sealed stage".to_owned();
     };
-    let own: BTreeMap<StageId, u64> = runs.iter().map(|run| (run.id, run.longest_us())).collect();
+    let own: BTreeMap<StageId, u64> = runs().map(|run| (run.id, run.longest_us())).collect();
     let mut parts = Vec::new();
     let mut at = Some(last);
     while let Some(stage) = at {

@@ -93,7 +93,10 @@ fn the_critical_path_is_the_longest_chain_and_not_the_longest_stage() {
         critical_path(&runs),
         "stage 1 (60 ms) > stage 2 (50 ms) > stage 3 (7.0 ms) = 117 ms of longest tasks"
     );
-    assert_eq!(critical_path(&[]), "no stages");
+    let mut unsealed = run(4, &[3], Vec::new());
+    unsealed.seal = None;
+    assert_eq!(critical_path(&[&runs[..], &[unsealed]].concat()), critical_path(&runs));
+    assert_eq!(critical_path(&[]), "no sealed stage");
 }
 
 #[test]
