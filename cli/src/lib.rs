@@ -4,4 +4,5 @@ pub mod client;
 pub mod demo;
 pub mod fleet;
 pub mod serve;
+pub mod sql;
 pub mod tpch;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use dunlin_cli::{demo, serve, tpch};
+use dunlin_cli::{demo, serve, sql, tpch};
 
 #[derive(Debug, Parser)]
 #[command(
@@ -50,6 +50,8 @@ enum Command {
         #[arg(long, default_value = "127.0.0.1:8090")]
         http: SocketAddr,
     },
+    /// Send one statement to a gateway and print the answer.
+    Sql(sql::Options),
     /// Write TPC-H tables as Parquet files.
     Tpch {
         /// Scale factor: 1 is about 1 GB of raw data.
@@ -81,6 +83,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Gateway { config, http } => serve::gateway(&config, http),
         Command::Worker { config, slots } => serve::worker(&config, slots),
         Command::Run { config, workers, http } => serve::run(&config, workers, http),
+        Command::Sql(options) => sql::run(&options),
         Command::Tpch { scale, files, output } => {
             anyhow::ensure!(scale > 0.0, "--scale must be positive");
             anyhow::ensure!(files > 0, "--files must be at least 1");

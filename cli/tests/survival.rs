@@ -7,16 +7,19 @@
 
 mod common;
 
+use std::collections::BTreeMap;
 use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
+use arrow::array::{AsArray, RecordBatch};
 use common::api::Api;
 use common::objects::{Objects, until};
 use common::reference::Reference;
 use common::{Setup, binary, data, signal};
 use dunlin_cli::fleet::{Fleet, Process, start_gateway};
 use dunlin_cli::tpch;
-use dunlin_manifest::records::FailClass;
+use dunlin_manifest::records::{FailClass, Requests};
 use serde_json::{Value, json};
 
 const SCALE: f64 = 0.05;
@@ -108,6 +111,9 @@ async fn a_worker_killed_in_the_middle_costs_time_and_no_row() {
     );
     let summary = &api.status(&query, "0s").await["summary"];
     assert!(summary["attempts"].as_u64() > summary["tasks"].as_u64(), "{summary}");
+    let analysis = api.analysis(&query).await;
+    let counted = format!("; {} tasks ({} attempts); ", summary["tasks"], summary["attempts"]);
+    assert!(analysis.contains(&counted), "{counted}: {analysis}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -286,4 +292,99 @@ async fn an_input_that_changes_after_planning_fails_the_query() {
     assert_eq!(status["error"]["code"], "INPUT_CHANGED", "{status}");
     let answer = api.sql(&sql, &settings()).await;
     Reference::over(&own).check_tpch("over the new version", 1, &answer.batches);
+}
+
+/// The texts of an EXPLAIN by kind.
+fn sections(batches: &[RecordBatch]) -> BTreeMap<String, String> {
+    let mut found = BTreeMap::new();
+    for batch in batches {
+        let [kinds, texts] = [0, 1].map(|column| batch.column(column).as_string::<i32>());
+        for (kind, text) in kinds.iter().zip(texts) {
+            found.insert(kind.unwrap().to_owned(), text.unwrap().to_owned());
+        }
+    }
+    found
+}
+
+/// Requests as the analysis writes them.
+fn written(of: &[Requests]) -> String {
+    let mut sum = Requests::default();
+    of.iter().for_each(|requests| sum += *requests);
+    let classes = [("PUT", sum.put), ("GET", sum.get), ("LIST", sum.list), ("HEAD", sum.head)];
+    let asked = classes.into_iter().filter(|(_, number)| *number > 0);
+    // None of the tests asks a thousand times: no commas.
+    asked.map(|(class, number)| format!("{number} {class}")).collect::<Vec<_>>().join(" ")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn explain_analyze_tells_what_commits_and_seals_say() {
+    const SQL: &str = "select count(*) as n from lineitem join orders on l_orderkey = o_orderkey";
+    let (setup, fleet, api) = start(LONG_LEASE, 2);
+    let settings = json!({ "route": "fleet", "target_partitions": 4 });
+    let answer = api.sql(&format!("explain analyze {SQL}"), &settings).await;
+    let found = sections(&answer.batches);
+    let plan = &found["analyzed_plan"];
+    let objects = Objects::new(&setup.state, &answer.query);
+    let (seals, commits) = (objects.seals(), objects.commits());
+    assert!(seals.len() > 2, "{} stages", seals.len());
+    let mut everything = Vec::new();
+    for seal in &seals {
+        let start = format!("stage {}: ", seal.stage);
+        let line = plan.lines().find(|line| line.starts_with(&start));
+        let line = line.unwrap_or_else(|| panic!("no {start}: {plan}"));
+        // A winner is a commit: the seals must not have been read twice, or not at all.
+        let own = commits.iter().filter(|(stage, _)| *stage == seal.stage);
+        let commits: Vec<_> = own.map(|(_, commit)| commit).collect();
+        let tasks = commits.len();
+        let counted = format!("; {tasks} task{} (", if tasks == 1 { "" } else { "s" });
+        assert!(line.contains(&counted), "{counted}: {line}");
+        let rows: u64 = commits.iter().map(|commit| commit.output.rows).sum();
+        let told = line.split(" rows out").next().unwrap().split(" row out").next().unwrap();
+        let told = told.rsplit(' ').next().unwrap().replace(',', "");
+        assert_eq!(told, rows.to_string(), "{line}");
+        let asked: Vec<Requests> = commits.iter().map(|commit| commit.metrics.requests).collect();
+        assert!(line.ends_with(&format!("; {}", written(&asked))), "{}: {line}", written(&asked));
+        assert!(commits.iter().any(|commit| commit.metrics.task_memory > 0), "{line}");
+        everything.extend(asked);
+    }
+    // Every order leaves its scan, as 0.05 of 1,500,000.
+    let scan = plan.lines().find(|line| line.contains(": scan orders; ")).unwrap();
+    assert!(scan.contains("; 75,000 rows out, "), "{scan}");
+    assert!(commits.iter().map(|(_, commit)| commit.metrics.cpu_us).sum::<u64>() > 0);
+    let total = &found["total"];
+    assert!(total.contains(&format!("; {}; ", written(&everything))), "{total}");
+    assert!(
+        total.starts_with("succeeded; ") && total.contains("; 1 row in the answer; "),
+        "{total}"
+    );
+    assert_eq!(found["route"], "fleet: asked for");
+    let last = format!("stage {} (", seals.iter().map(|seal| seal.stage).max().unwrap());
+    assert!(found["critical_path"].contains(&last), "{}", found["critical_path"]);
+    // The query behind it is a query like any other, and its analysis can be had again.
+    let rows = api.results(&answer.query, PATIENCE).await;
+    reference().check("behind an analysis", SQL, &rows.batches);
+    assert!(api.analysis(&answer.query).await.starts_with(plan.as_str()));
+
+    let settings = json!({ "route": "inline" });
+    let answer = api.sql("explain analyze select o_orderkey from orders", &settings).await;
+    let found = sections(&answer.batches);
+    let plan = &found["analyzed_plan"];
+    assert!(plan.contains("; in the gateway; 75,000 rows out; "), "{plan}");
+    assert!(plan.contains("DataSourceExec: ") && plan.contains("metrics=["), "{plan}");
+    assert!(plan.contains("; read ") && !plan.contains("; read 0 B "), "{plan}");
+    // What the header says; or nothing, where the reader goes around the counter.
+    let gets = match answer.summary["requests"]["get"].as_u64().unwrap() {
+        0 => "; requests not counted".to_owned(),
+        gets => format!("; {gets} GET"),
+    };
+    assert!(found["total"].contains(&gets), "{gets}: {}", found["total"]);
+
+    let sql = format!("explain analyze {SQL}");
+    let printed =
+        Command::new(binary()).args(["sql", &sql, "--url", &fleet.url()]).output().unwrap();
+    let text = String::from_utf8(printed.stdout).unwrap();
+    assert!(
+        text.starts_with("analyzed_plan:\nstage ") && text.contains("\ntotal: succeeded; "),
+        "{text}"
+    );
 }

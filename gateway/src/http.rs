@@ -11,11 +11,14 @@ use axum::extract::{DefaultBodyLimit, Path, Query, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use dunlin_manifest::ids::QueryId;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, LOCATION, RETRY_AFTER};
+use dunlin_manifest::records::EndStatus;
+use dunlin_plan::StatementKind;
+use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, LOCATION, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use serde::Serialize;
 use serde_json::json;
 
+use crate::analyze::Detail;
 use crate::problem::{ApiError, ErrorKind};
 use crate::request::{
     DEFAULT_QUERY_WAIT, DEFAULT_SQL_WAIT, Format, MAX_BODY_BYTES, Statement, idempotency_key,
@@ -35,6 +38,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/v1/queries", post(submit))
         .route("/v1/queries/{id}", get(status))
         .route("/v1/queries/{id}/results", get(results))
+        .route("/v1/queries/{id}/analyze", get(analyze))
         .route("/v1/queries/{id}/cancel", post(cancel))
         .route("/v1/explain", post(explain))
         .route("/v1/ready", get(ready))
@@ -61,16 +65,19 @@ async fn sql(
     // Who does not wait at all must be given something to come back to.
     let durable = key.is_some() || preferred == Some(Duration::ZERO);
     let wait = preferred.unwrap_or(DEFAULT_SQL_WAIT);
-    let (query, replayed) = match Arc::clone(&app).take(statement, key, durable).await? {
+    let (query, replayed, analysis) = match Arc::clone(&app).take(statement, key, durable).await? {
         Taken::Rows(taken) => return app.answer_here(format, *taken, received).await,
-        Taken::Query { query, replayed } => (query, replayed),
+        Taken::Query { query, replayed, analysis } => (query, replayed, analysis),
     };
     let left = wait.saturating_sub(app.now().saturating_sub(received));
-    match app.wait(&query, left).await? {
-        Waited::Ended(handle, end) => {
+    match (app.wait(&query, left).await?, analysis) {
+        (Waited::Ended(_, end), Some(detail)) if end.status == EndStatus::Succeeded => {
+            app.answer_analysis(format, &query, detail, replayed, received).await
+        }
+        (Waited::Ended(handle, end), _) => {
             app.answer_ended(format, &query, Some(&*handle), &end, replayed, received).await
         }
-        Waited::Running(status) => Ok(accepted(&query, &status, replayed)),
+        (Waited::Running(status), _) => Ok(accepted(&query, &status, replayed)),
     }
 }
 
@@ -85,8 +92,12 @@ async fn submit(
     let key = idempotency_key(&headers)?;
     let wait =
         statement.wait_timeout.or_else(|| preferred_wait(&headers)).unwrap_or(DEFAULT_QUERY_WAIT);
+    // Before it is taken: it would run, and the answer would be none that this path gives.
+    if app.analysis_asked(&statement.sql).await?.is_some() {
+        return Err(analysis_is_not_submitted());
+    }
     let (query, replayed) = match Arc::clone(&app).take(statement, key, true).await? {
-        Taken::Query { query, replayed } => (query, replayed),
+        Taken::Query { query, replayed, .. } => (query, replayed),
         Taken::Rows(_) => return Err(explain_is_not_a_query()),
     };
     let left = wait.saturating_sub(app.now().saturating_sub(received));
@@ -133,6 +144,35 @@ async fn results(
     app.answer_ended(format, &query, handle.as_deref(), &end, false, received).await
 }
 
+/// `GET /v1/queries/{id}/analyze?verbose=true`: what the query took, stage by stage, as far as it has come.
+async fn analyze(
+    State(app): State<Arc<App>>,
+    id: Id,
+    parameters: Parameters,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let received = app.now();
+    let query = parse(id)?;
+    let Query(parameters) =
+        parameters.map_err(|error| ApiError::invalid_request(error.body_text()))?;
+    let detail = match parameters.get("verbose").map(String::as_str) {
+        None | Some("false") => Detail::Stages,
+        Some("" | "true") => Detail::Tasks,
+        Some(_) => return Err(ApiError::invalid_request("verbose is true or false")),
+    };
+    if !wants_text(&headers) {
+        let format = Format::negotiate(&headers)?;
+        return app.answer_analysis(format, &query, detail, false, received).await;
+    }
+    let (_, analysis) = app.analysis(&query, detail).await?;
+    let mut response = Response::new(Body::from(analysis.text()));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    mark(&mut response, &query, false);
+    Ok(response)
+}
+
 /// `POST /v1/queries/{id}/cancel`: asks for no answer; says how the query ended.
 async fn cancel(State(app): State<Arc<App>>, id: Id) -> Result<Response, ApiError> {
     let query = parse(id)?;
@@ -150,6 +190,9 @@ async fn explain(
 ) -> Result<Response, ApiError> {
     let statement = Statement::parse(&headers, &read(body)?)?;
     let planned = app.plan(statement).await?;
+    if matches!(planned.statement, StatementKind::Analyze { .. }) {
+        return Err(analysis_is_not_submitted());
+    }
     let stages = planned.graph.as_ref().map_or(0, dunlin_plan::StageGraph::stage_count);
     Ok(answer_json(
         StatusCode::OK,
@@ -182,6 +225,22 @@ fn explain_is_not_a_query() -> ApiError {
         reason: "it is answered at once; send it to POST /v1/sql or POST /v1/explain".to_owned(),
     })
     .into()
+}
+
+fn analysis_is_not_submitted() -> ApiError {
+    ErrorKind::Plan(dunlin_plan::PlanError::Unsupported {
+        operator: "EXPLAIN ANALYZE".to_owned(),
+        reason: "send it to POST /v1/sql; or submit the query itself to POST /v1/queries, and ask GET /v1/queries/{id}/analyze"
+            .to_owned(),
+    })
+    .into()
+}
+
+/// Whether the client names plain text before every format of rows.
+fn wants_text(headers: &HeaderMap) -> bool {
+    let values = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let first = values.flat_map(|value| value.split(',')).next().unwrap_or("");
+    first.split(';').next().unwrap_or("").trim().eq_ignore_ascii_case("text/plain")
 }
 
 fn read(body: BodyBytes) -> Result<Bytes, ApiError> {

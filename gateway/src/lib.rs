@@ -37,6 +37,7 @@ use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
+mod analyze;
 mod answer;
 mod http;
 mod inline;

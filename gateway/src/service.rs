@@ -7,8 +7,6 @@ use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use arrow::array::{RecordBatch, StringArray};
-use arrow_schema::{DataType, Field, Schema};
 use axum::response::Response;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
@@ -19,7 +17,7 @@ use dunlin_manifest::env::Env;
 use dunlin_manifest::ids::QueryId;
 use dunlin_manifest::keys;
 use dunlin_manifest::meter::Meter;
-use dunlin_manifest::records::{End, EndStatus, Limits, QueryError, Requests};
+use dunlin_manifest::records::{End, EndStatus, Limits, QueryError, Requests, Summary};
 use dunlin_manifest::store::{ControlStore, ObjectControlStore};
 use dunlin_manifest::submit::{self, SubmitError, Submitted};
 use dunlin_manifest::view::QueryView;
@@ -28,6 +26,7 @@ use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
+use crate::analyze::{self, Analysis, Detail};
 use crate::answer::{AnswerSummary, Envelope, answer};
 use crate::inline;
 use crate::problem::{ApiError, ErrorKind};
@@ -54,8 +53,8 @@ pub(crate) struct App {
 pub(crate) enum Taken {
     /// It is being answered here and now, without a trace.
     Rows(Box<Here>),
-    /// It is a query in the store.
-    Query { query: QueryId, replayed: bool },
+    /// It is a query in the store; EXPLAIN ANALYZE asks for its analysis and not for its rows.
+    Query { query: QueryId, replayed: bool, analysis: Option<Detail> },
 }
 
 /// Where a query stands after a wait.
@@ -128,7 +127,10 @@ impl App {
             // Before planning, so that a retry finds its query even if the tables have gone since.
             match submit::find(self.store(), key, &statement.fingerprint).await {
                 Ok(None) => {}
-                Ok(Some(query)) => return Ok(Taken::Query { query, replayed: true }),
+                Ok(Some(query)) => {
+                    let analysis = self.analysis_asked(&statement.sql).await?;
+                    return Ok(Taken::Query { query, replayed: true, analysis });
+                }
                 // An earlier try left the key and no root: the plan goes down under its id.
                 Err(SubmitError::Orphaned { query: announced }) => query = announced,
                 Err(error) => return Err(submit_error(error)),
@@ -143,10 +145,15 @@ impl App {
             let rows = explain_rows(&planned)?;
             return Ok(Taken::Rows(Box::new(self.here(query, &planned, Arc::default(), rows))));
         }
+        let analysis = detail(planned.statement);
         let Some(graph) = &planned.graph else {
             let meter = Arc::<Meter>::default();
             let planner = self.gateway.planner.clone();
-            let rows = inline::run(&self.compute, planner, planned.clone(), Arc::clone(&meter));
+            let mut rows = inline::run(&self.compute, planner, planned.clone(), Arc::clone(&meter));
+            if let Some(detail) = analysis {
+                let (counted, env) = (Arc::clone(&meter), self.env().clone());
+                rows = analyze::inline(rows, planned.clone(), counted, env, detail)?;
+            }
             return Ok(Taken::Rows(Box::new(self.here(query, &planned, meter, rows))));
         };
         let idem = key.map(|key| (key, fingerprint));
@@ -156,7 +163,18 @@ impl App {
         {
             local.run(query.clone()).await;
         }
-        Ok(Taken::Query { query, replayed })
+        Ok(Taken::Query { query, replayed, analysis })
+    }
+
+    /// Whether `sql` asks for an analysis, by its text alone.
+    pub(crate) async fn analysis_asked(&self, sql: &str) -> Result<Option<Detail>, ApiError> {
+        const WORD: &[u8] = b"analyze";
+        // Parsing a long text takes milliseconds, and hardly any has the word.
+        if !sql.as_bytes().windows(WORD.len()).any(|part| part.eq_ignore_ascii_case(WORD)) {
+            return Ok(None);
+        }
+        let (planner, sql) = (self.gateway.planner.clone(), sql.to_owned());
+        lasting_on(&self.compute, async move { Ok(detail(planner.kind(&sql))) }).await
     }
 
     fn here(
@@ -167,7 +185,7 @@ impl App {
         rows: SendableRecordBatchStream,
     ) -> Here {
         let scan_bytes = match planned.statement {
-            StatementKind::Query => planned.scan_bytes,
+            StatementKind::Query | StatementKind::Analyze { .. } => planned.scan_bytes,
             StatementKind::Explain => 0,
         };
         Here { query, route: planned.route.as_str(), scan_bytes, meter, rows }
@@ -399,25 +417,76 @@ impl App {
                 .about(query));
         }
         let rows = self.results.open(root, &seal).map_err(|error| error.about(query))?;
-        let totals = end.summary.unwrap_or_default();
+        let summary = summary_of(root.route.clone(), &end.summary.unwrap_or_default());
         let envelope = Envelope {
             query: query.to_string(),
             replayed,
-            summary: AnswerSummary {
-                route: root.route.clone(),
-                rows: Some(seal.rows),
-                stages: totals.stages,
-                tasks: totals.tasks,
-                attempts: totals.attempts,
-                bytes_scanned: totals.bytes_scanned,
-                shuffle_bytes: totals.shuffle_bytes,
-                requests: totals.requests,
-                wall_ms: totals.wall_ms,
-            },
+            summary: AnswerSummary { rows: Some(seal.rows), ..summary },
             meter: None,
             received,
         };
         answer(self.env(), format, rows, envelope).await
+    }
+
+    /// What a query took, by its records; of one that has not succeeded, as far as its seals go.
+    pub(crate) async fn analysis(
+        &self,
+        query: &QueryId,
+        detail: Detail,
+    ) -> Result<(Arc<QueryHandle>, Analysis), ApiError> {
+        let handle = match self.handle(query).await {
+            Ok(handle) => handle,
+            // Records may be collected before `end` is.
+            Err(error) => {
+                self.status_without_root(query, error).await?;
+                return Err(ApiError::from(ErrorKind::Expired).about(query));
+            }
+        };
+        let end = handle.ended().await.map_err(|error| ApiError::from_store(error).about(query))?;
+        let analysis = analyze::of_records(&handle, end.as_deref(), detail).await?;
+        Ok((handle, analysis))
+    }
+
+    /// Answers with the analysis of a query as rows.
+    pub(crate) async fn answer_analysis(
+        &self,
+        format: Format,
+        query: &QueryId,
+        detail: Detail,
+        replayed: bool,
+        received: Duration,
+    ) -> Result<Response, ApiError> {
+        let (handle, analysis) = self.analysis(query, detail).await?;
+        let envelope = Envelope {
+            query: query.to_string(),
+            replayed,
+            summary: summary_of(handle.root.route.clone(), &analysis.totals),
+            meter: None,
+            received,
+        };
+        answer(self.env(), format, analysis.rows()?, envelope).await
+    }
+}
+
+fn detail(statement: StatementKind) -> Option<Detail> {
+    match statement {
+        StatementKind::Analyze { verbose } => Some(Detail::of(verbose)),
+        StatementKind::Query | StatementKind::Explain => None,
+    }
+}
+
+/// What a query took, for an answer whose rows are not counted yet.
+fn summary_of(route: String, totals: &Summary) -> AnswerSummary {
+    AnswerSummary {
+        route,
+        rows: None,
+        stages: totals.stages,
+        tasks: totals.tasks,
+        attempts: totals.attempts,
+        bytes_scanned: totals.bytes_scanned,
+        shuffle_bytes: totals.shuffle_bytes,
+        requests: totals.requests,
+        wall_ms: totals.wall_ms,
     }
 }
 
@@ -479,18 +548,8 @@ fn explain_rows(planned: &Planned) -> Result<SendableRecordBatchStream, ApiError
         ("distributed_plan", planned.explain.distributed.as_str()),
         ("route", route.as_str()),
     ];
-    let schema = Arc::new(Schema::new(vec![
-        Field::new("plan_type", DataType::Utf8, false),
-        Field::new("plan", DataType::Utf8, false),
-    ]));
-    let batch = RecordBatch::try_new(
-        Arc::clone(&schema),
-        vec![
-            Arc::new(StringArray::from_iter_values(rows.map(|(kind, _)| kind))),
-            Arc::new(StringArray::from_iter_values(rows.map(|(_, plan)| plan))),
-        ],
-    )
-    .map_err(ApiError::internal)?;
+    let batch = analyze::plan_rows(&rows).map_err(ApiError::internal)?;
+    let schema = batch.schema();
     let batches = futures::stream::iter([Ok(batch)]);
     Ok(Box::pin(RecordBatchStreamAdapter::new(schema, batches)))
 }

@@ -109,6 +109,9 @@ impl QueryStatus {
             }
             Status::Failed | Status::Cancelled => {}
         }
+        if root.is_some() {
+            links.insert("analyze", format!("{own}/analyze"));
+        }
         Self {
             query_id: query.to_owned(),
             status,

@@ -423,6 +423,13 @@ pub struct TaskMetrics {
     pub peak_memory: u64,
     /// Requests made for this query since the worker's previous commit for it.
     pub requests: Requests,
+    /// Time in which the plan's operators computed, summed over operators and partitions; waiting for
+    /// inputs is not in it.
+    #[serde(default)]
+    pub cpu_us: u64,
+    /// Highest memory that the task itself had reserved, in bytes.
+    #[serde(default)]
+    pub task_memory: u64,
 }
 
 /// Store requests by price class.

@@ -30,6 +30,7 @@ mod planner;
 pub mod prove;
 pub mod session;
 pub mod split;
+mod statement;
 pub mod stores;
 pub mod task;
 mod wire;

@@ -46,7 +46,7 @@ use crate::config::{Config, EngineConfig, RoutingConfig, TableConfig};
 use crate::split::{SplitOptions, Stage};
 use crate::stores::{Location, Stores};
 use crate::wire::WindowFilters;
-use crate::{encode, explain, fence, gate, normalise, session, split, task};
+use crate::{encode, explain, fence, gate, normalise, session, split, statement, task};
 
 /// Where a query may run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -104,6 +104,11 @@ pub enum StatementKind {
     Query,
     /// Answered by the texts of [`Explain`].
     Explain,
+    /// Run like a query, and answered by what that took.
+    Analyze {
+        /// Task by task, not only stage by stage.
+        verbose: bool,
+    },
 }
 
 /// The three views of a plan.
@@ -318,6 +323,13 @@ impl Planner {
         Ok(planned)
     }
 
+    /// What kind of statement `sql` is, as far as its text tells: nothing is planned. Text that cannot be
+    /// parsed counts as a query; planning says what is wrong with it.
+    #[must_use]
+    pub fn kind(&self, sql: &str) -> StatementKind {
+        statement::kind(&self.inner.base, sql)
+    }
+
     fn choose_route(
         &self,
         planned: &mut Planned,
@@ -390,7 +402,7 @@ impl Planner {
         }];
         let reason = planned.route_reason.clone();
         planned.explain.distributed = explain::distributed("inline", &reason, &whole, task_bytes);
-        if settings.durable && planned.statement == StatementKind::Query {
+        if settings.durable && planned.statement != StatementKind::Explain {
             match self.encode(planned, &whole, Route::Inline, &reason, task_bytes, session)? {
                 Ok(graph) => planned.graph = Some(graph),
                 Err(refused) => {
@@ -683,12 +695,7 @@ async fn logical_plan(
         })?;
     let (plan, statement) = match plan {
         LogicalPlan::Explain(explain) => (explain.plan.as_ref().clone(), StatementKind::Explain),
-        LogicalPlan::Analyze(_) => {
-            return Err(PlanError::Unsupported {
-                operator: "EXPLAIN ANALYZE".to_owned(),
-                reason: "run the query and read its Dunlin-Summary, or use EXPLAIN".to_owned(),
-            });
-        }
+        LogicalPlan::Analyze(analyze) => statement::analyzed(&analyze)?,
         other => (other, StatementKind::Query),
     };
     if parameters.is_empty() {

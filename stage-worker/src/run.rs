@@ -14,7 +14,7 @@ use std::sync::Arc;
 use arrow::record_batch::RecordBatch;
 use datafusion::error::DataFusionError;
 use datafusion::execution::TaskContext;
-use datafusion::execution::memory_pool::MemoryConsumer;
+use datafusion::execution::memory_pool::{MemoryConsumer, PeakRecordingPool};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 use dunlin_manifest::meter::Meter;
@@ -128,11 +128,15 @@ async fn run_plan(
     }
     let output = writer.finish().await.map_err(|error| classify_shuffle(&error))?;
     let spill_bytes = spilled(&opened.plan);
+    let peak = PeakRecordingPool::from_pool(context.memory_pool().as_ref())
+        .map_or(0, PeakRecordingPool::max_reserved);
     let metrics = TaskMetrics {
         shuffle_read_bytes: counters.bytes.load(std::sync::atomic::Ordering::Relaxed),
         input_rows: counters.rows.load(std::sync::atomic::Ordering::Relaxed),
         spill_bytes,
         peak_memory: u64::try_from(context.memory_pool().reserved()).unwrap_or(u64::MAX),
+        cpu_us: computed_ns(&opened.plan) / 1_000,
+        task_memory: u64::try_from(peak).unwrap_or(u64::MAX),
         ..TaskMetrics::default()
     };
     Ok((output, metrics))
@@ -154,6 +158,8 @@ fn context(shared: &Shared, attempt: &Attempt) -> Result<Arc<TaskContext>, DataF
             &attempt.scan_meter,
             &attempt.watch,
         ))
+        // The pool is shared by all slots; around it is counted what this attempt alone reserves.
+        .with_memory_pool(Arc::new(PeakRecordingPool::new(Arc::clone(&shared.runtime.memory_pool))))
         .build_arc()?;
     Ok(Arc::new(TaskContext::new(
         Some(format!("{}.{}", attempt.spec.id, attempt.task)),
@@ -224,6 +230,13 @@ async fn push(
 fn spilled(plan: &Arc<dyn ExecutionPlan>) -> u64 {
     let own = plan.metrics().and_then(|metrics| metrics.spilled_bytes()).unwrap_or(0);
     let below: u64 = plan.children().into_iter().map(spilled).sum();
+    u64::try_from(own).unwrap_or(u64::MAX).saturating_add(below)
+}
+
+/// Nanoseconds in which the plan's operators computed.
+fn computed_ns(plan: &Arc<dyn ExecutionPlan>) -> u64 {
+    let own = plan.metrics().and_then(|metrics| metrics.elapsed_compute()).unwrap_or(0);
+    let below: u64 = plan.children().into_iter().map(computed_ns).sum();
     u64::try_from(own).unwrap_or(u64::MAX).saturating_add(below)
 }
 

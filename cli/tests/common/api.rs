@@ -106,6 +106,14 @@ impl Api {
         answer(self.http.get(url).header("accept", ARROW).send().await.unwrap()).await
     }
 
+    /// What a query took, as text.
+    pub async fn analysis(&self, query: &str) -> String {
+        let url = format!("{}/v1/queries/{query}/analyze", self.base);
+        let response = self.http.get(url).header("accept", "text/plain").send().await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK);
+        response.text().await.unwrap()
+    }
+
     /// Cancels a query and gives its status.
     pub async fn cancel(&self, query: &str) -> Value {
         let response =
