@@ -181,6 +181,12 @@ fn judge(
             (!text.contains(error)).then(|| format!("another error: {text}"))
         }
         (None, Outcome::Rows(_)) => Some("rows instead of an error".to_owned()),
+        // What DataFusion cannot plan at all is an error of the planner and a refusal of Dunlin.
+        (None, Outcome::Refused { reason, .. })
+            if query.error.as_ref().is_some_and(|error| reason.contains(error)) =>
+        {
+            None
+        }
         (_, Outcome::Refused { operator, reason }) => Some(format!("refused {operator}: {reason}")),
         (Some(_), Outcome::Failed(text)) => Some(format!("failed: {text}")),
     }

@@ -106,11 +106,18 @@ select id, generate_series(1, id % 4) as l from lone;
 select value, sum(value) over (order by value) as s from generate_series(1, 20);
 
 -- name: a recursive CTE that counts
+-- refused: RecursiveQueryExec
 with recursive r as (select 1 as n union all select n + 1 from r where n < 20) select n from r;
 
 -- name: a recursive CTE over a table
+-- refused: RecursiveQueryExec
 with recursive r as (select id, k, 0 as depth from lone where id = 0 union all select l.id, l.k, r.depth + 1 from r join lone l on l.id = r.id + 2 where r.depth < 9)
 select id, k, depth from r;
 
 -- name: a recursive CTE joined
+-- refused: RecursiveQueryExec
 with recursive r as (select 0 as n union all select n + 1 from r where n < 9) select r.n, count(t.id) as c from r left join t on t.k = r.n group by r.n;
+
+-- name: a recursive CTE under a projection
+-- refused: RecursiveQueryExec
+with recursive r as (select 1 as n union all select n + 1 from r where n < 20) select n + 1 as m from r;

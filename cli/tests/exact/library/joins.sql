@@ -119,7 +119,7 @@ select t.id, l.id as other from t join lone l on t.v = l.id;
 select t.id, u.n from t join u on t.k is not distinct from u.k;
 
 -- name: IS NOT DISTINCT FROM of texts in a left join
-select t.id, u.n from t left join u on t.g is not distinct from u.g and t.k = u.k;
+select t.id, u.n from t left join u on (t.g is not distinct from u.g) and t.k = u.k;
 
 -- name: IS NOT DISTINCT FROM in a full join
 select t.id, u.n from t full join u on t.k is not distinct from u.w;
@@ -158,7 +158,7 @@ select a.id, b.id as other from t a join lone l on a.id = l.id join t b on a.b =
 select a.id, b.id as other from t a join t b on a.bin = b.bin and a.id + 1 = b.id - 3;
 
 -- name: USING
-select id, k, count(*) as c from t join lone using (id) join u using (id) group by id, k;
+select id, w, count(*) as c, max(b) as b from t join u using (id) group by id, w;
 
 -- name: USING in a full join merges the keys
 select k, t.id, u.n from t full join u using (k);

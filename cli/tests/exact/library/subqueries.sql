@@ -162,6 +162,7 @@ select k from nulls where k not in (select id from lone);
 select k from nulls where k not in (select id from empty);
 
 -- name: NOT IN with a correlated key
+-- error: only supports single column join key
 select t.id from t where t.k not in (select l.id from lone l where l.k = t.id % 3);
 
 -- name: NOT IN of many rows
@@ -195,12 +196,15 @@ select id from t where exists (select 1 from u where u.k = t.k) or exists (selec
 select id from t where not (exists (select 1 from u where u.id = t.id) or k in (select id from lone where k = 1));
 
 -- name: EXISTS in SELECT
+-- error: does not support logical expression
 select id, exists (select 1 from u where u.k = t.k) as e from t;
 
 -- name: IN in SELECT
+-- error: does not support logical expression
 select id, k in (select w from u where w is not null) as i from t;
 
 -- name: EXISTS in CASE
+-- error: does not support logical expression
 select id, case when exists (select 1 from u where u.id = t.id) then 'there' else 'not' end as c from t;
 
 -- name: a mark join with an empty right side
@@ -250,3 +254,19 @@ select t.id, s.m from t left join lateral (select max(u.n) as m from u where u.k
 
 -- name: a LATERAL cross join with an aggregate
 select t.id, s.c from t cross join lateral (select count(*) as c from u where u.w = t.k) s;
+
+-- name: ALL
+select id from t where k > all (select w from u where w < 3);
+
+-- name: a scalar subquery in a window's order
+select id, row_number() over (order by abs(id - (select avg(id) from lone)), id) as r from t;
+
+-- name: a scalar subquery in an aggregate's order and the limit above
+-- ordered
+select k, count(*) as c from t group by k order by count(*) + (select min(n) from u), k nulls first limit 2;
+
+-- name: a scalar subquery as a group key
+select k + (select min(n) from u) as x, count(*) as c from t group by 1;
+
+-- name: a scalar subquery in a join key
+select t.id, u.n from t join u on t.k + (select min(n) from u) = u.k;

@@ -20,8 +20,8 @@ select s.a, s.b from (
 -- name: trap: a nested loop's single side below a union is not emptied
 select s.a, s.b from (
   select t.id as a, l.id as b from lone l join t on t.k < l.id and t.id > 50
-  union all select n, n from u where n < 3
-  union all select t.id, o.id from one o join t on t.id > o.id + 55) s;
+  union all select n as a, n + 1 as b from u where n < 3
+  union all select t.id as a, o.id as b from one o join t on t.id > o.id + 55) s;
 
 -- name: trap: a left nested loop with many right partitions gives each unmatched row once
 select l.id, m.id as other from lone l left join many m on m.id < l.id - 7;
@@ -190,13 +190,18 @@ select id from t order by id offset 61 limit 2;
 select id from ((select id from t order by id desc limit 4) union all (select id from lone order by id limit 4)) s order by id limit 6;
 
 -- name: trap: OFFSET beyond four bytes
+-- refused: Limit
 select id from t order by id offset 5000000000;
 
 -- name: trap: LIMIT beyond four bytes
+-- refused: Limit
+-- not at: 1
 -- ordered
 select id from t order by id limit 5000000000;
 
 -- name: trap: LIMIT beyond four bytes without an order
+-- refused: Limit
+-- not at: 1
 select id, k from t limit 5000000000;
 
 -- name: trap: top-k with many ties below the threshold
@@ -270,3 +275,96 @@ select t.id, u.n, l.g from t left join u on t.k = u.k join lone l on l.id = t.id
 
 -- name: trap: a runtime filter on an expression with a cast
 select m.id from many m join (select n * 100 as n from u where w = 3) s on m.id + 1 = s.n + 1;
+
+-- name: trap: a lookup table of numbers is the same after decoding
+select id, case k when 0 then 10 when 1 then 20 when 3 then 30 when 4 then 40 else 50 end as x from t;
+
+-- name: trap: a lookup table of texts is the same after decoding
+select case g when 'a' then 1 when 'b' then 2 when '' then 3 when 'A' then 4 else 5 end as x, count(*) as c from t group by 1;
+
+-- name: trap: a lookup table in a join's key
+select t.id, u.n from t join u on case t.g when 'a' then 4 when 'b' then 5 when '' then 6 else 7 end = u.k;
+
+-- name: trap: a limit over files that are sorted
+select count(*) as c from (select a, b from sorted limit 3) s;
+
+-- name: trap: a count over a frame that ends before its row is not monotonic
+-- ordered
+select s.id, s.c from (select id, count(*) over (order by k range between 2 preceding and 1 preceding) as c from t) s order by c desc, id;
+
+-- name: trap: a limited sum over a frame that ends before its row
+-- ordered
+select id, count(*) over (order by k groups between 2 preceding and 1 preceding) as c from t order by c, id limit 9;
+
+-- name: trap: a build side of one partition below a union of nullable columns is not emptied
+select s.a, s.b from (
+  select nullif(t.id, -1) as a, nullif(l.id, -1) as b from lone l join t on t.k = l.id
+  union all select nullif(u.n, -1) as a, nullif(o.id, -1) as b from one o join u on u.w = o.k) s;
+
+-- name: trap: a single build side in the second branch only
+select s.a, s.b from (
+  select nullif(id, -1) as a, nullif(k, -1) as b from t
+  union all select nullif(u.n, -1) as a, nullif(l.id, -1) as b from lone l join u on u.w = l.id) s;
+
+-- name: trap: a cross join's single side below a union of nullable columns is not emptied
+select s.a, s.b from (
+  select nullif(t.id, -1) as a, nullif(o.id, -1) as b from one o cross join t where t.id < 9
+  union all select nullif(u.n, -1) as a, nullif(l.id, -1) as b from lone l cross join u where u.w = 2) s;
+
+-- name: trap: a nested loop's single side below a union of nullable columns is not emptied
+select s.a, s.b from (
+  select nullif(n, -1) as a, nullif(n, -2) as b from u where n < 3
+  union all select nullif(t.id, -1) as a, nullif(l.id, -1) as b from lone l join t on t.k < l.id and t.id > 50
+  union all select nullif(t.id, -1) as a, nullif(o.id, -1) as b from one o join t on t.id > o.id + 55) s;
+
+-- name: trap: an outer nested loop below a union
+select s.a, s.b from (
+  select nullif(t.id, -1) as a, nullif(l.id, -1) as b from lone l left join t on t.k < l.id - 6
+  union all select nullif(l.id, -1) as a, nullif(u.n, -1) as b from lone l full join u on u.w > l.id + 2) s;
+
+-- name: trap: a union of a limit, an aggregate without groups, a sort and a scan
+select s.a from (
+  (select nullif(id, -1) as a from t order by id desc limit 3)
+  union all select nullif(cast(count(*) as int), -1) as a from u
+  union all (select nullif(k, -1) as a from t order by k nulls first, id limit 4)
+  union all select nullif(n, -1) as a from u) s;
+
+-- name: trap: a union of single rows under a cross join under a union
+select s.a, s.b from (
+  select x.a, nullif(t.id, -1) as b from (select nullif(id, -1) as a from one union all select nullif(max(id), -1) as a from t) x cross join t where t.id < 4
+  union all select nullif(id, -1) as a, nullif(k, -1) as b from lone) s;
+
+-- name: trap: a window over a union of unlike partition counts
+select s.a, s.src, row_number() over (partition by s.k order by s.src, s.a) as r from (
+  select nullif(id, -1) as a, nullif(k, -1) as k, 1 as src from lone
+  union all select nullif(id, -1) as a, nullif(k, -1) as k, 2 as src from t
+  union all select nullif(id, -1) as a, nullif(k, -1) as k, 3 as src from one) s;
+
+-- name: trap: a union of unlike partition counts on both sides of a full join
+select a.x, b.y from (select nullif(id, -1) as x from lone union all select nullif(id, -1) as x from t where id % 3 = 0) a
+full join (select nullif(n, -1) as y from u union all select nullif(id, -1) as y from one) b on a.x = b.y;
+
+-- name: trap: a union below a null-aware anti join
+select id, k from t where k not in (select nullif(id, -1) as x from lone where id < 4 union all select nullif(id, -1) as x from one);
+
+-- name: trap: a union with a null below a null-aware anti join
+select id, k from t where k not in (select nullif(id, 3) as x from lone where id < 6 union all select nullif(id, -1) as x from one);
+
+-- name: trap: a union under a scalar subquery
+select id, (select max(x) from (select nullif(id, -1) as x from t union all select nullif(n, -1) as x from u union all select nullif(id, -1) as x from lone) s) as m from lone;
+
+-- name: trap: a limit over a union under a join
+select count(*) as c from (select nullif(id, -1) as x from many union all select nullif(id, -1) as x from t limit 70000) a cross join one;
+
+-- name: trap: a union of groups by the same key is grouped again
+select k, sum(c) as c from (
+  select nullif(k, -1) as k, count(*) as c from t group by 1 union all select nullif(k, -1) as k, count(*) as c from many where k < 6 group by 1) s group by k;
+
+-- name: trap: a union of joins on the same key is joined on it again
+select s.k, l.g, s.n from (
+  select t.k, u.n from t join u on t.k = u.k union all select t.k, u.n from t left join u on t.k = u.w and u.n < 9) s join lone l on l.id = s.k;
+
+-- name: trap: a distinct union of groups under a window and a limit
+-- ordered
+select k, c, rank() over (order by c desc, k nulls first) as r from (
+  select nullif(k, -1) as k, count(*) as c from t group by 1 union select nullif(k, -1) as k, count(*) as c from u where k < 8 group by 1) s order by r limit 6;

@@ -54,6 +54,7 @@ select id, sum(id) over (order by id rows between 3 preceding and 2 preceding) a
 select id, min(id) over (partition by k order by id rows between 1 following and 2 following) as m from t;
 
 -- name: a ROWS frame that is always empty
+-- error: cannot be larger than end bound
 select id, count(*) over (order by id rows between 2 following and 1 following) as c from t;
 
 -- name: ROWS to the end
