@@ -19,6 +19,7 @@ use std::time::Duration;
 use arrow::array::RecordBatch;
 use datafusion::common::TableReference;
 use datafusion::error::Result as DfResult;
+use datafusion::physical_plan::collect;
 use datafusion::prelude::{
     CsvReadOptions, JsonReadOptions, ParquetReadOptions, SessionConfig, SessionContext,
 };
@@ -285,9 +286,10 @@ async fn register(context: &SessionContext, table: &TableOf) -> DfResult<()> {
 }
 
 async fn single(context: &SessionContext, sql: &str) -> DfResult<Vec<RecordBatch>> {
-    let frame = context.sql(sql).await?;
-    let mut rows = vec![RecordBatch::new_empty(Arc::new(frame.schema().as_arrow().clone()))];
-    rows.extend(frame.collect().await?);
+    // The columns are the physical plan's: a frame's are those from before the types were coerced.
+    let plan = context.sql(sql).await?.create_physical_plan().await?;
+    let mut rows = vec![RecordBatch::new_empty(plan.schema())];
+    rows.extend(collect(plan, context.task_ctx()).await?);
     Ok(rows)
 }
 

@@ -3,23 +3,27 @@
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use datafusion::sql::sqlparser::ast::Query;
 
 use crate::common::ENGINE;
 use crate::common::bench::{Bench, Outcome, difference};
 use crate::keeper::{Copy, Keeper};
-use crate::sql;
+use crate::sql::{Asked, sort_columns};
 use crate::tally::Verdict;
 
 /// Partitions of Dunlin's plans: as many as files with rows, fewer than files.
 const PARTITIONS: usize = 3;
 
+/// Why a query is left out that the engine cannot answer either.
+pub(crate) const ENGINE_ERROR: &str = "engine error";
+
 /// A query with what it is answered from.
 pub(crate) struct Case<'a> {
     pub(crate) sql: &'a str,
-    pub(crate) query: &'a Query,
+    pub(crate) asked: &'a Asked,
     pub(crate) copies: &'a [Copy],
     pub(crate) bench: Arc<Bench>,
+    /// The same tables under another configuration.
+    pub(crate) other: Option<Arc<Bench>>,
     /// Ask gateway and workers, too.
     pub(crate) fleet: bool,
 }
@@ -34,47 +38,51 @@ pub(crate) async fn judge(case: &Case<'_>, keeper: &mut Keeper) -> Verdict {
     };
     let again = match bench.single(sql, 4).await {
         Outcome::Rows(rows) => rows,
-        _ => return Verdict::Skipped("the engine fails at 4 partitions".to_owned()),
+        _ => return Verdict::skipped("the engine fails at 4 partitions"),
     };
-    let keys = sql::sort_columns(case.query, &want);
+    let keys = sort_columns(&case.asked.query, &want);
     let answer = Answer { rows: want, keys };
     // Where the engine disagrees with itself, the number of rows may still be determined.
     let determined = answer.difference(&again).is_none();
     if !determined && answer.len() != count(&again) {
-        return Verdict::Skipped("not determined".to_owned());
+        return Verdict::skipped("not determined");
     }
     let mut verdict = Verdict::Same;
-    for fleet in [false, true] {
-        if fleet && !case.fleet {
-            continue;
-        }
-        let (form, got) = match fleet {
-            true => ("fleet", bench.fleet(sql, PARTITIONS).await),
-            false => ("decoded", bench.decoded(sql, PARTITIONS).await),
+    for form in ["decoded", "decoded by another configuration", "fleet"] {
+        let got = match (form, &case.other) {
+            ("decoded", _) => bench.decoded(sql, PARTITIONS).await,
+            ("fleet", _) if case.fleet => bench.fleet(sql, PARTITIONS).await,
+            ("decoded by another configuration", Some(other)) => {
+                other.decoded(sql, PARTITIONS).await
+            }
+            _ => continue,
         };
-        let difference = match got {
-            Outcome::Rows(rows) if determined => answer.difference(&rows),
-            Outcome::Rows(rows) if count(&rows) == answer.len() => None,
-            Outcome::Rows(rows) => Some(format!("{} rows, not {}", count(&rows), answer.len())),
+        let (difference, got) = match got {
+            Outcome::Rows(rows) => (answer.difference(&rows), Some(rows)),
             Outcome::Refused { operator, reason } => {
                 verdict = Verdict::Refused { operator, reason };
                 continue;
             }
-            Outcome::Failed(error) => Some(format!("failed: {error}")),
+            Outcome::Failed(error) => (Some(format!("failed: {error}")), None),
         };
-        if let Some(difference) = difference {
-            return wrong(case, keeper, &answer, &format!("{form}: {difference}")).await;
+        let Some(difference) = difference else { continue };
+        let same_count = got.as_deref().is_some_and(|got| count(got) == answer.len());
+        if same_count && !determined {
+            continue;
         }
+        return wrong(case, keeper, &answer, got.as_deref(), &format!("{form}: {difference}"))
+            .await;
     }
     match verdict {
         // What is refused by the fleet must still be right in the gateway.
         Verdict::Refused { .. } if determined => match uncut(case, &answer).await {
             None => verdict,
-            Some(difference) => {
-                wrong(case, keeper, &answer, &format!("refused, and uncut: {difference}")).await
+            Some((difference, got)) => {
+                let difference = format!("refused, and uncut: {difference}");
+                wrong(case, keeper, &answer, got.as_deref(), &difference).await
             }
         },
-        Verdict::Same if !determined => Verdict::Skipped("not determined".to_owned()),
+        Verdict::Same if !determined => Verdict::skipped("not determined"),
         verdict => verdict,
     }
 }
@@ -111,10 +119,10 @@ fn count(rows: &[RecordBatch]) -> usize {
 /// The engine fails: so should Dunlin.
 async fn failing(case: &Case<'_>, error: &str) -> Verdict {
     if let Outcome::Rows(_) = case.bench.single(case.sql, 4).await {
-        return Verdict::Skipped("the engine fails at 1 partition".to_owned());
+        return Verdict::skipped("the engine fails at 1 partition");
     }
     if error.contains("timed out") || error.contains("panicked") {
-        return Verdict::Skipped("the engine hangs or panics".to_owned());
+        return Verdict::skipped("the engine hangs or panics");
     }
     match case.bench.decoded(case.sql, PARTITIONS).await {
         Outcome::Rows(rows) => {
@@ -123,35 +131,48 @@ async fn failing(case: &Case<'_>, error: &str) -> Verdict {
         Outcome::Failed(ours) if ours == "timed out" || ours.starts_with("panicked") => {
             Verdict::Wrong(format!("decoded: {ours}, but the engine says {error}"))
         }
-        _ => Verdict::Skipped("engine error".to_owned()),
+        _ => Verdict::Skipped(ENGINE_ERROR.to_owned(), error.to_owned()),
     }
 }
 
-async fn uncut(case: &Case<'_>, answer: &Answer) -> Option<String> {
+/// How the uncut plan's answer differs, with its rows.
+async fn uncut(case: &Case<'_>, answer: &Answer) -> Option<(String, Option<Vec<RecordBatch>>)> {
     match case.bench.uncut(case.sql, PARTITIONS).await {
-        Outcome::Rows(rows) => answer.difference(&rows),
-        Outcome::Failed(error) => Some(format!("failed: {error}")),
-        Outcome::Refused { operator, reason } => Some(format!("refused: {operator}: {reason}")),
+        Outcome::Rows(rows) => answer.difference(&rows).map(|difference| (difference, Some(rows))),
+        Outcome::Failed(error) => Some((format!("failed: {error}"), None)),
+        Outcome::Refused { operator, reason } => {
+            Some((format!("refused: {operator}: {reason}"), None))
+        }
     }
 }
 
 /// A difference is Dunlin's only if the answer does not depend on the order in which rows are read.
-async fn wrong(case: &Case<'_>, keeper: &mut Keeper, answer: &Answer, difference: &str) -> Verdict {
-    let turned = match keeper.turned(case.copies) {
-        Ok(tables) => Bench::open(&tables, ENGINE).await.single(case.sql, 1).await,
-        Err(reason) => Outcome::Failed(reason),
-    };
-    // An answer whose number of rows alone is known to be determined is wrong by that number only.
-    if let Outcome::Rows(turned) = turned
-        && !difference.contains("failed: ")
-        && answer.difference(&turned).is_some()
-        && (count(&turned) != answer.len() || !difference.contains(" rows, not "))
-    {
-        return Verdict::Skipped("not determined".to_owned());
+async fn wrong(
+    case: &Case<'_>,
+    keeper: &mut Keeper,
+    answer: &Answer,
+    got: Option<&[RecordBatch]>,
+    difference: &str,
+) -> Verdict {
+    if let Some(got) = got {
+        let mut determined = !case.asked.loose;
+        let mut same_counts = true;
+        for tables in keeper.turned(case.copies) {
+            if let Outcome::Rows(turned) =
+                Bench::open(&tables, ENGINE).await.single(case.sql, 1).await
+            {
+                determined &= answer.difference(&turned).is_none();
+                same_counts &= count(&turned) == answer.len();
+            }
+        }
+        // What is not determined may still have a determined number of rows.
+        if !determined && (!same_counts || count(got) == answer.len()) {
+            return Verdict::skipped("not determined");
+        }
     }
     let uncut = match uncut(case, answer).await {
         None => "uncut is right".to_owned(),
-        Some(difference) => format!("uncut: {difference}"),
+        Some((difference, _)) => format!("uncut: {difference}"),
     };
     Verdict::Wrong(format!("{difference} ({uncut})"))
 }

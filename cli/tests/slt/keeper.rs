@@ -158,20 +158,39 @@ impl Keeper {
         Ok(Copy { table: TableOf::parquet(name, &folder), version: self.copies, rows })
     }
 
-    /// The same rows in another order and in other files: an answer that is determined stays the same.
-    pub(crate) fn turned(&mut self, copies: &[Copy]) -> Result<Vec<TableOf>, Reason> {
-        let turn = |copy: &Copy| {
-            self.copies += 1;
-            let folder = self.folder.path().join(format!("turned-{}", self.copies));
-            let count = u32::try_from(copy.rows.num_rows()).unwrap();
-            let turned =
-                take_record_batch(&copy.rows, &UInt32Array::from_iter_values((0..count).rev()))
-                    .map_err(|error| error.to_string())?;
-            let half = turned.num_rows() / 2;
-            write(&folder, &[turned.slice(0, half), turned.slice(half, turned.num_rows() - half)])?;
-            Ok(TableOf::parquet(&copy.table.name, &folder))
-        };
-        copies.iter().map(turn).collect()
+    /// The same rows in other orders and in other files: an answer that is determined stays the same.
+    pub(crate) fn turned(&mut self, copies: &[Copy]) -> Vec<Vec<TableOf>> {
+        let orders: [fn(u32) -> Vec<u32>; 3] = [
+            |count| (0..count).rev().collect(),
+            |count| (count / 2..count).chain(0..count / 2).collect(),
+            |count| (0..count).step_by(2).chain((1..count).step_by(2)).collect(),
+        ];
+        let files = [2, 1, 1];
+        let shapes = orders.into_iter().zip(files);
+        shapes
+            .map(|(order, files)| {
+                copies.iter().filter_map(|copy| self.turn(copy, order, files).ok()).collect()
+            })
+            .collect()
+    }
+
+    fn turn(
+        &mut self,
+        copy: &Copy,
+        order: fn(u32) -> Vec<u32>,
+        files: usize,
+    ) -> Result<TableOf, Reason> {
+        self.copies += 1;
+        let folder = self.folder.path().join(format!("turned-{}", self.copies));
+        let count = copy.rows.num_rows();
+        let indices = UInt32Array::from(order(u32::try_from(count).unwrap()));
+        let rows = take_record_batch(&copy.rows, &indices).map_err(|error| error.to_string())?;
+        let part = count.div_ceil(files).max(1);
+        let starts = (0..files).map(|number| (number * part).min(count));
+        let parts: Vec<RecordBatch> =
+            starts.map(|from| rows.slice(from, part.min(count - from))).collect();
+        write(&folder, &parts)?;
+        Ok(TableOf::parquet(&copy.table.name, &folder))
     }
 }
 

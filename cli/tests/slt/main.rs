@@ -26,19 +26,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use common::ENGINE;
 use common::bench::Bench;
-use datafusion::execution::context::SessionContext;
-use datafusion::sql::sqlparser::ast::Query;
+use common::{ENGINE, PARTITIONED};
 use futures::{FutureExt, StreamExt};
-use judge::{Case, judge};
+use judge::{Case, ENGINE_ERROR, judge};
 use keeper::{Copy, Keeper};
 use records::Record;
-use sql::Asks;
+use sql::{Asked, Asks};
 use tally::{Tally, Verdict};
 
 /// Without `DUNLIN_EXACT=full`, one query in this many runs.
-const SHARE: u64 = 12;
+const SHARE: u64 = 3;
 /// One of this many of those is also answered by gateway and workers.
 const FLEET_SHARE: u64 = 10;
 /// Longest time for one file; what it does not reach is left out.
@@ -46,7 +44,7 @@ const FILE_LIMIT: Duration = Duration::from_secs(120);
 /// Files at once.
 const FILES_AT_ONCE: usize = 2;
 /// Benches that a file keeps: its queries alternate between a few sets of tables.
-const BENCHES: usize = 3;
+const BENCHES: usize = 6;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn queries_of_datafusions_test_files_are_answered_as_one_process_answers_them() {
@@ -59,7 +57,10 @@ async fn queries_of_datafusions_test_files_are_answered_as_one_process_answers_t
         files: folder.clone(),
         stand_ins: stand_ins.path().to_owned(),
         share: if full { 1 } else { SHARE },
-        no_tables: Arc::new(Bench::open(&[], ENGINE).await),
+        no_tables: [
+            Arc::new(Bench::open(&[], ENGINE).await),
+            Arc::new(Bench::open(&[], PARTITIONED).await),
+        ],
     });
     let mut work: Vec<(String, Vec<Record>)> = slt_files(&folder.join("test_files"))
         .into_iter()
@@ -76,6 +77,8 @@ async fn queries_of_datafusions_test_files_are_answered_as_one_process_answers_t
     while let Some(one) = tallies.next().await {
         tally.merge(one.unwrap());
     }
+    drop(tallies);
+    drop(shared);
     let unexpected = against_expected(&tally, full && only.is_none());
     let report = Path::new(env!("CARGO_TARGET_TMPDIR")).join("sqllogictest.txt");
     std::fs::write(&report, tally.report()).unwrap();
@@ -144,14 +147,15 @@ struct Shared {
     stand_ins: PathBuf,
     share: u64,
     /// Many queries name no table.
-    no_tables: Arc<Bench>,
+    no_tables: [Arc<Bench>; 2],
 }
 
 impl Shared {
     /// Runs one file.
     async fn file(self: Arc<Self>, name: String, records: Vec<Record>) -> Tally {
         let mut tally = Tally::default();
-        let chosen = |record: &Record| record.is_query && hash(&record.at) % self.share == 0;
+        let chosen =
+            |record: &Record| record.is_query && hash(&record.at).is_multiple_of(self.share);
         let Some(last) = records.iter().rposition(chosen) else { return tally };
         tally.files = 1;
         let start = Instant::now();
@@ -167,24 +171,23 @@ impl Shared {
                 _ if !chosen(record) => {}
                 // Functions of another crate, which Dunlin does not offer.
                 _ if name.starts_with("spark/") => {
-                    tally.add(&record.at, "", Verdict::Skipped("Spark's functions".to_owned()));
+                    tally.add(&record.at, "", Verdict::skipped("Spark's functions"));
                 }
                 Asks::Nothing(reason) => {
-                    tally.add(&record.at, "", Verdict::Skipped(reason.to_owned()));
+                    tally.add(&record.at, "", Verdict::skipped(reason));
                 }
                 Asks::Query(..) if start.elapsed() > FILE_LIMIT => {
-                    tally.add(&record.at, "", Verdict::Skipped("the file's time".to_owned()));
+                    tally.add(&record.at, "", Verdict::skipped("the file's time"));
                 }
-                Asks::Query(query, statement) => {
-                    let names = sql::tables(&SessionContext::new(), &statement);
-                    let asked = self.query(record, &query, &names, &mut keeper, &mut benches);
+                Asks::Query(asked) => {
+                    let verdict = self.query(record, &asked, &mut keeper, &mut benches);
                     // A comparison may panic over types that cannot be printed.
-                    let verdict = AssertUnwindSafe(asked).catch_unwind().await;
+                    let verdict = AssertUnwindSafe(verdict).catch_unwind().await;
                     let panicked = |_| Verdict::Wrong("the comparison panicked".to_owned());
                     let verdict = verdict.unwrap_or_else(panicked);
                     tally.fleet +=
                         usize::from(self.by_fleet(record) && matches!(verdict, Verdict::Same));
-                    tally.add(&record.at, &record.sql, verdict);
+                    tally.add(&record.at, &asked.text, verdict);
                 }
             }
         }
@@ -192,51 +195,63 @@ impl Shared {
     }
 
     fn by_fleet(&self, record: &Record) -> bool {
-        hash(&record.at) / self.share % FLEET_SHARE == 0
+        (hash(&record.at) / self.share).is_multiple_of(FLEET_SHARE)
     }
 
     async fn query(
         &self,
         record: &Record,
-        query: &Query,
-        names: &[String],
+        asked: &Asked,
         keeper: &mut Keeper,
-        benches: &mut Vec<(Vec<u64>, Arc<Bench>)>,
+        benches: &mut Vec<(BenchKey, Arc<Bench>)>,
     ) -> Verdict {
+        let names = sql::tables(&keeper.context, &asked.statement);
         let mut copies = Vec::new();
-        for name in names {
+        for name in &names {
             match keeper.copy(name).await {
                 Some(Ok(copy)) => copies.push(copy),
-                Some(Err(reason)) => return Verdict::Skipped(reason),
+                Some(Err(reason)) => return Verdict::skipped(&reason),
                 // A name of the query's own, or one that nobody knows: the reference will say.
                 None => {}
             }
         }
-        let bench = self.bench(&copies, benches).await;
-        let sql = keeper.placed(&record.sql);
+        // Small build sides are sent whole, or every join on keys is partitioned: both, or one of them.
+        let partitioned = self.share > 1 && hash(&record.at) >> 32 & 1 == 1;
+        let bench = self.bench(&copies, partitioned, benches).await;
+        let other = match self.share {
+            1 => Some(self.bench(&copies, true, benches).await),
+            _ => None,
+        };
+        let sql = keeper.placed(&asked.text);
         let fleet = self.by_fleet(record);
-        let case = Case { sql: &sql, query, copies: &copies, bench, fleet };
+        let case = Case { sql: &sql, asked, copies: &copies, bench, other, fleet };
         match judge(&case, keeper).await {
-            Verdict::Skipped(reason) if reason == "engine error" && record.fails => {
-                Verdict::Skipped("engine error, as recorded".to_owned())
-            }
-            Verdict::Skipped(reason) if reason == "engine error" && copies.len() < names.len() => {
-                Verdict::Skipped("a table could not be made".to_owned())
+            Verdict::Skipped(reason, detail) if reason == ENGINE_ERROR => {
+                let reason = if record.fails {
+                    "engine error, as recorded"
+                } else if copies.len() < names.len() {
+                    "a table could not be made"
+                } else {
+                    ENGINE_ERROR
+                };
+                Verdict::Skipped(reason.to_owned(), detail)
             }
             verdict => verdict,
         }
     }
 
-    /// The bench over these copies.
+    /// The bench over these copies; `partitioned` says how joins are planned.
     async fn bench(
         &self,
         copies: &[Copy],
-        benches: &mut Vec<(Vec<u64>, Arc<Bench>)>,
+        partitioned: bool,
+        benches: &mut Vec<(BenchKey, Arc<Bench>)>,
     ) -> Arc<Bench> {
         if copies.is_empty() {
-            return Arc::clone(&self.no_tables);
+            return Arc::clone(&self.no_tables[usize::from(partitioned)]);
         }
-        let key: Vec<u64> = copies.iter().map(|copy| copy.version).collect();
+        let versions = copies.iter().map(|copy| copy.version).collect();
+        let key = (partitioned, versions);
         if let Some(at) = benches.iter().position(|(known, _)| *known == key) {
             let found = benches.remove(at);
             benches.push(found);
@@ -245,11 +260,15 @@ impl Shared {
                 benches.remove(0);
             }
             let tables: Vec<_> = copies.iter().map(|copy| copy.table.clone()).collect();
-            benches.push((key, Arc::new(Bench::open(&tables, ENGINE).await)));
+            let engine = if partitioned { PARTITIONED } else { ENGINE };
+            benches.push((key, Arc::new(Bench::open(&tables, engine).await)));
         }
         Arc::clone(&benches.last().unwrap().1)
     }
 }
+
+/// How joins are planned, and the versions of the copies.
+type BenchKey = (bool, Vec<u64>);
 
 /// FNV-1a: the same queries on every machine and in every run.
 fn hash(text: &str) -> u64 {

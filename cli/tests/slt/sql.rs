@@ -1,24 +1,34 @@
 //! What a text asks for: whether it can be compared at all, the tables that it names, and the output columns
 //! that it is ordered by.
 
-use std::fmt::Display;
+use std::ops::ControlFlow;
 
 use arrow::array::RecordBatch;
 use datafusion::execution::context::SessionContext;
 use datafusion::sql::parser::{DFParser, Statement};
 use datafusion::sql::sqlparser::ast::{
-    self, Expr, Ident, OrderByKind, Query, SelectItem, SetExpr, Value,
+    self, Expr, Ident, OrderByKind, Query, SelectItem, SetExpr, Value, Visit, Visitor,
 };
 
 /// What to do with a text.
 #[derive(Debug)]
 pub(crate) enum Asks {
     /// Answer it in every form.
-    Query(Box<Query>, Statement),
+    Query(Box<Asked>),
     /// It changes tables or settings.
     Change,
     /// Leave it out, for this reason.
     Nothing(&'static str),
+}
+
+/// A query that every form can answer.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    pub(crate) text: String,
+    pub(crate) query: Box<Query>,
+    pub(crate) statement: Statement,
+    /// Some LIMIT or OFFSET in it cuts rows that are in no order: which rows, nobody promises.
+    pub(crate) loose: bool,
 }
 
 /// Functions whose answer no second run repeats.
@@ -33,39 +43,66 @@ const VOLATILE: [&str; 8] = [
     "current_timestamp",
 ];
 
-/// Reads a text.
+/// Reads a text. What is only to be explained is answered.
 pub(crate) fn asks(sql: &str) -> Asks {
-    let lower = sql.to_lowercase();
     let Ok(mut statements) = DFParser::parse_sql(sql) else {
         return Asks::Nothing("does not parse");
     };
     let (Some(statement), true) = (statements.pop_front(), statements.is_empty()) else {
         return Asks::Nothing("not one statement");
     };
-    let query = match &statement {
-        Statement::Explain(_) => return Asks::Nothing("EXPLAIN"),
-        Statement::Statement(inner) => match inner.as_ref() {
-            ast::Statement::Query(query) => query.clone(),
-            ast::Statement::ExplainTable { .. } => return Asks::Nothing("DESCRIBE"),
-            ast::Statement::Explain { .. } => return Asks::Nothing("EXPLAIN"),
-            other if other.to_string().starts_with("SHOW") => return Asks::Nothing("SHOW"),
-            _ => return Asks::Change,
-        },
+    match statement {
+        Statement::Explain(explain) => {
+            match asks_for(&explain.statement.to_string(), *explain.statement) {
+                Asks::Change => Asks::Nothing("EXPLAIN of a change"),
+                other => other,
+            }
+        }
+        other => asks_for(sql, other),
+    }
+}
+
+fn asks_for(text: &str, statement: Statement) -> Asks {
+    let Statement::Statement(inner) = &statement else { return Asks::Change };
+    let query = match inner.as_ref() {
+        ast::Statement::Query(query) => query.clone(),
+        ast::Statement::ExplainTable { .. } => return Asks::Nothing("DESCRIBE"),
+        other if other.to_string().starts_with("SHOW") => return Asks::Nothing("SHOW"),
         _ => return Asks::Change,
     };
-    if matches!(query.body.as_ref(), SetExpr::Select(select) if select.into.is_some()) {
+    let changes = match query.body.as_ref() {
+        SetExpr::Select(select) => select.into.is_some(),
+        SetExpr::Insert(_) | SetExpr::Update(_) | SetExpr::Delete(_) => true,
+        _ => false,
+    };
+    if changes {
         return Asks::Change;
     }
-    if matches!(query.body.as_ref(), SetExpr::Insert(_) | SetExpr::Update(_) | SetExpr::Delete(_)) {
-        return Asks::Change;
-    }
+    let lower = text.to_lowercase();
     if VOLATILE.iter().any(|name| lower.contains(name)) {
         return Asks::Nothing("volatile");
     }
     if lower.contains("information_schema") {
         return Asks::Nothing("information_schema");
     }
-    Asks::Query(query, statement)
+    let loose = query.visit(&mut FindLoose).is_break();
+    Asks::Query(Box::new(Asked { text: text.to_owned(), query, statement, loose }))
+}
+
+/// Finds a query that is cut and not ordered.
+struct FindLoose;
+
+impl Visitor for FindLoose {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
+        let cut = query.limit_clause.is_some() || query.fetch.is_some();
+        if cut && query.order_by.is_none() {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    }
 }
 
 /// The names that a statement takes rows from, as far as they may be tables.
@@ -112,10 +149,10 @@ fn listed(body: &SetExpr) -> Option<&Vec<SelectItem>> {
     }
 }
 
-fn is(item: &SelectItem, expr: &impl Display) -> bool {
+fn is(item: &SelectItem, expr: &Expr) -> bool {
     match item {
         SelectItem::UnnamedExpr(listed) | SelectItem::ExprWithAlias { expr: listed, .. } => {
-            listed.to_string() == expr.to_string()
+            listed == expr
         }
         _ => false,
     }

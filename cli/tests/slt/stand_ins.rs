@@ -118,7 +118,8 @@ fn window_2(mixed: &mut Mixed) -> String {
 fn null_cases(mixed: &mut Mixed) -> String {
     let mut text = "c1,c2,c3\n".to_owned();
     for row in 0..100 {
-        let mut or_null = |value: String| if mixed.next() % 9 == 0 { String::new() } else { value };
+        let mut or_null =
+            |value: String| if mixed.next().is_multiple_of(9) { String::new() } else { value };
         let (c1, c2) = (or_null((row * 37 % 100).to_string()), or_null(format!("{}.5", row % 23)));
         let _ = writeln!(text, "{c1},{c2},{row}");
     }

@@ -12,12 +12,19 @@ pub(crate) enum Verdict {
         operator: String,
         reason: String,
     },
-    /// Left out, and why.
-    Skipped(String),
+    /// Left out, why, and what more there is to say.
+    Skipped(String, String),
     /// Dunlin answers where the engine fails. It may: it plans with other settings, and which rows an
     /// expression is evaluated for is not fixed.
     Lenient(String),
     Wrong(String),
+}
+
+impl Verdict {
+    /// Left out for a reason that says everything.
+    pub(crate) fn skipped(reason: &str) -> Self {
+        Self::Skipped(reason.to_owned(), String::new())
+    }
 }
 
 /// Counts and lists.
@@ -36,7 +43,7 @@ pub(crate) struct Tally {
 impl Tally {
     /// Counts the verdict on the query at a place.
     pub(crate) fn add(&mut self, at: &str, sql: &str, verdict: Verdict) {
-        if !matches!(verdict, Verdict::Skipped(_)) {
+        if !matches!(verdict, Verdict::Skipped(..)) {
             self.run += 1;
         }
         match verdict {
@@ -45,8 +52,8 @@ impl Tally {
                 let list = self.refused.entry(operator).or_default();
                 list.push(format!("{at}: {reason}\n{}", indented(sql)));
             }
-            Verdict::Skipped(reason) => {
-                self.skipped.entry(reason).or_default().push(at.to_owned());
+            Verdict::Skipped(reason, detail) => {
+                self.skipped.entry(reason).or_default().push(format!("{at} {detail}"));
             }
             Verdict::Lenient(error) => {
                 self.lenient.push(format!("{at}: {error}\n{}", indented(sql)));
@@ -109,7 +116,7 @@ impl Tally {
             let _ = writeln!(text, "\nlenient: {error}");
         }
         for (reason, list) in &self.skipped {
-            let _ = writeln!(text, "\nskipped: {reason}: {}", list.join(" "));
+            let _ = writeln!(text, "\nskipped: {reason}:\n    {}", list.join("\n    "));
         }
         text
     }
