@@ -38,6 +38,7 @@ fn run(id: StageId, inputs: &[StageId], tasks: Vec<SealedTask>) -> StageRun {
         attempts: seal.tasks.len() as u64,
         failed: 0,
         planned: None,
+        decided: None,
         committed: 0,
         seal: Some(Arc::new(seal)),
     }

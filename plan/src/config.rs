@@ -56,9 +56,50 @@ pub struct TableConfig {
     /// `parquet`, `csv` or `json` (newline-delimited).
     #[serde(default = "parquet")]
     pub format: String,
+    /// The order of the rows in every file, as `["day", "amount DESC NULLS LAST"]`: what a query asks for in
+    /// that order need not be sorted. Taken on trust: files in another order give wrong answers. Parquet
+    /// files that say how they are sorted need no such list.
+    #[serde(default)]
+    pub order: Vec<String>,
     /// How to reach it.
     #[serde(default)]
     pub params: StoreParams,
+}
+
+impl TableConfig {
+    /// The declared order: column, ascending, nulls first.
+    ///
+    /// # Errors
+    /// A key that cannot be read.
+    pub fn sort_order(&self) -> Result<Vec<(String, bool, bool)>, ConfigError> {
+        self.order.iter().map(|key| self.sort_key(key)).collect()
+    }
+
+    fn sort_key(&self, key: &str) -> Result<(String, bool, bool), ConfigError> {
+        let refused = || {
+            ConfigError::Invalid(format!(
+                "table {}: {key:?} is not a sort key; write a column, then ASC or DESC, then NULLS FIRST or NULLS LAST",
+                self.name
+            ))
+        };
+        let mut words = key.split_whitespace();
+        let column = words.next().ok_or_else(refused)?.to_owned();
+        let rest: Vec<String> = words.map(str::to_ascii_uppercase).collect();
+        let rest: Vec<&str> = rest.iter().map(String::as_str).collect();
+        let (ascending, rest) = match rest.as_slice() {
+            ["ASC", rest @ ..] => (true, rest),
+            ["DESC", rest @ ..] => (false, rest),
+            rest => (true, rest),
+        };
+        // As in SQL: nulls are larger than everything.
+        let nulls_first = match rest {
+            [] => !ascending,
+            ["NULLS", "FIRST"] => true,
+            ["NULLS", "LAST"] => false,
+            _ => return Err(refused()),
+        };
+        Ok((column, ascending, nulls_first))
+    }
 }
 
 fn parquet() -> String {
@@ -296,6 +337,7 @@ impl Config {
                     table.name, table.format
                 )));
             }
+            table.sort_order()?;
         }
         if self.engine.target_partitions == 0 || self.engine.target_partitions > 4096 {
             return Err(ConfigError::Invalid(
@@ -346,6 +388,7 @@ mod tests {
         for (text, says) in [
             ("[routing]\nmode = \"sometimes\"", "sometimes"),
             ("[[tables]]\nname=\"t\"\nlocation=\"x\"\nformat=\"orc\"", "orc"),
+            ("[[tables]]\nname=\"t\"\nlocation=\"x\"\norder=[\"a UP\"]", "a UP"),
             ("[engine]\ntarget_partitions = 0", "target_partitions"),
             ("[limits]\nlease_ms = 10\nheartbeat_ms = 9", "lease_ms"),
             ("[surprise]\nx = 1", "surprise"),

@@ -48,6 +48,9 @@ use crate::stores::{Location, Stores};
 use crate::wire::WindowFilters;
 use crate::{encode, explain, fence, gate, normalise, session, split, statement, task};
 
+/// The most memory that the listings of one query's tables may take while it is planned.
+const LISTING_BYTES: usize = 256 << 20;
+
 /// Where a query may run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -286,8 +289,15 @@ impl Planner {
         let mut config = session::config(&text)?.with_create_default_catalog_and_schema(false);
         config.options_mut().sql_parser.collect_spans = true;
         let unread = self.load_tables().await;
-        let state =
-            SessionStateBuilder::new_from_existing(inner.base.clone()).with_config(config).build();
+        // Listings are remembered for as long as this plan is made: two scans of one table see the same files.
+        let runtime = RuntimeEnvBuilder::from_runtime_env(&inner.runtime)
+            .with_object_list_cache_limit(LISTING_BYTES)
+            .build_arc()
+            .map_err(|error| PlanError::from_planning(&error))?;
+        let state = SessionStateBuilder::new_from_existing(inner.base.clone())
+            .with_config(config)
+            .with_runtime_env(runtime)
+            .build();
         let context = SessionContext::new_with_state(state);
         let (logical, statement) = match logical_plan(&context, sql, parameters).await {
             Ok(planned) => planned,
@@ -585,6 +595,16 @@ impl Planner {
         let extension =
             if location.is_folder { format!(".{}", format.get_ext()) } else { String::new() };
         let options = ListingOptions::new(format).with_file_extension(extension);
+        let options = match table.sort_order() {
+            Ok(order) if order.is_empty() => options,
+            Ok(order) => {
+                let key = |(column, ascending, nulls_first): &(String, bool, bool)| {
+                    datafusion::prelude::ident(column).sort(*ascending, *nulls_first)
+                };
+                options.with_file_sort_order(vec![order.iter().map(key).collect()])
+            }
+            Err(error) => return Err(DataFusionError::Plan(error.to_string())),
+        };
         let url = ListingTableUrl::parse(location.table_url())?;
         let state = &self.inner.base;
         let schema = options.infer_schema(state, &url).await?;
