@@ -202,3 +202,58 @@ fn kind(key: &str, state: &str) -> String {
         [] => String::new(),
     }
 }
+
+/// Files of ten rows each.
+const MANY_FILES: i64 = 10_000;
+
+/// A table of many small files, made once.
+fn many_files() -> std::path::PathBuf {
+    use arrow::array::{ArrayRef, Int64Array, RecordBatch};
+    let parent = std::path::Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let folder = parent.join(format!("many-{MANY_FILES}"));
+    if folder.exists() {
+        return folder;
+    }
+    let fresh = tempfile::tempdir_in(parent).unwrap();
+    for file in 0..MANY_FILES {
+        let rows: ArrayRef = Arc::new(Int64Array::from_iter_values(file * 10..file * 10 + 10));
+        let batch = RecordBatch::try_from_iter([("n", rows)]).unwrap();
+        let out = std::fs::File::create(fresh.path().join(format!("{file:05}.parquet"))).unwrap();
+        let mut writer = parquet::arrow::ArrowWriter::try_new(out, batch.schema(), None).unwrap();
+        writer.write(&batch).unwrap();
+        writer.close().unwrap();
+    }
+    std::fs::rename(fresh.keep(), &folder).unwrap();
+    folder
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_limit_without_a_sort_reads_few_of_ten_thousand_files() {
+    let folder = many_files();
+    let setup = Setup::with(|state| {
+        format!(
+            "[state]\nlocation = \"file://{}\"\n\n[[tables]]\nname = \"many\"\nlocation = \"file://{}/\"\n",
+            state.display(),
+            folder.display()
+        )
+    });
+    let fleet = Fleet::start(binary(), &setup.config, setup.path(), 2, 1).unwrap();
+    let api = Api::new(&fleet.url());
+    for (sql, rows) in [
+        ("select n from many limit 5", 5),
+        ("select n from many limit 7 offset 20", 7),
+        ("select n + 1 as m from many where n % 2 = 0 limit 5", 5),
+        ("select * from (select n from many where n >= 0) where n % 3 = 1 limit 12", 12),
+    ] {
+        for partitions in [1, 8] {
+            let settings = json!({ "route": "fleet", "target_partitions": partitions });
+            let answer = api.sql(sql, &settings).await;
+            let got: usize = answer.batches.iter().map(arrow::array::RecordBatch::num_rows).sum();
+            assert_eq!(got, rows, "{sql}");
+            let gets = answer.summary["requests"]["get"].as_u64().unwrap();
+            println!("{sql}, {partitions} partitions: {gets} GET");
+            // A file costs three; a task some ten for plan, root, manifests and seals.
+            assert!(gets <= 120, "{sql}: {gets} GET");
+        }
+    }
+}

@@ -5,8 +5,8 @@
 //! back different must never reach a worker; the caller runs the query from the plan in memory, or
 //! refuses it by the name that this gate gives.
 //!
-//! Two views of a node are compared: what it displays about itself with its properties, and the debug
-//! form of every expression it holds (display texts omit fields; debug texts of functions do not).
+//! Two views of a node are compared: what it displays about itself with its properties, and everything about
+//! every expression it holds (display texts omit fields, see [`crate::describe`]).
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -15,13 +15,15 @@ use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::datasource::physical_plan::FileScanConfig;
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::error::Result;
-use datafusion::physical_expr::EquivalenceProperties;
+use datafusion::physical_expr::{EquivalenceProperties, PhysicalSortExpr};
 use datafusion::physical_plan::aggregates::AggregateExec;
 use datafusion::physical_plan::joins::utils::JoinFilter;
 use datafusion::physical_plan::joins::{HashJoinExec, NestedLoopJoinExec, SortMergeJoinExec};
 use datafusion::physical_plan::unnest::UnnestExec;
 use datafusion::physical_plan::windows::{BoundedWindowAggExec, WindowAggExec};
 use datafusion::physical_plan::{DisplayFormatType, ExecutionPlan, ExecutionPlanProperties};
+
+use crate::describe::{debug, expression, expressions};
 
 /// The first operator that did not survive the wire.
 #[derive(Debug)]
@@ -37,7 +39,13 @@ pub(crate) fn compare(
     before: &Arc<dyn ExecutionPlan>,
     after: &Arc<dyn ExecutionPlan>,
 ) -> Result<Option<Mangled>> {
-    let (said, came) = (describe(before)?, describe(after)?);
+    let (said, came) = match (describe(before), describe(after)) {
+        (Ok(said), Ok(came)) => (said, came),
+        (Err(error), _) | (_, Err(error)) => {
+            let difference = error.strip_backtrace();
+            return Ok(Some(Mangled { operator: before.name().to_owned(), difference }));
+        }
+    };
     if said != came {
         return Ok(Some(Mangled {
             operator: before.name().to_owned(),
@@ -87,57 +95,63 @@ fn describe(plan: &Arc<dyn ExecutionPlan>) -> Result<String> {
     line("boundedness", format!("{:?}", plan.boundedness()));
     let mut number = 0;
     plan.apply_expressions(&mut |expr| {
-        line(&format!("expression {number}"), format!("{expr:?}"));
+        line(&format!("expression {number}"), expression(expr)?);
         number += 1;
         Ok(TreeNodeRecursion::Continue)
     })?;
     if let Some(window) = plan.downcast_ref::<WindowAggExec>() {
         for expr in window.window_expr() {
-            line("window", without_schemas(&format!("{expr:?}")));
+            line("window", without_schemas(&debug(expr)?));
         }
     } else if let Some(window) = plan.downcast_ref::<BoundedWindowAggExec>() {
         line("mode", format!("{:?}", window.input_order_mode));
         for expr in window.window_expr() {
-            line("window", without_schemas(&format!("{expr:?}")));
+            line("window", without_schemas(&debug(expr)?));
         }
     } else if let Some(aggregate) = plan.downcast_ref::<AggregateExec>() {
         line("mode", format!("{:?} {:?}", aggregate.mode(), aggregate.input_order_mode()));
         line("limit", format!("{:?}", aggregate.limit_options()));
-        line("groups", format!("{:?}", aggregate.group_expr()));
-        line("filters", format!("{:?}", aggregate.filter_expr()));
+        let groups = aggregate.group_expr();
+        for (expr, name) in groups.expr().iter().chain(groups.null_expr()) {
+            line("group", format!("{name} {}", expression(expr)?));
+        }
+        line("groups", format!("{:?} {}", groups.groups(), groups.is_single()));
+        for filter in aggregate.filter_expr() {
+            line("filter", expressions(filter)?);
+        }
         for expr in aggregate.aggr_expr() {
             line(
                 "aggregate",
                 format!(
-                    "{} {:?} distinct={} ignore_nulls={} reversed={} order={:?} {:?}",
+                    "{} {:?} distinct={} ignore_nulls={} reversed={} order={} {}",
                     expr.name(),
                     expr.fun().name(),
                     expr.is_distinct(),
                     expr.ignore_nulls(),
                     expr.is_reversed(),
-                    expr.order_bys(),
-                    expr.expressions(),
+                    sort_keys(expr.order_bys())?,
+                    expressions(&expr.expressions())?,
                 ),
             );
         }
     } else if let Some(join) = plan.downcast_ref::<HashJoinExec>() {
         line("nulls", format!("{:?} aware={}", join.null_equality(), join.null_aware));
-        line("filter", join_filter(join.filter()));
+        line("filter", join_filter(join.filter())?);
         line("projection", format!("{:?}", join.projection));
     } else if let Some(join) = plan.downcast_ref::<NestedLoopJoinExec>() {
-        line("filter", join_filter(join.filter()));
+        line("filter", join_filter(join.filter())?);
         line("projection", format!("{:?}", join.projection()));
     } else if let Some(join) = plan.downcast_ref::<SortMergeJoinExec>() {
         line("nulls", format!("{:?} {:?}", join.null_equality(), join.sort_options()));
-        line("filter", join_filter(join.filter().as_ref()));
+        line("filter", join_filter(join.filter().as_ref())?);
     } else if let Some(unnest) = plan.downcast_ref::<UnnestExec>() {
         line("lists", format!("{:?}", unnest.list_column_indices()));
         line("structs", format!("{:?}", unnest.struct_column_indices()));
         line("options", format!("{:?}", unnest.options()));
     } else if let Some(scan) = plan.downcast_ref::<DataSourceExec>() {
         match scan.data_source().downcast_ref::<FileScanConfig>() {
-            Some(config) => describe_scan(config, &mut line),
-            None => line("source", format!("{:?}", scan.data_source())),
+            Some(config) => describe_scan(config, &mut line)?,
+            None => line("source", debug(scan.data_source())?),
         }
     }
     Ok(text)
@@ -218,26 +232,37 @@ fn steady(text: &str) -> String {
     kept
 }
 
-fn join_filter(filter: Option<&JoinFilter>) -> String {
-    filter.map_or_else(String::new, |filter| {
-        format!("{:?} {:?}", filter.expression(), filter.column_indices())
-    })
+fn join_filter(filter: Option<&JoinFilter>) -> Result<String> {
+    let Some(filter) = filter else { return Ok(String::new()) };
+    Ok(format!("{} {:?}", expression(filter.expression())?, filter.column_indices()))
 }
 
-fn describe_scan(config: &FileScanConfig, line: &mut impl FnMut(&str, String)) {
+fn sort_keys<'a>(keys: impl IntoIterator<Item = &'a PhysicalSortExpr>) -> Result<String> {
+    let mut text = String::new();
+    for key in keys {
+        let _ = write!(text, "{} {:?};", expression(&key.expr)?, key.options);
+    }
+    Ok(text)
+}
+
+fn describe_scan(config: &FileScanConfig, line: &mut impl FnMut(&str, String)) -> Result<()> {
     line("store", config.object_store_url.to_string());
     line("limit", format!("{:?}", config.limit));
     line("batch", format!("{:?}", config.batch_size));
     line("compression", format!("{:?}", config.file_compression_type));
-    line("declared order", format!("{:?}", config.output_ordering));
+    for order in &config.output_ordering {
+        line("declared order", sort_keys(order)?);
+    }
     // Decoding sets it wherever the files are ordered, which only forbids short cuts.
     let preserve = config.preserve_order || !config.output_ordering.is_empty();
     line("preserve order", preserve.to_string());
     line("adapter", config.expr_adapter_factory.is_some().to_string());
     line("type", config.file_source.file_type().to_owned());
     line("file schema", format!("{:?}", config.file_schema()));
-    line("filter", format!("{:?}", config.file_source.filter()));
-    line("projection", format!("{:?}", config.file_source.projection()));
+    line("filter", expressions(&config.file_source.filter())?);
+    for column in config.file_source.projection().into_iter().flat_map(|columns| columns.iter()) {
+        line("column", format!("{} {}", column.alias, expression(&column.expr)?));
+    }
     for (number, group) in config.file_groups.iter().enumerate() {
         for file in group.iter() {
             line(
@@ -252,6 +277,7 @@ fn describe_scan(config: &FileScanConfig, line: &mut impl FnMut(&str, String)) {
             );
         }
     }
+    Ok(())
 }
 
 fn display(plan: &dyn ExecutionPlan) -> String {

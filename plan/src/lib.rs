@@ -20,6 +20,7 @@
 
 pub mod codec;
 pub mod config;
+mod describe;
 mod encode;
 mod error;
 mod explain;

@@ -306,8 +306,17 @@ impl Planner {
         let planning = |error: DataFusionError| PlanError::from_planning(&error);
         let state = context.state();
         let logical = state.optimize(&logical).map_err(planning)?;
-        let physical =
-            state.query_planner().create_physical_plan(&logical, &state).await.map_err(planning)?;
+        let planner = state.query_planner();
+        let physical = if wants_any_rows(&logical) {
+            // Footers of files that nobody may open must not be read to plan this.
+            let mut without = state.clone();
+            let options = without.config_mut().options_mut();
+            options.execution.collect_statistics = false;
+            planner.create_physical_plan(&logical, &without).await
+        } else {
+            planner.create_physical_plan(&logical, &state).await
+        };
+        let physical = physical.map_err(planning)?;
         let physical = normalise::normalise(physical, state.config_options()).map_err(planning)?;
         let pins = pins(&physical).map_err(planning)?;
         let scan_bytes = split::scanned(&physical).map_err(planning)?;
@@ -724,6 +733,26 @@ async fn logical_plan(
     let values = parameters.iter().map(scalar).collect::<Result<Vec<_>, _>>()?;
     let plan = plan.with_param_values(ParamValues::from(values)).map_err(planning)?;
     Ok((plan, statement))
+}
+
+/// True for some rows of one table that pass a filter, whichever: any file may have enough of them. Without a
+/// filter the footers of the first files tell how many are needed.
+fn wants_any_rows(plan: &LogicalPlan) -> bool {
+    fn filtered_scan(plan: &LogicalPlan, filtered: bool) -> bool {
+        match plan {
+            LogicalPlan::Projection(node) => filtered_scan(&node.input, filtered),
+            LogicalPlan::SubqueryAlias(node) => filtered_scan(&node.input, filtered),
+            LogicalPlan::Filter(node) => filtered_scan(&node.input, true),
+            LogicalPlan::TableScan(scan) => filtered || !scan.filters.is_empty(),
+            _ => false,
+        }
+    }
+    match plan {
+        LogicalPlan::Projection(node) => wants_any_rows(&node.input),
+        LogicalPlan::SubqueryAlias(node) => wants_any_rows(&node.input),
+        LogicalPlan::Limit(limit) => limit.fetch.is_some() && filtered_scan(&limit.input, false),
+        _ => false,
+    }
 }
 
 fn statement_name(plan: &LogicalPlan) -> String {

@@ -49,6 +49,7 @@ use datafusion_proto::protobuf;
 use prost::Message;
 
 use crate::codec::DunlinCodec;
+use crate::describe::debug;
 use crate::gate::without_schemas;
 
 /// An operator that travels in a form of ours. Only ever encoded: what is decoded is the operator.
@@ -267,7 +268,7 @@ fn find(
     filters: &WindowFilters,
     ctx: &TaskContext,
 ) -> Option<WindowForm> {
-    let wanted = without_schemas(&format!("{function:?}"));
+    let wanted = without_schemas(&debug(function).ok()?);
     let codec = DunlinCodec;
     let converter = DefaultPhysicalProtoConverter {};
     let context = PhysicalPlanDecodeContext::new(ctx, &codec);
@@ -284,7 +285,8 @@ fn find(
                 let form = WindowForm { base, ignore_nulls, reversed, filter, causal };
                 let rebuilt = encode_function(&form, &codec, &converter)
                     .and_then(|node| decode_function(&node, schema, &context, &converter));
-                if rebuilt.is_ok_and(|it| without_schemas(&format!("{it:?}")) == wanted) {
+                let text = rebuilt.and_then(|rebuilt| debug(&rebuilt));
+                if text.is_ok_and(|text| without_schemas(&text) == wanted) {
                     return Some(form);
                 }
             }
