@@ -154,6 +154,15 @@ fn recipes() -> Vec<Recipe> {
                 &[35, 35, 28, 28, 28, 28],
             )
         },
+        // Names that SQL must quote, and that a plan's text must not confuse.
+        recipe(
+            "names",
+            "select cast(i as int) as \"Id\", i % 3 as \"a b\", i % 4 as \"a.b\", i % 5 as \"select\",
+              case when i % 2 = 0 then 'x' end as \"ä\", i * 2 as \"id\", i % 2 as \"count(*)\"
+            from (select value as i from generate_series(0, 29))"
+                .to_owned(),
+            &[4, 0, 1, 8, 7, 6],
+        ),
         recipe(
             "lone",
             "select cast(value as int) as id, cast(value % 3 as int) as k, concat('x', value % 4) as g
@@ -163,6 +172,18 @@ fn recipes() -> Vec<Recipe> {
         ),
     ]
 }
+
+/// A table whose files were written by different versions of a program: columns in another order, not there
+/// yet, or there no more.
+const VERSIONS: [&str; 7] = [
+    "select cast(value as int) as id, concat('a', value % 3) as name from generate_series(0, 9)",
+    "select concat('b', value % 2) as name, cast(value as int) as id from generate_series(10, 14)",
+    "select cast(value as int) as id, concat('a', value % 2) as name, nullif(value * 0.5, -1) as score from generate_series(15, 24)",
+    "select nullif(value * 0.5, -1) as score, cast(value as int) as id from generate_series(25, 29)",
+    "select cast(value as int) as id, concat('a', value) as name from generate_series(1, 0)",
+    "select nullif(value % 2, 0) = 1 as fresh, concat('a', value % 3) as name, cast(value as int) as id from generate_series(30, 37)",
+    "select cast(38 as int) as id",
+];
 
 const CSV: [&str; 4] = [
     "id,name,amount\n1,\"two\nlines\",1.5\n2,plain,2.25\n",
@@ -191,6 +212,11 @@ pub async fn tables() -> Vec<TableOf> {
             let rows = rows(&recipe.rows).await;
             write(&fresh.path().join(recipe.name), &rows, recipe.files, recipe.sorted);
         }
+        let evolved = fresh.path().join("evolved");
+        std::fs::create_dir_all(&evolved).unwrap();
+        for (number, version) in VERSIONS.iter().enumerate() {
+            file(&evolved.join(format!("{number}.parquet")), &rows(version).await, false);
+        }
         texts(&fresh.path().join("texts"), "csv", &CSV);
         texts(&fresh.path().join("events"), "json", &JSON);
         // Renamed when complete; whoever comes second keeps the first one's.
@@ -202,6 +228,7 @@ pub async fn tables() -> Vec<TableOf> {
         .iter()
         .map(|recipe| TableOf::parquet(recipe.name, &folder.join(recipe.name)))
         .collect();
+    tables.push(TableOf::parquet("evolved", &folder.join("evolved")));
     tables.push(TableOf::of("texts", &folder.join("texts"), "csv"));
     tables.push(TableOf::of("events", &folder.join("events"), "json"));
     tables
@@ -218,21 +245,26 @@ pub async fn rows(sql: &str) -> RecordBatch {
 /// Writes `rows` as files of the given numbers of rows, and one of the rest.
 pub fn write(folder: &Path, rows: &RecordBatch, files: &[usize], sorted: bool) {
     std::fs::create_dir_all(folder).unwrap();
-    let column = |column_idx| SortingColumn { column_idx, descending: false, nulls_first: false };
-    let properties = WriterProperties::builder()
-        .set_compression(Compression::ZSTD(ZstdLevel::default()))
-        .set_sorting_columns(sorted.then(|| vec![column(0), column(1)]))
-        .build();
     let mut from = 0;
     for number in 0..=files.len() {
         let count = files.get(number).copied().unwrap_or(rows.num_rows() - from);
-        let file = std::fs::File::create(folder.join(format!("{number}.parquet"))).unwrap();
-        let mut writer =
-            ArrowWriter::try_new(file, rows.schema(), Some(properties.clone())).unwrap();
-        writer.write(&rows.slice(from, count)).unwrap();
-        writer.close().unwrap();
+        file(&folder.join(format!("{number}.parquet")), &rows.slice(from, count), sorted);
         from += count;
     }
+}
+
+fn file(path: &Path, rows: &RecordBatch, sorted: bool) {
+    let column = |column_idx| SortingColumn { column_idx, descending: false, nulls_first: false };
+    let properties = WriterProperties::builder()
+        .set_compression(Compression::ZSTD(ZstdLevel::default()))
+        // Several row groups, so that files are split between partitions.
+        .set_max_row_group_row_count(Some(6000))
+        .set_sorting_columns(sorted.then(|| vec![column(0), column(1)]))
+        .build();
+    let file = std::fs::File::create(path).unwrap();
+    let mut writer = ArrowWriter::try_new(file, rows.schema(), Some(properties)).unwrap();
+    writer.write(rows).unwrap();
+    writer.close().unwrap();
 }
 
 fn texts(folder: &PathBuf, ending: &str, files: &[&str]) {

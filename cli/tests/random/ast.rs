@@ -178,8 +178,6 @@ pub enum Relation {
     Table(String),
     Derived(Box<Query>),
     Lateral(Box<Query>),
-    /// The elements of a list, as the column `u`.
-    Unnest(Expr),
     /// As the columns `c0`, `c1`, …
     Values(Vec<Vec<Expr>>),
 }
@@ -411,7 +409,6 @@ impl Display for Join {
             Relation::Table(name) => write!(f, "{name} AS {alias}")?,
             Relation::Derived(query) => write!(f, "({query}) AS {alias}")?,
             Relation::Lateral(query) => write!(f, "LATERAL ({query}) AS {alias}")?,
-            Relation::Unnest(list) => write!(f, "UNNEST({list}) AS {alias}(u)")?,
             Relation::Values(rows) => {
                 f.write_str("(VALUES ")?;
                 for (at, row) in rows.iter().enumerate() {

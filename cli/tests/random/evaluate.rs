@@ -1,8 +1,10 @@
 //! What one query shows: every form's answer against the reference, and whose fault a difference is.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use arrow::array::RecordBatch;
+use datafusion::prelude::{ParquetReadOptions, SessionConfig, SessionContext};
 
 use crate::ast::Query;
 use crate::common::bench::{Bench, Outcome, difference};
@@ -19,13 +21,46 @@ const ROWS: usize = 50_000;
 pub struct Set {
     pub tables: Vec<Table>,
     benches: [Bench; 2],
+    /// DataFusion without pruning, statistics and filters made while running: where it answers otherwise
+    /// than by default, the default answer is wrong.
+    plain: SessionContext,
+    /// Ask `plain` about every query, not only about those that differ.
+    thorough: bool,
 }
 
 impl Set {
-    pub async fn open(folder: &Path, rng: &mut Rng) -> Self {
+    pub async fn open(folder: &Path, rng: &mut Rng, thorough: bool) -> Self {
         let (tables, places) = tables::write(folder, rng);
         let benches = [Bench::open(&places, ENGINE).await, Bench::open(&places, PARTITIONED).await];
-        Self { tables, benches }
+        let config = SessionConfig::new()
+            .with_target_partitions(1)
+            .with_collect_statistics(false)
+            .set_bool("datafusion.execution.parquet.pruning", false)
+            .set_bool("datafusion.optimizer.enable_dynamic_filter_pushdown", false);
+        let plain = SessionContext::new_with_config(config);
+        for place in &places {
+            let folder = format!("{}/", place.location.display());
+            let options = ParquetReadOptions::default();
+            plain.register_parquet(&place.name, folder, options).await.unwrap();
+        }
+        Self { tables, benches, plain, thorough }
+    }
+
+    /// What is wrong with the default answer, if anything is.
+    async fn doubt(&self, sql: &str, want: &[RecordBatch], ordered: bool) -> Option<String> {
+        let frame = self.plain.sql(sql).await.ok()?;
+        let schema = Arc::new(frame.schema().as_arrow().clone());
+        let mut rows = frame.collect().await.ok()?;
+        if rows.is_empty() {
+            rows.push(RecordBatch::new_empty(schema));
+        }
+        // Which types an answer without rows has is not known.
+        let empty = |batches: &[RecordBatch]| batches.iter().all(|batch| batch.num_rows() == 0);
+        if empty(want) && empty(&rows) {
+            return None;
+        }
+        let wrong = difference(&rows, want, ordered)?;
+        Some(format!("pruning or statistics make it wrong: {wrong}"))
     }
 }
 
@@ -133,15 +168,20 @@ pub async fn evaluate(set: &Set, way: Way, query: &Query) -> Verdict {
     if let Some(text) = compare(&want, bench.single(&sql, 4).await, ordered).wrong() {
         return Verdict::Engine(format!("at 4 partitions: {text}"));
     }
+    if set.thorough
+        && let Some(text) = set.doubt(&sql, &want, ordered).await
+    {
+        return Verdict::Engine(text);
+    }
     let mut refused = None;
     let decoded = compare(&want, bench.decoded(&sql, way.partitions).await, ordered);
     if let Some(wrong) = fault(decoded, "decoded", way.partitions, &mut refused) {
-        return blame(bench, &sql, &want, ordered, wrong, way.partitions).await;
+        return blame(set, bench, &sql, &want, ordered, wrong, way.partitions).await;
     }
     if let Some(partitions) = way.fleet {
         let fleet = compare(&want, bench.fleet(&sql, partitions).await, ordered);
         if let Some(wrong) = fault(fleet, "fleet", partitions, &mut refused) {
-            return blame(bench, &sql, &want, ordered, wrong, partitions).await;
+            return blame(set, bench, &sql, &want, ordered, wrong, partitions).await;
         }
     }
     refused.unwrap_or(Verdict::Same)
@@ -194,7 +234,9 @@ fn fault(
 }
 
 /// Whether the engine by itself, the planner's settings or what comes after them is at fault.
+#[allow(clippy::too_many_arguments)] // what `evaluate` knows
 async fn blame(
+    set: &Set,
     bench: &Bench,
     sql: &str,
     want: &[RecordBatch],
@@ -204,6 +246,9 @@ async fn blame(
 ) -> Verdict {
     if let Some(text) = compare(want, bench.single(sql, partitions).await, ordered).wrong() {
         return Verdict::Engine(format!("at {partitions} partitions: {text}"));
+    }
+    if let Some(text) = set.doubt(sql, want, ordered).await {
+        return Verdict::Engine(text);
     }
     let uncut = match compare(want, bench.uncut(sql, partitions).await, ordered) {
         Compared::Same => "uncut is right: the cut, the wire form or the exchange".to_owned(),

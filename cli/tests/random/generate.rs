@@ -84,7 +84,7 @@ impl<'a> Generator<'a> {
         let place = Place { depth: 1, relations: 3, outer: &[] };
         let (from, mut scope) = self.from(place);
         scope.subqueries = 1;
-        (scope.correlate, scope.tests) = (true, tests);
+        (scope.correlate, scope.tests) = (tests != Tests::None, tests);
         let filter = Some(self.condition(&scope, 3));
         scope.subqueries = 0;
         let items = (0..1 + self.rng.below(4))
@@ -237,7 +237,7 @@ impl<'a> Generator<'a> {
         for at in 0..wanted {
             let alias = self.name("r");
             let Made { relation, columns, unique, rows } = self.relation(place, at, &scope);
-            let lateral = matches!(relation, Relation::Lateral(_) | Relation::Unnest(_));
+            let lateral = matches!(relation, Relation::Lateral(_));
             let here: Vec<Expr> =
                 columns.iter().map(|(name, kind)| Expr::column(&alias, name, *kind)).collect();
             let total: Vec<Expr> = if unique {
@@ -330,13 +330,13 @@ impl<'a> Generator<'a> {
             let columns = kinds.iter().enumerate().map(|(at, &kind)| (format!("c{at}"), kind));
             return made(Relation::Values(rows), columns.collect());
         }
-        let lists: Vec<Expr> =
-            scope.columns.iter().filter(|column| column.kind() == Type::List).cloned().collect();
-        if (34..38).contains(&pick) && at > 0 && !lists.is_empty() {
-            let list = self.rng.pick(&lists).clone();
-            return made(Relation::Unnest(list), vec![("u".to_owned(), Type::Int)]);
+        if (34..39).contains(&pick)
+            && let Some(query) = self.unnested()
+        {
+            let columns = outputs(&query);
+            return made(Relation::Derived(Box::new(query)), columns);
         }
-        if (38..40).contains(&pick) && at > 0 && place.depth > 0 {
+        if (39..41).contains(&pick) && at > 0 && place.depth > 0 {
             let place = Place { depth: 0, relations: 1, outer: &scope.columns };
             let select = self.select(place, None);
             let query = Query::of(select);
@@ -346,6 +346,22 @@ impl<'a> Generator<'a> {
         let table = self.rng.pick(self.tables).clone();
         let Table { name, columns, rows } = table;
         Made { relation: Relation::Table(name), columns, unique: true, rows }
+    }
+
+    /// The elements of a list column; UNNEST in FROM has no plan where it refers to another relation.
+    fn unnested(&mut self) -> Option<Query> {
+        let table = self.rng.pick(self.tables).clone();
+        let list = table.columns.iter().find(|(_, kind)| *kind == Type::List)?;
+        let alias = self.name("r");
+        let list = Expr::column(&alias, &list.0, Type::List);
+        let id = Expr::column(&alias, "id", Type::Int);
+        let element = Expr::node("unnest({})", vec![list], Type::Int);
+        let items = vec![(id, "c0".to_owned()), (element, "c1".to_owned())];
+        let relation = Relation::Table(table.name);
+        let from = vec![Join { kind: "", relation, alias, on: None }];
+        let select =
+            Select { distinct: false, items, from, filter: None, groups: None, having: None };
+        Some(Query::of(select))
     }
 
     /// `outer = inner` on columns of one type, or two such.

@@ -192,7 +192,7 @@ impl Chisel {
                         }
                     }
                 }
-                Relation::Table(_) | Relation::Unnest(_) => {}
+                Relation::Table(_) => {}
             }
             if let Some(on) = &mut join.on {
                 self.expr(on);
@@ -282,11 +282,14 @@ impl Chisel {
                 }
             }
         }
-        for arg in &mut call.args {
-            // The order inside is by the argument itself.
-            if call.order.is_empty() {
+        match (call.order.as_mut_slice(), call.args.as_mut_slice()) {
+            ([], args) => args.iter_mut().for_each(|arg| self.expr(arg)),
+            // Ordered by the argument: both change together.
+            ([key], [arg, ..]) if key.expr == *arg => {
                 self.expr(arg);
+                key.expr = arg.clone();
             }
+            _ => {}
         }
         if let Some(filter) = &mut call.filter {
             self.expr(filter);

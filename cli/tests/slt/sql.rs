@@ -10,6 +10,9 @@ use datafusion::sql::sqlparser::ast::{
     self, Expr, Ident, OrderByKind, Query, SelectItem, SetExpr, Value, Visit, Visitor,
 };
 
+/// Aggregates over a t-digest.
+const DIGESTS: [&str; 2] = ["approx_median", "approx_percentile_cont"];
+
 /// What to do with a text.
 #[derive(Debug)]
 pub(crate) enum Asks {
@@ -27,7 +30,8 @@ pub(crate) struct Asked {
     pub(crate) text: String,
     pub(crate) query: Box<Query>,
     pub(crate) statement: Statement,
-    /// Some LIMIT or OFFSET in it cuts rows that are in no order: which rows, nobody promises.
+    /// Nobody promises its answer: some LIMIT or OFFSET in it cuts rows that are in no order, or a digest
+    /// approximates, and its digits depend on which rows it meets together.
     pub(crate) loose: bool,
 }
 
@@ -85,7 +89,8 @@ fn asks_for(text: &str, statement: Statement) -> Asks {
     if lower.contains("information_schema") {
         return Asks::Nothing("information_schema");
     }
-    let loose = query.visit(&mut FindLoose).is_break();
+    let loose =
+        DIGESTS.iter().any(|name| lower.contains(name)) || query.visit(&mut FindLoose).is_break();
     Asks::Query(Box::new(Asked { text: text.to_owned(), query, statement, loose }))
 }
 
