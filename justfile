@@ -27,6 +27,10 @@ test:
 oracle scale="0.1":
     DUNLIN_ORACLE_SCALE={{ scale }} cargo test --release -p dunlin --test oracle -- --nocapture
 
+# Every plan shape: library, joins, random queries, DataFusion's own tests; `just exact --full` runs all of each
+exact mode="":
+    scripts/exact {{ mode }}
+
 # The same over MinIO, state and tables
 oracle-s3:
     #!/usr/bin/env bash

@@ -154,12 +154,15 @@ pub struct RoutingConfig {
     pub mode: RouteMode,
     /// In `auto`, a query whose estimated scan is at most this many bytes runs in the gateway.
     pub inline_bytes: u64,
+    /// In `auto`, a query that cannot go to the fleet runs in the gateway if its estimated scan is at most
+    /// this many bytes, and is refused otherwise.
+    pub inline_most_bytes: u64,
 }
 
 impl Default for RoutingConfig {
     fn default() -> Self {
         // One core scans 64 MiB of Parquet in about the time that a fleet of containers needs to notice.
-        Self { mode: RouteMode::Auto, inline_bytes: 64 << 20 }
+        Self { mode: RouteMode::Auto, inline_bytes: 64 << 20, inline_most_bytes: 8 << 30 }
     }
 }
 
@@ -177,6 +180,8 @@ pub struct EngineConfig {
     pub broadcast_bytes: usize,
     /// … and below this many rows.
     pub broadcast_rows: usize,
+    /// Join by hash tables, which must fit into memory; `false` = by sorting both sides where the engine can.
+    pub prefer_hash_join: bool,
     /// Let the build side of a join filter its probe side before that is exchanged.
     pub runtime_filters: bool,
     /// A build side that turns out to have at most this many bytes, once it is written, is sent whole to
@@ -194,6 +199,7 @@ impl Default for EngineConfig {
             repartition_file_min_size: 1 << 20,
             broadcast_bytes: 16 << 20,
             broadcast_rows: 1 << 20,
+            prefer_hash_join: true,
             runtime_filters: true,
             sealed_broadcast_bytes: 16 << 20,
             exchange_compression: "auto".to_owned(),

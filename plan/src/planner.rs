@@ -358,7 +358,6 @@ impl Planner {
     ) -> Result<(), PlanError> {
         let mode = settings.route.unwrap_or(self.inner.routing.mode);
         let threshold = self.inner.routing.inline_bytes;
-        let execution = |error: DataFusionError| PlanError::from_planning(&error);
         let small = planned.scan_bytes <= threshold;
         if mode != RouteMode::Inline && !(mode == RouteMode::Auto && small) {
             let reason = if mode == RouteMode::Fleet {
@@ -369,13 +368,7 @@ impl Planner {
                     planned.scan_bytes
                 )
             };
-            let engine = &self.inner.engine;
-            let options = SplitOptions {
-                runtime_filters: engine.runtime_filters,
-                sealed_broadcast: engine.sealed_broadcast_bytes > 0,
-            };
-            let stages = split::split(Arc::clone(&planned.physical), options).map_err(execution)?;
-            match self.encode(planned, &stages, Route::Fleet, &reason, task_bytes, session)? {
+            match self.cut(planned, &reason, task_bytes, session)? {
                 Ok(graph) => {
                     planned.route = Route::Fleet;
                     planned.route_reason = reason;
@@ -390,8 +383,19 @@ impl Planner {
                     });
                 }
                 Err(refused) => {
-                    planned.route_reason =
+                    let most = self.inner.routing.inline_most_bytes;
+                    let reason =
                         format!("{} cannot travel: {}", refused.operator, refused.difference);
+                    if planned.scan_bytes > most {
+                        return Err(PlanError::Unsupported {
+                            operator: refused.operator,
+                            reason: format!(
+                                "{reason}; and the estimated scan of {} bytes is more than the gateway may run itself ([routing] inline_most_bytes = {most})",
+                                planned.scan_bytes
+                            ),
+                        });
+                    }
+                    planned.route_reason = reason;
                 }
             }
         } else if mode == RouteMode::Inline {
@@ -436,6 +440,30 @@ impl Planner {
             }
         }
         Ok(())
+    }
+
+    /// Cuts the plan into stages for the fleet; `Err` names what cannot travel.
+    fn cut(
+        &self,
+        planned: &Planned,
+        reason: &str,
+        task_bytes: u64,
+        session: &BTreeMap<String, String>,
+    ) -> Result<Result<StageGraph, gate::Mangled>, PlanError> {
+        let planning = |error: DataFusionError| PlanError::from_planning(&error);
+        if planned.physical.exists(|node| Ok(node.is::<RecursiveQueryExec>())).map_err(planning)? {
+            return Ok(Err(gate::Mangled {
+                operator: "RecursiveQueryExec".to_owned(),
+                difference: "a recursive query keeps its rows in one process's memory".to_owned(),
+            }));
+        }
+        let engine = &self.inner.engine;
+        let options = SplitOptions {
+            runtime_filters: engine.runtime_filters,
+            sealed_broadcast: engine.sealed_broadcast_bytes > 0,
+        };
+        let stages = split::split(Arc::clone(&planned.physical), options).map_err(planning)?;
+        self.encode(planned, &stages, Route::Fleet, reason, task_bytes, session)
     }
 
     /// Encodes the stages, decodes them again and compares; `Err` names what did not survive.
@@ -686,20 +714,12 @@ fn unencodable(
     };
     let mut operator = plan.name().to_owned();
     let mut reason = error.strip_backtrace();
-    let mut recursive = false;
     let _ = plan.apply(|node| {
-        recursive |= node.is::<RecursiveQueryExec>();
         let Some(error) = fails(node) else { return Ok(TreeNodeRecursion::Jump) };
         node.name().clone_into(&mut operator);
         reason = error.strip_backtrace();
         Ok(TreeNodeRecursion::Continue)
     });
-    if recursive {
-        return gate::Mangled {
-            operator: "RecursiveQueryExec".to_owned(),
-            difference: "a recursive query keeps its rows in one process's memory".to_owned(),
-        };
-    }
     // The engine prints the whole plan, and asks for a bug report.
     let reason = reason.lines().next().unwrap_or_default();
     let reason = reason.split(" Plan: ").next().unwrap_or(reason);

@@ -61,6 +61,7 @@ pub fn settings(engine: &EngineConfig, target_partitions: usize) -> BTreeMap<Str
         "datafusion.optimizer.hash_join_single_partition_threshold_rows",
         engine.broadcast_rows.to_string(),
     );
+    set("datafusion.optimizer.prefer_hash_join", engine.prefer_hash_join.to_string());
     map
 }
 

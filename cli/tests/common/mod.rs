@@ -111,6 +111,9 @@ pub const PARTITIONED: &str = "[routing]\nmode = \"fleet\"\n\n[engine]\nrepartit
 /// As [`PARTITIONED`], and no build side is sent whole however small it turns out to be.
 pub const EXCHANGED: &str = "[routing]\nmode = \"fleet\"\n\n[engine]\nrepartition_file_min_size = 1024\ntask_bytes = 0\nbroadcast_bytes = 0\nbroadcast_rows = 0\nsealed_broadcast_bytes = 0\n\n";
 
+/// As [`ENGINE`], and joins on keys sort both sides instead of building a table of one.
+pub const SORTED: &str = "[routing]\nmode = \"fleet\"\n\n[engine]\nrepartition_file_min_size = 1024\ntask_bytes = 0\nprefer_hash_join = false\n\n";
+
 /// Sends a signal that `Process` has no method for.
 pub fn signal(process: &Process, name: &str) {
     let sent = Command::new("kill").args([name, &process.id().to_string()]).status().unwrap();

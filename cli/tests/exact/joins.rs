@@ -1,4 +1,4 @@
-//! Ten join types in three modes: what a join does with rows that match nothing differs between them, and so
+//! Ten join types in six modes: what a join does with rows that match nothing differs between them, and so
 //! does what may be cut. Every failure reads as a sentence.
 
 use std::time::Instant;
@@ -6,7 +6,7 @@ use std::time::Instant;
 use futures::StreamExt;
 
 use crate::common::bench::{Bench, Outcome, TableOf, difference};
-use crate::common::{ENGINE, PARTITIONED};
+use crate::common::{ENGINE, EXCHANGED, PARTITIONED, SORTED};
 use crate::{PARTITIONS, full, only, tables};
 
 /// What is joined, as SQL over the tables `{l}` and `{r}` and the condition `{on}`.
@@ -31,21 +31,19 @@ const TYPES: [(&str, &str); 10] = [
 
 /// The modes: a name, the engine's section, the join condition, and what the subquery of the null-aware join
 /// asks beyond.
-const MODES: [(&str, &str, &str, &str); 3] = [
+const MODES: [(&str, &str, &str, &str); 5] = [
     ("broadcast", ENGINE, "l.k = r.k", ""),
-    ("partitioned", PARTITIONED, "l.k = r.k", " where r.m > 2"),
-    (
-        "with a filter on both sides",
-        PARTITIONED,
-        "l.k = r.k and l.n < r.m + 12",
-        " where r.m < l.n",
-    ),
+    ("partitioned", EXCHANGED, "l.k = r.k", " where r.m > 2"),
+    ("turned to broadcast", PARTITIONED, "l.k = r.k", " where r.m > 2"),
+    ("by sort and merge", SORTED, "l.k = r.k", " where r.m > 2"),
+    ("with a filter on both sides", EXCHANGED, "l.k = r.k and l.n < r.m + 12", " where r.m < l.n"),
 ];
 
 /// What the plan of a mode must show, where both sides have rows: a mode that the planner does not choose
 /// would test nothing.
-const SHOWN: [(&str, &str); 3] = [
+const SHOWN: [(&str, &str); 4] = [
     ("partitioned", "mode=Partitioned"),
+    ("by sort and merge", "SortMergeJoinExec"),
     ("with a filter on both sides", "filter="),
     ("as a nested loop", "NestedLoopJoinExec"),
 ];
@@ -82,13 +80,15 @@ pub async fn run() {
         tables::write(&folder.path().join(name), &rows, &files, false);
         sides.push(TableOf::parquet(name, &folder.path().join(name)));
     }
-    let broadcast = Bench::open(&sides, ENGINE).await;
-    let partitioned = Bench::open(&sides, PARTITIONED).await;
+    let mut benches = Vec::new();
+    for engine in [ENGINE, EXCHANGED, PARTITIONED, SORTED] {
+        benches.push((engine, Bench::open(&sides, engine).await));
+    }
     let start = Instant::now();
     let cases = cases();
     let asked = cases.iter().map(|case| {
-        let bench = if case.engine == ENGINE { &broadcast } else { &partitioned };
-        ask(bench, case)
+        let bench = benches.iter().find(|(engine, _)| *engine == case.engine);
+        ask(&bench.unwrap().1, case)
     });
     let failures: Vec<String> =
         futures::stream::iter(asked).buffered(6).collect::<Vec<_>>().await.concat();

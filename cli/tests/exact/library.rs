@@ -17,7 +17,7 @@ use std::time::Instant;
 use futures::StreamExt;
 
 use crate::common::bench::{Bench, Outcome, difference};
-use crate::common::{ENGINE, PARTITIONED};
+use crate::common::{ENGINE, EXCHANGED, PARTITIONED, SORTED};
 use crate::{PARTITIONS, full, only, tables};
 
 /// Queries at once: the fleet waits more than it computes.
@@ -42,9 +42,17 @@ enum Form {
     Fleet,
 }
 
+/// How joins are planned: words for people, and the engine's section. The first is asked at every partition
+/// count.
+const JOINS: [(&str, &str); 4] = [
+    ("", ENGINE),
+    (", partitioned joins that may turn to broadcast", PARTITIONED),
+    (", partitioned joins", EXCHANGED),
+    (", sort-merge joins", SORTED),
+];
+
 struct Library {
-    broadcast: Bench,
-    partitioned: Bench,
+    benches: Vec<Bench>,
 }
 
 /// What came of a query: what went wrong in which forms, and the operator that was refused.
@@ -57,10 +65,10 @@ struct Report {
 
 pub async fn run() {
     let tables = tables::tables().await;
-    let library = Library {
-        broadcast: Bench::open(&tables, ENGINE).await,
-        partitioned: Bench::open(&tables, PARTITIONED).await,
-    };
+    let mut library = Library { benches: Vec::new() };
+    for (_, engine) in JOINS {
+        library.benches.push(Bench::open(&tables, engine).await);
+    }
     let queries = read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/exact/library"));
     assert!(!queries.is_empty(), "no query matches");
     let start = Instant::now();
@@ -91,17 +99,17 @@ pub async fn run() {
     assert!(failures.is_empty(), "{} failures:\n{}", failures.len(), failures.join("\n"));
 }
 
-/// The forms that a query runs in: form, partitions, whether build sides are never broadcast.
-fn forms() -> Vec<(Form, usize, bool)> {
+/// The forms that a query runs in: form, partitions, place in [`JOINS`].
+fn forms() -> Vec<(Form, usize, usize)> {
     let mut forms = Vec::new();
     for partitions in PARTITIONS {
-        for partitioned in [false, true] {
-            if full() || (partitions == 7 && !partitioned) {
-                forms.push((Form::Uncut, partitions, partitioned));
-                forms.push((Form::Fleet, partitions, partitioned));
+        for joins in 0..JOINS.len() {
+            if full() || (partitions == 7 && joins == 0) {
+                forms.push((Form::Uncut, partitions, joins));
+                forms.push((Form::Fleet, partitions, joins));
             }
-            if full() || partitions == 7 || !partitioned {
-                forms.push((Form::Decoded, partitions, partitioned));
+            if full() || partitions == 7 || joins == 0 {
+                forms.push((Form::Decoded, partitions, joins));
             }
         }
     }
@@ -115,7 +123,8 @@ impl Library {
             let what = what.lines().next().unwrap_or_default().chars().take(300).collect();
             report.failures.entry(what).or_default().push(form.to_owned());
         };
-        let want = self.broadcast.single(&query.sql, 2).await;
+        let first = &self.benches[0];
+        let want = first.single(&query.sql, 2).await;
         let rows = match (&want, &query.error) {
             (Outcome::Rows(rows), None) => Some(rows),
             (Outcome::Failed(text), Some(error)) if text.contains(error) => None,
@@ -125,15 +134,15 @@ impl Library {
             }
         };
         for partitions in [1, 7] {
-            let again = self.broadcast.single(&query.sql, partitions).await;
+            let again = first.single(&query.sql, partitions).await;
             if let Some(what) = judge(rows, &again, query) {
                 let what = format!("the engine disagrees with itself, the query is unfit: {what}");
                 fail(&format!("single at {partitions}"), &what);
                 return report;
             }
         }
-        for (form, partitions, partitioned) in forms() {
-            let bench = if partitioned { &self.partitioned } else { &self.broadcast };
+        for (form, partitions, joins) in forms() {
+            let bench = &self.benches[joins];
             let cut = !matches!(form, Form::Uncut);
             if cut && query.not_at.contains(&partitions) {
                 continue;
@@ -157,12 +166,11 @@ impl Library {
                 (outcome, _) => judge(rows, outcome, query),
             };
             if let Some(what) = verdict {
-                let joins = if partitioned { ", partitioned joins" } else { "" };
-                fail(&format!("{form:?} at {partitions}{joins}"), &what);
+                fail(&format!("{form:?} at {partitions}{}", JOINS[joins].0), &what);
             }
         }
         if only().is_some() && !report.failures.is_empty() {
-            println!("{}\n{}", query.sql, self.broadcast.explain(&query.sql, 7).await);
+            println!("{}\n{}", query.sql, first.explain(&query.sql, 7).await);
         }
         report
     }
