@@ -23,7 +23,7 @@ pub type TaskId = u32;
 pub type Attempt = u32;
 
 /// Format version of the records. A process that reads another one must not act on the query.
-pub const RECORD_VERSION: u32 = 1;
+pub const RECORD_VERSION: u32 = 2;
 
 /// `root`: the query exists. Everything the planner decided, written once.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

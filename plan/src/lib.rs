@@ -20,20 +20,24 @@
 
 pub mod codec;
 pub mod config;
+mod crossing;
 mod describe;
 mod encode;
 mod error;
 mod explain;
 pub mod fence;
+mod filtered;
 mod gate;
 mod normalise;
 mod planner;
 pub mod prove;
+mod scans;
 pub mod session;
 pub mod split;
 mod statement;
 pub mod stores;
 pub mod task;
+mod walk;
 mod wire;
 
 pub use error::PlanError;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use datafusion::arrow::datatypes::SchemaRef;
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
+use datafusion::common::tree_node::TreeNode;
 use datafusion::common::{ParamValues, ScalarValue, TableReference};
 use datafusion::datasource::file_format::FileFormat;
 use datafusion::datasource::file_format::csv::CsvFormat;
@@ -15,9 +15,6 @@ use datafusion::datasource::file_format::parquet::ParquetFormat;
 use datafusion::datasource::listing::{
     ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl,
 };
-use datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFactory;
-use datafusion::datasource::physical_plan::{FileScanConfig, FileScanConfigBuilder, ParquetSource};
-use datafusion::datasource::source::DataSourceExec;
 use datafusion::error::{DataFusionError, Result as DfResult};
 use datafusion::execution::context::{SQLOptions, SessionContext};
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
@@ -33,7 +30,7 @@ use datafusion::physical_plan::{
 use dunlin_manifest::env::Env;
 use dunlin_manifest::ids::QueryId;
 use dunlin_manifest::meter::Meter;
-use dunlin_manifest::pinned::{InputChanged, InputWatch};
+use dunlin_manifest::pinned::InputWatch;
 use dunlin_manifest::records::{
     Broadcast, EngineFence, Limits, Output, Pin, RECORD_VERSION, ResultSpec, Root, StageSpec,
 };
@@ -43,10 +40,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::PlanError;
 use crate::config::{Config, EngineConfig, RoutingConfig, TableConfig};
+use crate::crossing::{across, keep};
 use crate::split::{SplitOptions, Stage};
 use crate::stores::{Location, Stores};
 use crate::wire::WindowFilters;
-use crate::{encode, explain, fence, gate, normalise, session, split, statement, task};
+use crate::{explain, fence, gate, normalise, scans, session, split, statement, task};
 
 /// The most memory that the listings of one query's tables may take while it is planned.
 const LISTING_BYTES: usize = 256 << 20;
@@ -143,9 +141,9 @@ pub struct Planned {
     /// Query or EXPLAIN.
     pub statement: StatementKind,
     physical: Arc<dyn ExecutionPlan>,
-    context: Arc<TaskContext>,
+    pub(crate) context: Arc<TaskContext>,
     pins: Vec<Pin>,
-    filters: WindowFilters,
+    pub(crate) filters: WindowFilters,
 }
 
 impl Planned {
@@ -318,8 +316,8 @@ impl Planner {
         };
         let physical = physical.map_err(planning)?;
         let physical = normalise::normalise(physical, state.config_options()).map_err(planning)?;
-        let pins = pins(&physical).map_err(planning)?;
-        let scan_bytes = split::scanned(&physical).map_err(planning)?;
+        let pins = scans::pins(&physical).map_err(planning)?;
+        let scan_bytes = scans::scanned(&physical).map_err(planning)?;
         let text_of_physical = displayable(physical.as_ref()).indent(false).to_string();
         let mut planned = Planned {
             route: Route::Inline,
@@ -573,8 +571,9 @@ impl Planner {
             planned.context.window_functions().clone(),
             runtime,
         );
-        let plan = read_through(Arc::clone(&planned.physical), context.runtime_env().as_ref())
-            .map_err(|error| PlanError::from_execution(&error))?;
+        let plan =
+            scans::read_through(Arc::clone(&planned.physical), context.runtime_env().as_ref())
+                .map_err(|error| PlanError::from_execution(&error))?;
         let rows = execute_stream(plan, Arc::new(context))
             .map_err(|error| PlanError::from_execution(&error))?;
         let schema = rows.schema();
@@ -667,65 +666,6 @@ fn because_unread(error: PlanError, sql: &str, unread: Vec<(String, PlanError)>)
     named.map_or(error, |(_, reason)| reason)
 }
 
-/// Encodes a plan of a stage, decodes it and compares; `Err` names what did not survive.
-fn across(
-    planned: &Planned,
-    plan: &Arc<dyn ExecutionPlan>,
-    leaves: &[Option<usize>],
-) -> Result<Result<(String, Bytes), gate::Mangled>, PlanError> {
-    let context = &planned.context;
-    let encoded = match encode::encode(plan, leaves, &planned.filters, context) {
-        Ok(encoded) => encoded,
-        Err(error) => return Ok(Err(unencodable(planned, plan, &error))),
-    };
-    // What is written to the exchange, and read from it, has to be a type that Arrow IPC knows.
-    if let Err(error) = task::schema_to_text(&plan.schema()) {
-        let difference = format!("its rows cannot be exchanged: {}", error.strip_backtrace());
-        return Ok(Err(gate::Mangled { operator: plan.name().to_owned(), difference }));
-    }
-    let decoded = match encode::decode(&encoded.1, None, context) {
-        Ok(decoded) => decoded,
-        Err(error) => return Ok(Err(unencodable(planned, plan, &error))),
-    };
-    let mangled =
-        gate::compare(plan, &decoded).map_err(|error| PlanError::from_planning(&error))?;
-    Ok(mangled.map_or(Ok(encoded), Err))
-}
-
-/// Adds a plan object, and gives its name.
-fn keep(plans: &mut Vec<(String, Bytes)>, (name, bytes): (String, Bytes)) -> String {
-    if !plans.iter().any(|(known, _)| *known == name) {
-        plans.push((name.clone(), bytes));
-    }
-    name
-}
-
-/// Which operator of a stage has no wire form, found by trying: the lowest whose inputs have one.
-fn unencodable(
-    planned: &Planned,
-    plan: &Arc<dyn ExecutionPlan>,
-    error: &DataFusionError,
-) -> gate::Mangled {
-    let fails = |plan: &Arc<dyn ExecutionPlan>| {
-        let context = &planned.context;
-        encode::encode(plan, &[], &planned.filters, context)
-            .and_then(|(_, packed)| encode::decode(&packed, None, context))
-            .err()
-    };
-    let mut operator = plan.name().to_owned();
-    let mut reason = error.strip_backtrace();
-    let _ = plan.apply(|node| {
-        let Some(error) = fails(node) else { return Ok(TreeNodeRecursion::Jump) };
-        node.name().clone_into(&mut operator);
-        reason = error.strip_backtrace();
-        Ok(TreeNodeRecursion::Continue)
-    });
-    // The engine prints the whole plan, and asks for a bug report.
-    let reason = reason.lines().next().unwrap_or_default();
-    let reason = reason.split(" Plan: ").next().unwrap_or(reason);
-    gate::Mangled { operator, difference: reason.to_owned() }
-}
-
 async fn logical_plan(
     context: &SessionContext,
     sql: &str,
@@ -796,78 +736,4 @@ fn scalar(value: &serde_json::Value) -> Result<ScalarValue, PlanError> {
             "a parameter must be null, a boolean, a number or a string".to_owned(),
         )),
     }
-}
-
-/// Every file that the plan scans, in its version at planning time.
-fn pins(plan: &Arc<dyn ExecutionPlan>) -> DfResult<Vec<Pin>> {
-    let mut pins: BTreeMap<(String, String), Pin> = BTreeMap::new();
-    let mut changed = None;
-    each_scan(plan, &mut |config| {
-        let url: &url::Url = config.object_store_url.as_ref();
-        let store = match url.scheme() {
-            "s3" => format!("s3://{}", url.host_str().unwrap_or_default()),
-            scheme => format!("{scheme}:///"),
-        };
-        for file in config.file_groups.iter().flat_map(|group| group.iter()) {
-            let path = file.object_meta.location.to_string();
-            let pin = Pin {
-                store: store.clone(),
-                path: path.clone(),
-                size: file.object_meta.size,
-                e_tag: file.object_meta.e_tag.clone(),
-            };
-            // Each scan lists for itself: two of one table may have seen two versions of a file.
-            match pins.entry((store.clone(), path)) {
-                Entry::Occupied(known) if *known.get() != pin => changed = Some(pin.path),
-                Entry::Occupied(_) => {}
-                Entry::Vacant(entry) => {
-                    entry.insert(pin);
-                }
-            }
-        }
-    })?;
-    match changed {
-        Some(path) => Err(DataFusionError::External(Box::new(InputChanged { path }))),
-        None => Ok(pins.into_values().collect()),
-    }
-}
-
-/// The plan with Parquet scans that read through the stores of `runtime`: a scan keeps the store of the
-/// session that planned it, which knows nothing of pins and meters.
-fn read_through(
-    plan: Arc<dyn ExecutionPlan>,
-    runtime: &RuntimeEnv,
-) -> DfResult<Arc<dyn ExecutionPlan>> {
-    plan.transform_up(|node| {
-        let scan = node.downcast_ref::<DataSourceExec>();
-        let config = scan.and_then(|it| it.data_source().downcast_ref::<FileScanConfig>());
-        let Some(config) = config else { return Ok(Transformed::no(node)) };
-        let Some(parquet) = config.file_source.downcast_ref::<ParquetSource>() else {
-            return Ok(Transformed::no(node));
-        };
-        let store = runtime.object_store(&config.object_store_url)?;
-        let footers = runtime.cache_manager.get_file_metadata_cache();
-        let readers = Arc::new(CachedParquetFileReaderFactory::new(store, footers));
-        let source = parquet.clone().with_parquet_file_reader_factory(readers);
-        let config =
-            FileScanConfigBuilder::from(config.clone()).with_source(Arc::new(source)).build();
-        Ok(Transformed::yes(DataSourceExec::from_data_source(config) as Arc<dyn ExecutionPlan>))
-    })
-    .data()
-}
-
-fn each_scan(
-    plan: &Arc<dyn ExecutionPlan>,
-    visit: &mut dyn FnMut(&FileScanConfig),
-) -> DfResult<()> {
-    plan.apply(|node| {
-        if let Some(config) = node
-            .downcast_ref::<DataSourceExec>()
-            .and_then(|scan| scan.data_source().downcast_ref::<FileScanConfig>())
-        {
-            visit(config);
-        }
-        Ok(TreeNodeRecursion::Continue)
-    })
-    .map(|_| ())
 }

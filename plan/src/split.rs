@@ -20,11 +20,8 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
-use datafusion::common::JoinType;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
-use datafusion::datasource::physical_plan::{FileGroup, FileScanConfig};
-use datafusion::datasource::source::DataSourceExec;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::physical_expr::scalar_subquery::ScalarSubqueryExpr;
 use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
@@ -39,8 +36,6 @@ use datafusion::physical_plan::repartition::RepartitionExec;
 use datafusion::physical_plan::scalar_subquery::{ScalarSubqueryExec, ScalarSubqueryLink};
 use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::sorts::sort_preserving_merge::SortPreservingMergeExec;
-use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
-use datafusion::physical_plan::union::UnionExec;
 use datafusion::physical_plan::{
     ChildrenPropertiesMode, ExecutionPlan, ExecutionPlanProperties, Partitioning,
     ReplaceChildrenOptions,
@@ -48,8 +43,11 @@ use datafusion::physical_plan::{
 use dunlin_manifest::records::{InputMode, Output, StageId, StageInput};
 use dunlin_shuffle::{ExchangeReaderExec, KeyFilterExec};
 
+use crate::explain::name;
+use crate::filtered::FilteredJoin;
 use crate::normalise::broadcast_is_sound;
-use crate::prove::{divisible_input, empty_with, identity, readers, shared_state, shares_nothing};
+use crate::prove::{divisible_input, empty_with, identity, readers, shared_state};
+use crate::walk::Walk;
 
 /// One stage, before it is encoded.
 #[derive(Clone, Debug)]
@@ -474,106 +472,7 @@ struct Finished {
     subqueries: bool,
 }
 
-/// A partitioned hash join whose build (left) side may filter its probe (right) side.
-struct FilteredJoin {
-    build: Arc<dyn ExecutionPlan>,
-    probe: Arc<dyn ExecutionPlan>,
-    probe_input: Arc<dyn ExecutionPlan>,
-    probe_keys: Vec<Arc<dyn PhysicalExpr>>,
-    buckets: usize,
-}
-
-impl FilteredJoin {
-    /// `None` unless every condition holds: both sides are exchanged by hash of corresponding keys; a probe
-    /// row without a match leaves no trace in the join's output; the build side is estimated at less than
-    /// half of the probe side's rows.
-    fn of(join: &HashJoinExec) -> Result<Option<Self>> {
-        let traceless = matches!(
-            join.join_type(),
-            JoinType::Inner
-                | JoinType::Left
-                | JoinType::LeftSemi
-                | JoinType::LeftAnti
-                | JoinType::RightSemi
-        );
-        if *join.partition_mode() != PartitionMode::Partitioned || !traceless || join.null_aware {
-            return Ok(None);
-        }
-        let (Some((build_keys, buckets, _)), Some((probe_keys, probe_buckets, probe_input))) =
-            (exchange(join.left()), exchange(join.right()))
-        else {
-            return Ok(None);
-        };
-        let corresponds = buckets == probe_buckets
-            && build_keys.len() == probe_keys.len()
-            && build_keys.iter().zip(probe_keys).all(|(build, probe)| {
-                join.on().iter().any(|(left, right)| left == build && right == probe)
-            });
-        if !corresponds || !promises_to_pay(join.left(), join.right())? {
-            return Ok(None);
-        }
-        Ok(Some(Self {
-            build: Arc::clone(join.left()),
-            probe: Arc::clone(join.right()),
-            probe_input: Arc::clone(probe_input),
-            probe_keys: probe_keys.to_vec(),
-            buckets,
-        }))
-    }
-}
-
-/// Keys, buckets and input of an exchange by hash.
-#[allow(clippy::type_complexity)] // read in one place
-fn exchange(
-    plan: &Arc<dyn ExecutionPlan>,
-) -> Option<(&[Arc<dyn PhysicalExpr>], usize, &Arc<dyn ExecutionPlan>)> {
-    let repartition = plan.downcast_ref::<RepartitionExec>()?;
-    match repartition.partitioning() {
-        Partitioning::Hash(keys, buckets) if !repartition.preserve_order() => {
-            Some((keys, *buckets, repartition.input()))
-        }
-        _ => None,
-    }
-}
-
-/// By estimated rows, or by the bytes of the files below where rows cannot be estimated.
-fn promises_to_pay(build: &Arc<dyn ExecutionPlan>, probe: &Arc<dyn ExecutionPlan>) -> Result<bool> {
-    let rows = |plan: &Arc<dyn ExecutionPlan>| -> Result<Option<usize>> {
-        let statistics = StatisticsContext::new().compute(plan.as_ref(), &StatisticsArgs::new())?;
-        Ok(statistics.num_rows.get_value().copied())
-    };
-    Ok(match (rows(build)?, rows(probe)?) {
-        (Some(build), Some(probe)) => build.saturating_mul(2) <= probe,
-        _ => scanned(build)?.saturating_mul(2) <= scanned(probe)?,
-    })
-}
-
-/// Bytes of the files that a plan scans.
-pub(crate) fn scanned(plan: &Arc<dyn ExecutionPlan>) -> Result<u64> {
-    let mut bytes = 0;
-    plan.apply(|node| {
-        if let Some(config) = node
-            .downcast_ref::<DataSourceExec>()
-            .and_then(|scan| scan.data_source().downcast_ref::<FileScanConfig>())
-        {
-            bytes += config.file_groups.iter().map(group_bytes).sum::<u64>();
-        }
-        Ok(TreeNodeRecursion::Continue)
-    })?;
-    Ok(bytes)
-}
-
-fn group_bytes(group: &FileGroup) -> u64 {
-    group
-        .iter()
-        .map(|file| match &file.range {
-            Some(range) => u64::try_from(range.end - range.start).unwrap_or(0),
-            None => file.object_meta.size,
-        })
-        .sum()
-}
-
-fn partition_count(plan: &Arc<dyn ExecutionPlan>) -> usize {
+pub(crate) fn partition_count(plan: &Arc<dyn ExecutionPlan>) -> usize {
     plan.output_partitioning().partition_count()
 }
 
@@ -627,7 +526,9 @@ fn holds_subquery(expr: &Arc<dyn PhysicalExpr>) -> bool {
 }
 
 /// The inputs of a join whose left side is collected whole.
-fn collected_join(plan: &Arc<dyn ExecutionPlan>) -> Option<[&Arc<dyn ExecutionPlan>; 2]> {
+pub(crate) fn collected_join(
+    plan: &Arc<dyn ExecutionPlan>,
+) -> Option<[&Arc<dyn ExecutionPlan>; 2]> {
     if let Some(join) = plan.downcast_ref::<HashJoinExec>() {
         return (*join.partition_mode() == PartitionMode::CollectLeft)
             .then(|| [join.left(), join.right()]);
@@ -667,125 +568,6 @@ fn uses_subqueries(plan: &Arc<dyn ExecutionPlan>) -> Result<bool> {
         Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
     })?;
     Ok(found)
-}
-
-/// Follows partition `p` of a stage down to its leaves.
-#[derive(Default)]
-struct Walk {
-    inputs: Vec<StageInput>,
-    scan_bytes: Vec<u64>,
-    leaves: Vec<Option<usize>>,
-}
-
-impl Walk {
-    /// `offset` is the stage's partition that runs partition 0 of `plan`; `None` if every task may run
-    /// all of `plan` (below a collapse).
-    fn visit(&mut self, plan: &Arc<dyn ExecutionPlan>, offset: Option<usize>) {
-        if let Some(reader) = plan.downcast_ref::<ExchangeReaderExec>() {
-            match offset {
-                Some(offset) => self.input(
-                    reader.stage(),
-                    InputMode::Partitioned,
-                    u32::try_from(offset).unwrap_or(u32::MAX),
-                ),
-                None => self.input(reader.stage(), InputMode::Whole, 0),
-            }
-            return;
-        }
-        if let Some(scan) = plan.downcast_ref::<DataSourceExec>() {
-            self.scan(scan, offset);
-            return;
-        }
-        if let Some(filter) = plan.downcast_ref::<KeyFilterExec>() {
-            self.input(filter.stage(), InputMode::Whole, 0);
-        }
-        if plan.is::<UnionExec>() {
-            let mut first = offset;
-            for child in plan.children() {
-                self.visit(child, first);
-                first = first.map(|first| first + partition_count(child));
-            }
-            return;
-        }
-        let own = partition_count(plan);
-        let collected = collected_join(plan).is_some();
-        // What an unknown operator's partition reads is unknown.
-        let known = shares_nothing(plan);
-        for (number, child) in plan.children().into_iter().enumerate() {
-            let same = known && partition_count(child) == own && !(collected && number == 0);
-            self.visit(child, offset.filter(|_| same));
-        }
-    }
-
-    fn input(&mut self, stage: StageId, mode: InputMode, offset: u32) {
-        let whole = |input: &StageInput| input.stage == stage && input.mode == InputMode::Whole;
-        match mode {
-            // Sizes of buckets are what matters: reading everything adds nothing to that.
-            InputMode::Whole if self.inputs.iter().any(|input| input.stage == stage) => return,
-            InputMode::Whole => {}
-            InputMode::Partitioned => self.inputs.retain(|input| !whole(input)),
-        }
-        let input = StageInput { stage, mode, offset };
-        if !self.inputs.contains(&input) {
-            self.inputs.push(input);
-        }
-    }
-
-    fn scan(&mut self, scan: &DataSourceExec, offset: Option<usize>) {
-        let Some(config) = scan.data_source().downcast_ref::<FileScanConfig>() else { return };
-        self.leaves.push(offset);
-        let Some(offset) = offset else { return };
-        for (number, group) in config.file_groups.iter().enumerate() {
-            let bytes = group_bytes(group);
-            if let Some(weight) = self.scan_bytes.get_mut(offset + number) {
-                *weight += bytes;
-            }
-        }
-    }
-}
-
-/// A few words for people: what the stage mainly does.
-fn name(plan: &Arc<dyn ExecutionPlan>) -> String {
-    let mut joins = 0;
-    let mut words: Vec<String> = Vec::new();
-    let _ = plan.apply(|node| {
-        let word = match node.name() {
-            "HashJoinExec" | "SortMergeJoinExec" | "NestedLoopJoinExec" | "CrossJoinExec" => {
-                joins += 1;
-                (joins == 1).then(|| "join".to_owned())
-            }
-            "AggregateExec" => Some("aggregate".to_owned()),
-            "SortExec" => Some("sort".to_owned()),
-            "SortPreservingMergeExec" => Some("merge".to_owned()),
-            "WindowAggExec" | "BoundedWindowAggExec" => Some("window".to_owned()),
-            "UnionExec" | "InterleaveExec" => Some("union".to_owned()),
-            "GlobalLimitExec" => Some("limit".to_owned()),
-            "DataSourceExec" => Some(scan_name(node)),
-            _ => None,
-        };
-        if let Some(word) = word.filter(|word| !words.contains(word)) {
-            words.push(word);
-        }
-        Ok(TreeNodeRecursion::Continue)
-    });
-    if words.is_empty() { "gather".to_owned() } else { words.join(", ") }
-}
-
-fn scan_name(node: &Arc<dyn ExecutionPlan>) -> String {
-    let path = node
-        .downcast_ref::<DataSourceExec>()
-        .and_then(|scan| scan.data_source().downcast_ref::<FileScanConfig>())
-        .and_then(|config| config.file_groups.first()?.iter().next().cloned())
-        .map(|file| file.object_meta.location);
-    let folder = path.as_ref().and_then(|path| {
-        let parts: Vec<_> = path.parts().collect();
-        let wanted = if parts.len() > 1 { parts.len() - 2 } else { 0 };
-        parts.get(wanted).map(|part| part.as_ref().to_owned())
-    });
-    match folder {
-        Some(folder) => format!("scan {folder}"),
-        None => "scan".to_owned(),
-    }
 }
 
 #[cfg(test)]

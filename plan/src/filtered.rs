@@ -1,0 +1,87 @@
+//! Which joins let their build side filter their probe side before that is exchanged (decision 0009).
+
+use std::sync::Arc;
+
+use datafusion::common::JoinType;
+use datafusion::error::Result;
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_plan::joins::{HashJoinExec, PartitionMode};
+use datafusion::physical_plan::repartition::RepartitionExec;
+use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
+use datafusion::physical_plan::{ExecutionPlan, Partitioning};
+
+use crate::scans::scanned;
+
+/// A partitioned hash join whose build (left) side may filter its probe (right) side.
+pub(crate) struct FilteredJoin {
+    pub(crate) build: Arc<dyn ExecutionPlan>,
+    pub(crate) probe: Arc<dyn ExecutionPlan>,
+    pub(crate) probe_input: Arc<dyn ExecutionPlan>,
+    pub(crate) probe_keys: Vec<Arc<dyn PhysicalExpr>>,
+    pub(crate) buckets: usize,
+}
+
+impl FilteredJoin {
+    /// `None` unless every condition holds: both sides are exchanged by hash of corresponding keys; a probe
+    /// row without a match leaves no trace in the join's output; the build side is estimated at less than
+    /// half of the probe side's rows.
+    pub(crate) fn of(join: &HashJoinExec) -> Result<Option<Self>> {
+        let traceless = matches!(
+            join.join_type(),
+            JoinType::Inner
+                | JoinType::Left
+                | JoinType::LeftSemi
+                | JoinType::LeftAnti
+                | JoinType::RightSemi
+        );
+        if *join.partition_mode() != PartitionMode::Partitioned || !traceless || join.null_aware {
+            return Ok(None);
+        }
+        let (Some((build_keys, buckets, _)), Some((probe_keys, probe_buckets, probe_input))) =
+            (exchange(join.left()), exchange(join.right()))
+        else {
+            return Ok(None);
+        };
+        let corresponds = buckets == probe_buckets
+            && build_keys.len() == probe_keys.len()
+            && build_keys.iter().zip(probe_keys).all(|(build, probe)| {
+                join.on().iter().any(|(left, right)| left == build && right == probe)
+            });
+        if !corresponds || !promises_to_pay(join.left(), join.right())? {
+            return Ok(None);
+        }
+        Ok(Some(Self {
+            build: Arc::clone(join.left()),
+            probe: Arc::clone(join.right()),
+            probe_input: Arc::clone(probe_input),
+            probe_keys: probe_keys.to_vec(),
+            buckets,
+        }))
+    }
+}
+
+/// Keys, buckets and input of an exchange by hash.
+#[allow(clippy::type_complexity)] // read in one place
+fn exchange(
+    plan: &Arc<dyn ExecutionPlan>,
+) -> Option<(&[Arc<dyn PhysicalExpr>], usize, &Arc<dyn ExecutionPlan>)> {
+    let repartition = plan.downcast_ref::<RepartitionExec>()?;
+    match repartition.partitioning() {
+        Partitioning::Hash(keys, buckets) if !repartition.preserve_order() => {
+            Some((keys, *buckets, repartition.input()))
+        }
+        _ => None,
+    }
+}
+
+/// By estimated rows, or by the bytes of the files below where rows cannot be estimated.
+fn promises_to_pay(build: &Arc<dyn ExecutionPlan>, probe: &Arc<dyn ExecutionPlan>) -> Result<bool> {
+    let rows = |plan: &Arc<dyn ExecutionPlan>| -> Result<Option<usize>> {
+        let statistics = StatisticsContext::new().compute(plan.as_ref(), &StatisticsArgs::new())?;
+        Ok(statistics.num_rows.get_value().copied())
+    };
+    Ok(match (rows(build)?, rows(probe)?) {
+        (Some(build), Some(probe)) => build.saturating_mul(2) <= probe,
+        _ => scanned(build)?.saturating_mul(2) <= scanned(probe)?,
+    })
+}

@@ -1,0 +1,113 @@
+//! The files that a plan scans: which they are, how large, and through which store they are read.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::sync::Arc;
+
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
+use datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFactory;
+use datafusion::datasource::physical_plan::{
+    FileGroup, FileScanConfig, FileScanConfigBuilder, ParquetSource,
+};
+use datafusion::datasource::source::DataSourceExec;
+use datafusion::error::{DataFusionError, Result};
+use datafusion::execution::runtime_env::RuntimeEnv;
+use datafusion::physical_plan::ExecutionPlan;
+use dunlin_manifest::pinned::InputChanged;
+use dunlin_manifest::records::Pin;
+
+/// Every file that the plan scans, in its version at planning time.
+pub(crate) fn pins(plan: &Arc<dyn ExecutionPlan>) -> Result<Vec<Pin>> {
+    let mut pins: BTreeMap<(String, String), Pin> = BTreeMap::new();
+    let mut changed = None;
+    each_scan(plan, &mut |config| {
+        let url: &url::Url = config.object_store_url.as_ref();
+        let store = match url.scheme() {
+            "s3" => format!("s3://{}", url.host_str().unwrap_or_default()),
+            scheme => format!("{scheme}:///"),
+        };
+        for file in config.file_groups.iter().flat_map(|group| group.iter()) {
+            let path = file.object_meta.location.to_string();
+            let pin = Pin {
+                store: store.clone(),
+                path: path.clone(),
+                size: file.object_meta.size,
+                e_tag: file.object_meta.e_tag.clone(),
+            };
+            // Each scan lists for itself: two of one table may have seen two versions of a file.
+            match pins.entry((store.clone(), path)) {
+                Entry::Occupied(known) if *known.get() != pin => changed = Some(pin.path),
+                Entry::Occupied(_) => {}
+                Entry::Vacant(entry) => {
+                    entry.insert(pin);
+                }
+            }
+        }
+    })?;
+    match changed {
+        Some(path) => Err(DataFusionError::External(Box::new(InputChanged { path }))),
+        None => Ok(pins.into_values().collect()),
+    }
+}
+
+/// The plan with Parquet scans that read through the stores of `runtime`: a scan keeps the store of the
+/// session that planned it, which knows nothing of pins and meters.
+pub(crate) fn read_through(
+    plan: Arc<dyn ExecutionPlan>,
+    runtime: &RuntimeEnv,
+) -> Result<Arc<dyn ExecutionPlan>> {
+    plan.transform_up(|node| {
+        let scan = node.downcast_ref::<DataSourceExec>();
+        let config = scan.and_then(|it| it.data_source().downcast_ref::<FileScanConfig>());
+        let Some(config) = config else { return Ok(Transformed::no(node)) };
+        let Some(parquet) = config.file_source.downcast_ref::<ParquetSource>() else {
+            return Ok(Transformed::no(node));
+        };
+        let store = runtime.object_store(&config.object_store_url)?;
+        let footers = runtime.cache_manager.get_file_metadata_cache();
+        let readers = Arc::new(CachedParquetFileReaderFactory::new(store, footers));
+        let source = parquet.clone().with_parquet_file_reader_factory(readers);
+        let config =
+            FileScanConfigBuilder::from(config.clone()).with_source(Arc::new(source)).build();
+        Ok(Transformed::yes(DataSourceExec::from_data_source(config) as Arc<dyn ExecutionPlan>))
+    })
+    .data()
+}
+
+fn each_scan(plan: &Arc<dyn ExecutionPlan>, visit: &mut dyn FnMut(&FileScanConfig)) -> Result<()> {
+    plan.apply(|node| {
+        if let Some(config) = node
+            .downcast_ref::<DataSourceExec>()
+            .and_then(|scan| scan.data_source().downcast_ref::<FileScanConfig>())
+        {
+            visit(config);
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })
+    .map(|_| ())
+}
+
+/// Bytes of the files that a plan scans.
+pub(crate) fn scanned(plan: &Arc<dyn ExecutionPlan>) -> Result<u64> {
+    let mut bytes = 0;
+    plan.apply(|node| {
+        if let Some(config) = node
+            .downcast_ref::<DataSourceExec>()
+            .and_then(|scan| scan.data_source().downcast_ref::<FileScanConfig>())
+        {
+            bytes += config.file_groups.iter().map(group_bytes).sum::<u64>();
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    Ok(bytes)
+}
+
+pub(crate) fn group_bytes(group: &FileGroup) -> u64 {
+    group
+        .iter()
+        .map(|file| match &file.range {
+            Some(range) => u64::try_from(range.end - range.start).unwrap_or(0),
+            None => file.object_meta.size,
+        })
+        .sum()
+}

@@ -1,0 +1,89 @@
+//! What a stage reads: found by walking its plan down from its partitions.
+
+use std::sync::Arc;
+
+use datafusion::datasource::physical_plan::FileScanConfig;
+use datafusion::datasource::source::DataSourceExec;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::union::UnionExec;
+use dunlin_manifest::records::{InputMode, StageId, StageInput};
+use dunlin_shuffle::{ExchangeReaderExec, KeyFilterExec};
+
+use crate::prove::shares_nothing;
+use crate::scans::group_bytes;
+use crate::split::{collected_join, partition_count};
+
+/// Follows partition `p` of a stage down to its leaves.
+#[derive(Default)]
+pub(crate) struct Walk {
+    pub(crate) inputs: Vec<StageInput>,
+    pub(crate) scan_bytes: Vec<u64>,
+    pub(crate) leaves: Vec<Option<usize>>,
+}
+
+impl Walk {
+    /// `offset` is the stage's partition that runs partition 0 of `plan`; `None` if every task may run
+    /// all of `plan` (below a collapse).
+    pub(crate) fn visit(&mut self, plan: &Arc<dyn ExecutionPlan>, offset: Option<usize>) {
+        if let Some(reader) = plan.downcast_ref::<ExchangeReaderExec>() {
+            match offset {
+                Some(offset) => self.input(
+                    reader.stage(),
+                    InputMode::Partitioned,
+                    u32::try_from(offset).unwrap_or(u32::MAX),
+                ),
+                None => self.input(reader.stage(), InputMode::Whole, 0),
+            }
+            return;
+        }
+        if let Some(scan) = plan.downcast_ref::<DataSourceExec>() {
+            self.scan(scan, offset);
+            return;
+        }
+        if let Some(filter) = plan.downcast_ref::<KeyFilterExec>() {
+            self.input(filter.stage(), InputMode::Whole, 0);
+        }
+        if plan.is::<UnionExec>() {
+            let mut first = offset;
+            for child in plan.children() {
+                self.visit(child, first);
+                first = first.map(|first| first + partition_count(child));
+            }
+            return;
+        }
+        let own = partition_count(plan);
+        let collected = collected_join(plan).is_some();
+        // What an unknown operator's partition reads is unknown.
+        let known = shares_nothing(plan);
+        for (number, child) in plan.children().into_iter().enumerate() {
+            let same = known && partition_count(child) == own && !(collected && number == 0);
+            self.visit(child, offset.filter(|_| same));
+        }
+    }
+
+    pub(crate) fn input(&mut self, stage: StageId, mode: InputMode, offset: u32) {
+        let whole = |input: &StageInput| input.stage == stage && input.mode == InputMode::Whole;
+        match mode {
+            // Sizes of buckets are what matters: reading everything adds nothing to that.
+            InputMode::Whole if self.inputs.iter().any(|input| input.stage == stage) => return,
+            InputMode::Whole => {}
+            InputMode::Partitioned => self.inputs.retain(|input| !whole(input)),
+        }
+        let input = StageInput { stage, mode, offset };
+        if !self.inputs.contains(&input) {
+            self.inputs.push(input);
+        }
+    }
+
+    fn scan(&mut self, scan: &DataSourceExec, offset: Option<usize>) {
+        let Some(config) = scan.data_source().downcast_ref::<FileScanConfig>() else { return };
+        self.leaves.push(offset);
+        let Some(offset) = offset else { return };
+        for (number, group) in config.file_groups.iter().enumerate() {
+            let bytes = group_bytes(group);
+            if let Some(weight) = self.scan_bytes.get_mut(offset + number) {
+                *weight += bytes;
+            }
+        }
+    }
+}
