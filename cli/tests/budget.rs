@@ -252,8 +252,9 @@ async fn a_limit_without_a_sort_reads_few_of_ten_thousand_files() {
             assert_eq!(got, rows, "{sql}");
             let gets = answer.summary["requests"]["get"].as_u64().unwrap();
             println!("{sql}, {partitions} partitions: {gets} GET");
-            // A file costs three; a task some ten for plan, root, manifests and seals.
-            assert!(gets <= 120, "{sql}: {gets} GET");
+            // Each partition opens files until it has enough rows, three GETs a file; a task makes some ten for
+            // plan, root, manifests and seals. All files would be 30,000.
+            assert!(gets <= 200, "{sql}: {gets} GET");
         }
     }
 }

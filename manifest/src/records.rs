@@ -419,7 +419,7 @@ pub struct TaskMetrics {
     pub shuffle_read_bytes: u64,
     /// Bytes spilled to local disk.
     pub spill_bytes: u64,
-    /// Highest memory reserved by the process during the task, in bytes.
+    /// Memory reserved by the whole process when the task ended, in bytes.
     pub peak_memory: u64,
     /// Requests made for this query since the worker's previous commit for it.
     pub requests: Requests,

@@ -51,6 +51,9 @@ const JOINS: [(&str, &str); 4] = [
     (", sort-merge joins", SORTED),
 ];
 
+/// The place of sort-merge joins.
+const SORT_MERGE: usize = 3;
+
 struct Library {
     benches: Vec<Bench>,
 }
@@ -61,6 +64,8 @@ struct Report {
     failures: BTreeMap<String, Vec<String>>,
     refused: Option<String>,
     runs: usize,
+    /// Runs that fail in one process under the same settings, too.
+    engine: usize,
 }
 
 pub async fn run() {
@@ -74,7 +79,7 @@ pub async fn run() {
     let start = Instant::now();
     let mut failures = Vec::new();
     let mut refused: BTreeMap<String, usize> = BTreeMap::new();
-    let mut runs = 0;
+    let (mut runs, mut engine) = (0, 0);
     let library = &library;
     let ask = |query| async move { (query, library.ask(query).await) };
     let mut reports = futures::stream::iter(&queries).map(ask).buffered(AT_ONCE);
@@ -83,6 +88,7 @@ pub async fn run() {
             failures.push(format!("{}: {}: {what} [{}]", query.file, query.name, forms.join("; ")));
         }
         runs += report.runs;
+        engine += report.engine;
         if let Some(operator) = report.refused {
             *refused.entry(operator).or_default() += 1;
         }
@@ -90,7 +96,7 @@ pub async fn run() {
     let total: usize = refused.values().sum();
     let by: Vec<String> = refused.iter().map(|(name, count)| format!("{name} {count}")).collect();
     println!(
-        "library: {} queries in {runs} runs and {:.0} s, {total} refused (by operator: {}), {} failures",
+        "library: {} queries in {runs} runs and {:.0} s, {total} refused (by operator: {}), {engine} runs fail in the engine itself, {} failures",
         queries.len(),
         start.elapsed().as_secs_f64(),
         by.join(", "),
@@ -165,6 +171,15 @@ impl Library {
                 }
                 (outcome, _) => judge(rows, outcome, query),
             };
+            let failed = matches!(outcome, Outcome::Failed(_));
+            if verdict.is_some() && failed && joins == SORT_MERGE && rows.is_some() {
+                // DataFusion 55.2's sort-merge join does not run every plan that its planner makes of it.
+                let uncut = bench.uncut(&query.sql, partitions).await;
+                if matches!(uncut, Outcome::Failed(_)) {
+                    report.engine += 1;
+                    continue;
+                }
+            }
             if let Some(what) = verdict {
                 fail(&format!("{form:?} at {partitions}{}", JOINS[joins].0), &what);
             }
