@@ -60,15 +60,17 @@ fn reference() -> std::sync::Arc<Reference> {
 
 /// Freezes `worker` while a task is in its hand, and says which: (stage, task, attempt).
 async fn freeze_in_the_middle(objects: &Objects, worker: &Process) -> (u32, u32, u32) {
+    // A task of the first stage is over in moments, and may be past its commit when the process stands still.
+    let long = || objects.in_hand(worker.id()).into_iter().rfind(|(stage, _, _)| *stage > 0);
     loop {
         until("a task in the worker's hand", PATIENCE, || {
             assert!(!objects.has_ended(), "the query ended before a worker could be frozen");
-            objects.in_hand(worker.id()).pop()
+            long()
         })
         .await;
         signal(worker, "-STOP");
         stopped(worker).await;
-        if let Some(task) = objects.in_hand(worker.id()).pop() {
+        if let Some(task) = long() {
             return task;
         }
         signal(worker, "-CONT");
