@@ -29,7 +29,6 @@ use dunlin_manifest::records::{
 };
 use dunlin_manifest::store::StoreError;
 use dunlin_manifest::view::{QueryView, StageView};
-use dunlin_plan::Planned;
 use futures::{StreamExt, TryStreamExt};
 
 use crate::problem::{ApiError, ErrorKind};
@@ -62,9 +61,7 @@ pub(crate) struct Analysis {
 impl Analysis {
     /// Rows of `plan_type` and `plan`.
     pub(crate) fn rows(&self) -> Result<SendableRecordBatchStream, ApiError> {
-        let batch = plan_rows(&self.sections).map_err(ApiError::internal)?;
-        let schema = batch.schema();
-        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, futures::stream::iter([Ok(batch)]))))
+        plan_stream(&self.sections)
     }
 
     /// The same as one text.
@@ -82,8 +79,16 @@ impl Analysis {
 
 const ANALYZED_PLAN: &str = "analyzed_plan";
 
-/// The rows that EXPLAIN answers with, whatever it explains.
-pub(crate) fn plan_rows<T: AsRef<str>>(
+/// What EXPLAIN answers with, whatever it explains.
+pub(crate) fn plan_stream<T: AsRef<str>>(
+    rows: &[(&'static str, T)],
+) -> Result<SendableRecordBatchStream, ApiError> {
+    let batch = plan_rows(rows).map_err(ApiError::internal)?;
+    let schema = batch.schema();
+    Ok(Box::pin(RecordBatchStreamAdapter::new(schema, futures::stream::iter([Ok(batch)]))))
+}
+
+fn plan_rows<T: AsRef<str>>(
     rows: &[(&'static str, T)],
 ) -> Result<RecordBatch, arrow::error::ArrowError> {
     let schema = Arc::new(Schema::new(vec![
@@ -482,12 +487,20 @@ fn skew(of: impl Iterator<Item = u64>) -> Option<f64> {
     }
 }
 
-/// Runs `rows` to their end, and answers with what the run took. The plan of `planned` must be the one
-/// that gives the rows: its operators hold the metrics.
+/// A run on the inline route that leaves no records.
+pub(crate) struct Ran {
+    /// The plan that gives the rows: its operators hold the metrics.
+    pub(crate) plan: Arc<dyn ExecutionPlan>,
+    /// The route, and why.
+    pub(crate) route: String,
+    /// What was asked of the stores.
+    pub(crate) meter: Arc<Meter>,
+}
+
+/// Runs `rows` to their end, and answers with what the run took.
 pub(crate) fn inline(
     mut rows: SendableRecordBatchStream,
-    planned: Planned,
-    meter: Arc<Meter>,
+    ran: Ran,
     env: Env,
     detail: Detail,
 ) -> Result<SendableRecordBatchStream, ApiError> {
@@ -500,34 +513,28 @@ pub(crate) fn inline(
         }
         let took = env.clock.monotonic().saturating_sub(began);
         let wall_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-        Ok(plan_rows(&inline_sections(&planned, &meter, count, wall_us, detail))?)
+        Ok(plan_rows(&inline_sections(&ran, count, wall_us, detail))?)
     };
     Ok(Box::pin(RecordBatchStreamAdapter::new(schema, futures::stream::once(run))))
 }
 
 fn inline_sections(
-    planned: &Planned,
-    meter: &Meter,
+    ran: &Ran,
     rows: u64,
     wall_us: u64,
     detail: Detail,
 ) -> [(&'static str, String); 3] {
-    let plan = planned.physical();
-    let reading = meter.snapshot();
-    let (mut spilled, mut compute_ns, mut scanned) = (0, 0, 0);
+    let plan = &ran.plan;
+    let reading = ran.meter.snapshot();
+    let (mut spilled, mut compute_ns) = (0, 0);
     each_node(plan, &mut |node| {
         let metrics = node.metrics();
         let of = |value: Option<usize>| u64::try_from(value.unwrap_or(0)).unwrap_or(u64::MAX);
         spilled += of(metrics.as_ref().and_then(|metrics| metrics.spilled_bytes()));
         compute_ns += of(metrics.as_ref().and_then(|metrics| metrics.elapsed_compute()));
-        let bytes = metrics.as_ref().and_then(|metrics| metrics.sum_by_name("bytes_scanned"));
-        scanned += of(bytes.map(|value| value.as_usize()));
     });
-    // A reader that was made at planning goes around the meter; the scan itself still counts bytes.
-    let metered = reading.bytes_read > 0 || scanned == 0;
-    let scanned = bytes(if metered { reading.bytes_read } else { scanned });
-    let asked =
-        if metered { requests(&reading.requests) } else { "requests not counted".to_owned() };
+    let scanned = bytes(reading.bytes_read);
+    let asked = requests(&reading.requests);
     let took = format!(
         "wall {} ms; compute {} ms; spilled {}; {asked}",
         millis(wall_us),
@@ -548,8 +555,7 @@ fn inline_sections(
     }
     let answer = count(rows, "row");
     let total = format!("succeeded; {answer} in the answer; scanned {scanned}; {took}");
-    let route = format!("{}: {}", planned.route.as_str(), planned.route_reason);
-    [(ANALYZED_PLAN, text), ("total", total), ("route", route)]
+    [(ANALYZED_PLAN, text), ("total", total), ("route", ran.route.clone())]
 }
 
 fn each_node(plan: &Arc<dyn ExecutionPlan>, visit: &mut dyn FnMut(&Arc<dyn ExecutionPlan>)) {

@@ -4,13 +4,10 @@
 //! write heartbeats, a few of them would make a healthy process look dead; so the plan runs on a
 //! runtime of its own, and only finished batches cross over.
 
-use std::sync::Arc;
-
 use datafusion::error::DataFusionError;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::physical_plan::stream::RecordBatchReceiverStream;
-use dunlin_manifest::meter::Meter;
-use dunlin_plan::{Planned, Planner};
+use dunlin_plan::InlinePlan;
 use futures::StreamExt;
 use tokio::runtime::Handle;
 
@@ -18,19 +15,12 @@ use tokio::runtime::Handle;
 const BATCHES_AHEAD: usize = 2;
 
 /// Starts a plan on `compute`. Dropping the rows stops it.
-pub(crate) fn run(
-    compute: &Handle,
-    planner: Planner,
-    planned: Planned,
-    meter: Arc<Meter>,
-) -> SendableRecordBatchStream {
-    let schema = Arc::clone(&planned.schema);
+pub(crate) fn run(compute: &Handle, plan: InlinePlan) -> SendableRecordBatchStream {
+    let schema = plan.plan().schema();
     let mut builder = RecordBatchReceiverStream::builder(schema, BATCHES_AHEAD);
     let sender = builder.tx();
     let work = async move {
-        let mut rows = planner
-            .run_inline(&planned, &meter)
-            .map_err(|error| DataFusionError::External(Box::new(error)))?;
+        let mut rows = plan.run().map_err(|error| DataFusionError::External(Box::new(error)))?;
         while let Some(batch) = rows.next().await {
             let failed = batch.is_err();
             // Nobody listens any more, or nothing sensible can follow.

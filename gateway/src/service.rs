@@ -148,11 +148,15 @@ impl App {
         let analysis = detail(planned.statement);
         let Some(graph) = &planned.graph else {
             let meter = Arc::<Meter>::default();
-            let planner = self.gateway.planner.clone();
-            let mut rows = inline::run(&self.compute, planner, planned.clone(), Arc::clone(&meter));
+            let plan = self.gateway.planner.inline_plan(&planned, &meter)?;
+            let mut rows = inline::run(&self.compute, plan.clone());
             if let Some(detail) = analysis {
-                let (counted, env) = (Arc::clone(&meter), self.env().clone());
-                rows = analyze::inline(rows, planned.clone(), counted, env, detail)?;
+                let ran = analyze::Ran {
+                    plan: Arc::clone(plan.plan()),
+                    route: format!("{}: {}", planned.route.as_str(), planned.route_reason),
+                    meter: Arc::clone(&meter),
+                };
+                rows = analyze::inline(rows, ran, self.env().clone(), detail)?;
             }
             return Ok(Taken::Rows(Box::new(self.here(query, &planned, meter, rows))));
         };
@@ -548,8 +552,5 @@ fn explain_rows(planned: &Planned) -> Result<SendableRecordBatchStream, ApiError
         ("distributed_plan", planned.explain.distributed.as_str()),
         ("route", route.as_str()),
     ];
-    let batch = analyze::plan_rows(&rows).map_err(ApiError::internal)?;
-    let schema = batch.schema();
-    let batches = futures::stream::iter([Ok(batch)]);
-    Ok(Box::pin(RecordBatchStreamAdapter::new(schema, batches)))
+    analyze::plan_stream(&rows)
 }

@@ -27,6 +27,7 @@ use datafusion_proto::protobuf;
 use prost::Message;
 
 use crate::codec::DunlinCodec;
+use crate::scans::file_scan;
 use crate::wire::{self, WindowFilters};
 
 /// Plans larger than this are not decoded: a plan of ours never is, so it is not ours.
@@ -94,10 +95,6 @@ pub(crate) fn decode(
         &DeduplicatingProtoConverter {},
     )?;
     put_groups(plan, &object.leaves, partitions)
-}
-
-fn file_scan(node: &Arc<dyn ExecutionPlan>) -> Option<&FileScanConfig> {
-    node.downcast_ref::<DataSourceExec>()?.data_source().downcast_ref()
 }
 
 fn with_groups(config: &FileScanConfig, groups: Vec<FileGroup>) -> Arc<dyn ExecutionPlan> {

@@ -4,11 +4,10 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
-use datafusion::datasource::physical_plan::FileScanConfig;
-use datafusion::datasource::source::DataSourceExec;
 use datafusion::physical_plan::{ExecutionPlan, displayable};
 use dunlin_manifest::records::{InputMode, Output, StageInput};
 
+use crate::scans::file_scan;
 use crate::split::Stage;
 
 /// Renders the stages, the last first, as a plan is read from its root.
@@ -138,9 +137,7 @@ pub(crate) fn name(plan: &Arc<dyn ExecutionPlan>) -> String {
 }
 
 fn scan_name(node: &Arc<dyn ExecutionPlan>) -> String {
-    let path = node
-        .downcast_ref::<DataSourceExec>()
-        .and_then(|scan| scan.data_source().downcast_ref::<FileScanConfig>())
+    let path = file_scan(node)
         .and_then(|config| config.file_groups.first()?.iter().next().cloned())
         .map(|file| file.object_meta.location);
     let folder = path.as_ref().and_then(|path| {

@@ -61,8 +61,8 @@ impl FilteredJoin {
 }
 
 /// Keys, buckets and input of an exchange by hash.
-#[allow(clippy::type_complexity)] // read in one place
-fn exchange(
+#[allow(clippy::type_complexity)] // taken apart where it is called
+pub(crate) fn exchange(
     plan: &Arc<dyn ExecutionPlan>,
 ) -> Option<(&[Arc<dyn PhysicalExpr>], usize, &Arc<dyn ExecutionPlan>)> {
     let repartition = plan.downcast_ref::<RepartitionExec>()?;

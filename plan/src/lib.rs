@@ -42,5 +42,6 @@ mod wire;
 
 pub use error::PlanError;
 pub use planner::{
-    Explain, Planned, Planner, QuerySettings, Route, RouteMode, StageGraph, StatementKind,
+    Explain, InlinePlan, Planned, Planner, QuerySettings, Route, RouteMode, StageGraph,
+    StatementKind,
 };

@@ -22,7 +22,7 @@ use datafusion::common::config::ConfigOptions;
 use datafusion::common::stats::Precision;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::datasource::listing::PartitionedFile;
-use datafusion::datasource::physical_plan::{FileGroup, FileScanConfig, FileScanConfigBuilder};
+use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::error::Result;
 use datafusion::physical_expr::LexOrdering;
@@ -41,21 +41,60 @@ use datafusion::physical_plan::{
 };
 use dunlin_shuffle::ConformExec;
 
+use crate::scans::file_scan;
+
+type Rule = Arc<dyn PhysicalOptimizerRule + Send + Sync>;
+type Rewritten = Result<Transformed<Arc<dyn ExecutionPlan>>>;
+
 /// The rules of the physical optimiser: DataFusion's own, and those of ours that keep them exact.
-pub(crate) fn optimizer_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
-    let mut rules: Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> =
-        vec![Arc::new(ConformUnions), Arc::new(HonestOrders)];
+pub(crate) fn optimizer_rules() -> Vec<Rule> {
+    // The first, before any other rule moves the casts of unions about.
+    let mut rules = vec![
+        Rewrite::rule("conform_unions", conform_union),
+        Rewrite::rule("honest_orders", honest_orders),
+    ];
     for rule in PhysicalOptimizer::new().rules {
         let pushes = rule.name().starts_with("FilterPushdown");
         if pushes {
-            rules.push(Arc::new(Barriers { raise: true }));
+            rules.push(Rewrite::rule("raise_barriers", raise_barrier));
         }
         rules.push(rule);
         if pushes {
-            rules.push(Arc::new(Barriers { raise: false }));
+            rules.push(Rewrite::rule("remove_barriers", remove_barrier));
         }
     }
     rules
+}
+
+/// A rule that rewrites a plan node by node, from the leaves up, and keeps its schema.
+#[derive(Debug)]
+struct Rewrite {
+    name: &'static str,
+    node: fn(Arc<dyn ExecutionPlan>) -> Rewritten,
+}
+
+impl Rewrite {
+    fn rule(name: &'static str, node: fn(Arc<dyn ExecutionPlan>) -> Rewritten) -> Rule {
+        Arc::new(Self { name, node })
+    }
+}
+
+impl PhysicalOptimizerRule for Rewrite {
+    fn optimize(
+        &self,
+        plan: Arc<dyn ExecutionPlan>,
+        _: &ConfigOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        plan.transform_up(self.node).data()
+    }
+
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn schema_check(&self) -> bool {
+        true
+    }
 }
 
 /// Keeps filters above projections that give two columns one name.
@@ -65,39 +104,19 @@ pub(crate) fn optimizer_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sy
 /// `r.m IS NULL OR r.m = 1`; on the side of `r`, where nothing is null, its statistics then pruned files and
 /// row groups that had rows of the answer (decision 0010). While filters are pushed, such a projection stands
 /// under a [`ConformExec`] that changes nothing and lets no filter through.
-#[derive(Debug)]
-struct Barriers {
-    raise: bool,
+fn raise_barrier(node: Arc<dyn ExecutionPlan>) -> Rewritten {
+    if !node.is::<ProjectionExec>() || !names_twice(&node) {
+        return Ok(Transformed::no(node));
+    }
+    let schema = node.schema();
+    Ok(Transformed::yes(Arc::new(ConformExec::try_new(node, schema)?)))
 }
 
-impl PhysicalOptimizerRule for Barriers {
-    fn optimize(
-        &self,
-        plan: Arc<dyn ExecutionPlan>,
-        _: &ConfigOptions,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        plan.transform_up(|node| {
-            if self.raise && node.is::<ProjectionExec>() && names_twice(&node) {
-                let schema = node.schema();
-                return Ok(Transformed::yes(Arc::new(ConformExec::try_new(node, schema)?)));
-            }
-            let barrier = node.downcast_ref::<ConformExec>().filter(|_| !self.raise);
-            match barrier.map(ConformExec::input) {
-                Some(input) if input.schema() == node.schema() => {
-                    Ok(Transformed::yes(Arc::clone(input)))
-                }
-                _ => Ok(Transformed::no(node)),
-            }
-        })
-        .data()
-    }
-
-    fn name(&self) -> &'static str {
-        if self.raise { "raise_barriers" } else { "remove_barriers" }
-    }
-
-    fn schema_check(&self) -> bool {
-        true
+/// Takes away what [`raise_barrier`] put there.
+fn remove_barrier(node: Arc<dyn ExecutionPlan>) -> Rewritten {
+    match node.downcast_ref::<ConformExec>().map(ConformExec::input) {
+        Some(input) if input.schema() == node.schema() => Ok(Transformed::yes(Arc::clone(input))),
+        _ => Ok(Transformed::no(node)),
     }
 }
 
@@ -112,44 +131,19 @@ fn names_twice(plan: &Arc<dyn ExecutionPlan>) -> bool {
 /// That one file's rows come before the next one's is read from their least and greatest values, which know
 /// nothing of nulls: files `1, 2, null` and `3, 4` looked ordered one after the other, and a sort above them
 /// was left out (decision 0010). An order of several files holds here only if no key of theirs is null.
-#[derive(Debug)]
-struct HonestOrders;
-
-impl PhysicalOptimizerRule for HonestOrders {
-    fn optimize(
-        &self,
-        plan: Arc<dyn ExecutionPlan>,
-        _: &ConfigOptions,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        plan.transform_up(|node| {
-            let scan = node.downcast_ref::<DataSourceExec>();
-            let config = scan.and_then(|it| it.data_source().downcast_ref::<FileScanConfig>());
-            let Some(config) = config.filter(|config| !config.output_ordering.is_empty()) else {
-                return Ok(Transformed::no(node));
-            };
-            let sure: Vec<LexOrdering> = config
-                .output_ordering
-                .iter()
-                .filter(|order| config.file_groups.iter().all(|group| is_sure(group, order)))
-                .cloned()
-                .collect();
-            if sure.len() == config.output_ordering.len() {
-                return Ok(Transformed::no(node));
-            }
-            let config =
-                FileScanConfigBuilder::from(config.clone()).with_output_ordering(sure).build();
-            Ok(Transformed::yes(DataSourceExec::from_data_source(config) as Arc<dyn ExecutionPlan>))
-        })
-        .data()
+fn honest_orders(node: Arc<dyn ExecutionPlan>) -> Rewritten {
+    let Some(config) = file_scan(&node) else { return Ok(Transformed::no(node)) };
+    let sure: Vec<LexOrdering> = config
+        .output_ordering
+        .iter()
+        .filter(|order| config.file_groups.iter().all(|group| is_sure(group, order)))
+        .cloned()
+        .collect();
+    if sure.len() == config.output_ordering.len() {
+        return Ok(Transformed::no(node));
     }
-
-    fn name(&self) -> &'static str {
-        "honest_orders"
-    }
-
-    fn schema_check(&self) -> bool {
-        true
-    }
+    let config = FileScanConfigBuilder::from(config.clone()).with_output_ordering(sure).build();
+    Ok(Transformed::yes(DataSourceExec::from_data_source(config)))
 }
 
 fn is_sure(group: &FileGroup, order: &LexOrdering) -> bool {
@@ -166,49 +160,29 @@ fn is_sure(group: &FileGroup, order: &LexOrdering) -> bool {
     group.len() < 2 || group.iter().all(no_nulls)
 }
 
-/// The first rule of the physical optimiser: the casts that a union puts on branches whose fields differ in
-/// nullability or name from its own become [`ConformExec`]s, before any other rule moves them about.
-#[derive(Debug, Default)]
-pub(crate) struct ConformUnions;
-
-impl PhysicalOptimizerRule for ConformUnions {
-    fn optimize(
-        &self,
-        plan: Arc<dyn ExecutionPlan>,
-        _: &ConfigOptions,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        plan.transform_up(|node| {
-            if !node.is::<UnionExec>() && !node.is::<InterleaveExec>() {
-                return Ok(Transformed::no(node));
-            }
-            let schema = node.schema();
-            let mut changed = false;
-            let branches = node
-                .children()
-                .into_iter()
-                .map(|branch| {
-                    let Some(input) = coerced(branch) else { return Ok(Arc::clone(branch)) };
-                    changed = true;
-                    let conform = ConformExec::try_new(Arc::clone(input), Arc::clone(&schema))?;
-                    Ok(Arc::new(conform) as Arc<dyn ExecutionPlan>)
-                })
-                .collect::<Result<Vec<_>>>()?;
-            if !changed {
-                return Ok(Transformed::no(node));
-            }
-            let options = ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute);
-            Ok(Transformed::yes(node.replace_children(branches, options)?))
+/// The casts that a union puts on branches whose fields differ in nullability or name from its own become
+/// [`ConformExec`]s.
+fn conform_union(node: Arc<dyn ExecutionPlan>) -> Rewritten {
+    if !node.is::<UnionExec>() && !node.is::<InterleaveExec>() {
+        return Ok(Transformed::no(node));
+    }
+    let schema = node.schema();
+    let mut changed = false;
+    let branches = node
+        .children()
+        .into_iter()
+        .map(|branch| {
+            let Some(input) = coerced(branch) else { return Ok(Arc::clone(branch)) };
+            changed = true;
+            let conform = ConformExec::try_new(Arc::clone(input), Arc::clone(&schema))?;
+            Ok(Arc::new(conform) as Arc<dyn ExecutionPlan>)
         })
-        .data()
+        .collect::<Result<Vec<_>>>()?;
+    if !changed {
+        return Ok(Transformed::no(node));
     }
-
-    fn name(&self) -> &'static str {
-        "conform_unions"
-    }
-
-    fn schema_check(&self) -> bool {
-        true
-    }
+    let options = ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute);
+    Ok(Transformed::yes(node.replace_children(branches, options)?))
 }
 
 /// The input of a projection that changes nothing but fields.

@@ -154,6 +154,38 @@ impl Planned {
     }
 }
 
+/// A plan that runs in this process. Its operators keep the metrics of the run.
+#[derive(Clone, Debug)]
+pub struct InlinePlan {
+    plan: Arc<dyn ExecutionPlan>,
+    context: Arc<TaskContext>,
+    watch: InputWatch,
+}
+
+impl InlinePlan {
+    /// The plan that runs.
+    #[must_use]
+    pub fn plan(&self) -> &Arc<dyn ExecutionPlan> {
+        &self.plan
+    }
+
+    /// Runs it, once: operators keep state.
+    ///
+    /// # Errors
+    /// What the plan's start says; later errors come through the stream.
+    pub fn run(self) -> Result<SendableRecordBatchStream, PlanError> {
+        let watch = self.watch;
+        let rows = execute_stream(self.plan, self.context)
+            .map_err(|error| PlanError::from_execution(&error))?;
+        let schema = rows.schema();
+        let rows = rows.map_err(move |error| match watch.changed() {
+            Some(changed) => DataFusionError::External(Box::new(changed.clone())),
+            None => error,
+        });
+        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, rows)))
+    }
+}
+
 /// The stages of a query, encoded.
 #[derive(Clone, Debug)]
 pub struct StageGraph {
@@ -543,15 +575,16 @@ impl Planner {
         }
     }
 
-    /// Runs the uncut plan in this process, reading only the pinned versions of its inputs.
+    /// The uncut plan, made to read only the pinned versions of its inputs, and counted by `meter`.
     ///
     /// # Errors
-    /// What the plan's start says; later errors come through the stream.
-    pub fn run_inline(
+    /// A runtime that cannot be built, or a store that the configuration does not know.
+    pub fn inline_plan(
         &self,
         planned: &Planned,
         meter: &Arc<Meter>,
-    ) -> Result<SendableRecordBatchStream, PlanError> {
+    ) -> Result<InlinePlan, PlanError> {
+        let execution = |error: DataFusionError| PlanError::from_execution(&error);
         let watch = InputWatch::default();
         let runtime = RuntimeEnvBuilder::from_runtime_env(&self.inner.runtime)
             .with_object_store_registry(self.inner.stores.pinned_registry(
@@ -560,7 +593,9 @@ impl Planner {
                 &watch,
             ))
             .build_arc()
-            .map_err(|error| PlanError::from_execution(&error))?;
+            .map_err(execution)?;
+        let plan =
+            scans::read_through(Arc::clone(&planned.physical), &runtime).map_err(execution)?;
         let context = TaskContext::new(
             Some("inline".to_owned()),
             planned.context.session_id(),
@@ -571,17 +606,7 @@ impl Planner {
             planned.context.window_functions().clone(),
             runtime,
         );
-        let plan =
-            scans::read_through(Arc::clone(&planned.physical), context.runtime_env().as_ref())
-                .map_err(|error| PlanError::from_execution(&error))?;
-        let rows = execute_stream(plan, Arc::new(context))
-            .map_err(|error| PlanError::from_execution(&error))?;
-        let schema = rows.schema();
-        let rows = rows.map_err(move |error| match watch.changed() {
-            Some(changed) => DataFusionError::External(Box::new(changed.clone())),
-            None => error,
-        });
-        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, rows)))
+        Ok(InlinePlan { plan, context: Arc::new(context), watch })
     }
 
     /// Registers the tables that are not registered yet, and says which could not be read and why: a table

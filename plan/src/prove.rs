@@ -14,8 +14,6 @@ use std::sync::Arc;
 
 use datafusion::common::JoinType;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
-use datafusion::datasource::physical_plan::FileScanConfig;
-use datafusion::datasource::source::DataSourceExec;
 use datafusion::error::Result;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr_common::physical_expr::is_volatile;
@@ -31,6 +29,7 @@ use dunlin_shuffle::{ExchangeReaderExec, KeyFilterExec};
 
 use crate::gate;
 use crate::normalise::broadcast_is_sound;
+use crate::scans::file_scan;
 
 /// Operators whose partitions share nothing (joins and sorts: see [`shares_nothing`]). To be read again at every
 /// upgrade of DataFusion; a test fails while an operator of it is in no list.
@@ -244,15 +243,10 @@ pub(crate) fn identity(plan: &Arc<dyn ExecutionPlan>) -> Result<Option<String>> 
             Ok(TreeNodeRecursion::Continue)
         };
         node.apply_expressions(&mut fixed)?;
-        if let Some(scan) = node.downcast_ref::<DataSourceExec>() {
-            match scan.data_source().downcast_ref::<FileScanConfig>() {
-                Some(config) => {
-                    let projection = config.file_source.projection();
-                    for column in projection.into_iter().flat_map(|columns| columns.iter()) {
-                        fixed(&column.expr)?;
-                    }
-                }
-                None => known = false,
+        if let Some(config) = file_scan(node) {
+            let projection = config.file_source.projection();
+            for column in projection.into_iter().flat_map(|columns| columns.iter()) {
+                fixed(&column.expr)?;
             }
         } else if node.children().is_empty() {
             known &= node.is::<ExchangeReaderExec>();

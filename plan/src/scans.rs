@@ -16,6 +16,11 @@ use datafusion::physical_plan::ExecutionPlan;
 use dunlin_manifest::pinned::InputChanged;
 use dunlin_manifest::records::Pin;
 
+/// The configuration of a scan of files, if `node` is one.
+pub(crate) fn file_scan(node: &Arc<dyn ExecutionPlan>) -> Option<&FileScanConfig> {
+    node.downcast_ref::<DataSourceExec>()?.data_source().downcast_ref()
+}
+
 /// Every file that the plan scans, in its version at planning time.
 pub(crate) fn pins(plan: &Arc<dyn ExecutionPlan>) -> Result<Vec<Pin>> {
     let mut pins: BTreeMap<(String, String), Pin> = BTreeMap::new();
@@ -34,7 +39,7 @@ pub(crate) fn pins(plan: &Arc<dyn ExecutionPlan>) -> Result<Vec<Pin>> {
                 size: file.object_meta.size,
                 e_tag: file.object_meta.e_tag.clone(),
             };
-            // Each scan lists for itself: two of one table may have seen two versions of a file.
+            // Two tables may lie in one place, and are listed one after the other.
             match pins.entry((store.clone(), path)) {
                 Entry::Occupied(known) if *known.get() != pin => changed = Some(pin.path),
                 Entry::Occupied(_) => {}
@@ -57,9 +62,7 @@ pub(crate) fn read_through(
     runtime: &RuntimeEnv,
 ) -> Result<Arc<dyn ExecutionPlan>> {
     plan.transform_up(|node| {
-        let scan = node.downcast_ref::<DataSourceExec>();
-        let config = scan.and_then(|it| it.data_source().downcast_ref::<FileScanConfig>());
-        let Some(config) = config else { return Ok(Transformed::no(node)) };
+        let Some(config) = file_scan(&node) else { return Ok(Transformed::no(node)) };
         let Some(parquet) = config.file_source.downcast_ref::<ParquetSource>() else {
             return Ok(Transformed::no(node));
         };
@@ -76,10 +79,7 @@ pub(crate) fn read_through(
 
 fn each_scan(plan: &Arc<dyn ExecutionPlan>, visit: &mut dyn FnMut(&FileScanConfig)) -> Result<()> {
     plan.apply(|node| {
-        if let Some(config) = node
-            .downcast_ref::<DataSourceExec>()
-            .and_then(|scan| scan.data_source().downcast_ref::<FileScanConfig>())
-        {
+        if let Some(config) = file_scan(node) {
             visit(config);
         }
         Ok(TreeNodeRecursion::Continue)
@@ -90,14 +90,8 @@ fn each_scan(plan: &Arc<dyn ExecutionPlan>, visit: &mut dyn FnMut(&FileScanConfi
 /// Bytes of the files that a plan scans.
 pub(crate) fn scanned(plan: &Arc<dyn ExecutionPlan>) -> Result<u64> {
     let mut bytes = 0;
-    plan.apply(|node| {
-        if let Some(config) = node
-            .downcast_ref::<DataSourceExec>()
-            .and_then(|scan| scan.data_source().downcast_ref::<FileScanConfig>())
-        {
-            bytes += config.file_groups.iter().map(group_bytes).sum::<u64>();
-        }
-        Ok(TreeNodeRecursion::Continue)
+    each_scan(plan, &mut |config| {
+        bytes += config.file_groups.iter().map(group_bytes).sum::<u64>();
     })?;
     Ok(bytes)
 }

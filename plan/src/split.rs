@@ -44,7 +44,7 @@ use dunlin_manifest::records::{InputMode, Output, StageId, StageInput};
 use dunlin_shuffle::{ExchangeReaderExec, KeyFilterExec};
 
 use crate::explain::name;
-use crate::filtered::FilteredJoin;
+use crate::filtered::{FilteredJoin, exchange};
 use crate::normalise::broadcast_is_sound;
 use crate::prove::{divisible_input, empty_with, identity, readers, shared_state};
 use crate::walk::Walk;
@@ -211,13 +211,10 @@ impl Splitter {
             let id = self.root(Arc::clone(&plan), Output::Partitions)?;
             return reader(id, &plan);
         }
-        if let Some(repartition) = plan.downcast_ref::<RepartitionExec>()
-            && let (Partitioning::Hash(exprs, buckets), false) =
-                (repartition.partitioning(), repartition.preserve_order())
-        {
-            let body = self.cut(Arc::clone(repartition.input()))?;
-            let root = RepartitionExec::try_new(body, Partitioning::Hash(exprs.clone(), *buckets))?;
-            let buckets = u32::try_from(*buckets).unwrap_or(u32::MAX);
+        if let Some((keys, buckets, input)) = exchange(&plan) {
+            let body = self.cut(Arc::clone(input))?;
+            let root = RepartitionExec::try_new(body, Partitioning::Hash(keys.to_vec(), buckets))?;
+            let buckets = u32::try_from(buckets).unwrap_or(u32::MAX);
             let id = self.stage(Arc::new(root), Output::Hash { buckets })?;
             return reader(id, &plan);
         }
@@ -232,16 +229,15 @@ impl Splitter {
             && partition_count(merge.input()) > 1
         {
             let input = Arc::clone(merge.input());
-            let keys = merge.expr();
-            if keys.iter().any(|key| holds_subquery(&key.expr)) {
-                // A reader could not declare an order by the row of a subquery that it does not see.
-                let read = self.hand_over(&input, merge.fetch())?;
-                let gathered = Arc::new(CoalescePartitionsExec::new(read));
-                let sort = SortExec::new(keys.clone(), gathered).with_fetch(merge.fetch());
-                return Ok(Arc::new(sort));
-            }
             let read = self.hand_over(&input, merge.fetch())?;
-            return rebuild(plan, vec![read]);
+            let keys = merge.expr();
+            if !keys.iter().any(|key| holds_subquery(&key.expr)) {
+                return rebuild(plan, vec![read]);
+            }
+            // A reader could not declare an order by the row of a subquery that it does not see.
+            let gathered = Arc::new(CoalescePartitionsExec::new(read));
+            let sort = SortExec::new(keys.clone(), gathered).with_fetch(merge.fetch());
+            return Ok(Arc::new(sort));
         }
         if let Some([left, right]) = collected_join(&plan) {
             let (left, right) = (Arc::clone(left), Arc::clone(right));

@@ -3,14 +3,13 @@
 use std::sync::Arc;
 
 use datafusion::datasource::physical_plan::FileScanConfig;
-use datafusion::datasource::source::DataSourceExec;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::union::UnionExec;
 use dunlin_manifest::records::{InputMode, StageId, StageInput};
 use dunlin_shuffle::{ExchangeReaderExec, KeyFilterExec};
 
 use crate::prove::shares_nothing;
-use crate::scans::group_bytes;
+use crate::scans::{file_scan, group_bytes};
 use crate::split::{collected_join, partition_count};
 
 /// Follows partition `p` of a stage down to its leaves.
@@ -36,8 +35,8 @@ impl Walk {
             }
             return;
         }
-        if let Some(scan) = plan.downcast_ref::<DataSourceExec>() {
-            self.scan(scan, offset);
+        if let Some(config) = file_scan(plan) {
+            self.scan(config, offset);
             return;
         }
         if let Some(filter) = plan.downcast_ref::<KeyFilterExec>() {
@@ -75,8 +74,7 @@ impl Walk {
         }
     }
 
-    fn scan(&mut self, scan: &DataSourceExec, offset: Option<usize>) {
-        let Some(config) = scan.data_source().downcast_ref::<FileScanConfig>() else { return };
+    fn scan(&mut self, config: &FileScanConfig, offset: Option<usize>) {
         self.leaves.push(offset);
         let Some(offset) = offset else { return };
         for (number, group) in config.file_groups.iter().enumerate() {

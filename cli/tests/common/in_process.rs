@@ -78,7 +78,7 @@ impl InProcess {
     pub async fn uncut(&self, sql: &str, partitions: usize) -> Result<Vec<RecordBatch>> {
         let planned = self.try_plan(sql, partitions, RouteMode::Inline).await?;
         let mut rows = vec![RecordBatch::new_empty(Arc::clone(&planned.schema))];
-        let mut stream = self.planner.run_inline(&planned, &Arc::new(Meter::default()))?;
+        let mut stream = self.planner.inline_plan(&planned, &Arc::new(Meter::default()))?.run()?;
         while let Some(batch) = stream.try_next().await? {
             rows.push(batch);
         }
