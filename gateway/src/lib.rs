@@ -1,4 +1,4 @@
-//! The HTTP face of Dunlin: takes SQL, answers rows, and keeps nothing that a query needs.
+//! The gateway of Dunlin: takes SQL, answers rows, and keeps nothing that a query needs.
 //!
 //! ```text
 //!               ┌──────────────── gateway ─────────────────┐
@@ -16,196 +16,20 @@
 //!   what was left half done ([`serve`] runs a sweeper), ends it, and serves its rows.
 //! - **A lost connection loses nothing.** A submit, once begun, runs to its end whoever hangs up; a
 //!   retry with the same `Idempotency-Key` finds the same query on any gateway.
-//! - **Answers stream.** No answer is collected; see `answer.rs` for how errors stay typed anyway.
+//! - **Answers stream.** No answer is collected; see `http/answer.rs` for how errors stay typed anyway.
 //! - **Bad input is an answer, not a crash**: every refusal is `application/problem+json`.
 //!
 //! A bare `POST /v1/sql` that the planner runs inline leaves no trace in the store: it has a
 //! `Dunlin-Query-Id` for the logs, and asking for that id later is a 404.
 
-use std::future::{Future, IntoFuture};
-use std::net::SocketAddr;
-use std::sync::Arc;
-use std::time::Duration;
-
-use async_trait::async_trait;
-use dunlin_manifest::env::Env;
-use dunlin_manifest::ids::QueryId;
-use dunlin_manifest::records::Limits;
-use dunlin_manifest::store::ObjectControlStore;
-use dunlin_plan::Planner;
-use tokio::net::TcpListener;
-use tokio::runtime::Handle;
-use tokio_util::sync::CancellationToken;
-
-mod analyze;
-mod answer;
 mod http;
-mod inline;
-mod problem;
-mod request;
-mod results;
-mod service;
-mod status;
-mod sweep;
-mod watch;
+mod options;
+mod query;
+mod serve;
 
-pub use answer::AnswerSummary;
-pub use problem::{ApiError, ErrorKind, Position, Problem};
-pub use request::{Format, MAX_BODY_BYTES, MAX_SQL_BYTES, MAX_WAIT};
-
-/// How a gateway listens and how often it looks.
-#[derive(Clone, Debug)]
-pub struct GatewayOptions {
-    /// Where HTTP is served.
-    pub http: SocketAddr,
-    /// Threads that plan and run inline queries; those that serve, if not set. A process whose
-    /// serving threads also write heartbeats should set it.
-    pub compute: Option<Handle>,
-    /// Limits and periods written into the queries that this gateway submits.
-    pub limits: Limits,
-    /// How often a waiting request looks for the end of its query.
-    pub watch: WatchPeriods,
-    /// How often the sweeper looks for queries that need care.
-    pub sweep: SweepPeriods,
-    /// How long answers in flight may go on after the gateway was asked to stop.
-    pub drain: Duration,
-}
-
-impl Default for GatewayOptions {
-    fn default() -> Self {
-        Self {
-            http: SocketAddr::from(([127, 0, 0, 1], 8090)),
-            compute: None,
-            limits: Limits::default(),
-            watch: WatchPeriods::default(),
-            sweep: SweepPeriods::default(),
-            drain: Duration::from_secs(20),
-        }
-    }
-}
-
-/// How often a watched query is looked at. One watcher serves all requests that wait for a query.
-#[derive(Clone, Copy, Debug)]
-pub struct WatchPeriods {
-    /// First pause between two looks at `end`; pauses grow with the query's age.
-    pub first: Duration,
-    /// Longest pause between two looks at `end`.
-    pub most: Duration,
-    /// Pause between two repairs: a LIST of the query's objects and whatever it shows to be due.
-    pub repair: Duration,
-}
-
-impl Default for WatchPeriods {
-    /// For a folder or memory, where a look costs microseconds.
-    fn default() -> Self {
-        Self {
-            first: Duration::from_millis(5),
-            most: Duration::from_millis(100),
-            repair: Duration::from_millis(500),
-        }
-    }
-}
-
-impl WatchPeriods {
-    /// For a store in the network, where a look is a request with a price.
-    #[must_use]
-    pub fn remote() -> Self {
-        Self {
-            first: Duration::from_millis(25),
-            most: Duration::from_millis(500),
-            repair: Duration::from_secs(1),
-        }
-    }
-}
-
-/// How often the sweeper lists the active queries.
-#[derive(Clone, Copy, Debug)]
-pub struct SweepPeriods {
-    /// Pause while there are active queries.
-    pub busy: Duration,
-    /// Longest pause while there are none.
-    pub idle: Duration,
-    /// How long a query with refusals may stand still: refusals say that workers are alive and
-    /// that none of them fits, so waiting longer would not help.
-    pub refused: Duration,
-    /// How long an announced query may lack its `root` before it is ended as never submitted. Long,
-    /// because a client's retry may still write it.
-    pub orphan: Duration,
-}
-
-impl Default for SweepPeriods {
-    fn default() -> Self {
-        Self {
-            busy: Duration::from_secs(2),
-            idle: Duration::from_secs(10),
-            refused: Duration::from_secs(10),
-            orphan: Duration::from_secs(15 * 60),
-        }
-    }
-}
-
-/// Workers inside this process, which run the tasks of queries that the gateway means to run itself.
-#[async_trait]
-pub trait LocalRunner: Send + Sync + std::fmt::Debug {
-    /// Sees to it that the tasks of `query` are run; returns when somebody has been told. Calling it
-    /// again for the same query must be harmless.
-    async fn run(&self, query: QueryId);
-}
-
-/// What a gateway works with.
-#[derive(Clone, Debug)]
-pub struct Gateway {
-    /// Plans statements and runs small ones.
-    pub planner: Planner,
-    /// The coordination store; results are read from the same place.
-    pub control: Arc<ObjectControlStore>,
-    /// Time, randomness and blocking work.
-    pub env: Env,
-    /// Workers of this process, if it has any.
-    pub local: Option<Arc<dyn LocalRunner>>,
-}
-
-/// Serves `gateway` on `listener` until `shutdown` resolves; then takes no new requests, tells the
-/// waiting ones where they stand (their queries live on), lets answers in flight finish for at most
-/// [`GatewayOptions::drain`], and returns.
-///
-/// # Errors
-/// Those of the listener.
-pub async fn serve(
-    gateway: Gateway,
-    options: GatewayOptions,
-    listener: TcpListener,
-    shutdown: impl Future<Output = ()> + Send + 'static,
-) -> std::io::Result<()> {
-    let stop = CancellationToken::new();
-    let env = gateway.env.clone();
-    let app = service::App::new(gateway, &options, stop.clone());
-    let sweeper = tokio::spawn(sweep::run(Arc::clone(&app), options.sweep));
-    let asked = stop.clone();
-    let server = axum::serve(listener, http::router(app))
-        .with_graceful_shutdown(async move {
-            shutdown.await;
-            asked.cancel();
-        })
-        .into_future();
-    let drained = {
-        let stop = stop.clone();
-        let drain = options.drain;
-        async move {
-            stop.cancelled().await;
-            env.clock.sleep(drain).await;
-        }
-    };
-    let outcome = tokio::select! {
-        outcome = server => outcome,
-        () = drained => {
-            tracing::warn!("answers were still in flight when the gateway stopped");
-            Ok(())
-        }
-    };
-    stop.cancel();
-    if let Err(error) = sweeper.await {
-        tracing::warn!(%error, "the sweeper did not stop cleanly");
-    }
-    outcome
-}
+pub use crate::http::{ApiError, Format, MAX_BODY_BYTES, MAX_WAIT, Position, Problem};
+pub use options::{Gateway, GatewayOptions, LocalRunner, SweepPeriods, WatchPeriods};
+pub use query::answer::Receipt;
+pub use query::error::{CoreError, ErrorKind};
+pub use query::statement::MAX_SQL_BYTES;
+pub use serve::serve;

@@ -22,10 +22,11 @@ use dunlin_manifest::records::{
 use dunlin_manifest::store::{ControlStore, StoreError};
 use dunlin_manifest::view::QueryView;
 use futures::{FutureExt, StreamExt};
+use tokio_util::sync::CancellationToken;
 
-use crate::SweepPeriods;
-use crate::problem::ErrorKind;
-use crate::service::App;
+use super::error::ErrorKind;
+use super::handles::Handles;
+use crate::options::{LocalRunner, SweepPeriods};
 
 /// Queries advanced at the same time.
 const AT_ONCE: usize = 8;
@@ -35,10 +36,14 @@ const REFUSALS_SHOWN: usize = 5;
 const LOOK_FOR_REFUSALS: Duration = Duration::from_secs(3);
 
 /// Sweeps until the gateway stops.
-pub(crate) async fn run(app: Arc<App>, periods: SweepPeriods) {
-    let stop = app.stop.clone();
-    let env = app.env().clone();
-    let mut sweeper = Sweeper::new(app, periods);
+pub(crate) async fn run(
+    handles: Arc<Handles>,
+    local: Option<Arc<dyn LocalRunner>>,
+    periods: SweepPeriods,
+    stop: CancellationToken,
+) {
+    let env = handles.env().clone();
+    let mut sweeper = Sweeper::new(Site { handles, local }, periods);
     let mut pause = periods.busy;
     loop {
         tokio::select! {
@@ -100,9 +105,16 @@ struct Care {
     since: Duration,
 }
 
+/// Where the sweeper looks, and who runs what this process means to run itself.
+#[derive(Clone, Debug)]
+struct Site {
+    handles: Arc<Handles>,
+    local: Option<Arc<dyn LocalRunner>>,
+}
+
 #[derive(Debug)]
 struct Sweeper {
-    app: Arc<App>,
+    site: Site,
     periods: SweepPeriods,
     cares: HashMap<QueryId, Care>,
     /// Announced queries without a root, and when they were first seen.
@@ -125,23 +137,23 @@ enum Found {
 }
 
 impl Sweeper {
-    fn new(app: Arc<App>, periods: SweepPeriods) -> Self {
-        Self { app, periods, cares: HashMap::new(), rootless: HashMap::new(), fleet_seen: None }
+    fn new(site: Site, periods: SweepPeriods) -> Self {
+        Self { site, periods, cares: HashMap::new(), rootless: HashMap::new(), fleet_seen: None }
     }
 
     /// One sweep; gives the number of active queries.
     async fn sweep(&mut self) -> Result<usize, StoreError> {
-        let queries = active(self.app.store()).await?;
+        let queries = active(self.site.handles.store()).await?;
         let known: HashSet<&QueryId> = queries.iter().collect();
         self.cares.retain(|query, _| known.contains(query));
         self.rootless.retain(|query, _| known.contains(query));
         let looks: Vec<(QueryId, Found)> = futures::stream::iter(queries)
             .map(|query| {
-                let app = Arc::clone(&self.app);
+                let site = self.site.clone();
                 let since = self.cares.get(&query).map(|care| care.since);
                 async move {
-                    let still = since.map(|since| app.now().saturating_sub(since));
-                    let found = look(&app, &query, still).await;
+                    let still = since.map(|since| site.handles.now().saturating_sub(since));
+                    let found = look(&site, &query, still).await;
                     (query, found)
                 }
             })
@@ -149,7 +161,7 @@ impl Sweeper {
             .collect()
             .await;
         let count = looks.len();
-        let now = self.app.now();
+        let now = self.site.handles.now();
         let mut standing = Vec::new();
         for (query, found) in looks {
             if let Some(idle) = self.note(now, &query, found).await {
@@ -256,7 +268,7 @@ impl Sweeper {
         }
         let mut workers = Vec::new();
         for worker in view.refusals.iter().take(REFUSALS_SHOWN) {
-            let body = self.app.store().get(&keys::refusal(&handle.query, worker)).await;
+            let body = self.site.handles.store().get(&keys::refusal(&handle.query, worker)).await;
             let why = body.ok().flatten().map(|got| reason(&got.body)).unwrap_or_default();
             workers.push(if why.is_empty() { worker.clone() } else { format!("{worker} ({why})") });
         }
@@ -270,7 +282,7 @@ impl Sweeper {
     }
 
     async fn end_orphan(&self, query: &QueryId) {
-        let env = self.app.env();
+        let env = self.site.handles.env();
         let end = End {
             v: RECORD_VERSION,
             nonce: env.nonce(),
@@ -284,7 +296,7 @@ impl Sweeper {
             seal: None,
             summary: None,
         };
-        match create_end(self.app.store(), env, query, end).await {
+        match create_end(self.site.handles.store(), env, query, end).await {
             Ok(_) => tracing::warn!(%query, "an announced query never came and was ended"),
             Err(error) => tracing::warn!(%query, %error, "an orphan could not be ended"),
         }
@@ -292,8 +304,8 @@ impl Sweeper {
 }
 
 /// Looks at a query and does what is due. `still` = how long no worker was seen at it.
-async fn look(app: &App, query: &QueryId, still: Option<Duration>) -> Found {
-    match try_look(app, query, still).await {
+async fn look(site: &Site, query: &QueryId, still: Option<Duration>) -> Found {
+    match try_look(site, query, still).await {
         Ok(found) => found,
         Err(error) => {
             tracing::warn!(%query, %error, "a query could not be advanced");
@@ -303,14 +315,14 @@ async fn look(app: &App, query: &QueryId, still: Option<Duration>) -> Found {
 }
 
 async fn try_look(
-    app: &App,
+    site: &Site,
     query: &QueryId,
     still: Option<Duration>,
 ) -> Result<Found, AdvanceError> {
-    let store = app.store();
-    let handle = match app.handle(query).await {
+    let store = site.handles.store();
+    let handle = match site.handles.open(query).await {
         Ok(handle) => handle,
-        Err(error) if matches!(error.kind, ErrorKind::NotFound(_)) => {
+        Err(error) if matches!(error.kind, ErrorKind::NoSuchQuery(_)) => {
             let end: Option<End> = load(store, &keys::end(query)).await?;
             if end.is_none() {
                 return Ok(Found::Rootless);
@@ -334,11 +346,11 @@ async fn try_look(
         return Ok(Found::Ended(end.status == EndStatus::Succeeded));
     }
     if advanced.moved && !advanced.open.is_empty() {
-        ring(store, app.env()).await;
+        ring(store, site.handles.env()).await;
     }
     if !advanced.open.is_empty()
         && handle.root.route == "inline"
-        && let Some(local) = &app.gateway.local
+        && let Some(local) = &site.local
     {
         local.run(query.clone()).await;
     }

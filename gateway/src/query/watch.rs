@@ -21,9 +21,8 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::WatchPeriods;
-use crate::service::progress_of;
-use crate::status::Progress;
+use super::status::{Progress, progress_of};
+use crate::options::WatchPeriods;
 
 /// What the last look said.
 #[derive(Clone, Debug, Default)]

@@ -12,122 +12,72 @@
 //! errors are typed. Longer ones stream; an error after the first byte is the last line of JSONL, and
 //! breaks off the body of every other format, so that no client takes a part for the whole.
 
-use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::array::{Array, ArrayRef, RecordBatch, StringBuilder};
-use arrow::error::ArrowError;
-use arrow::json::writer::{EncoderOptions, JsonArray, LineDelimited, make_encoder};
-use arrow_ipc::writer::StreamWriter;
-use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
-use datafusion::error::DataFusionError;
-use datafusion::execution::SendableRecordBatchStream;
 use dunlin_manifest::env::Env;
-use dunlin_manifest::meter::Meter;
-use dunlin_manifest::records::Requests;
+use dunlin_manifest::ids::QueryId;
 use futures::stream::BoxStream;
 use futures::{Stream, StreamExt};
 use http::HeaderValue;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use serde::Serialize;
 
-use crate::problem::ApiError;
-use crate::request::Format;
+use super::encode::{Chunk, encode};
+use super::problem::ApiError;
+use super::request::Format;
+use super::respond::mark;
+use crate::query::answer::Answer;
 
 /// Encoded bytes that an answer may hold before its headers are sent.
 const LOOK_AHEAD_BYTES: usize = 4 << 20;
 /// How long an answer that has rows may go on looking ahead: the price of an exact row count is
 /// never more than this much delay of the first byte.
 const LOOK_AHEAD_TIME: Duration = Duration::from_secs(1);
-/// Rows encoded at once, so that one huge batch does not become one huge chunk.
-const CHUNK_ROWS: usize = 8_192;
 
-/// `Dunlin-Summary`: what the answer took.
-#[derive(Clone, Debug, Serialize)]
-pub struct AnswerSummary {
-    /// `inline` or `fleet`.
-    pub route: String,
-    /// Rows of the answer; `null` if an inline answer was still growing when its headers were sent.
-    pub rows: Option<u64>,
-    /// Stages; 0 if the gateway ran the plan itself.
-    pub stages: u64,
-    /// Tasks; 0 if the gateway ran the plan itself.
-    pub tasks: u64,
-    /// Attempts that were claimed.
-    pub attempts: u64,
-    /// Bytes read from tables.
-    pub bytes_scanned: u64,
-    /// Bytes written to the exchange.
-    pub shuffle_bytes: u64,
-    /// Requests that the query's workers made; of an inline answer, those of this process for the
-    /// tables until the headers were sent. Those of the gateway's own waiting are not counted.
-    pub requests: Requests,
-    /// Milliseconds from the receipt of the request to the answer's headers, by this gateway's clock; or
-    /// what the query itself took by the store's stamps, where that is more (its answer is fetched later).
-    pub wall_ms: u64,
-}
-
-/// What a response carries besides its rows.
+/// An answer, and what only HTTP knows of it.
 pub(crate) struct Envelope {
-    pub(crate) query: String,
+    pub(crate) answer: Answer,
     pub(crate) replayed: bool,
-    pub(crate) summary: AnswerSummary,
-    /// Counts the requests of an answer that this process computes; read when the headers are sent.
-    pub(crate) meter: Option<Arc<Meter>>,
     /// When the request was received, by `env`'s clock.
     pub(crate) received: Duration,
 }
 
-/// Encoded rows.
-struct Chunk {
-    bytes: Bytes,
-    rows: u64,
-}
-
-/// Answers with `rows`. Resolves when the headers can be sent.
+/// Answers with rows. Resolves when the headers can be sent.
 pub(crate) async fn answer(
     env: &Env,
     format: Format,
-    rows: SendableRecordBatchStream,
-    mut envelope: Envelope,
+    Envelope { answer, replayed, received }: Envelope,
 ) -> Result<Response, ApiError> {
-    let query = envelope.query.clone();
+    let Answer { query, rows, mut receipt, meter } = answer;
     let mut chunks = encode(format, rows);
     let ahead = look_ahead(env, &mut chunks).await.map_err(|error| error.about(&query))?;
     let body = match ahead {
         Ahead::Whole { bytes, rows } => {
-            envelope.summary.rows.get_or_insert(rows);
+            receipt.rows.get_or_insert(rows);
             Body::from(bytes)
         }
         Ahead::Part { bytes } => {
             let first = futures::stream::once(async move { Ok(bytes) });
-            Body::from_stream(first.chain(tail(format, chunks, query)))
+            Body::from_stream(first.chain(tail(format, chunks, query.clone())))
         }
     };
-    if let Some(meter) = &envelope.meter {
-        envelope.summary.requests = meter.snapshot().requests;
+    if let Some(meter) = &meter {
+        receipt.requests = meter.snapshot().requests;
     }
-    let elapsed = env.clock.monotonic().saturating_sub(envelope.received);
+    let elapsed = env.clock.monotonic().saturating_sub(received);
     let elapsed = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
-    envelope.summary.wall_ms = envelope.summary.wall_ms.max(elapsed);
+    receipt.wall_ms = receipt.wall_ms.max(elapsed);
     let mut response = Response::new(body);
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(format.content_type()));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    if let Ok(value) = HeaderValue::from_str(&envelope.query) {
-        headers.insert("dunlin-query-id", value);
-    }
-    if envelope.replayed {
-        headers.insert("idempotent-replayed", HeaderValue::from_static("true"));
-    }
-    let summary = serde_json::to_string(&envelope.summary).unwrap_or_default();
+    let summary = serde_json::to_string(&receipt).unwrap_or_default();
     if let Ok(value) = HeaderValue::from_str(&summary) {
         headers.insert("dunlin-summary", value);
     }
+    mark(&mut response, &query, replayed);
     Ok(response)
 }
 
@@ -171,7 +121,7 @@ async fn look_ahead(
 fn tail(
     format: Format,
     chunks: BoxStream<'static, Result<Chunk, ApiError>>,
-    query: String,
+    query: QueryId,
 ) -> impl Stream<Item = Result<Bytes, ApiError>> + Send {
     let state = Some((chunks, query));
     futures::stream::unfold(state, move |state| async move {
@@ -181,7 +131,7 @@ fn tail(
             Err(error) => {
                 let error = error.about(&query);
                 tracing::warn!(
-                    query,
+                    %query,
                     code = error.code(),
                     "an answer broke off after its first byte"
                 );
@@ -196,175 +146,25 @@ fn tail(
     })
 }
 
-/// Encodes batches as they come. A panic of an operator or an encoder becomes an error: it must not
-/// look like the end of the answer.
-fn encode(
-    format: Format,
-    rows: SendableRecordBatchStream,
-) -> BoxStream<'static, Result<Chunk, ApiError>> {
-    enum State {
-        Start(SendableRecordBatchStream),
-        Rows(SendableRecordBatchStream, Box<Encoder>, Option<(RecordBatch, usize)>),
-        End,
-    }
-    let steps = futures::stream::try_unfold(State::Start(rows), move |state| async move {
-        let (rows, mut encoder, mut batch) = match state {
-            State::Start(rows) => {
-                let (encoder, bytes) = Encoder::start(format, &rows.schema()).map_err(encoding)?;
-                let next = State::Rows(rows, Box::new(encoder), None);
-                return Ok(Some((Chunk { bytes, rows: 0 }, next)));
-            }
-            State::Rows(rows, encoder, batch) => (rows, encoder, batch),
-            State::End => return Ok(None),
-        };
-        let mut rows = rows;
-        let (current, from) = loop {
-            if let Some((current, from)) = batch.take()
-                && from < current.num_rows()
-            {
-                break (current, from);
-            }
-            match rows.next().await {
-                Some(Ok(next)) => batch = Some((next, 0)),
-                Some(Err(error)) => return Err(ApiError::rows(&error)),
-                None => {
-                    let bytes = encoder.finish().map_err(encoding)?;
-                    return Ok(Some((Chunk { bytes, rows: 0 }, State::End)));
-                }
-            }
-        };
-        let count = CHUNK_ROWS.min(current.num_rows() - from);
-        let bytes = encoder.push(&current.slice(from, count)).map_err(encoding)?;
-        let chunk = Chunk { bytes, rows: count as u64 };
-        Ok::<_, ApiError>(Some((chunk, State::Rows(rows, encoder, Some((current, from + count))))))
-    });
-    AssertUnwindSafe(steps)
-        .catch_unwind()
-        .map(|item| item.unwrap_or_else(|_| Err(ApiError::internal("an operator panicked"))))
-        .boxed()
-}
-
-fn encoding(error: ArrowError) -> ApiError {
-    ApiError::rows(&DataFusionError::ArrowError(Box::new(error), None))
-}
-
-/// One answer's encoder. Bytes are taken out after every batch, so it never holds more than one.
-enum Encoder {
-    Json(arrow::json::Writer<Vec<u8>, JsonArray>),
-    JsonLines(arrow::json::Writer<Vec<u8>, LineDelimited>),
-    Csv,
-    Arrow(Box<StreamWriter<Vec<u8>>>),
-}
-
-impl Encoder {
-    /// An encoder, and what comes before the first row.
-    fn start(format: Format, schema: &SchemaRef) -> Result<(Self, Bytes), ArrowError> {
-        let json = || arrow::json::WriterBuilder::new().with_explicit_nulls(true);
-        let mut encoder = match format {
-            Format::Json => Self::Json(json().build(Vec::new())),
-            Format::JsonLines => Self::JsonLines(json().build(Vec::new())),
-            Format::Csv => Self::Csv,
-            Format::Arrow => Self::Arrow(Box::new(StreamWriter::try_new(Vec::new(), schema)?)),
-        };
-        let bytes = match &mut encoder {
-            Self::Csv => csv(&RecordBatch::new_empty(Arc::clone(schema)), true)?,
-            Self::Arrow(writer) => std::mem::take(writer.get_mut()),
-            Self::Json(_) | Self::JsonLines(_) => Vec::new(),
-        };
-        Ok((encoder, bytes.into()))
-    }
-
-    fn push(&mut self, batch: &RecordBatch) -> Result<Bytes, ArrowError> {
-        let bytes = match self {
-            Self::Json(writer) => {
-                writer.write(batch)?;
-                std::mem::take(writer.get_mut())
-            }
-            Self::JsonLines(writer) => {
-                writer.write(batch)?;
-                std::mem::take(writer.get_mut())
-            }
-            Self::Csv => csv(batch, false)?,
-            Self::Arrow(writer) => {
-                writer.write(batch)?;
-                std::mem::take(writer.get_mut())
-            }
-        };
-        Ok(bytes.into())
-    }
-
-    /// What comes after the last row.
-    fn finish(&mut self) -> Result<Bytes, ArrowError> {
-        let bytes = match self {
-            Self::Json(writer) => {
-                writer.finish()?;
-                std::mem::take(writer.get_mut())
-            }
-            Self::JsonLines(writer) => {
-                writer.finish()?;
-                std::mem::take(writer.get_mut())
-            }
-            Self::Csv => Vec::new(),
-            Self::Arrow(writer) => {
-                writer.finish()?;
-                std::mem::take(writer.get_mut())
-            }
-        };
-        Ok(bytes.into())
-    }
-}
-
-fn csv(batch: &RecordBatch, header: bool) -> Result<Vec<u8>, ArrowError> {
-    let mut bytes = Vec::new();
-    let mut writer = arrow::csv::WriterBuilder::new().with_header(header).build(&mut bytes);
-    writer.write(&nested_as_json(batch)?)?;
-    drop(writer);
-    Ok(bytes)
-}
-
-/// CSV has no nested values: lists, structs and maps become JSON text.
-fn nested_as_json(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
-    if !batch.schema_ref().fields().iter().any(|field| field.data_type().is_nested()) {
-        return Ok(batch.clone());
-    }
-    let options = EncoderOptions::default().with_explicit_nulls(true);
-    let mut fields = Vec::with_capacity(batch.num_columns());
-    let mut columns: Vec<ArrayRef> = Vec::with_capacity(batch.num_columns());
-    for (field, column) in batch.schema_ref().fields().iter().zip(batch.columns()) {
-        if !field.data_type().is_nested() {
-            fields.push(Arc::clone(field));
-            columns.push(Arc::clone(column));
-            continue;
-        }
-        let mut texts = StringBuilder::new();
-        if !column.is_empty() {
-            let mut encoder = make_encoder(field, column.as_ref(), &options)?;
-            let mut text = Vec::new();
-            for row in 0..column.len() {
-                if encoder.is_null(row) {
-                    texts.append_null();
-                    continue;
-                }
-                text.clear();
-                encoder.encode(row, &mut text);
-                texts.append_value(String::from_utf8_lossy(&text));
-            }
-        }
-        fields.push(Arc::new(Field::new(field.name(), DataType::Utf8, true)));
-        columns.push(Arc::new(texts.finish()));
-    }
-    RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::query::answer::Receipt;
     use arrow::array::{
-        Float64Array, Int64Array, Int64Builder, ListBuilder, StringArray, StructArray,
+        ArrayRef, Float64Array, Int64Array, Int64Builder, ListBuilder, RecordBatch, StringArray,
+        StructArray,
     };
+    use arrow::error::ArrowError;
+    use arrow_schema::{DataType, Field, SchemaRef};
+    use datafusion::error::DataFusionError;
+    use datafusion::execution::SendableRecordBatchStream;
     use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
     use serde_json::{Value, json};
+
+    const QUERY: &str = "0190a000-0000-7000-8000-000000000000";
 
     fn nested_batch() -> RecordBatch {
         let mut list = ListBuilder::new(Int64Builder::new());
@@ -394,32 +194,20 @@ mod tests {
         Box::pin(RecordBatchStreamAdapter::new(schema, futures::stream::iter(items)))
     }
 
-    fn envelope() -> Envelope {
-        Envelope {
-            query: "q1".to_owned(),
-            replayed: false,
-            summary: AnswerSummary {
-                route: "inline".to_owned(),
-                rows: None,
-                stages: 0,
-                tasks: 0,
-                attempts: 0,
-                bytes_scanned: 7,
-                shuffle_bytes: 0,
-                requests: Requests::default(),
-                wall_ms: 0,
-            },
-            meter: None,
-            received: Duration::ZERO,
-        }
-    }
-
     async fn respond(
         format: Format,
         schema: SchemaRef,
         items: Vec<Result<RecordBatch, DataFusionError>>,
     ) -> Result<Response, ApiError> {
-        answer(&Env::system(), format, stream(schema, items), envelope()).await
+        answer(&Env::system(), format, envelope(stream(schema, items))).await
+    }
+
+    fn envelope(rows: SendableRecordBatchStream) -> Envelope {
+        let query = QueryId::parse(QUERY).unwrap();
+        let receipt =
+            Receipt { route: "inline".to_owned(), bytes_scanned: 7, ..Receipt::default() };
+        let answer = Answer { query, rows, receipt, meter: None };
+        Envelope { answer, replayed: false, received: Duration::ZERO }
     }
 
     async fn body(response: Response) -> Result<Bytes, axum::Error> {
@@ -528,7 +316,7 @@ mod tests {
         assert_eq!(summary["bytes_scanned"], 7);
         assert_eq!(summary["requests"]["put"], 0);
         assert!(summary["wall_ms"].is_u64());
-        assert_eq!(response.headers()["dunlin-query-id"], "q1");
+        assert_eq!(response.headers()["dunlin-query-id"], QUERY);
         assert!(!response.headers().contains_key("idempotent-replayed"));
     }
 
@@ -538,7 +326,7 @@ mod tests {
         let error = respond(Format::Json, numbers(0, 1).schema(), items).await.unwrap_err();
         assert_eq!(error.problem().code, "EXECUTION_FAILED");
         assert_eq!(error.problem().status, 400);
-        assert_eq!(error.problem().query_id.as_deref(), Some("q1"));
+        assert_eq!(error.problem().query_id.as_deref(), Some(QUERY));
     }
 
     #[tokio::test]
@@ -563,7 +351,7 @@ mod tests {
         let schema = numbers(0, 1).schema();
         let endless = futures::stream::repeat_with(|| Ok(numbers(0, 8_192)));
         let rows = Box::pin(RecordBatchStreamAdapter::new(schema, endless));
-        let response = answer(&Env::system(), Format::Json, rows, envelope()).await.unwrap();
+        let response = answer(&Env::system(), Format::Json, envelope(rows)).await.unwrap();
         let summary = response.headers()["dunlin-summary"].to_str().unwrap().to_owned();
         assert!(summary.contains(r#""rows":null"#));
         let mut data = response.into_body().into_data_stream();
@@ -577,7 +365,7 @@ mod tests {
         let schema = numbers(0, 1).schema();
         let panics = futures::stream::once(async { panic!("on purpose") });
         let rows = Box::pin(RecordBatchStreamAdapter::new(schema, panics));
-        let error = answer(&Env::system(), Format::Json, rows, envelope()).await.unwrap_err();
+        let error = answer(&Env::system(), Format::Json, envelope(rows)).await.unwrap_err();
         assert_eq!(error.problem().code, "INTERNAL");
     }
 }

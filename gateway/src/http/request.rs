@@ -5,21 +5,16 @@
 
 use std::time::Duration;
 
-use dunlin_plan::QuerySettings;
 use http::HeaderMap;
 use http::header::{ACCEPT, CONTENT_TYPE};
 use serde::Deserialize;
 use serde_json::{Map, Value};
-use sha2::{Digest, Sha256};
 
-use crate::problem::ApiError;
+use super::problem::ApiError;
+use crate::query::statement::{Statement, sha256_hex};
 
-/// Longest SQL text, in bytes: longer texts are generated lists that belong in a table.
-pub const MAX_SQL_BYTES: usize = 1 << 20;
 /// Longest request body, in bytes: the SQL, its JSON escapes and its parameters.
 pub const MAX_BODY_BYTES: usize = 2 << 20;
-/// Most parameters of a statement.
-pub(crate) const MAX_PARAMETERS: usize = 1_000;
 /// How long `POST /v1/sql` waits for the answer unless told otherwise.
 pub(crate) const DEFAULT_SQL_WAIT: Duration = Duration::from_secs(30);
 /// How long `POST /v1/queries` waits for the end unless told otherwise.
@@ -28,21 +23,6 @@ pub(crate) const DEFAULT_QUERY_WAIT: Duration = Duration::from_secs(10);
 pub const MAX_WAIT: Duration = Duration::from_secs(600);
 /// Longest `Idempotency-Key`, in bytes.
 const MAX_IDEMPOTENCY_KEY: usize = 255;
-
-/// A statement to plan, with all that changes its answer.
-#[derive(Clone, Debug)]
-pub(crate) struct Statement {
-    /// SQL text.
-    pub sql: String,
-    /// Values of `$1`, `$2`, …
-    pub parameters: Vec<Value>,
-    /// Planner settings.
-    pub settings: QuerySettings,
-    /// SHA-256 of the canonical request, in hex: equal requests have equal fingerprints.
-    pub fingerprint: String,
-    /// `wait_timeout` of the body.
-    pub wait_timeout: Option<Duration>,
-}
 
 /// The JSON body of `/v1/sql`, `/v1/queries` and `/v1/explain`. Unknown fields are refused: a limit
 /// that the server silently ignores is worse than an error.
@@ -58,7 +38,16 @@ struct Body {
     wait_timeout: Option<String>,
 }
 
-impl Statement {
+/// What a request asks for.
+#[derive(Clone, Debug)]
+pub(crate) struct Asked {
+    /// The statement.
+    pub(crate) statement: Statement,
+    /// `wait_timeout` of the body.
+    pub(crate) wait_timeout: Option<Duration>,
+}
+
+impl Asked {
     /// Reads the body of a request: JSON if it says so or starts with `{` (which no SQL does), else
     /// SQL text.
     ///
@@ -75,30 +64,13 @@ impl Statement {
         } else {
             Body { sql: text.to_owned(), parameters: None, settings: None, wait_timeout: None }
         };
-        Self::check(body)
-    }
-
-    fn check(body: Body) -> Result<Self, ApiError> {
-        if body.sql.len() > MAX_SQL_BYTES {
-            return Err(ApiError::sql_too_large(body.sql.len()));
-        }
-        if body.sql.trim().is_empty() {
-            return Err(ApiError::invalid_request("the request holds no SQL statement"));
-        }
-        let parameters = body.parameters.unwrap_or_default();
-        if parameters.len() > MAX_PARAMETERS {
-            return Err(ApiError::invalid_request(format!(
-                "{} parameters were given, at most {MAX_PARAMETERS} are allowed",
-                parameters.len()
-            )));
-        }
-        let mut given = body.settings.unwrap_or_default();
-        given.retain(|_, value| !value.is_null());
-        let fingerprint = fingerprint(&body.sql, &parameters, &given);
-        let settings = serde_json::from_value(Value::Object(given))
-            .map_err(|error| ApiError::invalid_setting(error.to_string()))?;
+        let statement = Statement::new(
+            body.sql,
+            body.parameters.unwrap_or_default(),
+            body.settings.unwrap_or_default(),
+        )?;
         let wait_timeout = body.wait_timeout.as_deref().map(wait).transpose()?;
-        Ok(Self { sql: body.sql, parameters, settings, fingerprint, wait_timeout })
+        Ok(Self { statement, wait_timeout })
     }
 }
 
@@ -108,55 +80,6 @@ fn is_json(headers: &HeaderMap, text: &str) -> bool {
     essence == "application/json"
         || essence.ends_with("+json")
         || text.trim_start().starts_with('{')
-}
-
-/// SHA-256 of `{sql, parameters, settings}` with sorted keys.
-fn fingerprint(sql: &str, parameters: &[Value], settings: &Map<String, Value>) -> String {
-    let request = serde_json::json!({
-        "sql": sql,
-        "parameters": parameters,
-        "settings": settings,
-    });
-    let mut text = String::new();
-    canonical(&request, &mut text);
-    sha256_hex(text.as_bytes())
-}
-
-/// Writes `value` with the keys of every object sorted, whatever order the client sent.
-fn canonical(value: &Value, out: &mut String) {
-    match value {
-        Value::Object(map) => {
-            let mut entries: Vec<_> = map.iter().collect();
-            entries.sort_by_key(|(key, _)| key.as_str());
-            out.push('{');
-            for (index, (key, inner)) in entries.into_iter().enumerate() {
-                if index > 0 {
-                    out.push(',');
-                }
-                out.push_str(&Value::String(key.clone()).to_string());
-                out.push(':');
-                canonical(inner, out);
-            }
-            out.push('}');
-        }
-        Value::Array(items) => {
-            out.push('[');
-            for (index, inner) in items.iter().enumerate() {
-                if index > 0 {
-                    out.push(',');
-                }
-                canonical(inner, out);
-            }
-            out.push(']');
-        }
-        scalar => out.push_str(&scalar.to_string()),
-    }
-}
-
-/// SHA-256 in lower-case hex.
-#[must_use]
-pub(crate) fn sha256_hex(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The hash of the request's `Idempotency-Key`, if it has one.
@@ -302,6 +225,7 @@ impl Format {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::query::statement::MAX_SQL_BYTES;
     use http::HeaderValue;
 
     fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
@@ -312,13 +236,13 @@ mod tests {
         map
     }
 
-    fn code(result: Result<Statement, ApiError>) -> String {
+    fn code(result: Result<Asked, ApiError>) -> String {
         result.unwrap_err().problem().code
     }
 
     #[test]
     fn plain_text_is_sql() {
-        let statement = Statement::parse(&headers(&[]), b"select 1").unwrap();
+        let statement = Asked::parse(&headers(&[]), b"select 1").unwrap().statement;
         assert_eq!(statement.sql, "select 1");
         assert!(statement.parameters.is_empty());
     }
@@ -326,25 +250,25 @@ mod tests {
     #[test]
     fn json_is_recognised_without_a_content_type() {
         let body = br#" {"sql": "select $1", "parameters": [1, null], "wait_timeout": "0s"}"#;
-        let statement = Statement::parse(&headers(&[]), body).unwrap();
+        let Asked { statement, wait_timeout } = Asked::parse(&headers(&[]), body).unwrap();
         assert_eq!(statement.sql, "select $1");
         assert_eq!(statement.parameters.len(), 2);
-        assert_eq!(statement.wait_timeout, Some(Duration::ZERO));
+        assert_eq!(wait_timeout, Some(Duration::ZERO));
     }
 
     #[test]
     fn settings_are_read_and_unknown_ones_are_refused() {
         let body = br#"{"sql":"select 1","settings":{"target_partitions":3,"route":"fleet"}}"#;
         assert_eq!(
-            Statement::parse(&headers(&[]), body).unwrap().settings.target_partitions,
+            Asked::parse(&headers(&[]), body).unwrap().statement.settings.target_partitions,
             Some(3)
         );
         let unknown = br#"{"sql":"select 1","settings":{"colour":"red"}}"#;
-        assert_eq!(code(Statement::parse(&headers(&[]), unknown)), "INVALID_SETTING");
+        assert_eq!(code(Asked::parse(&headers(&[]), unknown)), "INVALID_SETTING");
         let hidden = br#"{"sql":"select 1","settings":{"durable":true}}"#;
-        assert_eq!(code(Statement::parse(&headers(&[]), hidden)), "INVALID_SETTING");
+        assert_eq!(code(Asked::parse(&headers(&[]), hidden)), "INVALID_SETTING");
         let route = br#"{"sql":"select 1","settings":{"route":"sideways"}}"#;
-        assert_eq!(code(Statement::parse(&headers(&[]), route)), "INVALID_SETTING");
+        assert_eq!(code(Asked::parse(&headers(&[]), route)), "INVALID_SETTING");
     }
 
     #[test]
@@ -359,20 +283,21 @@ mod tests {
             b"   ",
             b"\xff\xfe",
         ] {
-            assert_eq!(code(Statement::parse(&headers(&[]), body)), "INVALID_REQUEST", "{body:?}");
+            assert_eq!(code(Asked::parse(&headers(&[]), body)), "INVALID_REQUEST", "{body:?}");
         }
         let declared = headers(&[("content-type", "application/json; charset=utf-8")]);
-        assert_eq!(code(Statement::parse(&declared, b"select 1")), "INVALID_REQUEST");
+        assert_eq!(code(Asked::parse(&declared, b"select 1")), "INVALID_REQUEST");
         let long = vec![b'x'; MAX_SQL_BYTES + 1];
-        assert_eq!(code(Statement::parse(&headers(&[]), &long)), "SQL_TOO_LARGE");
+        assert_eq!(code(Asked::parse(&headers(&[]), &long)), "SQL_TOO_LARGE");
         let deep = format!("{{\"sql\":\"select 1\",\"parameters\":{}", "[".repeat(100_000));
-        assert_eq!(code(Statement::parse(&headers(&[]), deep.as_bytes())), "INVALID_REQUEST");
+        assert_eq!(code(Asked::parse(&headers(&[]), deep.as_bytes())), "INVALID_REQUEST");
     }
 
     #[test]
     fn equal_requests_have_equal_fingerprints_however_they_are_written() {
-        let print =
-            |body: &str| Statement::parse(&headers(&[]), body.as_bytes()).unwrap().fingerprint;
+        let print = |body: &str| {
+            Asked::parse(&headers(&[]), body.as_bytes()).unwrap().statement.fingerprint
+        };
         let plain = print("select 1");
         assert_eq!(plain, print(r#"{"sql":"select 1"}"#));
         assert_eq!(plain, print(r#"{"settings":{"route":null},"parameters":[],"sql":"select 1"}"#));

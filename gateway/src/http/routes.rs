@@ -1,4 +1,4 @@
-//! Routes and handlers. Thin: each reads a request, asks the service, and writes a response.
+//! Routes and handlers. Thin: each reads a request, asks the core, and writes a response.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -8,31 +8,41 @@ use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
 use axum::extract::{DefaultBodyLimit, Path, Query, State};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use axum::routing::{get, post};
 use dunlin_manifest::ids::QueryId;
 use dunlin_manifest::records::EndStatus;
 use dunlin_plan::StatementKind;
-use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, LOCATION, RETRY_AFTER};
+use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, StatusCode};
-use serde::Serialize;
 use serde_json::json;
 
-use crate::analyze::Detail;
-use crate::problem::{ApiError, ErrorKind};
-use crate::request::{
-    DEFAULT_QUERY_WAIT, DEFAULT_SQL_WAIT, Format, MAX_BODY_BYTES, Statement, idempotency_key,
+use super::answer::{Envelope, answer};
+use super::problem::ApiError;
+use super::request::{
+    Asked, DEFAULT_QUERY_WAIT, DEFAULT_SQL_WAIT, Format, MAX_BODY_BYTES, idempotency_key,
     preferred_wait, wait,
 };
-use crate::service::{App, Taken, Waited};
-use crate::status::{QueryStatus, path};
+use super::respond::{accepted, answer_json, mark};
+use super::status::StatusBody;
+use crate::query::analyze::Detail;
+use crate::query::error::{CoreError, ErrorKind};
+use crate::query::intake::{Intake, Taken};
+use crate::query::queries::{Queries, Waited};
 
 type BodyBytes = Result<Bytes, BytesRejection>;
 type Id = Result<Path<String>, PathRejection>;
 type Parameters = Result<Query<HashMap<String, String>>, QueryRejection>;
 
+/// The parts of the core that HTTP asks.
+#[derive(Clone, Debug)]
+pub(crate) struct Face {
+    pub(crate) intake: Arc<Intake>,
+    pub(crate) queries: Arc<Queries>,
+}
+
 /// The gateway's routes.
-pub(crate) fn router(app: Arc<App>) -> Router {
+pub(crate) fn router(face: Face) -> Router {
     Router::new()
         .route("/v1/sql", post(sql))
         .route("/v1/queries", post(submit))
@@ -43,68 +53,68 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/v1/explain", post(explain))
         .route("/v1/ready", get(ready))
         .route("/health", get(health))
-        .fallback(async || {
-            ApiError::from(ErrorKind::NotFound("there is nothing at this path".to_owned()))
-        })
-        .method_not_allowed_fallback(async || ApiError::from(ErrorKind::MethodNotAllowed))
+        .fallback(async || ApiError::NoSuchPath)
+        .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
-        .with_state(app)
+        .with_state(face)
 }
 
 /// `POST /v1/sql`: rows, or 202 if the wait ran out.
 async fn sql(
-    State(app): State<Arc<App>>,
+    State(Face { intake, queries }): State<Face>,
     headers: HeaderMap,
     body: BodyBytes,
 ) -> Result<Response, ApiError> {
-    let received = app.now();
-    let statement = Statement::parse(&headers, &read(body)?)?;
+    let received = queries.now();
+    let Asked { statement, wait_timeout } = Asked::parse(&headers, &read(body)?)?;
     let format = Format::negotiate(&headers)?;
     let key = idempotency_key(&headers)?;
-    let preferred = preferred_wait(&headers).or(statement.wait_timeout);
-    // Who does not wait at all must be given something to come back to.
+    let preferred = preferred_wait(&headers).or(wait_timeout);
+    // A client that does not wait at all must be given something to come back to.
     let durable = key.is_some() || preferred == Some(Duration::ZERO);
     let wait = preferred.unwrap_or(DEFAULT_SQL_WAIT);
-    let (query, replayed, analysis) = match Arc::clone(&app).take(statement, key, durable).await? {
-        Taken::Rows(taken) => return app.answer_here(format, *taken, received).await,
+    let (query, replayed, analysis) = match intake.take(statement, key, durable).await? {
+        Taken::Answer(taken) => {
+            let envelope = Envelope { answer: *taken, replayed: false, received };
+            return answer(queries.env(), format, envelope).await;
+        }
         Taken::Query { query, replayed, analysis } => (query, replayed, analysis),
     };
-    let left = wait.saturating_sub(app.now().saturating_sub(received));
-    match (app.wait(&query, left).await?, analysis) {
-        (Waited::Ended(_, end), Some(detail)) if end.status == EndStatus::Succeeded => {
-            app.answer_analysis(format, &query, detail, replayed, received).await
-        }
-        (Waited::Ended(handle, end), _) => {
-            app.answer_ended(format, &query, Some(&*handle), &end, replayed, received).await
-        }
-        (Waited::Running(status), _) => Ok(accepted(&query, &status, replayed)),
-    }
+    let left = wait.saturating_sub(queries.now().saturating_sub(received));
+    let found = match queries.wait(&query, left).await? {
+        Waited::Running(status) => return Ok(accepted(&query, &status, replayed)),
+        Waited::Ended(ended) => match analysis {
+            Some(detail) if ended.end.status == EndStatus::Succeeded => {
+                queries.answer_analysis(&query, detail).await?
+            }
+            _ => queries.answer(&ended).await?,
+        },
+    };
+    answer(queries.env(), format, Envelope { answer: found, replayed, received }).await
 }
 
 /// `POST /v1/queries`: the status, after at most `wait_timeout`.
 async fn submit(
-    State(app): State<Arc<App>>,
+    State(Face { intake, queries }): State<Face>,
     headers: HeaderMap,
     body: BodyBytes,
 ) -> Result<Response, ApiError> {
-    let received = app.now();
-    let statement = Statement::parse(&headers, &read(body)?)?;
+    let received = queries.now();
+    let Asked { statement, wait_timeout } = Asked::parse(&headers, &read(body)?)?;
     let key = idempotency_key(&headers)?;
-    let wait =
-        statement.wait_timeout.or_else(|| preferred_wait(&headers)).unwrap_or(DEFAULT_QUERY_WAIT);
+    let wait = wait_timeout.or_else(|| preferred_wait(&headers)).unwrap_or(DEFAULT_QUERY_WAIT);
     // Before it is taken: it would run, and the answer would be none that this path gives.
-    if app.analysis_asked(&statement.sql).await?.is_some() {
+    if intake.analysis_asked(&statement.sql).await?.is_some() {
         return Err(analysis_is_not_submitted());
     }
-    let (query, replayed) = match Arc::clone(&app).take(statement, key, true).await? {
+    let (query, replayed) = match intake.take(statement, key, true).await? {
         Taken::Query { query, replayed, .. } => (query, replayed),
-        Taken::Rows(_) => return Err(explain_is_not_a_query()),
+        Taken::Answer(_) => return Err(explain_is_not_a_query()),
     };
-    let left = wait.saturating_sub(app.now().saturating_sub(received));
-    match app.wait(&query, left).await? {
-        Waited::Ended(handle, end) => {
-            let status = app.ended_status(&query, &handle, &end);
-            let mut response = answer_json(StatusCode::OK, &status);
+    let left = wait.saturating_sub(queries.now().saturating_sub(received));
+    match queries.wait(&query, left).await? {
+        Waited::Ended(ended) => {
+            let mut response = answer_json(StatusCode::OK, &StatusBody::new(&ended.status()));
             mark(&mut response, &query, replayed);
             Ok(response)
         }
@@ -114,7 +124,7 @@ async fn submit(
 
 /// `GET /v1/queries/{id}?wait=5s`: the status, at once or when it is terminal.
 async fn status(
-    State(app): State<Arc<App>>,
+    State(Face { queries, .. }): State<Face>,
     id: Id,
     parameters: Parameters,
 ) -> Result<Response, ApiError> {
@@ -122,8 +132,8 @@ async fn status(
     let Query(parameters) =
         parameters.map_err(|error| ApiError::invalid_request(error.body_text()))?;
     let wait = parameters.get("wait").map(|text| wait(text)).transpose()?.unwrap_or_default();
-    let status = app.status(&query, wait).await?;
-    let mut response = answer_json(StatusCode::OK, &status);
+    let status = queries.status(&query, wait).await?;
+    let mut response = answer_json(StatusCode::OK, &StatusBody::new(&status));
     if !status.is_terminal() {
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(1u32));
     }
@@ -133,25 +143,25 @@ async fn status(
 
 /// `GET /v1/queries/{id}/results`: the rows of a query that has succeeded.
 async fn results(
-    State(app): State<Arc<App>>,
+    State(Face { queries, .. }): State<Face>,
     id: Id,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let received = app.now();
+    let received = queries.now();
     let query = parse(id)?;
     let format = Format::negotiate(&headers)?;
-    let (handle, end) = app.ended(&query).await?;
-    app.answer_ended(format, &query, handle.as_deref(), &end, false, received).await
+    let found = queries.answer(&queries.ended(&query).await?).await?;
+    answer(queries.env(), format, Envelope { answer: found, replayed: false, received }).await
 }
 
 /// `GET /v1/queries/{id}/analyze?verbose=true`: what the query took, stage by stage, as far as it has come.
 async fn analyze(
-    State(app): State<Arc<App>>,
+    State(Face { queries, .. }): State<Face>,
     id: Id,
     parameters: Parameters,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let received = app.now();
+    let received = queries.now();
     let query = parse(id)?;
     let Query(parameters) =
         parameters.map_err(|error| ApiError::invalid_request(error.body_text()))?;
@@ -162,9 +172,11 @@ async fn analyze(
     };
     if !wants_text(&headers) {
         let format = Format::negotiate(&headers)?;
-        return app.answer_analysis(format, &query, detail, false, received).await;
+        let found = queries.answer_analysis(&query, detail).await?;
+        let envelope = Envelope { answer: found, replayed: false, received };
+        return answer(queries.env(), format, envelope).await;
     }
-    let (_, analysis) = app.analysis(&query, detail).await?;
+    let analysis = queries.analysis(&query, detail).await?;
     let mut response = Response::new(Body::from(analysis.text()));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
@@ -174,22 +186,22 @@ async fn analyze(
 }
 
 /// `POST /v1/queries/{id}/cancel`: asks for no answer; says how the query ended.
-async fn cancel(State(app): State<Arc<App>>, id: Id) -> Result<Response, ApiError> {
+async fn cancel(State(Face { queries, .. }): State<Face>, id: Id) -> Result<Response, ApiError> {
     let query = parse(id)?;
-    let status = Arc::clone(&app).cancel(query.clone()).await?;
-    let mut response = answer_json(StatusCode::OK, &status);
+    let status = queries.cancel(query.clone()).await?;
+    let mut response = answer_json(StatusCode::OK, &StatusBody::new(&status));
     mark(&mut response, &query, false);
     Ok(response)
 }
 
 /// `POST /v1/explain`: how a statement would be run. Nothing is run.
 async fn explain(
-    State(app): State<Arc<App>>,
+    State(Face { intake, .. }): State<Face>,
     headers: HeaderMap,
     body: BodyBytes,
 ) -> Result<Response, ApiError> {
-    let statement = Statement::parse(&headers, &read(body)?)?;
-    let planned = app.plan(statement).await?;
+    let Asked { statement, .. } = Asked::parse(&headers, &read(body)?)?;
+    let planned = intake.plan(statement).await?;
     if matches!(planned.statement, StatementKind::Analyze { .. }) {
         return Err(analysis_is_not_submitted());
     }
@@ -214,8 +226,8 @@ async fn health() -> Response {
 }
 
 /// `GET /v1/ready`: the process can take queries: the store answers and no stop was asked for.
-async fn ready(State(app): State<Arc<App>>) -> Result<Response, ApiError> {
-    app.ready().await?;
+async fn ready(State(Face { queries, .. }): State<Face>) -> Result<Response, ApiError> {
+    queries.ready().await?;
     Ok(answer_json(StatusCode::OK, &json!({ "status": "ready" })))
 }
 
@@ -246,7 +258,7 @@ fn wants_text(headers: &HeaderMap) -> bool {
 fn read(body: BodyBytes) -> Result<Bytes, ApiError> {
     body.map_err(|rejection| {
         if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
-            ErrorKind::BodyTooLarge.into()
+            ApiError::BodyTooLarge
         } else {
             ApiError::invalid_request(format!("the body cannot be read: {}", rejection.body_text()))
         }
@@ -254,38 +266,6 @@ fn read(body: BodyBytes) -> Result<Bytes, ApiError> {
 }
 
 fn parse(id: Id) -> Result<QueryId, ApiError> {
-    let Path(id) = id.map_err(|_| ApiError::no_such_query("?"))?;
-    QueryId::parse(&id).ok_or_else(|| ApiError::no_such_query(&id))
-}
-
-fn accepted(query: &QueryId, status: &QueryStatus, replayed: bool) -> Response {
-    let mut response = answer_json(StatusCode::ACCEPTED, status);
-    if let Ok(location) = HeaderValue::from_str(&path(&query.to_string())) {
-        response.headers_mut().insert(LOCATION, location);
-    }
-    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(1u32));
-    mark(&mut response, query, replayed);
-    response
-}
-
-fn mark(response: &mut Response, query: &QueryId, replayed: bool) {
-    if let Ok(id) = HeaderValue::from_str(&query.to_string()) {
-        response.headers_mut().insert("dunlin-query-id", id);
-    }
-    if replayed {
-        response.headers_mut().insert("idempotent-replayed", HeaderValue::from_static("true"));
-    }
-}
-
-fn answer_json(status: StatusCode, body: &impl Serialize) -> Response {
-    let bytes = match serde_json::to_vec(body) {
-        Ok(bytes) => bytes,
-        Err(error) => return ApiError::internal(error).into_response(),
-    };
-    let mut response = Response::new(Body::from(bytes));
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
+    let Path(id) = id.map_err(|_| CoreError::no_such_query("?"))?;
+    QueryId::parse(&id).ok_or_else(|| CoreError::no_such_query(&id).into())
 }

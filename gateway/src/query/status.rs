@@ -1,8 +1,8 @@
-//! What a client is told about a query: one JSON object, built from the store's objects alone.
+//! Where a query stands: built from the store's objects alone.
 
-use std::collections::BTreeMap;
-
+use dunlin_manifest::advance::QueryHandle;
 use dunlin_manifest::records::{End, EndStatus, QueryError, Root, Summary};
+use dunlin_manifest::view::QueryView;
 use serde::Serialize;
 
 /// Where a query stands.
@@ -38,11 +38,11 @@ pub(crate) struct Progress {
     pub(crate) claimed: bool,
 }
 
-/// The status object.
+/// What a client is told about a query.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct QueryStatus {
-    query_id: String,
-    status: Status,
+    pub(crate) query_id: String,
+    pub(crate) status: Status,
     phase: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     route: Option<String>,
@@ -53,12 +53,21 @@ pub(crate) struct QueryStatus {
     error: Option<QueryError>,
     #[serde(skip_serializing_if = "Option::is_none")]
     summary: Option<Summary>,
-    links: BTreeMap<&'static str, String>,
+    /// Whether the query has records to analyze.
+    #[serde(skip)]
+    pub(crate) has_root: bool,
 }
 
-/// Path of a query.
-pub(crate) fn path(query: &str) -> String {
-    format!("/v1/queries/{query}")
+/// How far a query is, by a view of it.
+pub(crate) fn progress_of(handle: &QueryHandle, view: &QueryView) -> Progress {
+    let progress = handle.progress(view);
+    Progress {
+        stages_done: progress.stages_done as u64,
+        stages: progress.stages as u64,
+        tasks_done: progress.tasks_done as u64,
+        tasks: progress.tasks as u64,
+        claimed: progress.attempts > 0,
+    }
 }
 
 impl QueryStatus {
@@ -97,21 +106,6 @@ impl QueryStatus {
             Status::Running => "running",
             Status::Succeeded | Status::Failed | Status::Cancelled => "finished",
         };
-        let own = path(query);
-        let mut links = BTreeMap::from([("self", own.clone())]);
-        match status {
-            Status::Succeeded => {
-                links.insert("results", format!("{own}/results"));
-            }
-            Status::Pending | Status::Running => {
-                links.insert("results", format!("{own}/results"));
-                links.insert("cancel", format!("{own}/cancel"));
-            }
-            Status::Failed | Status::Cancelled => {}
-        }
-        if root.is_some() {
-            links.insert("analyze", format!("{own}/analyze"));
-        }
         Self {
             query_id: query.to_owned(),
             status,
@@ -121,7 +115,7 @@ impl QueryStatus {
             progress,
             error: end.and_then(|end| end.error.clone()),
             summary,
-            links,
+            has_root: root.is_some(),
         }
     }
 
@@ -171,7 +165,6 @@ mod tests {
             done["progress"],
             json!({"stages_done": 2, "stages": 2, "tasks_done": 9, "tasks": 9})
         );
-        assert_eq!(done["links"]["results"], "/v1/queries/q/results");
         let failed = json(running, Some(&end(EndStatus::Failed)));
         assert_eq!(failed["status"], "FAILED");
         assert_eq!(failed["error"]["code"], "TIMEOUT");

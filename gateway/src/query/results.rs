@@ -23,7 +23,7 @@ use dunlin_manifest::store::ObjectControlStore;
 use dunlin_shuffle::{ExchangeInputs, ReadGovernor, StageData};
 use futures::{StreamExt, TryStreamExt};
 
-use crate::problem::ApiError;
+use super::error::CoreError;
 
 /// Buckets whose first slices are fetched while an earlier one is being sent.
 const BUCKETS_AHEAD: usize = 4;
@@ -31,14 +31,14 @@ const BUCKETS_AHEAD: usize = 4;
 /// Reads answers; what is in flight is bounded for the whole process.
 #[derive(Debug)]
 pub(crate) struct ResultReader {
-    control: Arc<ObjectControlStore>,
+    control: ObjectControlStore,
     env: Env,
     governor: ReadGovernor,
     pool: Arc<dyn MemoryPool>,
 }
 
 impl ResultReader {
-    pub(crate) fn new(control: Arc<ObjectControlStore>, env: Env) -> Self {
+    pub(crate) fn new(control: ObjectControlStore, env: Env) -> Self {
         Self {
             control,
             env,
@@ -54,9 +54,9 @@ impl ResultReader {
         &self,
         root: &Root,
         seal: &Seal,
-    ) -> Result<SendableRecordBatchStream, ApiError> {
+    ) -> Result<SendableRecordBatchStream, CoreError> {
         let schema = result_schema(&root.result)?;
-        let data = Arc::new(StageData::from_seal(seal).map_err(ApiError::internal)?);
+        let data = Arc::new(StageData::from_seal(seal).map_err(CoreError::internal)?);
         let inputs = ExchangeInputs::new(
             Arc::clone(self.control.object_store()),
             self.control.prefix().clone(),
@@ -87,8 +87,8 @@ impl ResultReader {
 }
 
 /// The schema of the answer, from an IPC stream without batches.
-pub(crate) fn result_schema(spec: &ResultSpec) -> Result<SchemaRef, ApiError> {
-    let bytes = STANDARD.decode(&spec.schema).map_err(ApiError::internal)?;
-    let reader = StreamReader::try_new(&bytes[..], None).map_err(ApiError::internal)?;
+pub(crate) fn result_schema(spec: &ResultSpec) -> Result<SchemaRef, CoreError> {
+    let bytes = STANDARD.decode(&spec.schema).map_err(CoreError::internal)?;
+    let reader = StreamReader::try_new(&bytes[..], None).map_err(CoreError::internal)?;
     Ok(reader.schema())
 }

@@ -1,7 +1,12 @@
 #![allow(clippy::unwrap_used)]
 
-use dunlin_manifest::records::{RECORD_VERSION, TaskMetrics, TaskOutput};
+use std::sync::Arc;
 
+use dunlin_manifest::records::{
+    RECORD_VERSION, Requests, Seal, SealedTask, TaskMetrics, TaskOutput,
+};
+
+use super::super::text::{bytes, grouped, millis, ranges, requests, skew};
 use super::*;
 
 fn task(task: u32, rows: u64, wall_ms: u64, scanned: u64, get: u64) -> SealedTask {

@@ -1,0 +1,190 @@
+//! Rows into bytes: one encoder a format, a batch at a time.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, RecordBatch, StringBuilder};
+use arrow::error::ArrowError;
+use arrow::json::writer::{EncoderOptions, JsonArray, LineDelimited, make_encoder};
+use arrow_ipc::writer::StreamWriter;
+use arrow_schema::{DataType, Field, Schema, SchemaRef};
+use bytes::Bytes;
+use datafusion::error::DataFusionError;
+use datafusion::execution::SendableRecordBatchStream;
+use futures::StreamExt;
+use futures::stream::BoxStream;
+
+use super::problem::ApiError;
+use super::request::Format;
+use crate::query::error::CoreError;
+
+/// Rows encoded at once, so that one huge batch does not become one huge chunk.
+const CHUNK_ROWS: usize = 8_192;
+
+/// Encoded rows.
+pub(super) struct Chunk {
+    pub(super) bytes: Bytes,
+    pub(super) rows: u64,
+}
+
+/// Encodes batches as they come. A panic of an operator or an encoder becomes an error: it must not
+/// look like the end of the answer.
+pub(super) fn encode(
+    format: Format,
+    rows: SendableRecordBatchStream,
+) -> BoxStream<'static, Result<Chunk, ApiError>> {
+    enum State {
+        Start(SendableRecordBatchStream),
+        Rows(SendableRecordBatchStream, Box<Encoder>, Option<(RecordBatch, usize)>),
+        End,
+    }
+    let steps = futures::stream::try_unfold(State::Start(rows), move |state| async move {
+        let (rows, mut encoder, mut batch) = match state {
+            State::Start(rows) => {
+                let (encoder, bytes) = Encoder::start(format, &rows.schema()).map_err(encoding)?;
+                let next = State::Rows(rows, Box::new(encoder), None);
+                return Ok(Some((Chunk { bytes, rows: 0 }, next)));
+            }
+            State::Rows(rows, encoder, batch) => (rows, encoder, batch),
+            State::End => return Ok(None),
+        };
+        let mut rows = rows;
+        let (current, from) = loop {
+            if let Some((current, from)) = batch.take()
+                && from < current.num_rows()
+            {
+                break (current, from);
+            }
+            match rows.next().await {
+                Some(Ok(next)) => batch = Some((next, 0)),
+                Some(Err(error)) => return Err(CoreError::rows(&error).into()),
+                None => {
+                    let bytes = encoder.finish().map_err(encoding)?;
+                    return Ok(Some((Chunk { bytes, rows: 0 }, State::End)));
+                }
+            }
+        };
+        let count = CHUNK_ROWS.min(current.num_rows() - from);
+        let bytes = encoder.push(&current.slice(from, count)).map_err(encoding)?;
+        let chunk = Chunk { bytes, rows: count as u64 };
+        Ok::<_, ApiError>(Some((chunk, State::Rows(rows, encoder, Some((current, from + count))))))
+    });
+    AssertUnwindSafe(steps)
+        .catch_unwind()
+        .map(|item| {
+            item.unwrap_or_else(|_| Err(CoreError::internal("an operator panicked").into()))
+        })
+        .boxed()
+}
+
+fn encoding(error: ArrowError) -> ApiError {
+    CoreError::rows(&DataFusionError::ArrowError(Box::new(error), None)).into()
+}
+
+/// One answer's encoder. Bytes are taken out after every batch, so it never holds more than one.
+enum Encoder {
+    Json(arrow::json::Writer<Vec<u8>, JsonArray>),
+    JsonLines(arrow::json::Writer<Vec<u8>, LineDelimited>),
+    Csv,
+    Arrow(Box<StreamWriter<Vec<u8>>>),
+}
+
+impl Encoder {
+    /// An encoder, and what comes before the first row.
+    fn start(format: Format, schema: &SchemaRef) -> Result<(Self, Bytes), ArrowError> {
+        let json = || arrow::json::WriterBuilder::new().with_explicit_nulls(true);
+        let mut encoder = match format {
+            Format::Json => Self::Json(json().build(Vec::new())),
+            Format::JsonLines => Self::JsonLines(json().build(Vec::new())),
+            Format::Csv => Self::Csv,
+            Format::Arrow => Self::Arrow(Box::new(StreamWriter::try_new(Vec::new(), schema)?)),
+        };
+        let bytes = match &mut encoder {
+            Self::Csv => csv(&RecordBatch::new_empty(Arc::clone(schema)), true)?,
+            Self::Arrow(writer) => std::mem::take(writer.get_mut()),
+            Self::Json(_) | Self::JsonLines(_) => Vec::new(),
+        };
+        Ok((encoder, bytes.into()))
+    }
+
+    fn push(&mut self, batch: &RecordBatch) -> Result<Bytes, ArrowError> {
+        let bytes = match self {
+            Self::Json(writer) => {
+                writer.write(batch)?;
+                std::mem::take(writer.get_mut())
+            }
+            Self::JsonLines(writer) => {
+                writer.write(batch)?;
+                std::mem::take(writer.get_mut())
+            }
+            Self::Csv => csv(batch, false)?,
+            Self::Arrow(writer) => {
+                writer.write(batch)?;
+                std::mem::take(writer.get_mut())
+            }
+        };
+        Ok(bytes.into())
+    }
+
+    /// What comes after the last row.
+    fn finish(&mut self) -> Result<Bytes, ArrowError> {
+        let bytes = match self {
+            Self::Json(writer) => {
+                writer.finish()?;
+                std::mem::take(writer.get_mut())
+            }
+            Self::JsonLines(writer) => {
+                writer.finish()?;
+                std::mem::take(writer.get_mut())
+            }
+            Self::Csv => Vec::new(),
+            Self::Arrow(writer) => {
+                writer.finish()?;
+                std::mem::take(writer.get_mut())
+            }
+        };
+        Ok(bytes.into())
+    }
+}
+
+fn csv(batch: &RecordBatch, header: bool) -> Result<Vec<u8>, ArrowError> {
+    let mut bytes = Vec::new();
+    let mut writer = arrow::csv::WriterBuilder::new().with_header(header).build(&mut bytes);
+    writer.write(&nested_as_json(batch)?)?;
+    drop(writer);
+    Ok(bytes)
+}
+
+/// CSV has no nested values: lists, structs and maps become JSON text.
+fn nested_as_json(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
+    if !batch.schema_ref().fields().iter().any(|field| field.data_type().is_nested()) {
+        return Ok(batch.clone());
+    }
+    let options = EncoderOptions::default().with_explicit_nulls(true);
+    let mut fields = Vec::with_capacity(batch.num_columns());
+    let mut columns: Vec<ArrayRef> = Vec::with_capacity(batch.num_columns());
+    for (field, column) in batch.schema_ref().fields().iter().zip(batch.columns()) {
+        if !field.data_type().is_nested() {
+            fields.push(Arc::clone(field));
+            columns.push(Arc::clone(column));
+            continue;
+        }
+        let mut texts = StringBuilder::new();
+        if !column.is_empty() {
+            let mut encoder = make_encoder(field, column.as_ref(), &options)?;
+            let mut text = Vec::new();
+            for row in 0..column.len() {
+                if encoder.is_null(row) {
+                    texts.append_null();
+                    continue;
+                }
+                text.clear();
+                encoder.encode(row, &mut text);
+                texts.append_value(String::from_utf8_lossy(&text));
+            }
+        }
+        fields.push(Arc::new(Field::new(field.name(), DataType::Utf8, true)));
+        columns.push(Arc::new(texts.finish()));
+    }
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)
+}

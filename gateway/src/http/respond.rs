@@ -1,0 +1,45 @@
+//! Responses that several routes give.
+
+use axum::body::Body;
+use axum::response::{IntoResponse, Response};
+use dunlin_manifest::ids::QueryId;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, LOCATION, RETRY_AFTER};
+use http::{HeaderValue, StatusCode};
+use serde::Serialize;
+
+use super::problem::ApiError;
+use super::status::{StatusBody, path};
+use crate::query::error::CoreError;
+use crate::query::status::QueryStatus;
+
+pub(super) fn accepted(query: &QueryId, status: &QueryStatus, replayed: bool) -> Response {
+    let mut response = answer_json(StatusCode::ACCEPTED, &StatusBody::new(status));
+    if let Ok(location) = HeaderValue::from_str(&path(&query.to_string())) {
+        response.headers_mut().insert(LOCATION, location);
+    }
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(1u32));
+    mark(&mut response, query, replayed);
+    response
+}
+
+pub(super) fn mark(response: &mut Response, query: &QueryId, replayed: bool) {
+    if let Ok(id) = HeaderValue::from_str(&query.to_string()) {
+        response.headers_mut().insert("dunlin-query-id", id);
+    }
+    if replayed {
+        response.headers_mut().insert("idempotent-replayed", HeaderValue::from_static("true"));
+    }
+}
+
+pub(super) fn answer_json(status: StatusCode, body: &impl Serialize) -> Response {
+    let bytes = match serde_json::to_vec(body) {
+        Ok(bytes) => bytes,
+        Err(error) => return ApiError::from(CoreError::internal(error)).into_response(),
+    };
+    let mut response = Response::new(Body::from(bytes));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}

@@ -1,0 +1,125 @@
+//! What a gateway works with, how it listens and how often it looks.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use dunlin_manifest::env::Env;
+use dunlin_manifest::ids::QueryId;
+use dunlin_manifest::records::Limits;
+use dunlin_manifest::store::ObjectControlStore;
+use dunlin_plan::Planner;
+use tokio::runtime::Handle;
+
+/// How a gateway listens and how often it looks.
+#[derive(Clone, Debug)]
+pub struct GatewayOptions {
+    /// Where HTTP is served.
+    pub http: SocketAddr,
+    /// Threads that plan and run inline queries; those that serve, if not set. A process whose
+    /// serving threads also write heartbeats should set it.
+    pub compute: Option<Handle>,
+    /// Limits and periods written into the queries that this gateway submits.
+    pub limits: Limits,
+    /// How often a waiting request looks for the end of its query.
+    pub watch: WatchPeriods,
+    /// How often the sweeper looks for queries that need care.
+    pub sweep: SweepPeriods,
+    /// How long answers in flight may go on after the gateway was asked to stop.
+    pub drain: Duration,
+}
+
+impl Default for GatewayOptions {
+    fn default() -> Self {
+        Self {
+            http: SocketAddr::from(([127, 0, 0, 1], 8090)),
+            compute: None,
+            limits: Limits::default(),
+            watch: WatchPeriods::default(),
+            sweep: SweepPeriods::default(),
+            drain: Duration::from_secs(20),
+        }
+    }
+}
+
+/// How often a watched query is looked at. One watcher serves all requests that wait for a query.
+#[derive(Clone, Copy, Debug)]
+pub struct WatchPeriods {
+    /// First pause between two looks at `end`; pauses grow with the query's age.
+    pub first: Duration,
+    /// Longest pause between two looks at `end`.
+    pub most: Duration,
+    /// Pause between two repairs: a LIST of the query's objects and whatever it shows to be due.
+    pub repair: Duration,
+}
+
+impl Default for WatchPeriods {
+    /// For a folder or memory, where a look costs microseconds.
+    fn default() -> Self {
+        Self {
+            first: Duration::from_millis(5),
+            most: Duration::from_millis(100),
+            repair: Duration::from_millis(500),
+        }
+    }
+}
+
+impl WatchPeriods {
+    /// For a store in the network, where a look is a request with a price.
+    #[must_use]
+    pub fn remote() -> Self {
+        Self {
+            first: Duration::from_millis(25),
+            most: Duration::from_millis(500),
+            repair: Duration::from_secs(1),
+        }
+    }
+}
+
+/// How often the sweeper lists the active queries.
+#[derive(Clone, Copy, Debug)]
+pub struct SweepPeriods {
+    /// Pause while there are active queries.
+    pub busy: Duration,
+    /// Longest pause while there are none.
+    pub idle: Duration,
+    /// How long a query with refusals may stand still: refusals say that workers are alive and
+    /// that none of them fits, so waiting longer would not help.
+    pub refused: Duration,
+    /// How long an announced query may lack its `root` before it is ended as never submitted. Long,
+    /// because a client's retry may still write it.
+    pub orphan: Duration,
+}
+
+impl Default for SweepPeriods {
+    fn default() -> Self {
+        Self {
+            busy: Duration::from_secs(2),
+            idle: Duration::from_secs(10),
+            refused: Duration::from_secs(10),
+            orphan: Duration::from_secs(15 * 60),
+        }
+    }
+}
+
+/// Workers inside this process, which run the tasks of queries that the gateway means to run itself.
+#[async_trait]
+pub trait LocalRunner: Send + Sync + std::fmt::Debug {
+    /// Sees to it that the tasks of `query` are run; returns when somebody has been told. Calling it
+    /// again for the same query must be harmless.
+    async fn run(&self, query: QueryId);
+}
+
+/// What a gateway works with.
+#[derive(Clone, Debug)]
+pub struct Gateway {
+    /// Plans statements and runs small ones.
+    pub planner: Planner,
+    /// The coordination store; results are read from the same place.
+    pub control: Arc<ObjectControlStore>,
+    /// Time, randomness and blocking work.
+    pub env: Env,
+    /// Workers of this process, if it has any.
+    pub local: Option<Arc<dyn LocalRunner>>,
+}

@@ -1,0 +1,11 @@
+//! EXPLAIN ANALYZE: what a query took, stage by stage.
+
+mod analysis;
+mod inline;
+mod records;
+mod stage;
+mod text;
+
+pub(crate) use analysis::{Analysis, Detail, plan_stream};
+pub(crate) use inline::{Ran, inline};
+pub(crate) use records::of_records;

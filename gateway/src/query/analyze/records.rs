@@ -1,0 +1,197 @@
+//! EXPLAIN ANALYZE: what a query took, stage by stage.
+//!
+//! ```text
+//!  root ──> stages, inputs, the plan's lines      ┐
+//!  one LIST ──> attempts, how far it came         ├──> text
+//!  seals ──> rows, bytes, time, requests by task  │
+//!  end ──> outcome                                ┘
+//! ```
+//!
+//! Of a query that is written down, the analysis is a function of its records: any gateway can give it,
+//! at any time, whether the query ran for EXPLAIN ANALYZE or not. Only a query on the inline route that
+//! leaves no records is measured while it runs, by the engine's own metrics.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use dunlin_manifest::advance::QueryHandle;
+use dunlin_manifest::records::{End, EndStatus, Root, StageId, StageSpec, Summary};
+use dunlin_manifest::store::StoreError;
+use dunlin_manifest::view::QueryView;
+use futures::{StreamExt, TryStreamExt};
+
+use super::analysis::{ANALYZED_PLAN, Analysis, Detail};
+use super::stage::{StageRun, Took, task_line};
+use super::text::{bytes, count, grouped, millis, requests};
+use crate::query::error::{CoreError, ErrorKind};
+
+/// Seals read at once.
+const READS: usize = 8;
+
+/// Reads a query's records and renders them: one LIST, and a GET for each seal that is not known here.
+///
+/// # Errors
+/// The store's; `RESULT_EXPIRED` if records of a query that has succeeded are gone.
+pub(crate) async fn of_records(
+    handle: &QueryHandle,
+    end: Option<&End>,
+    detail: Detail,
+) -> Result<Analysis, CoreError> {
+    let store = |error: StoreError| CoreError::from(error).about(&handle.query);
+    let view = handle.look(false).await.map_err(store)?;
+    let stages = 0..handle.root.stages.len();
+    let runs = stages.map(|at| read_stage(handle, &handle.root.stages[at], &view, detail));
+    let runs: Vec<StageRun> =
+        futures::stream::iter(runs).buffered(READS).try_collect().await.map_err(store)?;
+    let succeeded = end.is_some_and(|end| end.status == EndStatus::Succeeded);
+    if succeeded && runs.iter().any(|run| run.seal.is_none()) {
+        return Err(CoreError::from(ErrorKind::Expired).about(&handle.query));
+    }
+    Ok(render(&handle.root, end, &runs, detail))
+}
+
+async fn read_stage(
+    handle: &QueryHandle,
+    spec: &StageSpec,
+    view: &QueryView,
+    detail: Detail,
+) -> Result<StageRun, StoreError> {
+    let seen = view.stages.get(&spec.id).cloned().unwrap_or_default();
+    let seal = if seen.sealed { handle.seal(spec.id).await? } else { None };
+    // A seal tells who ran a task and what it took; what the task was is in the manifest.
+    let adaptive =
+        spec.broadcast.is_some() || spec.absorbed_by.is_some() || !spec.empty_with.is_empty();
+    let wanted = seen.manifest
+        && (seal.is_none() || detail == Detail::Tasks || adaptive || spec.shares.is_some());
+    let manifest = if wanted { handle.manifest(spec.id).await? } else { None };
+    Ok(StageRun::new(spec, &seen, manifest, seal))
+}
+
+fn render(root: &Root, end: Option<&End>, runs: &[StageRun], detail: Detail) -> Analysis {
+    let plans = plan_lines(&root.explain);
+    let mut text = String::new();
+    for run in runs.iter().rev() {
+        let _ = writeln!(text, "{}", run.line());
+        if detail == Detail::Tasks {
+            for task in run.tasks() {
+                let planned = run.planned.as_ref().and_then(|tasks| tasks.get(task.task as usize));
+                let partitions = planned.map_or(&[][..], Vec::as_slice);
+                let _ = writeln!(text, "  {}", task_line(task, partitions));
+            }
+        }
+        for line in plans.get(&run.id).into_iter().flatten() {
+            let _ = writeln!(text, "{line}");
+        }
+    }
+    let sealed = || runs.iter().filter(|run| run.seal.is_some());
+    let all = || sealed().flat_map(StageRun::tasks);
+    let sum = Took::sum(all());
+    let answer = runs.last().and_then(|run| run.seal.as_ref());
+    let written: u64 = runs.iter().filter_map(|run| run.seal.as_ref()).map(|seal| seal.bytes).sum();
+    let totals = Summary {
+        rows: answer.map_or(0, |seal| seal.rows),
+        wall_ms: end.and_then(|end| end.summary).map_or(0, |summary| summary.wall_ms),
+        stages: runs.len() as u64,
+        tasks: all().count() as u64,
+        attempts: sealed().map(|run| run.attempts).sum(),
+        bytes_scanned: sum.scanned,
+        // The answer's bytes are not exchange.
+        shuffle_bytes: written - answer.map_or(0, |seal| seal.bytes),
+        requests: sum.requests,
+    };
+    let mut total = format!("{}; {}", status(end), count(totals.stages, "stage"));
+    if sealed().count() < runs.len() {
+        let _ = write!(total, " ({} sealed; what follows is theirs)", sealed().count());
+    }
+    let _ = write!(
+        total,
+        "; {} ({}); ",
+        count(totals.tasks, "task"),
+        count(totals.attempts, "attempt")
+    );
+    if let Some(answer) = answer {
+        let _ = write!(total, "{} in the answer; ", count(answer.rows, "row"));
+    }
+    let _ = write!(
+        total,
+        "scanned {}; exchanged {}; spilled {}; compute {} ms; {}",
+        bytes(totals.bytes_scanned),
+        bytes(totals.shuffle_bytes),
+        bytes(sum.spilled),
+        millis(sum.cpu_us),
+        requests(&totals.requests)
+    );
+    if end.is_some_and(|end| end.summary.is_some()) {
+        let _ = write!(total, "; {} ms by the store's clock", grouped(totals.wall_ms));
+    }
+    let sections = vec![
+        (ANALYZED_PLAN, text),
+        ("critical_path", critical_path(runs)),
+        ("total", total),
+        ("route", format!("{}: {}", root.route, root.route_reason)),
+    ];
+    Analysis { sections, totals }
+}
+
+fn status(end: Option<&End>) -> String {
+    let Some(end) = end else { return "not ended yet".to_owned() };
+    let status = match end.status {
+        EndStatus::Succeeded => "succeeded",
+        EndStatus::Failed => "failed",
+        EndStatus::Cancelled => "cancelled",
+    };
+    match &end.error {
+        Some(error) if end.status == EndStatus::Failed => format!("{status} ({})", error.code),
+        _ => status.to_owned(),
+    }
+}
+
+/// What EXPLAIN shows below the line of each stage.
+fn plan_lines(explain: &str) -> BTreeMap<StageId, Vec<&str>> {
+    let mut found: BTreeMap<StageId, Vec<&str>> = BTreeMap::new();
+    let mut stage = None;
+    for line in explain.lines() {
+        if line.starts_with(' ') {
+            if let Some(stage) = stage {
+                found.entry(stage).or_default().push(line);
+            }
+        } else {
+            let number = line.strip_prefix("stage ").and_then(|rest| rest.split_once(':'));
+            stage = number.and_then(|(number, _)| number.parse().ok());
+        }
+    }
+    found
+}
+
+/// The chain of sealed stages that took longest, by the longest task of each: no number of workers makes the
+/// query faster than this.
+fn critical_path(runs: &[StageRun]) -> String {
+    let runs = || runs.iter().filter(|run| run.seal.is_some());
+    // Producers come before consumers: when a stage is met, its inputs' chains are known.
+    let mut chains: BTreeMap<StageId, (u64, Option<StageId>)> = BTreeMap::new();
+    for run in runs() {
+        let longest = run
+            .inputs
+            .iter()
+            .filter_map(|input| chains.get(input).map(|(us, _)| (*us, *input)))
+            .max_by_key(|(us, _)| *us);
+        let before = longest.map_or(0, |(us, _)| us);
+        chains.insert(run.id, (before + run.longest_us(), longest.map(|(_, input)| input)));
+    }
+    let Some((&last, &(all, _))) = chains.iter().max_by_key(|(_, (us, _))| *us) else {
+        return "no sealed stage".to_owned();
+    };
+    let own: BTreeMap<StageId, u64> = runs().map(|run| (run.id, run.longest_us())).collect();
+    let mut parts = Vec::new();
+    let mut at = Some(last);
+    while let Some(stage) = at {
+        let took = own.get(&stage).copied().unwrap_or(0);
+        parts.push(format!("stage {stage} ({} ms)", millis(took)));
+        at = chains.get(&stage).and_then(|(_, before)| *before);
+    }
+    parts.reverse();
+    format!("{} = {} ms of longest tasks", parts.join(" > "), millis(all))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,215 @@
+//! One stage of a query, as far as its records go.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use dunlin_manifest::records::{Requests, Seal, SealedTask, StageId, StageManifest, StageSpec};
+use dunlin_manifest::view::StageView;
+
+use super::text::{bytes, count, millis, ranges, requests, skew};
+
+/// One stage, as far as its records go.
+#[derive(Clone, Debug)]
+pub(super) struct StageRun {
+    pub(super) id: StageId,
+    pub(super) name: String,
+    pub(super) partitions: u32,
+    pub(super) inputs: Vec<StageId>,
+    /// Attempts claimed, and those that failed.
+    pub(super) attempts: u64,
+    pub(super) failed: u64,
+    pub(super) committed: usize,
+    /// Partitions of each task, where they are worked out and asked for.
+    pub(super) planned: Option<Vec<Vec<u32>>>,
+    /// What the sealed facts of its inputs changed about it.
+    pub(super) decided: Option<String>,
+    pub(super) seal: Option<Arc<Seal>>,
+}
+
+impl StageRun {
+    pub(super) fn new(
+        spec: &StageSpec,
+        seen: &StageView,
+        manifest: Option<Arc<StageManifest>>,
+        seal: Option<Arc<Seal>>,
+    ) -> Self {
+        let spec = &spec.decided(manifest.as_ref().is_some_and(|manifest| manifest.broadcast));
+        let decided = manifest.as_ref().and_then(|manifest| decision(spec, manifest));
+        let planned = manifest
+            .map(|manifest| manifest.tasks.iter().map(|task| task.partitions.clone()).collect());
+        Self {
+            id: spec.id,
+            name: spec.name.clone(),
+            partitions: spec.partitions,
+            inputs: spec.inputs.iter().map(|input| input.stage).collect(),
+            attempts: seen.attempts,
+            failed: seen.fails.values().map(|attempts| attempts.len() as u64).sum(),
+            planned,
+            decided,
+            committed: seen.commits.len(),
+            seal,
+        }
+    }
+
+    pub(super) fn tasks(&self) -> &[SealedTask] {
+        self.seal.as_ref().map_or(&[], |seal| &seal.tasks)
+    }
+
+    pub(super) fn longest_us(&self) -> u64 {
+        self.tasks().iter().map(|task| task.metrics.wall_us).max().unwrap_or(0)
+    }
+
+    /// The line of the stage.
+    pub(super) fn line(&self) -> String {
+        let mut line =
+            format!("stage {}: {}; {}", self.id, self.name, count(self.partitions, "partition"));
+        if let Some(decided) = &self.decided {
+            let _ = write!(line, "; {decided}");
+        }
+        let Some(seal) = &self.seal else {
+            let state = match self.planned.as_ref().map(Vec::len) {
+                None => "not begun".to_owned(),
+                Some(tasks) if self.attempts == 0 => {
+                    format!("{}; none claimed", count(tasks, "task"))
+                }
+                Some(tasks) => format!(
+                    "{} of {} committed ({})",
+                    self.committed,
+                    count(tasks, "task"),
+                    self.claimed()
+                ),
+            };
+            let _ = write!(line, "; {state}");
+            return line;
+        };
+        let sum = Took::sum(&seal.tasks);
+        let _ = write!(
+            line,
+            "; {} ({}); {} out, {} out; read {}",
+            count(seal.tasks.len(), "task"),
+            self.claimed(),
+            count(seal.rows, "row"),
+            bytes(seal.bytes),
+            sum.read()
+        );
+        let mut walls: Vec<u64> = seal.tasks.iter().map(|task| task.metrics.wall_us).collect();
+        walls.sort_unstable();
+        let spread = match walls[..] {
+            [] => "no tasks".to_owned(),
+            [one] => format!("wall {} ms", millis(one)),
+            [least, .., most] => format!(
+                "wall min/median/max {}/{}/{} ms",
+                millis(least),
+                millis(walls[walls.len() / 2]),
+                millis(most)
+            ),
+        };
+        let _ = write!(line, "; {spread}; compute {} ms", millis(sum.cpu_us));
+        if let (Some(time), Some(input)) = (
+            skew(seal.tasks.iter().map(|task| task.metrics.wall_us)),
+            skew(seal.tasks.iter().map(|task| Took::of(task).input())),
+        ) {
+            let _ = write!(line, "; skew {time:.1} by time, {input:.1} by input bytes");
+        }
+        let _ = write!(
+            line,
+            "; spilled {}; peak memory {}; {}",
+            bytes(sum.spilled),
+            bytes(sum.memory),
+            requests(&sum.requests)
+        );
+        line
+    }
+
+    /// `6 attempts, 1 failed`.
+    pub(super) fn claimed(&self) -> String {
+        match self.failed {
+            0 => count(self.attempts, "attempt"),
+            failed => format!("{}, {failed} failed or given back", count(self.attempts, "attempt")),
+        }
+    }
+}
+
+/// What a manifest decided besides the number of tasks.
+fn decision(spec: &StageSpec, manifest: &StageManifest) -> Option<String> {
+    let shares = manifest.tasks.iter().filter(|task| task.share.is_some()).count();
+    if manifest.broadcast {
+        return Some("joined where the probe side lies, the build side read whole".to_owned());
+    }
+    if manifest.absorbed {
+        let by = spec.absorbed_by.map_or_else(String::new, |by| format!(" by stage {by}"));
+        return Some(format!("its work done{by}"));
+    }
+    if manifest.tasks.is_empty() && !spec.empty_with.is_empty() {
+        return Some("an input is empty, so it is".to_owned());
+    }
+    (shares > 0).then(|| format!("{} of large partitions", count(shares, "share")))
+}
+
+/// What tasks took together. Memory is that of the task which had the most.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Took {
+    pub(super) scanned: u64,
+    pub(super) exchanged: u64,
+    pub(super) spilled: u64,
+    pub(super) memory: u64,
+    pub(super) cpu_us: u64,
+    pub(super) requests: Requests,
+}
+
+impl Took {
+    pub(super) fn of(task: &SealedTask) -> Self {
+        let metrics = &task.metrics;
+        Self {
+            scanned: metrics.scan_bytes,
+            exchanged: metrics.shuffle_read_bytes,
+            spilled: metrics.spill_bytes,
+            memory: metrics.task_memory,
+            cpu_us: metrics.cpu_us,
+            requests: metrics.requests,
+        }
+    }
+
+    pub(super) fn sum<'a>(tasks: impl IntoIterator<Item = &'a SealedTask>) -> Self {
+        tasks.into_iter().map(Self::of).fold(Self::default(), |sum, took| {
+            let mut requests = sum.requests;
+            requests += took.requests;
+            Self {
+                scanned: sum.scanned + took.scanned,
+                exchanged: sum.exchanged + took.exchanged,
+                spilled: sum.spilled + took.spilled,
+                memory: sum.memory.max(took.memory),
+                cpu_us: sum.cpu_us + took.cpu_us,
+                requests,
+            }
+        })
+    }
+
+    pub(super) fn input(&self) -> u64 {
+        self.scanned + self.exchanged
+    }
+
+    pub(super) fn read(&self) -> String {
+        format!("{} scanned + {} exchanged", bytes(self.scanned), bytes(self.exchanged))
+    }
+}
+
+/// A line of one task.
+pub(super) fn task_line(task: &SealedTask, partitions: &[u32]) -> String {
+    let took = Took::of(task);
+    format!(
+        "task {} (partitions {}; attempt {}; worker {}): {}, {} out; read {}; wall {} ms; compute {} ms; spilled {}; peak memory {}; {}",
+        task.task,
+        ranges(partitions),
+        task.attempt,
+        task.worker,
+        count(task.output.rows, "row"),
+        bytes(task.output.bytes),
+        took.read(),
+        millis(task.metrics.wall_us),
+        millis(took.cpu_us),
+        bytes(took.spilled),
+        bytes(took.memory),
+        requests(&took.requests)
+    )
+}

@@ -1,0 +1,98 @@
+//! Numbers of an analysis as people read them.
+
+use dunlin_manifest::records::Requests;
+
+/// `1 task`, `12,345 rows`.
+pub(super) fn count(number: impl TryInto<u64>, what: &str) -> String {
+    let number = number.try_into().unwrap_or(u64::MAX);
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{} {what}{plural}", grouped(number))
+}
+
+/// Ascending numbers as `0-3,7`.
+pub(super) fn ranges(numbers: &[u32]) -> String {
+    let mut found: Vec<(u32, u32)> = Vec::new();
+    for &number in numbers {
+        match found.last_mut() {
+            Some((_, last)) if *last + 1 == number => *last = number,
+            _ => found.push((number, number)),
+        }
+    }
+    let texts: Vec<String> = found
+        .into_iter()
+        .map(
+            |(first, last)| {
+                if first == last { first.to_string() } else { format!("{first}-{last}") }
+            },
+        )
+        .collect();
+    if texts.is_empty() { "?".to_owned() } else { texts.join(",") }
+}
+
+/// Digits in groups of three.
+pub(super) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// Decimal units, three digits.
+#[allow(clippy::cast_precision_loss)] // shown with three digits
+pub(super) fn bytes(number: u64) -> String {
+    let mut value = number as f64;
+    let mut unit = "B";
+    for larger in ["kB", "MB", "GB", "TB", "PB"] {
+        // What would be shown as 1000 is 1.00 of the next unit.
+        if value < 999.5 {
+            break;
+        }
+        value /= 1_000.0;
+        unit = larger;
+    }
+    match value {
+        _ if unit == "B" => format!("{number} B"),
+        value if value < 9.995 => format!("{value:.2} {unit}"),
+        value if value < 99.95 => format!("{value:.1} {unit}"),
+        value => format!("{value:.0} {unit}"),
+    }
+}
+
+/// Microseconds as milliseconds, without the unit: one decimal below ten.
+pub(super) fn millis(us: u64) -> String {
+    let tenths = us.saturating_add(50) / 100;
+    if tenths < 100 {
+        format!("{}.{}", tenths / 10, tenths % 10)
+    } else {
+        grouped(us.saturating_add(500) / 1_000)
+    }
+}
+
+/// Classes that were asked at all.
+pub(super) fn requests(counted: &Requests) -> String {
+    let Requests { put, get, list, head, delete } = *counted;
+    let classes = [("PUT", put), ("GET", get), ("LIST", list), ("HEAD", head), ("DELETE", delete)];
+    let named: Vec<String> = classes
+        .iter()
+        .filter(|(_, number)| *number > 0)
+        .map(|(class, number)| format!("{} {class}", grouped(*number)))
+        .collect();
+    if named.is_empty() { "no requests".to_owned() } else { named.join(" ") }
+}
+
+/// Largest over mean; `None` for fewer than two, or if all are zero.
+pub(super) fn skew(of: impl Iterator<Item = u64>) -> Option<f64> {
+    let all: Vec<u64> = of.collect();
+    let (most, sum) = (*all.iter().max()?, all.iter().sum::<u64>());
+    #[allow(clippy::cast_precision_loss)] // shown with one digit
+    match all.len() {
+        0 | 1 => None,
+        _ if sum == 0 => Some(1.0),
+        tasks => Some(most as f64 * tasks as f64 / sum as f64),
+    }
+}

@@ -1,0 +1,210 @@
+//! Why the core gives no answer: one type, whatever face it is shown through.
+
+use datafusion::error::DataFusionError;
+use dunlin_manifest::advance::AdvanceError;
+use dunlin_manifest::ids::QueryId;
+use dunlin_manifest::records::QueryError;
+use dunlin_manifest::store::StoreError;
+use dunlin_manifest::submit::SubmitError;
+use dunlin_plan::PlanError;
+use dunlin_shuffle::ShuffleError;
+
+use super::statement::MAX_SQL_BYTES;
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// What went wrong with a statement or a query.
+#[derive(Debug, thiserror::Error)]
+pub enum ErrorKind {
+    /// The request cannot be understood.
+    #[error("{0}")]
+    InvalidRequest(String),
+    /// A setting is unknown or unusable.
+    #[error("{0}")]
+    InvalidSetting(String),
+    /// The SQL text is too long.
+    #[error(
+        "the SQL text has {0} bytes, at most {MAX_SQL_BYTES} are allowed; put long lists in a table"
+    )]
+    SqlTooLarge(usize),
+    /// No such query.
+    #[error("there is no query '{0}'")]
+    NoSuchQuery(String),
+    /// The answer is not there yet.
+    #[error("the query has not ended yet; ask for its status with ?wait=30s")]
+    NotReady,
+    /// The query was cancelled.
+    #[error("the query was cancelled")]
+    Cancelled,
+    /// The answer was deleted after its time to live.
+    #[error("the result is no longer stored; submit the query again")]
+    Expired,
+    /// The idempotency key stands for another request.
+    #[error("this Idempotency-Key was used for another request; use a new key for a new request")]
+    IdempotencyMismatch,
+    /// The planner's verdict.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// The query ended without an answer.
+    #[error("{}", .0.message)]
+    Query(QueryError),
+    /// The coordination store does not answer.
+    #[error("the store does not answer: {0}")]
+    Store(#[source] BoxError),
+    /// A defect of Dunlin.
+    #[error("internal error: {0}")]
+    Internal(#[source] BoxError),
+}
+
+/// An error of the core, with the query it is about.
+#[derive(Debug, thiserror::Error)]
+#[error("{kind}")]
+pub struct CoreError {
+    /// What went wrong.
+    #[source]
+    pub kind: ErrorKind,
+    /// The query, where there is one.
+    pub query: Option<String>,
+}
+
+impl From<ErrorKind> for CoreError {
+    fn from(kind: ErrorKind) -> Self {
+        Self { kind, query: None }
+    }
+}
+
+impl From<PlanError> for CoreError {
+    fn from(error: PlanError) -> Self {
+        ErrorKind::Plan(error).into()
+    }
+}
+
+impl From<AdvanceError> for CoreError {
+    fn from(error: AdvanceError) -> Self {
+        match error {
+            AdvanceError::Store(error) => error.into(),
+            error if error.is_retryable() => Self::store(error),
+            other => Self::internal(other),
+        }
+    }
+}
+
+impl From<SubmitError> for CoreError {
+    fn from(error: SubmitError) -> Self {
+        match error {
+            SubmitError::IdemMismatch { .. } => ErrorKind::IdempotencyMismatch.into(),
+            SubmitError::Store(error) => error.into(),
+            other => Self::store(other),
+        }
+    }
+}
+
+impl From<StoreError> for CoreError {
+    /// A record that cannot be read is a defect, anything else is trouble that may pass.
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Malformed { .. } => Self::internal(error),
+            other => Self::store(other),
+        }
+    }
+}
+
+impl CoreError {
+    pub(crate) fn invalid_request(detail: impl Into<String>) -> Self {
+        ErrorKind::InvalidRequest(detail.into()).into()
+    }
+
+    pub(crate) fn invalid_setting(detail: impl Into<String>) -> Self {
+        ErrorKind::InvalidSetting(detail.into()).into()
+    }
+
+    pub(crate) fn no_such_query(id: &str) -> Self {
+        ErrorKind::NoSuchQuery(id.chars().take(64).collect()).into()
+    }
+
+    pub(crate) fn store(error: impl Into<BoxError>) -> Self {
+        ErrorKind::Store(error.into()).into()
+    }
+
+    pub(crate) fn internal(error: impl Into<BoxError>) -> Self {
+        ErrorKind::Internal(error.into()).into()
+    }
+
+    /// The error of a stream of rows, whichever process it arose in.
+    pub(crate) fn rows(error: &DataFusionError) -> Self {
+        if dunlin_manifest::pinned::is_input_changed(error) {
+            return ErrorKind::Query(QueryError {
+                code: "INPUT_CHANGED".to_owned(),
+                message: error.strip_backtrace(),
+                retryable: true,
+            })
+            .into();
+        }
+        match error.find_root() {
+            DataFusionError::ObjectStore(_) => Self::store(error.strip_backtrace()),
+            DataFusionError::External(inner) => match inner.downcast_ref::<ShuffleError>() {
+                Some(ShuffleError::Read {
+                    source: object_store::Error::NotFound { .. }, ..
+                }) => ErrorKind::Expired.into(),
+                Some(read @ ShuffleError::Read { .. }) => Self::store(read.to_string()),
+                Some(other) => Self::internal(other.to_string()),
+                None => match inner.downcast_ref::<PlanError>() {
+                    Some(plan) => ErrorKind::Query(QueryError {
+                        code: plan.code().to_owned(),
+                        message: plan.to_string(),
+                        retryable: plan.is_retryable(),
+                    })
+                    .into(),
+                    None => PlanError::from_execution(error).into(),
+                },
+            },
+            _ => PlanError::from_execution(error).into(),
+        }
+    }
+
+    /// The same error, about `query`.
+    #[must_use]
+    pub(crate) fn about(mut self, query: &QueryId) -> Self {
+        self.query.get_or_insert_with(|| query.to_string());
+        self
+    }
+
+    /// Whether sending the same request again may help.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        match &self.kind {
+            ErrorKind::NotReady | ErrorKind::Store(_) => true,
+            ErrorKind::Plan(error) => error.is_retryable(),
+            ErrorKind::Query(error) => error.retryable,
+            _ => false,
+        }
+    }
+
+    /// Stable code to program against.
+    #[must_use]
+    pub fn code(&self) -> &str {
+        match &self.kind {
+            ErrorKind::InvalidRequest(_) => "INVALID_REQUEST",
+            ErrorKind::InvalidSetting(_) => "INVALID_SETTING",
+            ErrorKind::SqlTooLarge(_) => "SQL_TOO_LARGE",
+            ErrorKind::NoSuchQuery(_) => "NOT_FOUND",
+            ErrorKind::NotReady => "NOT_READY",
+            ErrorKind::Cancelled => "CANCELLED",
+            ErrorKind::Expired => "RESULT_EXPIRED",
+            ErrorKind::IdempotencyMismatch => "IDEMPOTENCY_MISMATCH",
+            ErrorKind::Plan(error) => error.code(),
+            ErrorKind::Query(error) => &error.code,
+            ErrorKind::Store(_) => "STORE_UNAVAILABLE",
+            ErrorKind::Internal(_) => "INTERNAL",
+        }
+    }
+
+    /// Line and column in the SQL text, 1-based, where known.
+    #[must_use]
+    pub fn position(&self) -> Option<(u64, u64)> {
+        match &self.kind {
+            ErrorKind::Plan(error) => error.position(),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,27 @@
+//! The core: takes statements, follows queries, and gives answers, in values.
+//!
+//! ```text
+//!              ┌────────────────────── core ───────────────────────┐
+//!  statement ──> intake: plan ─ inline ──> run here ──> Answer      │
+//!              │            └ fleet ───> submit ──> query id        │
+//!  query id ───> queries: wait, status, cancel, answer, analysis    │
+//!              │ sweep: queries whose processes died move on, or end │
+//!              └─────────────────────────────────────────────────────┘
+//! ```
+//!
+//! The core speaks a schema, a stream of rows, a receipt and its own typed error. It knows no protocol
+//! and imports no face: HTTP and what comes beside it translate.
+
+pub(crate) mod analyze;
+pub(crate) mod answer;
+pub(crate) mod error;
+pub(crate) mod handles;
+mod inline;
+pub(crate) mod intake;
+mod lasting;
+pub(crate) mod queries;
+mod results;
+pub(crate) mod statement;
+pub(crate) mod status;
+pub(crate) mod sweep;
+mod watch;

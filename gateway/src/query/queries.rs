@@ -1,0 +1,253 @@
+//! Following a query by its id: where it stands, its end, its answer, its analysis.
+//!
+//! Everything is rebuilt from the store's objects: any gateway answers for any query.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use dunlin_manifest::advance::QueryHandle;
+use dunlin_manifest::create::load;
+use dunlin_manifest::decide::digest;
+use dunlin_manifest::env::Env;
+use dunlin_manifest::ids::QueryId;
+use dunlin_manifest::keys;
+use dunlin_manifest::records::{End, EndStatus, QueryError};
+use dunlin_manifest::store::ControlStore;
+use tokio_util::sync::CancellationToken;
+
+use super::analyze::{self, Analysis, Detail};
+use super::answer::{Answer, Receipt};
+use super::error::{CoreError, ErrorKind};
+use super::handles::Handles;
+use super::lasting::lasting;
+use super::results::ResultReader;
+use super::status::{Progress, QueryStatus, progress_of};
+use super::watch::{Snapshot, Watchers};
+use crate::options::WatchPeriods;
+
+/// Where a query stands after a wait.
+pub(crate) enum Waited {
+    /// It has ended.
+    Ended(Box<Ended>),
+    /// It goes on.
+    Running(Box<QueryStatus>),
+}
+
+/// A query that has ended. Its records may be collected before its end is.
+pub(crate) struct Ended {
+    pub(crate) query: QueryId,
+    pub(crate) end: Arc<End>,
+    handle: Option<Arc<QueryHandle>>,
+}
+
+impl Ended {
+    /// What a client is told about it.
+    pub(crate) fn status(&self) -> QueryStatus {
+        let root = self.handle.as_ref().map(|handle| &*handle.root);
+        QueryStatus::new(self.query.as_str(), root, Progress::default(), Some(&self.end))
+    }
+}
+
+/// The queries of a store, as this process follows them.
+#[derive(Debug)]
+pub(crate) struct Queries {
+    handles: Arc<Handles>,
+    watchers: Watchers,
+    results: ResultReader,
+    stop: CancellationToken,
+}
+
+impl Queries {
+    pub(crate) fn new(
+        handles: Arc<Handles>,
+        periods: WatchPeriods,
+        stop: CancellationToken,
+    ) -> Self {
+        let env = handles.env().clone();
+        Self {
+            watchers: Watchers::new(env.clone(), periods, stop.clone()),
+            results: ResultReader::new(handles.store().clone(), env),
+            handles,
+            stop,
+        }
+    }
+
+    pub(crate) fn env(&self) -> &Env {
+        self.handles.env()
+    }
+
+    /// Time by this gateway's clock.
+    pub(crate) fn now(&self) -> Duration {
+        self.handles.now()
+    }
+
+    /// Whether this gateway can take queries: the store answers and no stop was asked for.
+    pub(crate) async fn ready(&self) -> Result<(), CoreError> {
+        if self.stop.is_cancelled() {
+            return Err(CoreError::store("the gateway is stopping"));
+        }
+        Ok(self.handles.store().get(keys::BELL).await.map(|_| ())?)
+    }
+
+    /// Waits until the query has ended or `wait` has passed.
+    pub(crate) async fn wait(&self, query: &QueryId, wait: Duration) -> Result<Waited, CoreError> {
+        let handle = self.handles.open(query).await?;
+        let watch = self.watchers.watch(query, &handle);
+        let Snapshot { end, progress, trouble } = watch.end(self.env(), wait, &self.stop).await;
+        match (end, trouble) {
+            (Some(end), _) => {
+                let handle = Some(handle);
+                Ok(Waited::Ended(Box::new(Ended { query: query.clone(), end, handle })))
+            }
+            (None, Some(trouble)) => Err(CoreError::store(trouble).about(query)),
+            (None, None) => {
+                let status = QueryStatus::new(query.as_str(), Some(&*handle.root), progress, None);
+                Ok(Waited::Running(Box::new(status)))
+            }
+        }
+    }
+
+    /// Where a query stands, after waiting at most `wait` for its end.
+    pub(crate) async fn status(
+        &self,
+        query: &QueryId,
+        wait: Duration,
+    ) -> Result<QueryStatus, CoreError> {
+        let handle = match self.handles.open(query).await {
+            Ok(handle) => handle,
+            Err(error) => return self.status_without_root(query, error).await,
+        };
+        let about = |error| CoreError::from(error).about(query);
+        let mut end = handle.ended().await.map_err(about)?;
+        if end.is_none() && !wait.is_zero() {
+            let watch = self.watchers.watch(query, &handle);
+            end = watch.end(self.env(), wait, &self.stop).await.end;
+        }
+        let root = Some(&*handle.root);
+        if let Some(end) = end {
+            return Ok(QueryStatus::new(query.as_str(), root, Progress::default(), Some(&end)));
+        }
+        let view = handle.look(false).await.map_err(about)?;
+        Ok(QueryStatus::new(query.as_str(), root, progress_of(&handle, &view), None))
+    }
+
+    /// A submit that never completed may have been ended.
+    async fn status_without_root(
+        &self,
+        query: &QueryId,
+        error: CoreError,
+    ) -> Result<QueryStatus, CoreError> {
+        if !matches!(error.kind, ErrorKind::NoSuchQuery(_)) {
+            return Err(error);
+        }
+        match self.read_end(query).await? {
+            Some(end) => {
+                Ok(QueryStatus::new(query.as_str(), None, Progress::default(), Some(&end)))
+            }
+            None => Err(error),
+        }
+    }
+
+    async fn read_end(&self, query: &QueryId) -> Result<Option<End>, CoreError> {
+        load(self.handles.store(), &keys::end(query))
+            .await
+            .map_err(|error| CoreError::from(error).about(query))
+    }
+
+    /// The end of a query that has one.
+    pub(crate) async fn ended(&self, query: &QueryId) -> Result<Ended, CoreError> {
+        let handle = self.handles.open(query).await;
+        match (self.read_end(query).await?, handle) {
+            (Some(end), handle) => {
+                Ok(Ended { query: query.clone(), end: Arc::new(end), handle: handle.ok() })
+            }
+            (None, Ok(_)) => Err(CoreError::from(ErrorKind::NotReady).about(query)),
+            (None, Err(error)) => Err(error),
+        }
+    }
+
+    /// Sees to it that the query has an end, and says which.
+    pub(crate) async fn cancel(&self, query: QueryId) -> Result<QueryStatus, CoreError> {
+        let handles = Arc::clone(&self.handles);
+        lasting(async move {
+            let handle = handles.open(&query).await?;
+            let end =
+                handle.cancel().await.map_err(|error| CoreError::from(error).about(&query))?;
+            tracing::info!(%query, status = ?end.status, "asked to cancel");
+            Ok(Ended { query, end, handle: Some(handle) }.status())
+        })
+        .await
+    }
+
+    /// The rows of a query that has ended, or why there are none.
+    pub(crate) async fn answer(&self, ended: &Ended) -> Result<Answer, CoreError> {
+        self.open_answer(ended).await.map_err(|error| error.about(&ended.query))
+    }
+
+    async fn open_answer(&self, Ended { query, end, handle }: &Ended) -> Result<Answer, CoreError> {
+        match end.status {
+            EndStatus::Succeeded => {}
+            EndStatus::Cancelled => return Err(ErrorKind::Cancelled.into()),
+            EndStatus::Failed => {
+                let error = end.error.clone().unwrap_or_else(|| QueryError {
+                    code: "INTERNAL".to_owned(),
+                    message: "the query failed without saying why".to_owned(),
+                    retryable: false,
+                });
+                return Err(ErrorKind::Query(error).into());
+            }
+        }
+        // Records may be collected before `end` is.
+        let handle = handle.as_ref().ok_or(ErrorKind::Expired)?;
+        let root = &handle.root;
+        let Some(last) = root.stages.last() else {
+            return Err(CoreError::internal("the query has no stages"));
+        };
+        let seal = handle.seal(last.id).await?.ok_or(ErrorKind::Expired)?;
+        if end.seal.as_ref().is_some_and(|named| *named != digest(seal.as_ref())) {
+            return Err(CoreError::internal("the result's seal is not the one that the end names"));
+        }
+        let rows = self.results.open(root, &seal)?;
+        let receipt = Receipt::of(root.route.clone(), &end.summary.unwrap_or_default());
+        let receipt = Receipt { rows: Some(seal.rows), ..receipt };
+        Ok(Answer { query: query.clone(), rows, receipt, meter: None })
+    }
+
+    /// What a query took, by its records; of one that has not succeeded, as far as its seals go.
+    pub(crate) async fn analysis(
+        &self,
+        query: &QueryId,
+        detail: Detail,
+    ) -> Result<Analysis, CoreError> {
+        Ok(self.analyzed(query, detail).await?.1)
+    }
+
+    /// The analysis of a query as rows.
+    pub(crate) async fn answer_analysis(
+        &self,
+        query: &QueryId,
+        detail: Detail,
+    ) -> Result<Answer, CoreError> {
+        let (handle, analysis) = self.analyzed(query, detail).await?;
+        let receipt = Receipt::of(handle.root.route.clone(), &analysis.totals);
+        Ok(Answer { query: query.clone(), rows: analysis.rows()?, receipt, meter: None })
+    }
+
+    async fn analyzed(
+        &self,
+        query: &QueryId,
+        detail: Detail,
+    ) -> Result<(Arc<QueryHandle>, Analysis), CoreError> {
+        let handle = match self.handles.open(query).await {
+            Ok(handle) => handle,
+            // Records may be collected before `end` is.
+            Err(error) => {
+                self.status_without_root(query, error).await?;
+                return Err(CoreError::from(ErrorKind::Expired).about(query));
+            }
+        };
+        let end = handle.ended().await.map_err(|error| CoreError::from(error).about(query))?;
+        let analysis = analyze::of_records(&handle, end.as_deref(), detail).await?;
+        Ok((handle, analysis))
+    }
+}

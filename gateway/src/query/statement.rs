@@ -1,0 +1,104 @@
+//! A statement as every face hands it in: checked before anything is planned.
+
+use dunlin_plan::QuerySettings;
+use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
+
+use super::error::{CoreError, ErrorKind};
+
+/// Longest SQL text, in bytes: longer texts are generated lists that belong in a table.
+pub const MAX_SQL_BYTES: usize = 1 << 20;
+/// Most parameters of a statement.
+pub(crate) const MAX_PARAMETERS: usize = 1_000;
+
+/// A statement to plan, with all that changes its answer.
+#[derive(Clone, Debug)]
+pub(crate) struct Statement {
+    /// SQL text.
+    pub(crate) sql: String,
+    /// Values of `$1`, `$2`, …
+    pub(crate) parameters: Vec<Value>,
+    /// Planner settings.
+    pub(crate) settings: QuerySettings,
+    /// SHA-256 of the canonical request, in hex: equal requests have equal fingerprints.
+    pub(crate) fingerprint: String,
+}
+
+impl Statement {
+    /// Checks a statement. Settings that are null count as not given.
+    ///
+    /// # Errors
+    /// `INVALID_REQUEST`, `INVALID_SETTING` or `SQL_TOO_LARGE`.
+    pub(crate) fn new(
+        sql: String,
+        parameters: Vec<Value>,
+        mut settings: Map<String, Value>,
+    ) -> Result<Self, CoreError> {
+        if sql.len() > MAX_SQL_BYTES {
+            return Err(ErrorKind::SqlTooLarge(sql.len()).into());
+        }
+        if sql.trim().is_empty() {
+            return Err(CoreError::invalid_request("the request holds no SQL statement"));
+        }
+        if parameters.len() > MAX_PARAMETERS {
+            return Err(CoreError::invalid_request(format!(
+                "{} parameters were given, at most {MAX_PARAMETERS} are allowed",
+                parameters.len()
+            )));
+        }
+        settings.retain(|_, value| !value.is_null());
+        let fingerprint = fingerprint(&sql, &parameters, &settings);
+        let settings = serde_json::from_value(Value::Object(settings))
+            .map_err(|error| CoreError::invalid_setting(error.to_string()))?;
+        Ok(Self { sql, parameters, settings, fingerprint })
+    }
+}
+
+/// SHA-256 of `{sql, parameters, settings}` with sorted keys.
+fn fingerprint(sql: &str, parameters: &[Value], settings: &Map<String, Value>) -> String {
+    let request = serde_json::json!({
+        "sql": sql,
+        "parameters": parameters,
+        "settings": settings,
+    });
+    let mut text = String::new();
+    canonical(&request, &mut text);
+    sha256_hex(text.as_bytes())
+}
+
+/// Writes `value` with the keys of every object sorted, whatever order the client sent.
+fn canonical(value: &Value, out: &mut String) {
+    match value {
+        Value::Object(map) => {
+            let mut entries: Vec<_> = map.iter().collect();
+            entries.sort_by_key(|(key, _)| key.as_str());
+            out.push('{');
+            for (index, (key, inner)) in entries.into_iter().enumerate() {
+                if index > 0 {
+                    out.push(',');
+                }
+                out.push_str(&Value::String(key.clone()).to_string());
+                out.push(':');
+                canonical(inner, out);
+            }
+            out.push('}');
+        }
+        Value::Array(items) => {
+            out.push('[');
+            for (index, inner) in items.iter().enumerate() {
+                if index > 0 {
+                    out.push(',');
+                }
+                canonical(inner, out);
+            }
+            out.push(']');
+        }
+        scalar => out.push_str(&scalar.to_string()),
+    }
+}
+
+/// SHA-256 in lower-case hex.
+#[must_use]
+pub(crate) fn sha256_hex(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
