@@ -14,9 +14,9 @@ use dunlin_manifest::env::Env;
 use dunlin_manifest::ids::QueryId;
 use dunlin_manifest::probe::{self, ProbeOptions};
 use dunlin_manifest::store::ObjectControlStore;
-use dunlin_plan::Planner;
-use dunlin_plan::config::Config;
 use dunlin_plan::stores::Stores;
+use dunlin_planner::Planner;
+use dunlin_planner::config::Config;
 use dunlin_worker::{Worker, WorkerOptions};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
@@ -39,7 +39,7 @@ impl Opened {
             .thread_name("dunlin-io")
             .enable_all()
             .build()?;
-        let stores = Stores::open(&config, io.handle())?;
+        let stores = config.open_stores(io.handle())?;
         let control =
             ObjectControlStore::new(stores.state_store(), stores.state.path.clone(), Env::system());
         Ok(Self { config, stores, control, io })

@@ -9,7 +9,7 @@ use dunlin_manifest::env::Env;
 use dunlin_manifest::ids::QueryId;
 use dunlin_manifest::records::Limits;
 use dunlin_manifest::store::ObjectControlStore;
-use dunlin_plan::Planner;
+use dunlin_planner::Planner;
 use tokio::runtime::Handle;
 
 /// How a gateway listens and how often it looks.

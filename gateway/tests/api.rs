@@ -20,9 +20,8 @@ use dunlin_manifest::records::{
     Claim, Commit, Fail, FailClass, Limits, RECORD_VERSION, TaskMetrics,
 };
 use dunlin_manifest::store::{ControlStore, ObjectControlStore};
-use dunlin_plan::Planner;
-use dunlin_plan::config::Config;
-use dunlin_plan::stores::Stores;
+use dunlin_planner::Planner;
+use dunlin_planner::config::Config;
 use dunlin_shuffle::{Buckets, DataTarget, TaskWriter, WriterOptions};
 use reqwest::{Client, RequestBuilder, Response};
 use serde_json::{Value, json};
@@ -50,7 +49,7 @@ impl Site {
         let folder = tempfile::tempdir().unwrap();
         let text = format!("[state]\nlocation = \"file://{}/\"\n", folder.path().display());
         let config = Config::parse(&text).unwrap();
-        let stores = Stores::open(&config, &tokio::runtime::Handle::current()).unwrap();
+        let stores = config.open_stores(&tokio::runtime::Handle::current()).unwrap();
         let env = Env::system();
         let prefix = stores.state.path.clone();
         let control = ObjectControlStore::new(stores.state_store(), prefix, env.clone());

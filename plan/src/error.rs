@@ -1,168 +1,40 @@
-//! Why a statement has no plan, or its plan no answer.
+//! Why a session or a store cannot be made.
 
 use datafusion::error::DataFusionError;
-use dunlin_manifest::pinned::InputChanged;
 
-/// Why a statement has no plan, or its plan no answer. Classified by type, never by text.
+/// A setting of a query that this engine does not know: the query was planned by another one.
 #[derive(Debug, thiserror::Error)]
-pub enum PlanError {
-    /// The text is not SQL.
-    #[error("{message}")]
-    Syntax {
-        /// What the parser expected and found.
-        message: String,
-        /// Line and column, 1-based, where known.
-        position: Option<(u64, u64)>,
-    },
-    /// The SQL names what is not there, or mixes types that do not mix.
-    #[error("{message}")]
-    Planning {
-        /// What was wrong.
-        message: String,
-        /// Line and column, 1-based, where known.
-        position: Option<(u64, u64)>,
-    },
-    /// The statement is understood, and Dunlin will not run it.
-    #[error("{operator} is not supported: {reason}")]
-    Unsupported {
-        /// The operator or statement, by name.
-        operator: String,
-        /// Why, and what to do instead.
-        reason: String,
-    },
-    /// A setting or parameter of the request is unusable.
+#[error("{key} = {value}: {source}")]
+pub struct SettingError {
+    /// Name of the setting.
+    pub key: String,
+    /// Its value.
+    pub value: String,
+    /// What the engine said.
+    #[source]
+    pub source: Box<DataFusionError>,
+}
+
+/// A location or the parameters of a store that cannot be used. Trying again does not help.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// A value is wrong by itself, or contradicts another one.
     #[error("{0}")]
-    Setting(String),
-    /// The plan failed while it ran.
-    #[error("{message}")]
-    Execution {
-        /// What went wrong.
-        message: String,
-        /// Whether running it again may help.
-        retryable: bool,
+    Invalid(String),
+    /// The store cannot be opened with these parameters.
+    #[error("{store} cannot be opened: {source}")]
+    Open {
+        /// Address of the store.
+        store: String,
+        /// What the client said.
+        source: object_store::Error,
     },
-    /// A store could not be read.
-    #[error("{message}")]
-    Store {
-        /// Which, and what it said.
-        message: String,
+    /// The folder of a local state cannot be made.
+    #[error("[state] location {folder}: {source}")]
+    Folder {
+        /// The folder.
+        folder: String,
+        /// What the system said.
+        source: std::io::Error,
     },
-}
-
-impl PlanError {
-    /// The code that the API shows.
-    #[must_use]
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::Syntax { .. } => "SYNTAX_ERROR",
-            Self::Planning { .. } => "PLANNING_FAILED",
-            Self::Unsupported { .. } => "UNSUPPORTED",
-            Self::Setting(_) => "INVALID_SETTING",
-            Self::Execution { .. } => "EXECUTION_FAILED",
-            Self::Store { .. } => "STORE_UNAVAILABLE",
-        }
-    }
-
-    /// Whether submitting the same statement again may help.
-    #[must_use]
-    pub fn is_retryable(&self) -> bool {
-        match self {
-            Self::Execution { retryable, .. } => *retryable,
-            Self::Store { .. } => true,
-            _ => false,
-        }
-    }
-
-    /// Line and column, 1-based, where known.
-    #[must_use]
-    pub fn position(&self) -> Option<(u64, u64)> {
-        match self {
-            Self::Syntax { position, .. } | Self::Planning { position, .. } => *position,
-            _ => None,
-        }
-    }
-
-    /// An error met while planning.
-    #[must_use]
-    pub fn from_planning(error: &DataFusionError) -> Self {
-        let message = plain(error);
-        match error.find_root() {
-            DataFusionError::SQL(_, _) => {
-                let position = position_in(&message);
-                Self::Syntax { message, position }
-            }
-            DataFusionError::ObjectStore(_) | DataFusionError::IoError(_) => {
-                Self::Store { message }
-            }
-            // A file changed between two listings of one planning: the next one sees one version.
-            DataFusionError::External(cause) if cause.is::<InputChanged>() => {
-                Self::Store { message }
-            }
-            DataFusionError::NotImplemented(reason) => {
-                Self::Unsupported { operator: "this statement".to_owned(), reason: reason.clone() }
-            }
-            _ => {
-                let position = span_of(error).or_else(|| position_in(&message));
-                Self::Planning { message, position }
-            }
-        }
-    }
-
-    /// An error met while running.
-    #[must_use]
-    pub fn from_execution(error: &DataFusionError) -> Self {
-        let retryable = matches!(
-            error.find_root(),
-            DataFusionError::ObjectStore(_)
-                | DataFusionError::IoError(_)
-                | DataFusionError::ResourcesExhausted(_)
-        );
-        Self::Execution { message: plain(error), retryable }
-    }
-}
-
-/// The error's text without the backtrace that DataFusion may append.
-fn plain(error: &DataFusionError) -> String {
-    let text = error.strip_backtrace();
-    text.trim().to_owned()
-}
-
-/// Reads `… at Line: 3, Column: 7`, the form in which the parser gives positions.
-fn position_in(message: &str) -> Option<(u64, u64)> {
-    let after_line = message.split("Line: ").nth(1)?;
-    let line = digits(after_line)?;
-    let column = digits(after_line.split("Column: ").nth(1)?)?;
-    Some((line, column))
-}
-
-fn digits(text: &str) -> Option<u64> {
-    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    text[..end].parse().ok()
-}
-
-/// The source span that a diagnostic carries.
-fn span_of(error: &DataFusionError) -> Option<(u64, u64)> {
-    match error {
-        DataFusionError::Diagnostic(diagnostic, _) => {
-            diagnostic.span.map(|span| (span.start.line, span.start.column))
-        }
-        DataFusionError::Context(_, inner) => span_of(inner),
-        DataFusionError::Shared(inner) => span_of(inner),
-        DataFusionError::Collection(errors) => errors.first().and_then(span_of),
-        _ => None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_parser_position_is_read() {
-        assert_eq!(
-            position_in("Expected: end of statement, found: x at Line: 3, Column: 17"),
-            Some((3, 17))
-        );
-        assert_eq!(position_in("no position"), None);
-    }
 }

@@ -1,47 +1,34 @@
-//! SQL → physical plan → stages → tasks, and the codec that both ends share.
-//!
-//! A query is planned once, at the gateway, by plain DataFusion. The optimised physical plan is then
-//! cut wherever rows must change hands, and each piece becomes a **stage** whose plan is an object:
+//! What both ends of a query share: the gateway that plans it, and the workers that run its tasks.
 //!
 //! ```text
-//!   SQL ─DataFusion─> physical plan ─normalise─> ─split─> stages ─encode─> plan objects
-//!                                                             └─gate─ decode and compare
-//!   SortPreservingMerge                     stage 2: SortPreservingMerge ← reader(1)      1 partition
-//!     Sort                                  stage 1: Sort, AggregateFinal ← reader(0)     N partitions
-//!       AggregateFinal            ==>       stage 0: Repartition(hash) AggregatePartial, scan
-//!         Repartition(hash)
-//!           AggregatePartial
-//!             scan
+//!   gateway (dunlin-planner)                                worker (dunlin-worker)
+//!   SQL ──> stages ──wire::encode──> plan object ──task::open──> a plan that runs
+//!                  └─session::settings─> root ──session::config─> the same session
+//!                  └─fence::current────> root ──fence::current──> or: not my engine
 //! ```
 //!
-//! What this crate promises: the stages, run anywhere in any order their inputs allow, give the rows
-//! that the uncut plan gives in one process. What cannot be cut soundly runs as one task
-//! ([`split`]), or is refused by the name of the operator ([`PlanError::Unsupported`]).
+//! | module | what it holds |
+//! |---|---|
+//! | [`session`] | the settings of a query as text, and the session that they stand for |
+//! | [`fence`] | who may compute for a query |
+//! | [`wire`] | a stage's plan as bytes, and back |
+//! | [`task`] | from a plan object to what one task runs |
+//! | [`stores`], [`location`] | the object stores of a process |
+//! | [`config`] | the parts of the configuration that both ends read |
+//! | [`operators`] | questions that both ends ask about an operator |
+//!
+//! What this crate promises: a plan that was encoded by one process means the same in another one of the same
+//! [`fence`]. It knows no SQL text, no table and no route: those are `dunlin-planner`'s, which no worker
+//! links.
 
-pub mod codec;
 pub mod config;
-mod crossing;
-mod describe;
-mod encode;
 mod error;
-mod explain;
 pub mod fence;
-mod filtered;
-mod gate;
-mod normalise;
-mod planner;
-pub mod prove;
-mod scans;
+pub mod location;
+pub mod operators;
 pub mod session;
-pub mod split;
-mod statement;
 pub mod stores;
 pub mod task;
-mod walk;
-mod wire;
+pub mod wire;
 
-pub use error::PlanError;
-pub use planner::{
-    Explain, InlinePlan, Planned, Planner, QuerySettings, Route, RouteMode, StageGraph,
-    StatementKind,
-};
+pub use error::{SettingError, StoreError};

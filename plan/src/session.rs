@@ -8,8 +8,9 @@ use std::collections::BTreeMap;
 
 use datafusion::config::ConfigOptions;
 use datafusion::execution::config::SessionConfig;
+use dunlin_shuffle::Compression;
 
-use crate::PlanError;
+use crate::SettingError;
 use crate::config::EngineConfig;
 
 /// Settings that Dunlin's exactness rests on. The reason stands beside each.
@@ -40,6 +41,19 @@ pub const PINNED: &[(&str, &str)] = &[
     ("datafusion.execution.batch_size", "8192"),
 ];
 
+/// Name of the setting that says how exchange data is compressed: `lz4`, or `none`. It is Dunlin's own: the
+/// engine is not told of it.
+pub const EXCHANGE_COMPRESSION: &str = "dunlin.exchange_compression";
+
+/// How the tasks of a query with these settings compress what they write.
+#[must_use]
+pub fn exchange_compression(settings: &BTreeMap<String, String>) -> Compression {
+    match settings.get(EXCHANGE_COMPRESSION).map(String::as_str) {
+        Some("lz4") => Compression::Lz4,
+        _ => Compression::None,
+    }
+}
+
 /// The text form of a query's settings, ordered so that applying it from first to last is sound.
 #[must_use]
 pub fn settings(engine: &EngineConfig, target_partitions: usize) -> BTreeMap<String, String> {
@@ -69,13 +83,15 @@ pub fn settings(engine: &EngineConfig, target_partitions: usize) -> BTreeMap<Str
 ///
 /// # Errors
 /// A key or value that this engine does not know: the query was planned by another one.
-pub fn config(settings: &BTreeMap<String, String>) -> Result<SessionConfig, PlanError> {
+pub fn config(settings: &BTreeMap<String, String>) -> Result<SessionConfig, SettingError> {
     const UMBRELLA: &str = "datafusion.optimizer.enable_dynamic_filter_pushdown";
     let mut options = ConfigOptions::new();
     let mut apply = |key: &str, value: &str| {
-        options
-            .set(key, value)
-            .map_err(|error| PlanError::Setting(format!("{key} = {value}: {error}")))
+        options.set(key, value).map_err(|source| SettingError {
+            key: key.to_owned(),
+            value: value.to_owned(),
+            source: Box::new(source),
+        })
     };
     if let Some(value) = settings.get(UMBRELLA) {
         apply(UMBRELLA, value)?;

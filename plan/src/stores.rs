@@ -16,69 +16,22 @@ use object_store::aws::{AmazonS3Builder, S3ConditionalPut};
 use object_store::client::SpawnedReqwestConnector;
 use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
-use object_store::path::Path;
 use object_store::{ClientOptions, ObjectStore, RetryConfig};
 use url::Url;
 
-use crate::config::{Config, ConfigError, StoreParams};
+use crate::StoreError;
+use crate::config::{StateConfig, StoreParams};
+use crate::location::{Location, address};
 
-/// A location split into the store's address and a path inside it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Location {
-    /// `file:///`, `memory:///` or `s3://bucket`.
-    pub store: Url,
-    /// Path inside the store.
-    pub path: Path,
-    /// True if the text ended in `/`.
-    pub is_folder: bool,
-}
-
-impl Location {
-    /// Parses `file:///a/b`, `/a/b`, `a/b`, `memory://`, `s3://bucket/a/b`.
-    ///
-    /// # Errors
-    /// An unknown scheme, or a text that is no URL.
-    pub fn parse(text: &str) -> Result<Self, ConfigError> {
-        let is_folder = text.ends_with('/');
-        let invalid = |what: &str| ConfigError::Invalid(format!("location {text:?}: {what}"));
-        let url = if text.contains("://") {
-            Url::parse(text).map_err(|error| invalid(&error.to_string()))?
-        } else {
-            let path = std::path::absolute(text).map_err(|error| invalid(&error.to_string()))?;
-            Url::from_file_path(path).map_err(|()| invalid("not a path"))?
-        };
-        let store = match url.scheme() {
-            "file" => Url::parse("file:///"),
-            "memory" => Url::parse("memory:///"),
-            "s3" => {
-                let bucket = url.host_str().filter(|host| !host.is_empty());
-                let bucket = bucket.ok_or_else(|| invalid("names no bucket"))?;
-                Url::parse(&format!("s3://{bucket}"))
-            }
-            other => {
-                return Err(invalid(&format!(
-                    "scheme {other} is not known; use file, memory or s3"
-                )));
-            }
-        }
-        .map_err(|error| invalid(&error.to_string()))?;
-        let path = Path::from_url_path(url.path()).map_err(|error| invalid(&error.to_string()))?;
-        Ok(Self { store, path, is_folder })
-    }
-
-    /// True if requests cross a network.
-    #[must_use]
-    pub fn is_remote(&self) -> bool {
-        self.store.scheme() == "s3"
-    }
-
-    /// The location as DataFusion's listing table wants it.
-    #[must_use]
-    pub fn table_url(&self) -> String {
-        let store = self.store.as_str();
-        let slash = if store.ends_with('/') { "" } else { "/" };
-        format!("{store}{slash}{}{}", self.path, if self.is_folder { "/" } else { "" })
-    }
+/// A location that a process reads, and how it is reached.
+#[derive(Clone, Copy, Debug)]
+pub struct Reach<'a> {
+    /// Who wants it, for messages: the table's name.
+    pub owner: &'a str,
+    /// As [`Location::parse`] reads it.
+    pub location: &'a str,
+    /// How to reach its store.
+    pub params: &'a StoreParams,
 }
 
 /// The stores of a process, opened once.
@@ -90,25 +43,31 @@ pub struct Stores {
 }
 
 impl Stores {
-    /// Opens the state's store and every table's.
+    /// Opens the state's store and those of the tables.
     ///
     /// `io` is the runtime on which network I/O runs, apart from DataFusion's compute.
     ///
     /// # Errors
     /// A location or parameter that cannot be used, or two parameter sets for one bucket.
-    pub fn open(config: &Config, io: &tokio::runtime::Handle) -> Result<Self, ConfigError> {
-        let state = Location::parse(&config.state.location)?;
+    pub fn open<'a>(
+        state: &'a StateConfig,
+        tables: impl IntoIterator<Item = Reach<'a>>,
+        io: &tokio::runtime::Handle,
+    ) -> Result<Self, StoreError> {
+        let own = Reach { owner: "[state]", location: &state.location, params: &state.params };
+        let state = Location::parse(own.location)?;
         let mut chosen: BTreeMap<String, (&StoreParams, &str)> = BTreeMap::new();
         let mut stores: BTreeMap<String, Arc<dyn ObjectStore>> = BTreeMap::new();
-        let mut wanted = vec![(state.clone(), &config.state.params, "[state]")];
-        for table in &config.tables {
-            wanted.push((Location::parse(&table.location)?, &table.params, table.name.as_str()));
-        }
+        // All locations are read before any store is opened: a mistake leaves nothing half done.
+        let wanted = std::iter::once(own)
+            .chain(tables)
+            .map(|reach| Ok((Location::parse(reach.location)?, reach.params, reach.owner)))
+            .collect::<Result<Vec<_>, StoreError>>()?;
         for (location, params, owner) in wanted {
             let key = location.store.to_string();
             if let Some((known, first)) = chosen.get(&key) {
                 if location.is_remote() && *known != params {
-                    return Err(ConfigError::Invalid(format!(
+                    return Err(StoreError::Invalid(format!(
                         "{first} and {owner} reach {key} with different parameters; a bucket can be reached in one way only"
                     )));
                 }
@@ -119,9 +78,9 @@ impl Stores {
         }
         if state.store.scheme() == "file" {
             let folder = format!("/{}", state.path);
-            std::fs::create_dir_all(&folder).map_err(|error| {
-                ConfigError::Invalid(format!("[state] location {folder}: {error}"))
-            })?;
+            if let Err(source) = std::fs::create_dir_all(&folder) {
+                return Err(StoreError::Folder { folder, source });
+            }
         }
         Ok(Self { stores: Arc::new(stores), state })
     }
@@ -180,10 +139,7 @@ impl ObjectStoreRegistry for Registry {
     }
 
     fn get_store(&self, url: &Url) -> DfResult<Arc<dyn ObjectStore>> {
-        let key = match url.scheme() {
-            "s3" => format!("s3://{}", url.host_str().unwrap_or_default()),
-            scheme => format!("{scheme}:///"),
-        };
+        let key = address(url);
         self.stores.get(&key).cloned().ok_or_else(|| {
             DataFusionError::Execution(format!("no table of the configuration lies in {key}"))
         })
@@ -194,7 +150,7 @@ fn open(
     location: &Location,
     params: &StoreParams,
     io: &tokio::runtime::Handle,
-) -> Result<Arc<dyn ObjectStore>, ConfigError> {
+) -> Result<Arc<dyn ObjectStore>, StoreError> {
     match location.store.scheme() {
         "file" => Ok(Arc::new(LocalFileSystem::new())),
         "memory" => Ok(Arc::new(InMemory::new())),
@@ -206,7 +162,7 @@ fn open_s3(
     location: &Location,
     params: &StoreParams,
     io: &tokio::runtime::Handle,
-) -> Result<Arc<dyn ObjectStore>, ConfigError> {
+) -> Result<Arc<dyn ObjectStore>, StoreError> {
     let timeout = match params.client_timeout.as_deref() {
         Some(text) => parse_duration(text)?,
         // object_store's own default: bounds one request, and with it one data part.
@@ -239,7 +195,7 @@ fn open_s3(
             if let (Some(key), Some(secret)) = (&params.s3_key, &params.s3_secret) {
                 builder = builder.with_access_key_id(key).with_secret_access_key(secret);
             } else if params.s3_auth.is_some() || params.s3_key.is_some() {
-                return Err(ConfigError::Invalid(
+                return Err(StoreError::Invalid(
                     "s3_auth = \"key\" needs both s3_key and s3_secret".to_owned(),
                 ));
             }
@@ -248,19 +204,19 @@ fn open_s3(
             }
         }
         Some(other) => {
-            return Err(ConfigError::Invalid(format!(
+            return Err(StoreError::Invalid(format!(
                 "s3_auth {other:?} is not known; use key or iam_role"
             )));
         }
     }
-    let store = builder.build().map_err(|error| {
-        ConfigError::Invalid(format!("{} cannot be opened: {error}", location.store))
-    })?;
+    let opened = builder.build();
+    let store =
+        opened.map_err(|source| StoreError::Open { store: location.store.to_string(), source })?;
     Ok(Arc::new(store))
 }
 
 /// Reads `30s`, `500ms` or `2m`.
-fn parse_duration(text: &str) -> Result<Duration, ConfigError> {
+fn parse_duration(text: &str) -> Result<Duration, StoreError> {
     let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(split);
     let parsed = number.parse::<u64>().ok().and_then(|number| match unit {
@@ -270,25 +226,6 @@ fn parse_duration(text: &str) -> Result<Duration, ConfigError> {
         _ => None,
     });
     parsed.ok_or_else(|| {
-        ConfigError::Invalid(format!("{text:?} is not a duration; write 500ms, 30s or 2m"))
+        StoreError::Invalid(format!("{text:?} is not a duration; write 500ms, 30s or 2m"))
     })
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-
-    #[test]
-    fn locations_are_split_into_store_and_path() {
-        let s3 = Location::parse("s3://bucket/a/b/").unwrap();
-        assert_eq!(s3.store.as_str(), "s3://bucket");
-        assert_eq!(s3.path.as_ref(), "a/b");
-        assert!(s3.is_folder && s3.is_remote());
-        assert_eq!(s3.table_url(), "s3://bucket/a/b/");
-        let file = Location::parse("file:///data/t.parquet").unwrap();
-        assert_eq!(file.table_url(), "file:///data/t.parquet");
-        assert!(Location::parse("ftp://x/y").is_err());
-        assert!(Location::parse("s3:///nobucket").is_err());
-    }
 }

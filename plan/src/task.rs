@@ -2,16 +2,16 @@
 
 use std::sync::Arc;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use datafusion::arrow::datatypes::{Schema, SchemaRef};
-use datafusion::common::{DataFusionError, Result, internal_err};
+use datafusion::common::{Result, internal_err};
 use datafusion::execution::TaskContext;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_plan::repartition::RepartitionExec;
 use datafusion::physical_plan::scalar_subquery::ScalarSubqueryExec;
-use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, Partitioning};
+use datafusion::physical_plan::{ExecutionPlan, Partitioning};
 use dunlin_manifest::records::{Output, StageSpec};
+
+use crate::operators::partition_count;
+use crate::wire;
 
 /// A stage's plan, ready to run once.
 #[derive(Debug)]
@@ -28,9 +28,9 @@ pub struct TaskPlan {
 /// # Errors
 /// Damaged bytes, or a plan that does not fit its stage.
 pub fn open(packed: &[u8], spec: &StageSpec, own: &[u32], ctx: &TaskContext) -> Result<TaskPlan> {
-    let plan = crate::encode::decode(packed, Some(own), ctx)?;
+    let plan = wire::decode(packed, Some(own), ctx)?;
     let opened = unwrap(plan, spec.output)?;
-    let partitions = opened.plan.output_partitioning().partition_count();
+    let partitions = partition_count(&opened.plan);
     if partitions != spec.partitions as usize {
         return internal_err!(
             "stage {} was planned with {} partitions and decodes with {partitions}",
@@ -42,7 +42,7 @@ pub fn open(packed: &[u8], spec: &StageSpec, own: &[u32], ctx: &TaskContext) -> 
 }
 
 /// Takes the bucket expressions off the root of a stage's plan.
-pub(crate) fn unwrap(plan: Arc<dyn ExecutionPlan>, output: Output) -> Result<TaskPlan> {
+fn unwrap(plan: Arc<dyn ExecutionPlan>, output: Output) -> Result<TaskPlan> {
     let Output::Hash { buckets } = output else {
         return Ok(TaskPlan { plan, hash: None });
     };
@@ -71,27 +71,4 @@ pub(crate) fn unwrap(plan: Arc<dyn ExecutionPlan>, output: Output) -> Result<Tas
         None => body,
     };
     Ok(TaskPlan { plan, hash: Some((exprs.clone(), *count)) })
-}
-
-/// A schema as text: an IPC stream without batches, base64.
-///
-/// # Errors
-/// A type that Arrow IPC cannot carry.
-pub fn schema_to_text(schema: &Schema) -> Result<String> {
-    let mut bytes = Vec::new();
-    arrow_ipc::writer::StreamWriter::try_new(&mut bytes, schema)
-        .and_then(|mut writer| writer.finish())?;
-    Ok(STANDARD.encode(bytes))
-}
-
-/// The schema that [`schema_to_text`] wrote.
-///
-/// # Errors
-/// Damaged text.
-pub fn schema_from_text(text: &str) -> Result<SchemaRef> {
-    let bytes = STANDARD
-        .decode(text)
-        .map_err(|error| DataFusionError::Internal(format!("result schema: {error}")))?;
-    let reader = arrow_ipc::reader::StreamReader::try_new(std::io::Cursor::new(bytes), None)?;
-    Ok(reader.schema())
 }

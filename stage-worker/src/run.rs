@@ -24,7 +24,7 @@ use dunlin_manifest::records::{
 };
 use dunlin_plan::{session, task};
 use dunlin_shuffle::{
-    Buckets, Compression, DataTarget, ExchangeInputs, ShuffleError, TaskWriter, WriterOptions,
+    Buckets, DataTarget, ExchangeInputs, ShuffleError, TaskWriter, WriterOptions,
 };
 use futures::StreamExt;
 
@@ -113,9 +113,7 @@ async fn run_plan(
     );
     options.inline_limit = inline_limit(&attempt);
     options.key_filter = attempt.spec.key_filter;
-    if attempt.root.session.get("dunlin.exchange_compression").is_some_and(|name| name == "lz4") {
-        options.compression = Compression::Lz4;
-    }
+    options.compression = session::exchange_compression(&attempt.root.session);
     let mut writer = TaskWriter::new(options).map_err(|error| classify_shuffle(&error))?;
     let fed = if attempt.spec.one_task {
         feed_together(&opened.plan, &partitions, &context, &mut writer).await

@@ -24,7 +24,7 @@ use datafusion::prelude::{
     CsvReadOptions, JsonReadOptions, ParquetReadOptions, SessionConfig, SessionContext,
 };
 use dunlin_cli::fleet::{Process, start_listening};
-use dunlin_plan::PlanError;
+use dunlin_planner::PlanError;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
@@ -160,7 +160,7 @@ impl Bench {
     /// The staged plan of a query, or why there is none.
     pub async fn explain(&self, sql: &str, partitions: usize) -> String {
         let planned =
-            self.inner.engine.try_plan(sql, partitions, dunlin_plan::RouteMode::Fleet).await;
+            self.inner.engine.try_plan(sql, partitions, dunlin_planner::RouteMode::Fleet).await;
         planned.map_or_else(|error| error.to_string(), |planned| planned.explain.distributed)
     }
 }

@@ -20,11 +20,10 @@ use dunlin_manifest::pinned::InputWatch;
 use dunlin_manifest::records::{
     Limits, Seal, SealedTask, StageManifest, StageSpec, TaskMetrics, TaskOutput,
 };
-use dunlin_plan::config::Config;
 use dunlin_plan::stores::Stores;
-use dunlin_plan::{
-    PlanError, Planned, Planner, QuerySettings, RouteMode, StageGraph, session, task,
-};
+use dunlin_plan::{session, task};
+use dunlin_planner::config::Config;
+use dunlin_planner::{PlanError, Planned, Planner, QuerySettings, RouteMode, StageGraph};
 use dunlin_shuffle::{
     Buckets, DataTarget, ExchangeInputs, ReadGovernor, StageData, TaskWriter, WriterOptions,
 };
@@ -44,7 +43,7 @@ pub struct InProcess {
 impl InProcess {
     pub fn open(config: &Path) -> Self {
         let config = Config::load(config).unwrap();
-        let stores = Stores::open(&config, &tokio::runtime::Handle::current()).unwrap();
+        let stores = config.open_stores(&tokio::runtime::Handle::current()).unwrap();
         Self {
             planner: Planner::open(&config, &stores).unwrap(),
             stores,
@@ -71,7 +70,7 @@ impl InProcess {
             task_bytes: Some(0),
             durable: false,
         };
-        self.planner.plan(sql, &[], &settings).await
+        self.planner.plan(&self.planner.parse(sql)?, &[], &settings).await
     }
 
     /// Runs the plan of `sql` in this process as the gateway's inline route does: neither cut nor encoded.

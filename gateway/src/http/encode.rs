@@ -57,7 +57,7 @@ pub(super) fn encode(
             }
             match rows.next().await {
                 Some(Ok(next)) => batch = Some((next, 0)),
-                Some(Err(error)) => return Err(CoreError::rows(&error).into()),
+                Some(Err(error)) => return Err(CoreError::rows(error).into()),
                 None => {
                     let bytes = encoder.finish().map_err(encoding)?;
                     return Ok(Some((Chunk { bytes, rows: 0 }, State::End)));
@@ -78,7 +78,7 @@ pub(super) fn encode(
 }
 
 fn encoding(error: ArrowError) -> ApiError {
-    CoreError::rows(&DataFusionError::ArrowError(Box::new(error), None)).into()
+    CoreError::rows(DataFusionError::ArrowError(Box::new(error), None)).into()
 }
 
 /// One answer's encoder. Bytes are taken out after every batch, so it never holds more than one.

@@ -7,7 +7,7 @@ use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use dunlin_manifest::ids::QueryId;
 use dunlin_manifest::records::QueryError;
-use dunlin_plan::PlanError;
+use dunlin_planner::PlanError;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, StatusCode};
 use serde::Serialize;
@@ -170,9 +170,10 @@ fn status_of(kind: &ErrorKind) -> StatusCode {
 
 fn status_of_plan_error(error: &PlanError) -> StatusCode {
     match error {
-        PlanError::Syntax { .. } | PlanError::Planning { .. } | PlanError::Setting(_) => {
-            StatusCode::BAD_REQUEST
-        }
+        PlanError::Syntax { .. }
+        | PlanError::Planning { .. }
+        | PlanError::Setting(_)
+        | PlanError::Session(_) => StatusCode::BAD_REQUEST,
         PlanError::Unsupported { .. } => StatusCode::UNPROCESSABLE_ENTITY,
         PlanError::Execution { retryable: false, .. } => StatusCode::BAD_REQUEST,
         PlanError::Execution { .. } => StatusCode::INTERNAL_SERVER_ERROR,
@@ -238,7 +239,7 @@ mod tests {
         CoreError::from(error).into()
     }
 
-    fn rows(error: &DataFusionError) -> ApiError {
+    fn rows(error: DataFusionError) -> ApiError {
         CoreError::rows(error).into()
     }
 
@@ -256,6 +257,7 @@ mod tests {
         let error = about_q1(PlanError::Syntax {
             message: "expected an expression".to_owned(),
             position: Some((2, 7)),
+            source: None,
         });
         let problem = serde_json::to_value(error.problem()).unwrap();
         assert_eq!(problem["status"], 400);
@@ -276,14 +278,18 @@ mod tests {
         for (error, status, code) in [
             (detail, 422, "UNSUPPORTED"),
             (plan(PlanError::Setting("x".into())), 400, "INVALID_SETTING"),
-            (plan(PlanError::Store { message: "x".into() }), 503, "STORE_UNAVAILABLE"),
             (
-                plan(PlanError::Execution { message: "x".into(), retryable: false }),
+                plan(PlanError::Store { message: "x".into(), source: None }),
+                503,
+                "STORE_UNAVAILABLE",
+            ),
+            (
+                plan(PlanError::Execution { message: "x".into(), retryable: false, source: None }),
                 400,
                 "EXECUTION_FAILED",
             ),
             (
-                plan(PlanError::Execution { message: "x".into(), retryable: true }),
+                plan(PlanError::Execution { message: "x".into(), retryable: true, source: None }),
                 500,
                 "EXECUTION_FAILED",
             ),
@@ -308,17 +314,17 @@ mod tests {
     fn a_division_by_zero_is_the_clients_error_and_a_store_failure_is_not() {
         use datafusion::arrow::error::ArrowError;
         let divided = DataFusionError::ArrowError(Box::new(ArrowError::DivideByZero), None);
-        let error = rows(&divided);
+        let error = rows(divided);
         assert_eq!((error.status().as_u16(), error.code()), (400, "EXECUTION_FAILED"));
         assert!(!error.problem().retryable);
         let store = object_store::Error::Generic { store: "S3", source: "timed out".into() };
-        let error = rows(&DataFusionError::ObjectStore(Box::new(store)));
+        let error = rows(DataFusionError::ObjectStore(Box::new(store)));
         assert_eq!((error.status().as_u16(), error.code()), (503, "STORE_UNAVAILABLE"));
     }
 
     #[test]
     fn rows_that_were_deleted_have_expired() {
-        let read = |source| rows(&ShuffleError::Read { key: "res/x".to_owned(), source }.into());
+        let read = |source| rows(ShuffleError::Read { key: "res/x".to_owned(), source }.into());
         let gone = object_store::Error::NotFound { path: "x".to_owned(), source: "404".into() };
         assert_eq!(read(gone).status().as_u16(), 410);
         let slow = object_store::Error::Generic { store: "S3", source: "timed out".into() };

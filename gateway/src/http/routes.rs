@@ -12,7 +12,7 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use dunlin_manifest::ids::QueryId;
 use dunlin_manifest::records::EndStatus;
-use dunlin_plan::StatementKind;
+use dunlin_planner::StatementKind;
 use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use serde_json::json;
@@ -205,7 +205,7 @@ async fn explain(
     if matches!(planned.statement, StatementKind::Analyze { .. }) {
         return Err(analysis_is_not_submitted());
     }
-    let stages = planned.graph.as_ref().map_or(0, dunlin_plan::StageGraph::stage_count);
+    let stages = planned.graph.as_ref().map_or(0, dunlin_planner::StageGraph::stage_count);
     Ok(answer_json(
         StatusCode::OK,
         &json!({
@@ -232,7 +232,7 @@ async fn ready(State(Face { queries, .. }): State<Face>) -> Result<Response, Api
 }
 
 fn explain_is_not_a_query() -> ApiError {
-    ErrorKind::Plan(dunlin_plan::PlanError::Unsupported {
+    ErrorKind::Plan(dunlin_planner::PlanError::Unsupported {
         operator: "EXPLAIN".to_owned(),
         reason: "it is answered at once; send it to POST /v1/sql or POST /v1/explain".to_owned(),
     })
@@ -240,7 +240,7 @@ fn explain_is_not_a_query() -> ApiError {
 }
 
 fn analysis_is_not_submitted() -> ApiError {
-    ErrorKind::Plan(dunlin_plan::PlanError::Unsupported {
+    ErrorKind::Plan(dunlin_planner::PlanError::Unsupported {
         operator: "EXPLAIN ANALYZE".to_owned(),
         reason: "send it to POST /v1/sql; or submit the query itself to POST /v1/queries, and ask GET /v1/queries/{id}/analyze"
             .to_owned(),

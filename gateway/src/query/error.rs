@@ -6,7 +6,7 @@ use dunlin_manifest::ids::QueryId;
 use dunlin_manifest::records::QueryError;
 use dunlin_manifest::store::StoreError;
 use dunlin_manifest::submit::SubmitError;
-use dunlin_plan::PlanError;
+use dunlin_planner::PlanError;
 use dunlin_shuffle::ShuffleError;
 
 use super::statement::MAX_SQL_BYTES;
@@ -131,8 +131,8 @@ impl CoreError {
     }
 
     /// The error of a stream of rows, whichever process it arose in.
-    pub(crate) fn rows(error: &DataFusionError) -> Self {
-        if dunlin_manifest::pinned::is_input_changed(error) {
+    pub(crate) fn rows(error: DataFusionError) -> Self {
+        if dunlin_manifest::pinned::is_input_changed(&error) {
             return ErrorKind::Query(QueryError {
                 code: "INPUT_CHANGED".to_owned(),
                 message: error.strip_backtrace(),

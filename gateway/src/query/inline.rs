@@ -7,7 +7,7 @@
 use datafusion::error::DataFusionError;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::physical_plan::stream::RecordBatchReceiverStream;
-use dunlin_plan::InlinePlan;
+use dunlin_planner::InlinePlan;
 use futures::StreamExt;
 use tokio::runtime::Handle;
 

@@ -12,7 +12,7 @@ use dunlin_manifest::meter::Meter;
 use dunlin_manifest::records::Limits;
 use dunlin_manifest::store::ObjectControlStore;
 use dunlin_manifest::submit::{self, SubmitError, Submitted};
-use dunlin_plan::{Planned, Route, StageGraph, StatementKind};
+use dunlin_planner::{Planned, Route, StageGraph, StatementKind};
 use tokio::runtime::Handle;
 
 use super::analyze::{self, Detail};
@@ -89,7 +89,7 @@ impl Intake {
         let sql = statement.sql.clone();
         let fingerprint = statement.fingerprint.clone();
         let planned = self.plan(statement).await.map_err(|error| error.about(&query))?;
-        tracing::debug!(%query, route = planned.route.as_str(), reason = planned.route_reason, "planned");
+        tracing::debug!(%query, route = planned.route.as_str(), reason = %planned.route_reason, "planned");
         if planned.statement == StatementKind::Explain {
             let rows = explain_rows(&planned)?;
             return Ok(Taken::Answer(Box::new(here(query, &planned, Arc::default(), rows))));
@@ -171,7 +171,8 @@ impl Intake {
         let planner = self.gateway.planner.clone();
         let work = async move {
             let Statement { sql, parameters, settings, .. } = statement;
-            Ok(planner.plan(&sql, &parameters, &settings).await?)
+            let parsed = planner.parse(&sql)?;
+            Ok(planner.plan(&parsed, &parameters, &settings).await?)
         };
         lasting_on(&self.compute, work).await
     }

@@ -10,16 +10,13 @@
 
 use std::sync::Arc;
 
-use arrow_ipc::reader::StreamReader;
-use arrow_schema::SchemaRef;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::memory_pool::{MemoryPool, UnboundedMemoryPool};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use dunlin_manifest::env::Env;
-use dunlin_manifest::records::{ResultSpec, Root, Seal};
+use dunlin_manifest::records::{Root, Seal};
 use dunlin_manifest::store::ObjectControlStore;
+use dunlin_plan::wire::schema_from_text;
 use dunlin_shuffle::{ExchangeInputs, ReadGovernor, StageData};
 use futures::{StreamExt, TryStreamExt};
 
@@ -55,7 +52,7 @@ impl ResultReader {
         root: &Root,
         seal: &Seal,
     ) -> Result<SendableRecordBatchStream, CoreError> {
-        let schema = result_schema(&root.result)?;
+        let schema = schema_from_text(&root.result.schema).map_err(CoreError::internal)?;
         let data = Arc::new(StageData::from_seal(seal).map_err(CoreError::internal)?);
         let inputs = ExchangeInputs::new(
             Arc::clone(self.control.object_store()),
@@ -84,11 +81,4 @@ impl ResultReader {
             .try_flatten();
         Ok(Box::pin(RecordBatchStreamAdapter::new(schema, batches)))
     }
-}
-
-/// The schema of the answer, from an IPC stream without batches.
-pub(crate) fn result_schema(spec: &ResultSpec) -> Result<SchemaRef, CoreError> {
-    let bytes = STANDARD.decode(&spec.schema).map_err(CoreError::internal)?;
-    let reader = StreamReader::try_new(&bytes[..], None).map_err(CoreError::internal)?;
-    Ok(reader.schema())
 }

@@ -1,6 +1,6 @@
 //! A statement as every face hands it in: checked before anything is planned.
 
-use dunlin_plan::QuerySettings;
+use dunlin_planner::QuerySettings;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 

@@ -25,11 +25,11 @@ use datafusion::physical_plan::repartition::RepartitionExec;
 use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, Partitioning};
 use dunlin_manifest::records::StageId;
+use dunlin_plan::operators::{file_scan, partition_count};
 use dunlin_shuffle::{ExchangeReaderExec, KeyFilterExec};
 
-use crate::gate;
-use crate::normalise::broadcast_is_sound;
-use crate::scans::file_scan;
+use crate::describe;
+use crate::operators::broadcast_is_sound;
 
 /// Operators whose partitions share nothing (joins and sorts: see [`shares_nothing`]). To be read again at every
 /// upgrade of DataFusion; a test fails while an operator of it is in no list.
@@ -59,10 +59,6 @@ pub const SHARES_NOTHING: &[&str] = &[
     "UnnestExec",
     "WindowAggExec",
 ];
-
-fn partition_count(plan: &Arc<dyn ExecutionPlan>) -> usize {
-    plan.output_partitioning().partition_count()
-}
 
 /// True if several processes may each run some partitions of `node`.
 #[must_use]
@@ -254,102 +250,5 @@ pub(crate) fn identity(plan: &Arc<dyn ExecutionPlan>) -> Result<Option<String>> 
         Ok(if known { TreeNodeRecursion::Continue } else { TreeNodeRecursion::Stop })
     })?;
     // A plan that is too large to be told about is not known to be another's equal.
-    Ok(if known { gate::text(plan).ok() } else { None })
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use std::collections::BTreeSet;
-    use std::path::{Path, PathBuf};
-
-    use super::SHARES_NOTHING;
-
-    /// Operators that are judged by more than their name, see [`super::shares_nothing`].
-    const JUDGED: &[&str] = &["CrossJoinExec", "HashJoinExec", "NestedLoopJoinExec", "SortExec"];
-
-    /// Operators that share state between their partitions, or never reach a stage: these run as one task, are
-    /// cut away or refused.
-    const NOT_SPLIT: &[(&str, &str)] = &[
-        ("AnalyzeExec", "handled by the gateway"),
-        ("DataSinkExec", "writes; a retry would write twice"),
-        ("DmlResultExec", "writes"),
-        ("ExplainExec", "handled by the gateway"),
-        ("LazyMemoryExec", "generators are one process's state"),
-        ("OutputRequirementExec", "exists only while a plan is optimised"),
-        ("PartialSortExec", "no wire form"),
-        ("PartitionedTopKExec", "no wire form; switched off"),
-        ("PiecewiseMergeJoinExec", "counts matches in one process; switched off"),
-        ("RecursiveQueryExec", "its rows live in one process"),
-        ("RepartitionExec", "by hash it is cut away, other kinds share channels"),
-        ("StreamingTableExec", "a stream can be read once"),
-        ("SymmetricHashJoinExec", "unbounded inputs only"),
-        ("WorkTableExec", "its rows live in one process"),
-    ];
-
-    #[test]
-    fn every_operator_of_datafusion_has_been_judged() {
-        let found = operators();
-        assert!(found.len() > 30, "{found:?}");
-        let known = |name: &str| {
-            SHARES_NOTHING.contains(&name)
-                || JUDGED.contains(&name)
-                || NOT_SPLIT.iter().any(|(other, _)| *other == name)
-        };
-        let unknown: Vec<&String> = found.iter().filter(|name| !known(name)).collect();
-        assert!(
-            unknown.is_empty(),
-            "read these operators of the new DataFusion: does one partition ever look at another's state? \
-             Then put them into a list of prove.rs: {unknown:?}"
-        );
-        let gone: Vec<&&str> = SHARES_NOTHING
-            .iter()
-            .chain(JUDGED)
-            .chain(NOT_SPLIT.iter().map(|(name, _)| name))
-            .filter(|name| !found.contains(**name))
-            .filter(|name| !["ConformExec", "ExchangeReaderExec", "KeyFilterExec"].contains(name))
-            .collect();
-        assert!(gone.is_empty(), "no such operator any more: {gone:?}");
-    }
-
-    /// Names of all types of the DataFusion in use that implement `ExecutionPlan`, from its source.
-    fn operators() -> BTreeSet<String> {
-        let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
-        let output = std::process::Command::new(cargo)
-            .args(["metadata", "--format-version", "1", "--offline", "--locked"])
-            .current_dir(env!("CARGO_MANIFEST_DIR"))
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-        let mut found = BTreeSet::new();
-        for package in metadata["packages"].as_array().unwrap() {
-            if package["name"].as_str().unwrap().starts_with("datafusion") {
-                let manifest = PathBuf::from(package["manifest_path"].as_str().unwrap());
-                read(&manifest.parent().unwrap().join("src"), &mut found);
-            }
-        }
-        found
-    }
-
-    fn read(folder: &Path, found: &mut BTreeSet<String>) {
-        let Ok(entries) = std::fs::read_dir(folder) else { return };
-        for entry in entries {
-            let path = entry.unwrap().path();
-            let name = path.file_name().unwrap().to_string_lossy().into_owned();
-            if path.is_dir() {
-                if name != "test" && name != "tests" {
-                    read(&path, found);
-                }
-            } else if name.ends_with(".rs") && name != "test.rs" && name != "test_utils.rs" {
-                let text = std::fs::read_to_string(&path).unwrap();
-                // Operators of test modules are indented.
-                let lines =
-                    text.lines().filter_map(|line| line.strip_prefix("impl ExecutionPlan for "));
-                found.extend(lines.map(|rest| {
-                    rest.chars().take_while(|c| c.is_alphanumeric()).collect::<String>()
-                }));
-            }
-        }
-    }
+    Ok(if known { describe::text(plan).ok() } else { None })
 }

@@ -15,11 +15,8 @@ use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::physical_plan::ExecutionPlan;
 use dunlin_manifest::pinned::InputChanged;
 use dunlin_manifest::records::Pin;
-
-/// The configuration of a scan of files, if `node` is one.
-pub(crate) fn file_scan(node: &Arc<dyn ExecutionPlan>) -> Option<&FileScanConfig> {
-    node.downcast_ref::<DataSourceExec>()?.data_source().downcast_ref()
-}
+use dunlin_plan::location::address;
+use dunlin_plan::operators::file_scan;
 
 /// Every file that the plan scans, in its version at planning time.
 pub(crate) fn pins(plan: &Arc<dyn ExecutionPlan>) -> Result<Vec<Pin>> {
@@ -27,10 +24,7 @@ pub(crate) fn pins(plan: &Arc<dyn ExecutionPlan>) -> Result<Vec<Pin>> {
     let mut changed = None;
     each_scan(plan, &mut |config| {
         let url: &url::Url = config.object_store_url.as_ref();
-        let store = match url.scheme() {
-            "s3" => format!("s3://{}", url.host_str().unwrap_or_default()),
-            scheme => format!("{scheme}:///"),
-        };
+        let store = address(url);
         for file in config.file_groups.iter().flat_map(|group| group.iter()) {
             let path = file.object_meta.location.to_string();
             let pin = Pin {

@@ -6,11 +6,12 @@ use datafusion::datasource::physical_plan::FileScanConfig;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::union::UnionExec;
 use dunlin_manifest::records::{InputMode, StageId, StageInput};
+use dunlin_plan::operators::{file_scan, partition_count};
 use dunlin_shuffle::{ExchangeReaderExec, KeyFilterExec};
 
-use crate::prove::shares_nothing;
-use crate::scans::{file_scan, group_bytes};
-use crate::split::{collected_join, partition_count};
+use crate::operators::collected_join;
+use crate::scans::group_bytes;
+use crate::stages::prove::shares_nothing;
 
 /// Follows partition `p` of a stage down to its leaves.
 #[derive(Default)]

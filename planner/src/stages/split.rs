@@ -13,105 +13,34 @@
 //!
 //! Nothing is renumbered: a task runs its own partitions `p` of the stage's plan, and everything inside
 //! the plan keeps its index. That is sound only while no operator shares state between partitions, so a
-//! stage that holds an operator outside [`crate::prove::SHARES_NOTHING`] runs as **one task**, in one process, which is
+//! stage that holds an operator outside [`crate::stages::SHARES_NOTHING`] runs as **one task**, in one process, which is
 //! the situation that the operator was written for.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
-use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
 use datafusion::error::{DataFusionError, Result};
-use datafusion::physical_expr::scalar_subquery::ScalarSubqueryExpr;
-use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
-use datafusion::physical_optimizer::PhysicalOptimizerRule;
-use datafusion::physical_optimizer::sanity_checker::SanityCheckPlan;
 use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
-use datafusion::physical_plan::joins::{
-    CrossJoinExec, HashJoinExec, NestedLoopJoinExec, PartitionMode,
-};
+use datafusion::physical_plan::joins::HashJoinExec;
 use datafusion::physical_plan::limit::LocalLimitExec;
 use datafusion::physical_plan::repartition::RepartitionExec;
 use datafusion::physical_plan::scalar_subquery::{ScalarSubqueryExec, ScalarSubqueryLink};
 use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::sorts::sort_preserving_merge::SortPreservingMergeExec;
-use datafusion::physical_plan::{
-    ChildrenPropertiesMode, ExecutionPlan, ExecutionPlanProperties, Partitioning,
-    ReplaceChildrenOptions,
-};
-use dunlin_manifest::records::{InputMode, Output, StageId, StageInput};
+use datafusion::physical_plan::{ExecutionPlan, Partitioning};
+use dunlin_manifest::records::{Output, StageId};
+use dunlin_plan::operators::partition_count;
 use dunlin_shuffle::{ExchangeReaderExec, KeyFilterExec};
 
-use crate::explain::name;
-use crate::filtered::{FilteredJoin, exchange};
-use crate::normalise::broadcast_is_sound;
-use crate::prove::{divisible_input, empty_with, identity, readers, shared_state};
-use crate::walk::Walk;
-
-/// One stage, before it is encoded.
-#[derive(Clone, Debug)]
-pub struct Stage {
-    /// Number: producers before consumers.
-    pub id: StageId,
-    /// A few words for people.
-    pub name: String,
-    /// The plan; a `RepartitionExec` by hash at the root (below a `ScalarSubqueryExec`) names the buckets.
-    pub plan: Arc<dyn ExecutionPlan>,
-    /// Partitions of the plan below that root.
-    pub partitions: usize,
-    /// Producers.
-    pub inputs: Vec<StageInput>,
-    /// How rows leave.
-    pub output: Output,
-    /// Bytes scanned by each partition; empty if the stage scans nothing of its own.
-    pub scan_bytes: Vec<u64>,
-    /// The operator that forces a single task, if one does.
-    pub one_task: Option<String>,
-    /// Each task also writes a filter of its keys.
-    pub key_filter: bool,
-    /// For each file scan, from left to right: the partition that reads its first file group; `None` if
-    /// every task may read all of them.
-    pub leaves: Vec<Option<usize>>,
-    /// Stages of which each, if it is empty, makes this one empty.
-    pub empty_with: Vec<StageId>,
-    /// The input whose buckets several tasks may share.
-    pub shares: Option<StageId>,
-    /// How the stage runs where a build side turns out to be small.
-    pub broadcast: Option<BroadcastPlan>,
-    /// The stage that does this one's work in that case.
-    pub absorbed_by: Option<StageId>,
-}
-
-/// A stage whose join reads its build side whole in every task, and its probe side where that lies: it does
-/// the work of the stage that would have exchanged the probe side, too.
-#[derive(Clone, Debug)]
-pub struct BroadcastPlan {
-    /// Stage of the build side.
-    pub build: StageId,
-    /// Stage that would exchange the probe side.
-    pub probe: StageId,
-    /// As [`Stage::plan`].
-    pub plan: Arc<dyn ExecutionPlan>,
-    /// As [`Stage::partitions`].
-    pub partitions: usize,
-    /// As [`Stage::inputs`].
-    pub inputs: Vec<StageInput>,
-    /// As [`Stage::scan_bytes`].
-    pub scan_bytes: Vec<u64>,
-    /// As [`Stage::leaves`].
-    pub leaves: Vec<Option<usize>>,
-}
-
-/// What the splitter may do besides cutting.
-#[derive(Clone, Copy, Debug)]
-pub struct SplitOptions {
-    /// The build side of a join filters its probe side before that is exchanged, where that is sound and
-    /// promises to pay.
-    pub runtime_filters: bool,
-    /// Joins get a second way to run, for the case that their build side turns out to be small.
-    pub sealed_broadcast: bool,
-}
+use crate::operators::{collected_join, exchange, holds_subquery, rebuild};
+use crate::stages::broadcast::{Filtered, broadcast_plan, keep_sound_broadcasts};
+use crate::stages::filtered::FilteredJoin;
+use crate::stages::finish::{Finished, Level, finish};
+use crate::stages::names::name;
+use crate::stages::prove::{divisible_input, empty_with, identity, shared_state};
+use crate::stages::reader::reader;
+use crate::stages::stage::{SplitOptions, Stage};
 
 /// Cuts `plan`; the last stage's output is the answer.
 ///
@@ -131,26 +60,6 @@ pub fn split(plan: Arc<dyn ExecutionPlan>, options: SplitOptions) -> Result<Vec<
     Ok(stages)
 }
 
-/// A stage whose work another one may do must not be read by a third.
-fn keep_sound_broadcasts(stages: &mut [Stage]) {
-    for number in 0..stages.len() {
-        let Some(probe) = stages[number].broadcast.as_ref().map(|it| it.probe) else { continue };
-        let reads = |inputs: &[StageInput]| inputs.iter().any(|input| input.stage == probe);
-        let used: usize = stages
-            .iter()
-            .map(|stage| {
-                let other = stage.broadcast.as_ref().is_some_and(|it| reads(&it.inputs));
-                usize::from(reads(&stage.inputs)) + usize::from(other)
-            })
-            .sum();
-        if used == 1 {
-            stages[probe as usize].absorbed_by = Some(stages[number].id);
-        } else {
-            stages[number].broadcast = None;
-        }
-    }
-}
-
 struct Splitter {
     stages: Vec<Stage>,
     /// The scalar subqueries that expressions at the current level may refer to.
@@ -160,19 +69,6 @@ struct Splitter {
     known: HashMap<String, StageId>,
     /// Probe sides that were cut with a filter.
     filtered: Vec<Filtered>,
-}
-
-/// A probe side's stage, and what it would be without its filter.
-struct Filtered {
-    build: StageId,
-    probe: StageId,
-    body: Arc<dyn ExecutionPlan>,
-}
-
-#[derive(Clone)]
-struct Level {
-    template: Arc<ScalarSubqueryExec>,
-    links: Vec<ScalarSubqueryLink>,
 }
 
 impl Splitter {
@@ -317,7 +213,8 @@ impl Splitter {
     fn stage(&mut self, body: Arc<dyn ExecutionPlan>, output: Output) -> Result<StageId> {
         let id = StageId::try_from(self.stages.len())
             .map_err(|_| DataFusionError::Plan("the plan has too many stages".to_owned()))?;
-        let Finished { plan, inner, partitions, walk, subqueries } = self.finish(&body, output)?;
+        let Finished { plan, inner, partitions, walk, subqueries } =
+            finish(&body, output, self.level.as_ref())?;
         let one_task = if partitions > 1 { shared_state(&inner)? } else { None };
         let identity = if output == Output::Result { None } else { identity(&plan)? };
         if let Some(identity) = identity {
@@ -328,7 +225,7 @@ impl Splitter {
         }
         let plain = one_task.is_none() && matches!(output, Output::Hash { .. });
         let broadcast = if plain && self.options.sealed_broadcast {
-            self.broadcast_plan(&body, output)?
+            broadcast_plan(&body, output, self.level.as_ref(), &self.filtered, &self.stages)?
         } else {
             None
         };
@@ -355,185 +252,6 @@ impl Splitter {
         });
         Ok(id)
     }
-
-    /// Looks at the body of a stage, and puts the scalar subqueries that it uses on top.
-    fn finish(&self, body: &Arc<dyn ExecutionPlan>, output: Output) -> Result<Finished> {
-        let inner = match body.downcast_ref::<RepartitionExec>() {
-            Some(root) if matches!(output, Output::Hash { .. }) => Arc::clone(root.input()),
-            _ => Arc::clone(body),
-        };
-        let partitions = partition_count(&inner);
-        let mut walk = Walk { scan_bytes: vec![0; partitions], ..Walk::default() };
-        walk.visit(&inner, Some(0));
-        let mut plan = Arc::clone(body);
-        let mut subqueries = false;
-        if let Some(level) = &self.level
-            && uses_subqueries(&plan)?
-        {
-            subqueries = true;
-            for link in &level.links {
-                if let Some(reader) = link.plan.downcast_ref::<ExchangeReaderExec>() {
-                    walk.input(reader.stage(), InputMode::Whole, 0);
-                }
-            }
-            plan = Arc::new(ScalarSubqueryExec::new(
-                plan,
-                level.links.clone(),
-                level.template.results().clone(),
-            ));
-        }
-        walk.inputs.sort_by_key(|input| (input.stage, input.offset));
-        Ok(Finished { plan, inner, partitions, walk, subqueries })
-    }
-
-    /// The second way to run a stage that joins a filtered probe side: the join moves to where the probe side
-    /// lies, and every task reads the build side whole. `None` if there is no such join, or if something
-    /// above it rests on the exchange that would be missing.
-    fn broadcast_plan(
-        &self,
-        body: &Arc<dyn ExecutionPlan>,
-        output: Output,
-    ) -> Result<Option<BroadcastPlan>> {
-        let mut found = None;
-        body.apply(|node| {
-            if let Some(filtered) = self.filtered_join(node)
-                && readers(body, filtered.probe) == 1
-            {
-                found = Some((Arc::clone(node), filtered));
-                return Ok(TreeNodeRecursion::Stop);
-            }
-            Ok(TreeNodeRecursion::Continue)
-        })?;
-        let Some((old, filtered)) = found else { return Ok(None) };
-        let Some(join) = old.downcast_ref::<HashJoinExec>() else { return Ok(None) };
-        let build = Arc::new(CoalescePartitionsExec::new(Arc::clone(join.left())));
-        let join = join
-            .builder()
-            .with_partition_mode(PartitionMode::CollectLeft)
-            .with_new_children(vec![build, Arc::clone(&filtered.body)])?
-            .recompute_properties()
-            .build_exec()?;
-        let moved = Arc::clone(body)
-            .transform_up(|node| {
-                Ok(if Arc::ptr_eq(&node, &old) {
-                    Transformed::yes(Arc::clone(&join))
-                } else {
-                    Transformed::no(node)
-                })
-            })
-            .data()?;
-        let sound =
-            SanityCheckPlan::new().optimize(Arc::clone(&moved), &ConfigOptions::default()).is_ok()
-                && moved.schema() == body.schema()
-                && body.output_ordering().is_none();
-        let Finished { plan, inner, partitions, walk, .. } = self.finish(&moved, output)?;
-        if !sound || shared_state(&inner)?.is_some() {
-            return Ok(None);
-        }
-        Ok(Some(BroadcastPlan {
-            build: filtered.build,
-            probe: filtered.probe,
-            plan,
-            partitions,
-            inputs: walk.inputs,
-            scan_bytes: if walk.leaves.is_empty() { Vec::new() } else { walk.scan_bytes },
-            leaves: walk.leaves,
-        }))
-    }
-
-    /// The filtered probe side that a join reads, if the join may have its build side whole in every task.
-    fn filtered_join(&self, node: &Arc<dyn ExecutionPlan>) -> Option<&Filtered> {
-        let join = node.downcast_ref::<HashJoinExec>()?;
-        let build = join.left().downcast_ref::<ExchangeReaderExec>()?.stage();
-        let probe = join.right().downcast_ref::<ExchangeReaderExec>()?.stage();
-        let filtered = self.filtered.iter().find(|it| it.build == build && it.probe == probe)?;
-        // Of a chain of joins every other one has two ways: the second way of a stage would read the probe
-        // side of the first, which may have given its work away.
-        let chained = self.stages.get(probe as usize)?.broadcast.is_some();
-        (*join.partition_mode() == PartitionMode::Partitioned
-            && broadcast_is_sound(*join.join_type())
-            && !join.null_aware
-            && !chained)
-            .then_some(filtered)
-    }
-}
-
-/// The body of a stage, looked at.
-struct Finished {
-    plan: Arc<dyn ExecutionPlan>,
-    /// Below the exchange at the root.
-    inner: Arc<dyn ExecutionPlan>,
-    partitions: usize,
-    walk: Walk,
-    subqueries: bool,
-}
-
-pub(crate) fn partition_count(plan: &Arc<dyn ExecutionPlan>) -> usize {
-    plan.output_partitioning().partition_count()
-}
-
-fn rebuild(
-    plan: Arc<dyn ExecutionPlan>,
-    children: Vec<Arc<dyn ExecutionPlan>>,
-) -> Result<Arc<dyn ExecutionPlan>> {
-    plan.replace_children(children, ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute))
-}
-
-/// A reader that stands for `original`, with everything that the plan above may rest on. What is declared by
-/// the row of a scalar subquery is left out: it means nothing where the row is not at hand.
-fn reader(stage: StageId, original: &Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
-    let partitioning = match original.output_partitioning() {
-        Partitioning::Hash(exprs, count) => Partitioning::Hash(exprs.clone(), *count),
-        other => Partitioning::UnknownPartitioning(other.partition_count()),
-    };
-    let properties = declarable(original.equivalence_properties())?;
-    Ok(Arc::new(ExchangeReaderExec::new(stage, original.schema(), partitioning, properties)?))
-}
-
-/// Orderings, constants and equal expressions without those that hold a scalar subquery.
-fn declarable(properties: &EquivalenceProperties) -> Result<EquivalenceProperties> {
-    let clean = |expr: &Arc<dyn PhysicalExpr>| !holds_subquery(expr);
-    let orders = properties.oeq_class();
-    let constants = properties.constants();
-    let all_clean = orders.iter().flatten().all(|key| clean(&key.expr))
-        && constants.iter().all(|constant| clean(&constant.expr))
-        && properties.eq_group().iter().all(|class| class.iter().all(clean));
-    if all_clean {
-        return Ok(properties.clone());
-    }
-    let mut kept = EquivalenceProperties::new(Arc::clone(properties.schema()));
-    for class in properties.eq_group().iter() {
-        let members: Vec<_> = class.iter().filter(|member| clean(member)).collect();
-        for pair in members.windows(2) {
-            kept.add_equal_conditions(Arc::clone(pair[0]), Arc::clone(pair[1]))?;
-        }
-    }
-    kept.add_constants(constants.into_iter().filter(|constant| clean(&constant.expr)))?;
-    kept.add_orderings(
-        orders.iter().map(|order| {
-            order.iter().take_while(|key| clean(&key.expr)).cloned().collect::<Vec<_>>()
-        }),
-    );
-    Ok(kept)
-}
-
-fn holds_subquery(expr: &Arc<dyn PhysicalExpr>) -> bool {
-    expr.exists(|inner| Ok(inner.is::<ScalarSubqueryExpr>())).unwrap_or(true)
-}
-
-/// The inputs of a join whose left side is collected whole.
-pub(crate) fn collected_join(
-    plan: &Arc<dyn ExecutionPlan>,
-) -> Option<[&Arc<dyn ExecutionPlan>; 2]> {
-    if let Some(join) = plan.downcast_ref::<HashJoinExec>() {
-        return (*join.partition_mode() == PartitionMode::CollectLeft)
-            .then(|| [join.left(), join.right()]);
-    }
-    if let Some(join) = plan.downcast_ref::<NestedLoopJoinExec>() {
-        return Some([join.left(), join.right()]);
-    }
-    let join = plan.downcast_ref::<CrossJoinExec>()?;
-    Some([join.left(), join.right()])
 }
 
 /// True for a build side that, once cut, only reads an exchange. Not with a fetch: which rows are the first
@@ -553,19 +271,6 @@ fn is_gather(plan: &Arc<dyn ExecutionPlan>) -> bool {
     partition_count(below) > 1
 }
 
-/// True if an expression of the stage reads the row of a scalar subquery of the current level.
-fn uses_subqueries(plan: &Arc<dyn ExecutionPlan>) -> Result<bool> {
-    let mut found = false;
-    plan.apply(|node| {
-        node.apply_expressions(&mut |expr| {
-            found |= holds_subquery(expr);
-            Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
-        })?;
-        Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
-    })?;
-    Ok(found)
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -574,13 +279,19 @@ mod tests {
     use datafusion::datasource::MemTable;
     use datafusion::prelude::SessionContext;
 
+    use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+    use datafusion::physical_plan::joins::NestedLoopJoinExec;
+    use dunlin_plan::config::EngineConfig;
+    use dunlin_plan::session;
+
     use super::*;
-    use crate::config::EngineConfig;
+    use crate::operators::broadcast_is_sound;
+    use crate::passes::split_joins;
 
     /// The stages of `sql` over tables `a` and `b` of four partitions each.
     async fn stages(sql: &str) -> Vec<Stage> {
-        let settings = crate::session::settings(&EngineConfig::default(), 4);
-        let context = SessionContext::new_with_config(crate::session::config(&settings).unwrap());
+        let settings = session::settings(&EngineConfig::default(), 4);
+        let context = SessionContext::new_with_config(session::config(&settings).unwrap());
         let fields =
             vec![Field::new("k", DataType::Int64, true), Field::new("v", DataType::Int64, true)];
         let schema = Arc::new(Schema::new(fields));
@@ -598,7 +309,7 @@ mod tests {
         }
         let plan = context.sql(sql).await.unwrap().create_physical_plan().await.unwrap();
         let options = context.state().config_options().as_ref().clone();
-        let plan = crate::normalise::normalise(plan, &options).unwrap();
+        let plan = split_joins(plan, &options).unwrap();
         split(plan, SplitOptions { runtime_filters: true, sealed_broadcast: true }).unwrap()
     }
 

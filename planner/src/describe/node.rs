@@ -1,12 +1,7 @@
-//! The wire gate: a plan that was encoded is decoded again and compared, node by node.
+//! One node of a plan as text: everything that its answer depends on.
 //!
-//! datafusion-proto 55 encodes some plans *successfully and wrongly*: the filter of a window aggregate,
-//! `IGNORE NULLS` of window functions, reversed window functions, options of scans. A plan that comes
-//! back different must never reach a worker; the caller runs the query from the plan in memory, or
-//! refuses it by the name that this gate gives.
-//!
-//! Two views of a node are compared: what it displays about itself with its properties, and everything about
-//! every expression it holds (display texts omit fields, see [`crate::describe`]).
+//! Two views are told: what the node displays about itself with its properties, and everything about every
+//! expression that it holds (display texts omit fields).
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -23,53 +18,11 @@ use datafusion::physical_plan::unnest::UnnestExec;
 use datafusion::physical_plan::windows::{BoundedWindowAggExec, WindowAggExec};
 use datafusion::physical_plan::{DisplayFormatType, ExecutionPlan, ExecutionPlanProperties};
 
-use crate::describe::{debug, expression, expressions};
-
-/// The first operator that did not survive the wire.
-#[derive(Debug)]
-pub(crate) struct Mangled {
-    /// Its name.
-    pub(crate) operator: String,
-    /// What differs.
-    pub(crate) difference: String,
-}
-
-/// Compares a plan with its decoded form.
-pub(crate) fn compare(
-    before: &Arc<dyn ExecutionPlan>,
-    after: &Arc<dyn ExecutionPlan>,
-) -> Result<Option<Mangled>> {
-    let (said, came) = match (describe(before), describe(after)) {
-        (Ok(said), Ok(came)) => (said, came),
-        (Err(error), _) | (_, Err(error)) => {
-            let difference = error.strip_backtrace();
-            return Ok(Some(Mangled { operator: before.name().to_owned(), difference }));
-        }
-    };
-    if said != came {
-        return Ok(Some(Mangled {
-            operator: before.name().to_owned(),
-            difference: first_difference(&said, &came),
-        }));
-    }
-    let (left, right) = (before.children(), after.children());
-    if left.len() != right.len() {
-        return Ok(Some(Mangled {
-            operator: before.name().to_owned(),
-            difference: format!("{} children became {}", left.len(), right.len()),
-        }));
-    }
-    for (left, right) in left.into_iter().zip(right) {
-        if let Some(mangled) = compare(left, right)? {
-            return Ok(Some(mangled));
-        }
-    }
-    Ok(None)
-}
+use crate::describe::expressions::{debug, expression, expressions};
 
 /// Everything about a plan that its answer depends on.
 pub(crate) fn text(plan: &Arc<dyn ExecutionPlan>) -> Result<String> {
-    let mut text = describe(plan)?;
+    let mut text = node(plan)?;
     for child in plan.children() {
         text += "(";
         text += &self::text(child)?;
@@ -79,7 +32,7 @@ pub(crate) fn text(plan: &Arc<dyn ExecutionPlan>) -> Result<String> {
 }
 
 /// Everything about one node that its answer depends on, one fact a line.
-fn describe(plan: &Arc<dyn ExecutionPlan>) -> Result<String> {
+pub(crate) fn node(plan: &Arc<dyn ExecutionPlan>) -> Result<String> {
     let mut text = String::new();
     let mut line = |label: &str, value: String| {
         let _ = writeln!(text, "{label}: {}", steady(&value));
@@ -288,26 +241,6 @@ fn display(plan: &dyn ExecutionPlan) -> String {
         }
     }
     Verbose(plan).to_string()
-}
-
-/// The first line that differs, cut down to the place where it differs.
-fn first_difference(before: &str, after: &str) -> String {
-    for (said, came) in before.lines().zip(after.lines()) {
-        if said != came {
-            let same = said.chars().zip(came.chars()).take_while(|(a, b)| a == b).count();
-            let label = said.split(':').next().unwrap_or_default();
-            return format!("{label}: {} became {}", around(said, same), around(came, same));
-        }
-    }
-    "one form is longer than the other".to_owned()
-}
-
-/// Some characters before and after position `at`.
-fn around(text: &str, at: usize) -> String {
-    const BEFORE: usize = 40;
-    const AFTER: usize = 80;
-    let part: String = text.chars().skip(at.saturating_sub(BEFORE)).take(BEFORE + AFTER).collect();
-    format!("…{part}…")
 }
 
 #[cfg(test)]

@@ -26,9 +26,8 @@ use datafusion_proto::physical_plan::DeduplicatingProtoConverter;
 use datafusion_proto::protobuf;
 use prost::Message;
 
-use crate::codec::DunlinCodec;
-use crate::scans::file_scan;
-use crate::wire::{self, WindowFilters};
+use super::codec::DunlinCodec;
+use crate::operators::file_scan;
 
 /// Plans larger than this are not decoded: a plan of ours never is, so it is not ours.
 const MAX_PLAN_BYTES: usize = 256 << 20;
@@ -55,16 +54,23 @@ struct Leaf {
     groups: Vec<Bytes>,
 }
 
-/// The object of a stage's plan: BLAKE3 in hex, and its bytes. `leaves` tells for each file scan which
-/// partition of the stage reads its first group; `None` = every task may read all groups.
-pub(crate) fn encode(
-    plan: &Arc<dyn ExecutionPlan>,
-    leaves: &[Option<usize>],
-    filters: &WindowFilters,
-    ctx: &TaskContext,
-) -> Result<(String, Bytes)> {
-    let (plan, leaves) = take_groups(Arc::clone(plan), leaves)?;
-    let plan = wire::wrap(plan, filters, ctx)?;
+/// A plan of a stage, ready to be written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlanObject {
+    /// BLAKE3 of the bytes, in hex.
+    pub name: String,
+    /// What is written.
+    pub bytes: Bytes,
+}
+
+/// The object of a stage's plan. `leaves` tells for each file scan which partition of the stage reads its first
+/// group; `None` = every task may read all groups. Operators that would not survive their own wire form have
+/// to be wrapped before ([`super::WireExec`]).
+///
+/// # Errors
+/// An operator without a form that can be written down.
+pub fn encode(plan: Arc<dyn ExecutionPlan>, leaves: &[Option<usize>]) -> Result<PlanObject> {
+    let (plan, leaves) = take_groups(plan, leaves)?;
     let plan = physical_plan_to_bytes_with_proto_converter(
         plan,
         &DunlinCodec,
@@ -73,12 +79,15 @@ pub(crate) fn encode(
     let raw = StageObject { plan, leaves }.encode_to_vec();
     let packed = zstd::encode_all(raw.as_slice(), 1)
         .map_err(|error| internal_datafusion_err!("a plan cannot be compressed: {error}"))?;
-    Ok((blake3::hash(&packed).to_hex().to_string(), Bytes::from(packed)))
+    Ok(PlanObject { name: blake3::hash(&packed).to_hex().to_string(), bytes: Bytes::from(packed) })
 }
 
 /// The plan that an object holds, with the file groups that `partitions` of the stage read; `None` = with
 /// all. Run it once: operators keep state.
-pub(crate) fn decode(
+///
+/// # Errors
+/// Damaged bytes, or an operator that this engine does not know.
+pub fn decode(
     packed: &[u8],
     partitions: Option<&[u32]>,
     ctx: &TaskContext,

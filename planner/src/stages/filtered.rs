@@ -5,11 +5,11 @@ use std::sync::Arc;
 use datafusion::common::JoinType;
 use datafusion::error::Result;
 use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::joins::{HashJoinExec, PartitionMode};
-use datafusion::physical_plan::repartition::RepartitionExec;
 use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
-use datafusion::physical_plan::{ExecutionPlan, Partitioning};
 
+use crate::operators::exchange;
 use crate::scans::scanned;
 
 /// A partitioned hash join whose build (left) side may filter its probe (right) side.
@@ -57,20 +57,6 @@ impl FilteredJoin {
             probe_keys: probe_keys.to_vec(),
             buckets,
         }))
-    }
-}
-
-/// Keys, buckets and input of an exchange by hash.
-#[allow(clippy::type_complexity)] // taken apart where it is called
-pub(crate) fn exchange(
-    plan: &Arc<dyn ExecutionPlan>,
-) -> Option<(&[Arc<dyn PhysicalExpr>], usize, &Arc<dyn ExecutionPlan>)> {
-    let repartition = plan.downcast_ref::<RepartitionExec>()?;
-    match repartition.partitioning() {
-        Partitioning::Hash(keys, buckets) if !repartition.preserve_order() => {
-            Some((keys, *buckets, repartition.input()))
-        }
-        _ => None,
     }
 }
 

@@ -1,22 +1,25 @@
 //! `distributed_plan`: the stage graph as people read it.
 
 use std::fmt::Write as _;
-use std::sync::Arc;
 
-use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::physical_plan::{ExecutionPlan, displayable};
 use dunlin_manifest::records::{InputMode, Output, StageInput};
 
-use crate::scans::file_scan;
-use crate::split::Stage;
+use crate::route::{Route, RouteReason};
+use crate::stages::Stage;
 
 /// Renders the stages, the last first, as a plan is read from its root.
-pub(crate) fn distributed(route: &str, reason: &str, stages: &[Stage], task_bytes: u64) -> String {
+pub(crate) fn distributed(
+    route: Route,
+    reason: &RouteReason,
+    stages: &[Stage],
+    task_bytes: u64,
+) -> String {
     let mut text = String::new();
-    let _ = writeln!(text, "route: {route} ({reason})");
+    let _ = writeln!(text, "route: {} ({reason})", route.as_str());
     for stage in stages.iter().rev() {
         let tasks = match &stage.one_task {
-            Some(_) if route == "inline" => "1 task, in the gateway".to_owned(),
+            Some(_) if route == Route::Inline => "1 task, in the gateway".to_owned(),
             Some(operator) => format!("1 task: {operator} shares state between partitions"),
             None => tasks(stage, task_bytes),
         };
@@ -106,47 +109,5 @@ fn reads(input: &StageInput) -> String {
         InputMode::Whole => {
             format!("reads stage {} whole in every task (broadcast or gather)", input.stage)
         }
-    }
-}
-
-/// A few words for people: what the stage mainly does.
-pub(crate) fn name(plan: &Arc<dyn ExecutionPlan>) -> String {
-    let mut joins = 0;
-    let mut words: Vec<String> = Vec::new();
-    let _ = plan.apply(|node| {
-        let word = match node.name() {
-            "HashJoinExec" | "SortMergeJoinExec" | "NestedLoopJoinExec" | "CrossJoinExec" => {
-                joins += 1;
-                (joins == 1).then(|| "join".to_owned())
-            }
-            "AggregateExec" => Some("aggregate".to_owned()),
-            "SortExec" => Some("sort".to_owned()),
-            "SortPreservingMergeExec" => Some("merge".to_owned()),
-            "WindowAggExec" | "BoundedWindowAggExec" => Some("window".to_owned()),
-            "UnionExec" | "InterleaveExec" => Some("union".to_owned()),
-            "GlobalLimitExec" => Some("limit".to_owned()),
-            "DataSourceExec" => Some(scan_name(node)),
-            _ => None,
-        };
-        if let Some(word) = word.filter(|word| !words.contains(word)) {
-            words.push(word);
-        }
-        Ok(TreeNodeRecursion::Continue)
-    });
-    if words.is_empty() { "gather".to_owned() } else { words.join(", ") }
-}
-
-fn scan_name(node: &Arc<dyn ExecutionPlan>) -> String {
-    let path = file_scan(node)
-        .and_then(|config| config.file_groups.first()?.iter().next().cloned())
-        .map(|file| file.object_meta.location);
-    let folder = path.as_ref().and_then(|path| {
-        let parts: Vec<_> = path.parts().collect();
-        let wanted = if parts.len() > 1 { parts.len() - 2 } else { 0 };
-        parts.get(wanted).map(|part| part.as_ref().to_owned())
-    });
-    match folder {
-        Some(folder) => format!("scan {folder}"),
-        None => "scan".to_owned(),
     }
 }

@@ -24,7 +24,9 @@ use datafusion_proto::protobuf;
 use dunlin_shuffle::{ConformExec, ExchangeReaderExec, KeyFilterExec};
 use prost::Message;
 
-use crate::wire::{self, SeriesNode, WindowNode, WireExec};
+use super::series::{self, SeriesNode};
+use super::windows::{self, WindowNode};
+use super::wrapped::{Form, WireExec};
 
 /// Dunlin's codec. There is exactly one, on both ends.
 #[derive(Debug, Default)]
@@ -106,11 +108,9 @@ impl PhysicalExtensionCodec for DunlinCodec {
         let context = PhysicalPlanDecodeContext::new(ctx, self);
         match (node, inputs) {
             (Node { reader: Some(reader), .. }, []) => decode_reader(&reader, &context, converter),
-            (Node { series: Some(series), .. }, []) => {
-                wire::decode_series(&series, &context, converter)
-            }
+            (Node { series: Some(series), .. }, []) => series::decode(&series, &context, converter),
             (Node { windows: Some(windows), .. }, [input]) => {
-                wire::decode_windows(&windows, input, &context, converter)
+                windows::decode(&windows, input, &context, converter)
             }
             (Node { conform: Some(schema), .. }, [input]) => {
                 let schema: Schema = (&schema).try_into()?;
@@ -150,10 +150,16 @@ impl PhysicalExtensionCodec for DunlinCodec {
             let schema = conform.schema().as_ref().try_into()?;
             Node { conform: Some(schema), ..Node::default() }
         } else if let Some(wrapped) = node.downcast_ref::<WireExec>() {
-            Node {
-                windows: wrapped.windows(self, converter)?,
-                series: wrapped.series(self, converter)?,
-                ..Node::default()
+            let inner = wrapped.inner();
+            match wrapped.form() {
+                Form::Windows(forms) => {
+                    let windows = windows::encode(inner, forms, self, converter)?;
+                    Node { windows: Some(windows), ..Node::default() }
+                }
+                Form::Series => {
+                    let series = series::encode(inner, self, converter)?;
+                    Node { series: Some(series), ..Node::default() }
+                }
             }
         } else {
             return Err(DataFusionError::NotImplemented(format!(

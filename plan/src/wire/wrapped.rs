@@ -1,0 +1,112 @@
+//! An operator that travels in a form of ours.
+
+use std::fmt;
+use std::sync::Arc;
+
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::common::{Result, Statistics};
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_plan::statistics::StatisticsArgs;
+use datafusion::physical_plan::{
+    ChildrenPropertiesMode, DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties,
+    ReplaceChildrenOptions,
+};
+
+use super::windows::WindowForm;
+
+/// An operator that travels in a form of ours. Only ever encoded: what is decoded is the operator.
+#[derive(Clone, Debug)]
+pub struct WireExec {
+    inner: Arc<dyn ExecutionPlan>,
+    form: Form,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Form {
+    Windows(Vec<WindowForm>),
+    Series,
+}
+
+impl WireExec {
+    /// A window operator whose functions travel in these forms.
+    #[must_use]
+    pub fn windows(inner: Arc<dyn ExecutionPlan>, forms: Vec<WindowForm>) -> Self {
+        Self { inner, form: Form::Windows(forms) }
+    }
+
+    /// A series of numbers.
+    #[must_use]
+    pub fn series(inner: Arc<dyn ExecutionPlan>) -> Self {
+        Self { inner, form: Form::Series }
+    }
+
+    pub(super) fn inner(&self) -> &Arc<dyn ExecutionPlan> {
+        &self.inner
+    }
+
+    pub(super) fn form(&self) -> &Form {
+        &self.form
+    }
+}
+
+impl DisplayAs for WireExec {
+    fn fmt_as(&self, kind: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.inner.fmt_as(kind, f)
+    }
+}
+
+/// Stands for the wrapped operator in everything.
+impl ExecutionPlan for WireExec {
+    fn name(&self) -> &str {
+        self.inner.name()
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        self.inner.properties()
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        self.inner.children()
+    }
+
+    fn apply_expressions(
+        &self,
+        visit: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        self.inner.apply_expressions(visit)
+    }
+
+    fn replace_children(
+        self: Arc<Self>,
+        children: Vec<Arc<dyn ExecutionPlan>>,
+        options: ReplaceChildrenOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let inner = Arc::clone(&self.inner).replace_children(children, options)?;
+        Ok(Arc::new(Self { inner, form: self.form.clone() }))
+    }
+
+    fn with_new_children(
+        self: Arc<Self>,
+        children: Vec<Arc<dyn ExecutionPlan>>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let options = ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute);
+        self.replace_children(children, options)
+    }
+
+    fn execute(
+        &self,
+        partition: usize,
+        context: Arc<TaskContext>,
+    ) -> Result<SendableRecordBatchStream> {
+        self.inner.execute(partition, context)
+    }
+
+    fn statistics_from_inputs(
+        &self,
+        inputs: &[Arc<Statistics>],
+        args: &StatisticsArgs,
+    ) -> Result<Arc<Statistics>> {
+        self.inner.statistics_from_inputs(inputs, args)
+    }
+}

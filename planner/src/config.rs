@@ -1,0 +1,333 @@
+//! `dunlin.toml`: what a gateway, a worker and `dunlin run` read.
+//!
+//! Gateway and worker read the same file: a worker takes from it how to reach the state and the
+//! tables' stores, because credentials never travel in a query's objects.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use dunlin_manifest::records::Limits;
+use dunlin_plan::StoreError;
+use dunlin_plan::config::{EngineConfig, StateConfig, StoreParams};
+use dunlin_plan::stores::{Reach, Stores};
+use serde::Deserialize;
+
+use crate::settings::RouteMode;
+
+/// The whole file.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Where coordination state, exchange data and results live.
+    pub state: StateConfig,
+    /// Tables by name.
+    #[serde(default)]
+    pub tables: Vec<TableConfig>,
+    /// Which queries go to the fleet.
+    #[serde(default)]
+    pub routing: RoutingConfig,
+    /// How queries are planned.
+    #[serde(default)]
+    pub engine: EngineConfig,
+    /// What a worker process may use.
+    #[serde(default)]
+    pub worker: WorkerConfig,
+    /// Limits and periods of queries.
+    #[serde(default)]
+    pub limits: LimitsConfig,
+}
+
+/// `[[tables]]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TableConfig {
+    /// Name in SQL.
+    pub name: String,
+    /// A file, or a folder if it ends in `/`.
+    pub location: String,
+    /// `parquet`, `csv` or `json` (newline-delimited).
+    #[serde(default = "parquet")]
+    pub format: String,
+    /// The order of the rows in every file, as `["day", "amount DESC NULLS LAST"]`: what a query asks for in
+    /// that order need not be sorted. Taken on trust: files in another order give wrong answers. Parquet
+    /// files that say how they are sorted need no such list.
+    #[serde(default)]
+    pub order: Vec<String>,
+    /// How to reach it.
+    #[serde(default)]
+    pub params: StoreParams,
+}
+
+impl TableConfig {
+    /// The declared order: column, ascending, nulls first.
+    ///
+    /// # Errors
+    /// A key that cannot be read.
+    pub fn sort_order(&self) -> Result<Vec<(String, bool, bool)>, ConfigError> {
+        self.order.iter().map(|key| self.sort_key(key)).collect()
+    }
+
+    fn sort_key(&self, key: &str) -> Result<(String, bool, bool), ConfigError> {
+        let refused = || {
+            ConfigError::Invalid(format!(
+                "table {}: {key:?} is not a sort key; write a column, then ASC or DESC, then NULLS FIRST or NULLS LAST",
+                self.name
+            ))
+        };
+        let mut words = key.split_whitespace();
+        let column = words.next().ok_or_else(refused)?.to_owned();
+        let rest: Vec<String> = words.map(str::to_ascii_uppercase).collect();
+        let rest: Vec<&str> = rest.iter().map(String::as_str).collect();
+        let (ascending, rest) = match rest.as_slice() {
+            ["ASC", rest @ ..] => (true, rest),
+            ["DESC", rest @ ..] => (false, rest),
+            rest => (true, rest),
+        };
+        // As in SQL: nulls are larger than everything.
+        let nulls_first = match rest {
+            [] => !ascending,
+            ["NULLS", "FIRST"] => true,
+            ["NULLS", "LAST"] => false,
+            _ => return Err(refused()),
+        };
+        Ok((column, ascending, nulls_first))
+    }
+}
+
+fn parquet() -> String {
+    "parquet".to_owned()
+}
+
+/// `[routing]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RoutingConfig {
+    /// Route of queries that name none.
+    pub mode: RouteMode,
+    /// In `auto`, a query whose estimated scan is at most this many bytes runs in the gateway.
+    pub inline_bytes: u64,
+    /// In `auto`, a query that cannot go to the fleet runs in the gateway if its estimated scan is at most
+    /// this many bytes, and is refused otherwise.
+    pub inline_most_bytes: u64,
+}
+
+impl Default for RoutingConfig {
+    fn default() -> Self {
+        // One core scans 64 MiB of Parquet in about the time that a fleet of containers needs to notice.
+        Self { mode: RouteMode::Auto, inline_bytes: 64 << 20, inline_most_bytes: 8 << 30 }
+    }
+}
+
+/// `[worker]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WorkerConfig {
+    /// Tasks that the process runs at once; the command line's `--slots` wins.
+    pub slots: Option<usize>,
+    /// Memory that operators and the exchange may reserve, in bytes, for the whole process.
+    pub memory_bytes: usize,
+    /// Folder for spills; the system's temporary folder if not set.
+    pub spill_dir: Option<String>,
+    /// Longest pause between two looks of an idle worker, in milliseconds.
+    pub idle_poll_ms: Option<u64>,
+}
+
+impl Default for WorkerConfig {
+    fn default() -> Self {
+        Self { slots: None, memory_bytes: 3 << 30, spill_dir: None, idle_poll_ms: None }
+    }
+}
+
+/// `[limits]`: the fields of [`Limits`], each optional.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LimitsConfig {
+    /// Time to live of a query.
+    pub ttl_ms: Option<u64>,
+    /// Period of heartbeats.
+    pub heartbeat_ms: Option<u64>,
+    /// Silence after which a claim may be followed.
+    pub lease_ms: Option<u64>,
+    /// Age after which a claim may be followed.
+    pub task_limit_ms: Option<u64>,
+    /// Tries of a task whose own work failed.
+    pub max_failures: Option<u32>,
+    /// Claims of a task in all.
+    pub max_claims: Option<u32>,
+    /// How long a query may stand still with no worker able to take its tasks.
+    pub no_worker_ms: Option<u64>,
+}
+
+impl LimitsConfig {
+    /// The limits of a query under this configuration.
+    ///
+    /// # Errors
+    /// A lease that is not longer than two heartbeats.
+    pub fn resolve(&self) -> Result<Limits, ConfigError> {
+        let base = Limits::default();
+        let limits = Limits {
+            ttl_ms: self.ttl_ms.unwrap_or(base.ttl_ms),
+            heartbeat_ms: self.heartbeat_ms.unwrap_or(base.heartbeat_ms),
+            lease_ms: self.lease_ms.unwrap_or(base.lease_ms),
+            task_limit_ms: self.task_limit_ms.unwrap_or(base.task_limit_ms),
+            max_failures: self.max_failures.unwrap_or(base.max_failures),
+            max_claims: self.max_claims.unwrap_or(base.max_claims),
+            no_worker_ms: self.no_worker_ms.unwrap_or(base.no_worker_ms),
+        };
+        if limits.lease_ms < limits.heartbeat_ms.saturating_mul(2) {
+            return Err(ConfigError::Invalid(format!(
+                "[limits] lease_ms ({}) must be at least twice heartbeat_ms ({}), or living workers would be followed",
+                limits.lease_ms, limits.heartbeat_ms
+            )));
+        }
+        Ok(limits)
+    }
+}
+
+/// Why a configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file is not there or not readable.
+    #[error("cannot read {path}: {source}")]
+    Read {
+        /// The file as given.
+        path: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The file is not valid TOML, or has unknown or missing keys.
+    #[error("{path}: {source}")]
+    Parse {
+        /// The file as given.
+        path: String,
+        /// What is wrong, with line and column.
+        source: Box<toml::de::Error>,
+    },
+    /// A value cannot be used.
+    #[error("{0}")]
+    Invalid(String),
+    /// A store cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Config {
+    /// Reads and checks a file.
+    ///
+    /// # Errors
+    /// See [`ConfigError`].
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ConfigError::Read { path: path.display().to_string(), source })?;
+        Self::parse(&text).map_err(|error| match error {
+            ConfigError::Parse { source, .. } => {
+                ConfigError::Parse { path: path.display().to_string(), source }
+            }
+            other => other,
+        })
+    }
+
+    /// Parses and checks a text.
+    ///
+    /// # Errors
+    /// See [`ConfigError`].
+    pub fn parse(text: &str) -> Result<Self, ConfigError> {
+        let config: Self = toml::from_str(text).map_err(|error| ConfigError::Parse {
+            path: "configuration".to_owned(),
+            source: Box::new(error),
+        })?;
+        config.check()?;
+        Ok(config)
+    }
+
+    /// Opens the state's store and every table's. `io` is the runtime on which network I/O runs.
+    ///
+    /// # Errors
+    /// A location or parameter that cannot be used, or two parameter sets for one bucket.
+    pub fn open_stores(&self, io: &tokio::runtime::Handle) -> Result<Stores, ConfigError> {
+        let tables = self.tables.iter().map(|table| Reach {
+            owner: &table.name,
+            location: &table.location,
+            params: &table.params,
+        });
+        Ok(Stores::open(&self.state, tables, io)?)
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        let mut names = BTreeMap::new();
+        for table in &self.tables {
+            if table.name.is_empty() {
+                return Err(ConfigError::Invalid(
+                    "a [[tables]] entry has an empty name".to_owned(),
+                ));
+            }
+            if names.insert(table.name.to_lowercase(), ()).is_some() {
+                return Err(ConfigError::Invalid(format!("table {} is named twice", table.name)));
+            }
+            if !matches!(table.format.as_str(), "parquet" | "csv" | "json") {
+                return Err(ConfigError::Invalid(format!(
+                    "table {}: format {:?} is not known; use parquet, csv or json",
+                    table.name, table.format
+                )));
+            }
+            table.sort_order()?;
+        }
+        if self.engine.target_partitions == 0 || self.engine.target_partitions > 4096 {
+            return Err(ConfigError::Invalid(
+                "[engine] target_partitions must be between 1 and 4096".to_owned(),
+            ));
+        }
+        if !matches!(self.engine.exchange_compression.as_str(), "auto" | "none" | "lz4") {
+            return Err(ConfigError::Invalid(
+                "[engine] exchange_compression must be auto, none or lz4".to_owned(),
+            ));
+        }
+        self.limits.resolve().map(|_| ())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_full_file_is_read_and_secrets_are_not_printed() {
+        let config = Config::parse(
+            r#"
+            [state]
+            location = "s3://bucket/prefix"
+            [state.params]
+            s3_endpoint = "http://127.0.0.1:9000"
+            key = "k"
+            s3_secret = "hidden"
+            allow_http = true
+            [[tables]]
+            name = "lineitem"
+            location = "file:///data/lineitem/"
+            [routing]
+            mode = "fleet"
+            "#,
+        )
+        .unwrap();
+        assert_eq!(config.routing.mode, RouteMode::Fleet);
+        assert_eq!(config.state.params.s3_key.as_deref(), Some("k"));
+        assert!(!format!("{config:?}").contains("hidden"));
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        let base = "[state]\nlocation = \"memory://\"\n";
+        for (text, says) in [
+            ("[routing]\nmode = \"sometimes\"", "sometimes"),
+            ("[[tables]]\nname=\"t\"\nlocation=\"x\"\nformat=\"orc\"", "orc"),
+            ("[[tables]]\nname=\"t\"\nlocation=\"x\"\norder=[\"a UP\"]", "a UP"),
+            ("[engine]\ntarget_partitions = 0", "target_partitions"),
+            ("[limits]\nlease_ms = 10\nheartbeat_ms = 9", "lease_ms"),
+            ("[surprise]\nx = 1", "surprise"),
+        ] {
+            let error = Config::parse(&format!("{base}{text}")).unwrap_err().to_string();
+            assert!(error.contains(says), "{error}");
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! A query whose plan is made and whose route is not decided yet: what cutting and encoding start from.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use datafusion::common::tree_node::TreeNode;
+use datafusion::error::DataFusionError;
+use datafusion::execution::TaskContext;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::recursive_query::RecursiveQueryExec;
+use dunlin_manifest::records::{Pin, ResultSpec};
+use dunlin_plan::config::EngineConfig;
+use dunlin_plan::session::EXCHANGE_COMPRESSION;
+use dunlin_plan::{fence, wire};
+
+use crate::encode::{EncodedStages, Mangled, StageLimits, WindowFilters, Wire};
+use crate::error::PlanError;
+use crate::explain;
+use crate::planned::StageGraph;
+use crate::route::{Route, RouteReason};
+use crate::stages::{self, SplitOptions, Stage};
+
+/// A plan before its route.
+#[derive(Debug)]
+pub(crate) struct Draft {
+    pub(crate) physical: Arc<dyn ExecutionPlan>,
+    pub(crate) context: Arc<TaskContext>,
+    pub(crate) pins: Vec<Pin>,
+    pub(crate) scan_bytes: u64,
+    /// The filters of its window functions.
+    pub(crate) filters: WindowFilters,
+    /// The settings that it was planned with.
+    pub(crate) session: BTreeMap<String, String>,
+    /// A task is given partitions until its input reaches this many bytes.
+    pub(crate) task_bytes: u64,
+}
+
+/// Why a plan has no stages that can be written down.
+#[derive(Debug)]
+pub(crate) enum Unwritable {
+    /// An operator would change on its way to a worker.
+    Mangled(Mangled),
+    /// The engine failed.
+    Engine(DataFusionError),
+}
+
+impl From<Mangled> for Unwritable {
+    fn from(mangled: Mangled) -> Self {
+        Self::Mangled(mangled)
+    }
+}
+
+impl From<DataFusionError> for Unwritable {
+    fn from(error: DataFusionError) -> Self {
+        Self::Engine(error)
+    }
+}
+
+impl Unwritable {
+    /// The error of a query that has no other way to run; `explained` says what would have to be written.
+    pub(crate) fn refused(self, explained: impl FnOnce(String) -> String) -> PlanError {
+        match self {
+            Self::Mangled(Mangled { operator, difference }) => {
+                PlanError::Unsupported { operator, reason: explained(difference) }
+            }
+            Self::Engine(error) => PlanError::from_planning(error),
+        }
+    }
+}
+
+impl Draft {
+    /// Cuts the plan into stages for the fleet and writes them down.
+    pub(crate) fn on_fleet(
+        &self,
+        reason: RouteReason,
+        engine: &EngineConfig,
+        compression: &str,
+    ) -> Result<StageGraph, Unwritable> {
+        if self.physical.exists(|node| Ok(node.is::<RecursiveQueryExec>()))? {
+            return Err(Unwritable::Mangled(Mangled {
+                operator: "RecursiveQueryExec".to_owned(),
+                difference: "a recursive query keeps its rows in one process's memory".to_owned(),
+            }));
+        }
+        let options = SplitOptions {
+            runtime_filters: engine.runtime_filters,
+            sealed_broadcast: engine.sealed_broadcast_bytes > 0,
+        };
+        let stages = stages::split(Arc::clone(&self.physical), options)?;
+        self.written(&stages, Route::Fleet, reason, engine, compression)
+    }
+
+    /// Writes the plan down as one stage, for the process that made it.
+    pub(crate) fn whole(
+        &self,
+        reason: RouteReason,
+        engine: &EngineConfig,
+        compression: &str,
+    ) -> Result<StageGraph, Unwritable> {
+        let stages = [Stage::whole(Arc::clone(&self.physical))];
+        self.written(&stages, Route::Inline, reason, engine, compression)
+    }
+
+    /// What EXPLAIN says about a plan that is run here.
+    pub(crate) fn explained_inline(&self, reason: &RouteReason) -> String {
+        let stages = [Stage::whole(Arc::clone(&self.physical))];
+        explain::distributed(Route::Inline, reason, &stages, self.task_bytes)
+    }
+
+    fn written(
+        &self,
+        stages: &[Stage],
+        route: Route,
+        reason: RouteReason,
+        engine: &EngineConfig,
+        compression: &str,
+    ) -> Result<StageGraph, Unwritable> {
+        let wire = Wire { context: &self.context, filters: &self.filters };
+        let limits = StageLimits {
+            task_bytes: self.task_bytes,
+            broadcast_bytes: engine.sealed_broadcast_bytes,
+        };
+        let EncodedStages { specs, plans } = EncodedStages::of(stages, wire, limits)?;
+        let mut session = self.session.clone();
+        session.insert(EXCHANGE_COMPRESSION.to_owned(), compression.to_owned());
+        Ok(StageGraph {
+            stages: specs,
+            plans,
+            pins: self.pins.clone(),
+            session,
+            route,
+            result: ResultSpec { schema: wire::schema_to_text(&self.physical.schema())? },
+            engine: fence::current()?,
+            explain: explain::distributed(route, &reason, stages, self.task_bytes),
+            route_reason: reason,
+        })
+    }
+}

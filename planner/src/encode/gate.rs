@@ -1,0 +1,64 @@
+//! The wire gate: a plan that was encoded is decoded again and compared, node by node.
+//!
+//! datafusion-proto 55 encodes some plans *successfully and wrongly*: the filter of a window aggregate,
+//! `IGNORE NULLS` of window functions, reversed window functions, options of scans. A plan that comes
+//! back different must never reach a worker; the caller runs the query from the plan in memory, or
+//! refuses it by the name that this gate gives.
+//!
+//! What is compared is everything that [`crate::describe`] tells about a node.
+
+use std::sync::Arc;
+
+use datafusion::physical_plan::ExecutionPlan;
+
+use crate::describe::node;
+
+/// The first operator that did not survive the wire.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Mangled {
+    /// Its name.
+    pub(crate) operator: String,
+    /// What differs.
+    pub(crate) difference: String,
+}
+
+/// Compares a plan with its decoded form.
+///
+/// # Errors
+/// The first operator that came back different, or that is too large to be compared.
+pub(crate) fn compare(
+    before: &Arc<dyn ExecutionPlan>,
+    after: &Arc<dyn ExecutionPlan>,
+) -> Result<(), Mangled> {
+    let mangled = |difference| Mangled { operator: before.name().to_owned(), difference };
+    let told = |plan| node(plan).map_err(|error| mangled(error.strip_backtrace()));
+    let (said, came) = (told(before)?, told(after)?);
+    if said != came {
+        return Err(mangled(first_difference(&said, &came)));
+    }
+    let (left, right) = (before.children(), after.children());
+    if left.len() != right.len() {
+        return Err(mangled(format!("{} children became {}", left.len(), right.len())));
+    }
+    left.into_iter().zip(right).try_for_each(|(left, right)| compare(left, right))
+}
+
+/// The first line that differs, cut down to the place where it differs.
+fn first_difference(before: &str, after: &str) -> String {
+    for (said, came) in before.lines().zip(after.lines()) {
+        if said != came {
+            let same = said.chars().zip(came.chars()).take_while(|(a, b)| a == b).count();
+            let label = said.split(':').next().unwrap_or_default();
+            return format!("{label}: {} became {}", around(said, same), around(came, same));
+        }
+    }
+    "one form is longer than the other".to_owned()
+}
+
+/// Some characters before and after position `at`.
+fn around(text: &str, at: usize) -> String {
+    const BEFORE: usize = 40;
+    const AFTER: usize = 80;
+    let part: String = text.chars().skip(at.saturating_sub(BEFORE)).take(BEFORE + AFTER).collect();
+    format!("…{part}…")
+}

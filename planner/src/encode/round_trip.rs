@@ -1,0 +1,72 @@
+//! A stage's plan goes over the wire and back before any worker sees it.
+//!
+//! ```text
+//!  plan ─wrap─> ─encode─> object ─decode─> plan'      gate: plan' is plan, or the operator that differs
+//! ```
+
+use std::sync::Arc;
+
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::error::{DataFusionError, Result};
+use datafusion::execution::TaskContext;
+use datafusion::physical_plan::ExecutionPlan;
+use dunlin_plan::wire::{self, PlanObject};
+
+use crate::encode::filters::WindowFilters;
+use crate::encode::forms::wrap;
+use crate::encode::gate::{self, Mangled};
+
+/// What encoding and decoding need besides the plan.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wire<'a> {
+    pub(crate) context: &'a TaskContext,
+    pub(crate) filters: &'a WindowFilters,
+}
+
+impl Wire<'_> {
+    /// Encodes a plan of a stage, decodes it and compares.
+    ///
+    /// # Errors
+    /// The operator that does not survive.
+    pub(crate) fn across(
+        self,
+        plan: &Arc<dyn ExecutionPlan>,
+        leaves: &[Option<usize>],
+    ) -> Result<PlanObject, Mangled> {
+        let encoded = self.encode(plan, leaves).map_err(|error| self.unencodable(plan, &error))?;
+        // What is written to the exchange, and read from it, has to be a type that Arrow IPC knows.
+        if let Err(error) = wire::schema_to_text(&plan.schema()) {
+            let difference = format!("its rows cannot be exchanged: {}", error.strip_backtrace());
+            return Err(Mangled { operator: plan.name().to_owned(), difference });
+        }
+        let decoded = wire::decode(&encoded.bytes, None, self.context)
+            .map_err(|error| self.unencodable(plan, &error))?;
+        gate::compare(plan, &decoded)?;
+        Ok(encoded)
+    }
+
+    fn encode(self, plan: &Arc<dyn ExecutionPlan>, leaves: &[Option<usize>]) -> Result<PlanObject> {
+        wire::encode(wrap(Arc::clone(plan), self.filters, self.context)?, leaves)
+    }
+
+    /// Which operator of a stage has no wire form, found by trying: the lowest whose inputs have one.
+    fn unencodable(self, plan: &Arc<dyn ExecutionPlan>, error: &DataFusionError) -> Mangled {
+        let fails = |plan: &Arc<dyn ExecutionPlan>| {
+            self.encode(plan, &[])
+                .and_then(|object| wire::decode(&object.bytes, None, self.context))
+                .err()
+        };
+        let mut operator = plan.name().to_owned();
+        let mut reason = error.strip_backtrace();
+        let _ = plan.apply(|node| {
+            let Some(error) = fails(node) else { return Ok(TreeNodeRecursion::Jump) };
+            node.name().clone_into(&mut operator);
+            reason = error.strip_backtrace();
+            Ok(TreeNodeRecursion::Continue)
+        });
+        // The engine prints the whole plan, and asks for a bug report.
+        let reason = reason.lines().next().unwrap_or_default();
+        let reason = reason.split(" Plan: ").next().unwrap_or(reason);
+        Mangled { operator, difference: reason.to_owned() }
+    }
+}

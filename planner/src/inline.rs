@@ -1,0 +1,52 @@
+//! A plan that runs in the process that made it.
+
+use std::sync::Arc;
+
+use datafusion::error::DataFusionError;
+use datafusion::execution::SendableRecordBatchStream;
+use datafusion::execution::TaskContext;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::{ExecutionPlan, execute_stream};
+use dunlin_manifest::pinned::InputWatch;
+use futures::TryStreamExt;
+
+use crate::error::PlanError;
+
+/// A plan that runs in this process. Its operators keep the metrics of the run.
+#[derive(Clone, Debug)]
+pub struct InlinePlan {
+    plan: Arc<dyn ExecutionPlan>,
+    context: Arc<TaskContext>,
+    watch: InputWatch,
+}
+
+impl InlinePlan {
+    pub(crate) fn new(
+        plan: Arc<dyn ExecutionPlan>,
+        context: Arc<TaskContext>,
+        watch: InputWatch,
+    ) -> Self {
+        Self { plan, context, watch }
+    }
+
+    /// The plan that runs.
+    #[must_use]
+    pub fn plan(&self) -> &Arc<dyn ExecutionPlan> {
+        &self.plan
+    }
+
+    /// Runs it, once: operators keep state.
+    ///
+    /// # Errors
+    /// What the plan's start says; later errors come through the stream.
+    pub fn run(self) -> Result<SendableRecordBatchStream, PlanError> {
+        let watch = self.watch;
+        let rows = execute_stream(self.plan, self.context).map_err(PlanError::from_execution)?;
+        let schema = rows.schema();
+        let rows = rows.map_err(move |error| match watch.changed() {
+            Some(changed) => DataFusionError::External(Box::new(changed.clone())),
+            None => error,
+        });
+        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, rows)))
+    }
+}

@@ -1,0 +1,13 @@
+//! What is changed about a plan between DataFusion and the cut: one pass a file.
+//!
+//! A plan stays executable after every pass, and gives the same rows.
+
+mod conform_unions;
+mod filter_barriers;
+mod honest_orders;
+mod rewrite;
+mod rules;
+mod split_joins;
+
+pub(crate) use rules::optimizer_rules;
+pub(crate) use split_joins::split_joins;

@@ -1,0 +1,28 @@
+//! Which rules the physical optimiser runs, and in which order.
+//!
+//! ```text
+//!  conform_unions, honest_orders,  DataFusion's own rules …
+//!                                  raise_barriers, FilterPushdown, remove_barriers
+//! ```
+
+use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
+
+use crate::passes::rewrite::Rule;
+use crate::passes::{conform_unions, filter_barriers, honest_orders};
+
+/// The rules of the physical optimiser: DataFusion's own, and those of ours that keep them exact.
+pub(crate) fn optimizer_rules() -> Vec<Rule> {
+    // The first, before any other rule moves the casts of unions about.
+    let mut rules = vec![conform_unions::rule(), honest_orders::rule()];
+    for rule in PhysicalOptimizer::new().rules {
+        let pushes = rule.name().starts_with("FilterPushdown");
+        if pushes {
+            rules.push(filter_barriers::raise());
+        }
+        rules.push(rule);
+        if pushes {
+            rules.push(filter_barriers::remove());
+        }
+    }
+    rules
+}

@@ -1,0 +1,114 @@
+//! What planning gives: a route, an explanation, and the stages of a query that is to be written down.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::execution::TaskContext;
+use datafusion::physical_plan::ExecutionPlan;
+use dunlin_manifest::env::Env;
+use dunlin_manifest::ids::QueryId;
+use dunlin_manifest::records::{
+    EngineFence, Limits, Pin, RECORD_VERSION, ResultSpec, Root, StageSpec,
+};
+use dunlin_manifest::submit::Submission;
+use serde::Serialize;
+
+use crate::route::{Route, RouteReason};
+use crate::statement::StatementKind;
+
+/// The three views of a plan.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Explain {
+    /// Optimised logical plan.
+    pub logical: String,
+    /// Physical plan, uncut.
+    pub physical: String,
+    /// Stages, tasks, partitions, exchange keys, broadcast sides, the route and why.
+    pub distributed: String,
+}
+
+/// A planned statement.
+#[derive(Clone, Debug)]
+pub struct Planned {
+    /// Where it runs.
+    pub route: Route,
+    /// Why there.
+    pub route_reason: RouteReason,
+    /// Shape of the answer.
+    pub schema: SchemaRef,
+    /// Estimated bytes to be scanned.
+    pub scan_bytes: u64,
+    /// The stages, if the query is to be written down (fleet, or durable).
+    pub graph: Option<StageGraph>,
+    /// For people.
+    pub explain: Explain,
+    /// Query or EXPLAIN.
+    pub statement: StatementKind,
+    pub(crate) physical: Arc<dyn ExecutionPlan>,
+    pub(crate) context: Arc<TaskContext>,
+    pub(crate) pins: Vec<Pin>,
+}
+
+impl Planned {
+    /// The uncut plan, for oracles and benchmarks.
+    #[must_use]
+    pub fn physical(&self) -> &Arc<dyn ExecutionPlan> {
+        &self.physical
+    }
+}
+
+/// The stages of a query, encoded.
+#[derive(Clone, Debug)]
+pub struct StageGraph {
+    /// Stages, producers first.
+    pub stages: Vec<StageSpec>,
+    /// Plan objects by name.
+    pub plans: Vec<(String, Bytes)>,
+    /// Input files.
+    pub pins: Vec<Pin>,
+    /// Settings of the session.
+    pub session: BTreeMap<String, String>,
+    pub(crate) route: Route,
+    pub(crate) route_reason: RouteReason,
+    pub(crate) result: ResultSpec,
+    pub(crate) engine: EngineFence,
+    pub(crate) explain: String,
+}
+
+impl StageGraph {
+    /// Number of stages.
+    #[must_use]
+    pub fn stage_count(&self) -> usize {
+        self.stages.len()
+    }
+
+    /// Everything that must be written for the query to exist.
+    #[must_use]
+    pub fn into_submission(
+        self,
+        query: &QueryId,
+        env: &Env,
+        sql: &str,
+        limits: Limits,
+        idem: Option<(String, String)>,
+    ) -> Submission {
+        let root = Root {
+            v: RECORD_VERSION,
+            nonce: env.nonce(),
+            query: query.to_string(),
+            sql: sql.to_owned(),
+            session: self.session,
+            engine: self.engine,
+            route: self.route.as_str().to_owned(),
+            route_reason: self.route_reason.to_string(),
+            stages: self.stages,
+            result: self.result,
+            pins: self.pins,
+            limits,
+            explain: self.explain,
+        };
+        Submission { query: query.clone(), root, plans: self.plans, idem }
+    }
+}

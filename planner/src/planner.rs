@@ -1,0 +1,283 @@
+//! From SQL text to a route, a stage graph and an explanation.
+
+use std::sync::Arc;
+
+use datafusion::execution::context::SessionContext;
+use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::execution::session_state::SessionStateBuilder;
+use datafusion::execution::{SessionState, TaskContext};
+use datafusion::physical_plan::displayable;
+use dunlin_manifest::meter::Meter;
+use dunlin_manifest::pinned::InputWatch;
+use dunlin_plan::config::EngineConfig;
+use dunlin_plan::session;
+use dunlin_plan::stores::Stores;
+
+use crate::config::{Config, RoutingConfig};
+use crate::draft::{Draft, Unwritable};
+use crate::encode::WindowFilters;
+use crate::error::PlanError;
+use crate::inline::InlinePlan;
+use crate::planned::{Explain, Planned, StageGraph};
+use crate::route::{self, Decision, Route, RouteReason};
+use crate::settings::QuerySettings;
+use crate::statement::{ParsedStatement, StatementKind};
+use crate::tables::{Tables, because_unread};
+use crate::{passes, physical, scans};
+
+/// The most memory that the listings of one query's tables may take while it is planned.
+const LISTING_BYTES: usize = 256 << 20;
+
+/// Plans statements over the configuration's tables. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Planner {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    engine: EngineConfig,
+    routing: RoutingConfig,
+    stores: Stores,
+    tables: Tables,
+    base: SessionState,
+    runtime: Arc<RuntimeEnv>,
+}
+
+/// Where a query runs, once that is known.
+struct Routed {
+    route: Route,
+    reason: RouteReason,
+    graph: Option<StageGraph>,
+    distributed: String,
+}
+
+impl Planner {
+    /// A planner over the tables of a configuration. Reads nothing yet: a table's footers are read when
+    /// a query first names it.
+    ///
+    /// # Errors
+    /// A runtime that cannot be built.
+    pub fn open(config: &Config, stores: &Stores) -> Result<Self, PlanError> {
+        let pool = TrackConsumersPool::new(
+            FairSpillPool::new(config.worker.memory_bytes),
+            std::num::NonZeroUsize::new(5).unwrap_or(std::num::NonZeroUsize::MIN),
+        );
+        let runtime = RuntimeEnvBuilder::new()
+            .with_object_store_registry(stores.registry())
+            .with_memory_pool(Arc::new(pool))
+            // A listing that is remembered hides files that arrived since.
+            .with_object_list_cache_limit(0)
+            .build_arc()
+            .map_err(PlanError::from_planning)?;
+        let config_of_base =
+            session::config(&session::settings(&config.engine, config.engine.target_partitions))?;
+        let base = SessionStateBuilder::new()
+            .with_config(config_of_base)
+            .with_runtime_env(Arc::clone(&runtime))
+            .with_default_features()
+            .with_physical_optimizer_rules(passes::optimizer_rules())
+            .build();
+        Ok(Self {
+            inner: Arc::new(Inner {
+                engine: config.engine.clone(),
+                routing: config.routing.clone(),
+                stores: stores.clone(),
+                tables: Tables::new(config.tables.clone(), base.clone()),
+                base,
+                runtime,
+            }),
+        })
+    }
+
+    /// Parses one statement, and reads nothing.
+    ///
+    /// # Errors
+    /// [`PlanError::Syntax`], and more or fewer statements than one.
+    pub fn parse(&self, sql: &str) -> Result<ParsedStatement, PlanError> {
+        ParsedStatement::parse(&self.inner.base, sql)
+    }
+
+    /// What kind of statement `sql` is, as far as its text tells. Text that cannot be parsed counts as a query;
+    /// planning says what is wrong with it.
+    #[must_use]
+    pub fn kind(&self, sql: &str) -> StatementKind {
+        self.parse(sql).map_or(StatementKind::Query, |parsed| parsed.kind())
+    }
+
+    /// Plans one statement. Reads listings and footers of the tables that it names, never data pages.
+    ///
+    /// # Errors
+    /// See [`PlanError`].
+    pub async fn plan(
+        &self,
+        statement: &ParsedStatement,
+        parameters: &[serde_json::Value],
+        settings: &QuerySettings,
+    ) -> Result<Planned, PlanError> {
+        let inner = &self.inner;
+        let planning = PlanError::from_planning;
+        let partitions = settings.target_partitions.unwrap_or(inner.engine.target_partitions);
+        if partitions == 0 || partitions > 4096 {
+            return Err(PlanError::Setting(
+                "target_partitions must be between 1 and 4096".to_owned(),
+            ));
+        }
+        let session = session::settings(&inner.engine, partitions);
+        let mut config = session::config(&session)?;
+        config.options_mut().sql_parser.collect_spans = true;
+        let state = inner.state(config)?;
+        let unread = inner.tables.load(&statement.tables(&state)?).await;
+        let logical = match statement.logical_plan(&state, parameters).await {
+            Ok(logical) => logical,
+            Err(error) => return Err(because_unread(error, unread)),
+        };
+        let logical = state.optimize(&logical).map_err(planning)?;
+        let physical = physical::physical_plan(&state, &logical).await.map_err(planning)?;
+        let draft = Draft {
+            pins: scans::pins(&physical).map_err(planning)?,
+            scan_bytes: scans::scanned(&physical).map_err(planning)?,
+            filters: WindowFilters::of(&logical).map_err(planning)?,
+            context: state.task_ctx(),
+            task_bytes: settings.task_bytes.unwrap_or(inner.engine.task_bytes),
+            session,
+            physical,
+        };
+        let physical = displayable(draft.physical.as_ref()).indent(false).to_string();
+        let durable = settings.durable && statement.kind() != StatementKind::Explain;
+        let Routed { route, reason, graph, distributed } =
+            inner.routed(&draft, settings, durable)?;
+        Ok(Planned {
+            route,
+            route_reason: reason,
+            schema: draft.physical.schema(),
+            scan_bytes: draft.scan_bytes,
+            graph,
+            explain: Explain {
+                logical: logical.display_indent().to_string(),
+                physical,
+                distributed,
+            },
+            statement: statement.kind(),
+            physical: draft.physical,
+            context: draft.context,
+            pins: draft.pins,
+        })
+    }
+
+    /// The uncut plan, made to read only the pinned versions of its inputs, and counted by `meter`.
+    ///
+    /// # Errors
+    /// A runtime that cannot be built, or a store that the configuration does not know.
+    pub fn inline_plan(
+        &self,
+        planned: &Planned,
+        meter: &Arc<Meter>,
+    ) -> Result<InlinePlan, PlanError> {
+        let execution = PlanError::from_execution;
+        let watch = InputWatch::default();
+        let runtime = RuntimeEnvBuilder::from_runtime_env(&self.inner.runtime)
+            .with_object_store_registry(self.inner.stores.pinned_registry(
+                &planned.pins,
+                meter,
+                &watch,
+            ))
+            .build_arc()
+            .map_err(execution)?;
+        let plan =
+            scans::read_through(Arc::clone(&planned.physical), &runtime).map_err(execution)?;
+        let context = TaskContext::new(
+            Some("inline".to_owned()),
+            planned.context.session_id(),
+            planned.context.session_config().clone(),
+            planned.context.scalar_functions().clone(),
+            planned.context.higher_order_functions().clone(),
+            planned.context.aggregate_functions().clone(),
+            planned.context.window_functions().clone(),
+            runtime,
+        );
+        Ok(InlinePlan::new(plan, Arc::new(context), watch))
+    }
+}
+
+impl Inner {
+    /// The session of one statement.
+    fn state(
+        &self,
+        config: datafusion::execution::config::SessionConfig,
+    ) -> Result<SessionState, PlanError> {
+        // Listings are remembered for as long as this plan is made: two scans of one table see the same files.
+        let runtime = RuntimeEnvBuilder::from_runtime_env(&self.runtime)
+            .with_object_list_cache_limit(LISTING_BYTES)
+            .build_arc()
+            .map_err(PlanError::from_planning)?;
+        let state = SessionStateBuilder::new_from_existing(self.base.clone())
+            // The catalog is the base session's; a fresh default one would hide its tables.
+            .with_config(config.with_create_default_catalog_and_schema(false))
+            .with_runtime_env(runtime)
+            .build();
+        // The context's copy knows the time at which the statement began.
+        Ok(SessionContext::new_with_state(state).state())
+    }
+
+    /// Decides the route, and cuts or encodes what that route wants.
+    fn routed(
+        &self,
+        draft: &Draft,
+        settings: &QuerySettings,
+        durable: bool,
+    ) -> Result<Routed, PlanError> {
+        let mode = settings.route.unwrap_or(self.routing.mode);
+        match route::decide(mode, draft.scan_bytes, &self.routing) {
+            Decision::Inline(reason) => self.inline(draft, reason, durable),
+            Decision::FleetOnly(reason) => self.fleet(draft, reason).map_err(|unwritable| {
+                unwritable.refused(|difference| format!("on the fleet route: {difference}"))
+            }),
+            Decision::FleetFirst(reason) => match self.fleet(draft, reason) {
+                Ok(routed) => Ok(routed),
+                Err(Unwritable::Engine(error)) => Err(PlanError::from_planning(error)),
+                Err(Unwritable::Mangled(mangled)) => {
+                    let reason = route::instead_of_fleet(mangled, draft.scan_bytes, &self.routing)?;
+                    self.inline(draft, reason, durable)
+                }
+            },
+        }
+    }
+
+    fn fleet(&self, draft: &Draft, reason: RouteReason) -> Result<Routed, Unwritable> {
+        let graph = draft.on_fleet(reason.clone(), &self.engine, self.compression())?;
+        let distributed = graph.explain.clone();
+        Ok(Routed { route: Route::Fleet, reason, graph: Some(graph), distributed })
+    }
+
+    fn inline(
+        &self,
+        draft: &Draft,
+        reason: RouteReason,
+        durable: bool,
+    ) -> Result<Routed, PlanError> {
+        let distributed = draft.explained_inline(&reason);
+        let mut graph = None;
+        if durable {
+            let whole = draft.whole(reason.clone(), &self.engine, self.compression());
+            graph = Some(whole.map_err(|unwritable| {
+                unwritable.refused(|difference| {
+                    format!(
+                        "it cannot be written down ({difference}), so the query cannot be made durable; send it as a plain POST /v1/sql without an Idempotency-Key"
+                    )
+                })
+            })?);
+        }
+        Ok(Routed { route: Route::Inline, reason, graph, distributed })
+    }
+
+    /// Compression of exchange data for this state's medium: LZ4 pays on a network only.
+    fn compression(&self) -> &str {
+        match self.engine.exchange_compression.as_str() {
+            "auto" if self.stores.state.is_remote() => "lz4",
+            "auto" => "none",
+            chosen => chosen,
+        }
+    }
+}

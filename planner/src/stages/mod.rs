@@ -1,0 +1,24 @@
+//! From a physical plan to stages: the cut, and what is proved about each piece.
+//!
+//! ```text
+//!   SortPreservingMerge                     stage 2: SortPreservingMerge ← reader(1)      1 partition
+//!     Sort                                  stage 1: Sort, AggregateFinal ← reader(0)     N partitions
+//!       AggregateFinal            ==>       stage 0: Repartition(hash) AggregatePartial, scan
+//!         Repartition(hash)
+//!           AggregatePartial
+//!             scan
+//! ```
+
+mod broadcast;
+mod filtered;
+mod finish;
+mod inputs;
+mod names;
+mod prove;
+mod reader;
+mod split;
+mod stage;
+
+pub use prove::{SHARES_NOTHING, shares_nothing};
+pub use split::split;
+pub use stage::{BroadcastPlan, SplitOptions, Stage};

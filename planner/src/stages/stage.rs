@@ -1,0 +1,93 @@
+//! A stage, as the splitter leaves it.
+
+use std::sync::Arc;
+
+use datafusion::physical_plan::ExecutionPlan;
+use dunlin_manifest::records::{Output, StageId, StageInput};
+use dunlin_plan::operators::partition_count;
+
+/// One stage, before it is encoded.
+#[derive(Clone, Debug)]
+pub struct Stage {
+    /// Number: producers before consumers.
+    pub id: StageId,
+    /// A few words for people.
+    pub name: String,
+    /// The plan; a `RepartitionExec` by hash at the root (below a `ScalarSubqueryExec`) names the buckets.
+    pub plan: Arc<dyn ExecutionPlan>,
+    /// Partitions of the plan below that root.
+    pub partitions: usize,
+    /// Producers.
+    pub inputs: Vec<StageInput>,
+    /// How rows leave.
+    pub output: Output,
+    /// Bytes scanned by each partition; empty if the stage scans nothing of its own.
+    pub scan_bytes: Vec<u64>,
+    /// The operator that forces a single task, if one does.
+    pub one_task: Option<String>,
+    /// Each task also writes a filter of its keys.
+    pub key_filter: bool,
+    /// For each file scan, from left to right: the partition that reads its first file group; `None` if
+    /// every task may read all of them.
+    pub leaves: Vec<Option<usize>>,
+    /// Stages of which each, if it is empty, makes this one empty.
+    pub empty_with: Vec<StageId>,
+    /// The input whose buckets several tasks may share.
+    pub shares: Option<StageId>,
+    /// How the stage runs where a build side turns out to be small.
+    pub broadcast: Option<BroadcastPlan>,
+    /// The stage that does this one's work in that case.
+    pub absorbed_by: Option<StageId>,
+}
+
+impl Stage {
+    /// A whole query as one stage of one task, for the process that made its plan.
+    pub(crate) fn whole(plan: Arc<dyn ExecutionPlan>) -> Self {
+        Self {
+            id: 0,
+            name: "the whole query".to_owned(),
+            partitions: partition_count(&plan),
+            plan,
+            inputs: Vec::new(),
+            output: Output::Result,
+            scan_bytes: Vec::new(),
+            one_task: Some("the inline route".to_owned()),
+            key_filter: false,
+            leaves: Vec::new(),
+            empty_with: Vec::new(),
+            shares: None,
+            broadcast: None,
+            absorbed_by: None,
+        }
+    }
+}
+
+/// A stage whose join reads its build side whole in every task, and its probe side where that lies: it does
+/// the work of the stage that would have exchanged the probe side, too.
+#[derive(Clone, Debug)]
+pub struct BroadcastPlan {
+    /// Stage of the build side.
+    pub build: StageId,
+    /// Stage that would exchange the probe side.
+    pub probe: StageId,
+    /// As [`Stage::plan`].
+    pub plan: Arc<dyn ExecutionPlan>,
+    /// As [`Stage::partitions`].
+    pub partitions: usize,
+    /// As [`Stage::inputs`].
+    pub inputs: Vec<StageInput>,
+    /// As [`Stage::scan_bytes`].
+    pub scan_bytes: Vec<u64>,
+    /// As [`Stage::leaves`].
+    pub leaves: Vec<Option<usize>>,
+}
+
+/// What the splitter may do besides cutting.
+#[derive(Clone, Copy, Debug)]
+pub struct SplitOptions {
+    /// The build side of a join filters its probe side before that is exchanged, where that is sound and
+    /// promises to pay.
+    pub runtime_filters: bool,
+    /// Joins get a second way to run, for the case that their build side turns out to be small.
+    pub sealed_broadcast: bool,
+}

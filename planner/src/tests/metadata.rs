@@ -1,0 +1,98 @@
+//! What Cargo says about the workspace, for this machine's platform only: crates of other platforms need not be
+//! here.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::process::Command;
+
+use serde_json::Value;
+
+/// A crate of the build.
+#[derive(Debug)]
+pub(super) struct Package {
+    pub(super) name: String,
+    /// Where its source lies.
+    pub(super) folder: PathBuf,
+    id: String,
+}
+
+/// The crates of the build, and what each links.
+#[derive(Debug)]
+pub(super) struct Metadata {
+    packages: Vec<Package>,
+    /// By id, the ids of normal dependencies: neither for tests only nor for building.
+    links: BTreeMap<String, Vec<String>>,
+}
+
+impl Metadata {
+    /// Asks Cargo, without a network.
+    pub(super) fn of_workspace() -> Self {
+        let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
+        let text = run(Command::new(cargo)
+            .args(["metadata", "--format-version", "1", "--offline", "--locked"])
+            .args(["--filter-platform", &host()])
+            .current_dir(env!("CARGO_MANIFEST_DIR")));
+        let metadata: Value = serde_json::from_str(&text).unwrap();
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        let packages = metadata["packages"].as_array().unwrap().iter().map(|package| {
+            let manifest = PathBuf::from(package["manifest_path"].as_str().unwrap());
+            Package {
+                name: text(&package["name"]),
+                folder: manifest.parent().unwrap().to_owned(),
+                id: text(&package["id"]),
+            }
+        });
+        let links = metadata["resolve"]["nodes"].as_array().unwrap().iter().map(|node| {
+            let normal = |dependency: &&Value| {
+                let kinds = dependency["dep_kinds"].as_array().unwrap();
+                kinds.iter().any(|kind| kind["kind"].is_null())
+            };
+            let dependencies = node["deps"].as_array().unwrap().iter().filter(normal);
+            (text(&node["id"]), dependencies.map(|it| text(&it["pkg"])).collect())
+        });
+        Self { packages: packages.collect(), links: links.collect() }
+    }
+
+    /// All crates.
+    pub(super) fn packages(&self) -> &[Package] {
+        &self.packages
+    }
+
+    /// Names of the crates that `name` links, directly.
+    pub(super) fn links(&self, name: &str) -> BTreeSet<&str> {
+        let own = self.packages.iter().filter(|package| package.name == name);
+        own.flat_map(|package| &self.links[&package.id]).map(|id| self.name(id)).collect()
+    }
+
+    /// Names of the crates that `name` links, directly and not.
+    pub(super) fn closure(&self, name: &str) -> BTreeSet<&str> {
+        let own = self.packages.iter().find(|package| package.name == name).unwrap();
+        let mut ids = BTreeSet::from([own.id.as_str()]);
+        let mut open = vec![own.id.as_str()];
+        while let Some(id) = open.pop() {
+            for next in &self.links[id] {
+                if ids.insert(next) {
+                    open.push(next);
+                }
+            }
+        }
+        ids.into_iter().map(|id| self.name(id)).collect()
+    }
+
+    fn name(&self, id: &str) -> &str {
+        &self.packages.iter().find(|package| package.id == id).unwrap().name
+    }
+}
+
+/// The platform that this machine builds for.
+fn host() -> String {
+    let rustc = std::env::var("RUSTC").unwrap_or_else(|_| "rustc".to_owned());
+    let text = run(Command::new(rustc).arg("-vV"));
+    text.lines().find_map(|line| line.strip_prefix("host: ")).unwrap().to_owned()
+}
+
+fn run(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}

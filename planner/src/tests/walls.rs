@@ -1,0 +1,47 @@
+//! The walls between the crates: what a worker must not link, and who may see whom.
+
+use crate::tests::metadata::Metadata;
+
+#[test]
+fn a_worker_links_no_planner_and_no_face() {
+    let metadata = Metadata::of_workspace();
+    let linked = metadata.closure("dunlin-worker");
+    assert!(linked.contains("dunlin-plan") && linked.contains("datafusion"), "{linked:?}");
+    for never in [
+        "dunlin-planner",
+        "dunlin-gateway",
+        "dunlin",
+        "axum",
+        "tower-http",
+        "clap",
+        "toml",
+        "tracing-subscriber",
+    ] {
+        assert!(!linked.contains(never), "dunlin-worker links {never}");
+    }
+    // Requests are the object stores' affair.
+    for package in linked {
+        let asks = metadata.links(package).contains("reqwest");
+        assert!(!asks || package == "object_store", "{package} of dunlin-worker links reqwest");
+    }
+}
+
+#[test]
+fn each_crate_sees_only_what_lies_below_it() {
+    let metadata = Metadata::of_workspace();
+    for (name, below) in [
+        ("dunlin-manifest", &[][..]),
+        ("dunlin-shuffle", &["dunlin-manifest"]),
+        ("dunlin-plan", &["dunlin-manifest", "dunlin-shuffle"]),
+        ("dunlin-planner", &["dunlin-manifest", "dunlin-shuffle", "dunlin-plan"]),
+        ("dunlin-worker", &["dunlin-manifest", "dunlin-shuffle", "dunlin-plan"]),
+        ("dunlin-gateway", &["dunlin-manifest", "dunlin-shuffle", "dunlin-plan", "dunlin-planner"]),
+    ] {
+        for linked in metadata.closure(name) {
+            let ours = linked.starts_with("dunlin") && linked != name;
+            assert!(!ours || below.contains(&linked), "{name} must not link {linked}");
+        }
+    }
+    let protocol = metadata.closure("dunlin-manifest");
+    assert!(!protocol.contains("datafusion"), "the protocol knows no engine");
+}
