@@ -1,5 +1,5 @@
 //! What every store must do before the protocol may run on it: one behavioural suite for memory, folder
-//! and S3 servers, callable from any crate's tests (feature `conformance`).
+//! and S3 servers, callable from any crate's tests.
 //!
 //! Each part is a function that writes below a fresh prefix of its own and panics with what it saw. The
 //! parts about lost, late and refused requests put a [`FaultStore`] in front of the store under test: what
