@@ -71,7 +71,7 @@ mod tests {
     /// new value.
     #[test]
     fn rows_are_placed_where_they_always_were() {
-        assert_eq!(super::hash_fingerprint().unwrap(), "PLACED");
+        assert_eq!(super::hash_fingerprint().unwrap(), "ef09a8628fa9919c");
     }
 
     #[test]

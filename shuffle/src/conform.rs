@@ -4,8 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use arrow_schema::SchemaRef;
+use datafusion::common::Statistics;
 use datafusion::common::tree_node::TreeNodeRecursion;
-use datafusion::common::{Statistics, internal_err};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::TaskContext;
 use datafusion::physical_expr::PhysicalExpr;
@@ -18,6 +18,7 @@ use datafusion::physical_plan::{
 use futures::TryStreamExt;
 
 use crate::batch::conform;
+use crate::children::only;
 
 /// The rows of its input under a schema that differs in names, nullability or metadata of fields only. Keeps
 /// order, partitions and everything else of its input.
@@ -105,13 +106,11 @@ impl ExecutionPlan for ConformExec {
 
     fn replace_children(
         self: Arc<Self>,
-        mut children: Vec<Arc<dyn ExecutionPlan>>,
+        children: Vec<Arc<dyn ExecutionPlan>>,
         _: ReplaceChildrenOptions,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        match (children.pop(), children.is_empty()) {
-            (Some(input), true) => Ok(Arc::new(Self::try_new(input, Arc::clone(&self.schema))?)),
-            _ => internal_err!("ConformExec has one child"),
-        }
+        let [input] = only(self.name(), children)?;
+        Ok(Arc::new(Self::try_new(input, Arc::clone(&self.schema))?))
     }
 
     fn with_new_children(
@@ -139,9 +138,7 @@ impl ExecutionPlan for ConformExec {
         inputs: &[Arc<Statistics>],
         _args: &StatisticsArgs,
     ) -> Result<Arc<Statistics>> {
-        match inputs {
-            [input] => Ok(Arc::clone(input)),
-            _ => internal_err!("ConformExec has one child"),
-        }
+        let [input] = only(self.name(), inputs.to_vec())?;
+        Ok(input)
     }
 }

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use arrow::compute::filter_record_batch;
 use datafusion::common::Statistics;
-use datafusion::common::internal_err;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::error::Result;
 use datafusion::execution::TaskContext;
@@ -19,6 +18,7 @@ use datafusion::physical_plan::{
 };
 use futures::{TryStreamExt, stream};
 
+use crate::children::only;
 use crate::key_filter::key_hashes;
 use crate::{ExchangeInputs, ShuffleError};
 
@@ -112,15 +112,11 @@ impl ExecutionPlan for KeyFilterExec {
 
     fn replace_children(
         self: Arc<Self>,
-        mut children: Vec<Arc<dyn ExecutionPlan>>,
+        children: Vec<Arc<dyn ExecutionPlan>>,
         _: ReplaceChildrenOptions,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        match (children.pop(), children.is_empty()) {
-            (Some(input), true) => {
-                Ok(Arc::new(Self::new(input, self.stage, self.bucket, self.keys.clone())))
-            }
-            _ => internal_err!("KeyFilterExec has one child"),
-        }
+        let [input] = only(self.name(), children)?;
+        Ok(Arc::new(Self::new(input, self.stage, self.bucket, self.keys.clone())))
     }
 
     fn with_new_children(

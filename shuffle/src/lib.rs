@@ -31,6 +31,7 @@
 
 mod batch;
 mod buckets;
+mod children;
 mod conform;
 mod error;
 mod filter;

@@ -32,6 +32,7 @@ use datafusion::physical_plan::{
 };
 use futures::Stream;
 
+use crate::children::only;
 use crate::{ExchangeInputs, ShuffleError};
 
 /// Reads the output of a stage. Every execution of a partition gives the same rows.
@@ -123,9 +124,7 @@ impl ExecutionPlan for ExchangeReaderExec {
         children: Vec<Arc<dyn ExecutionPlan>>,
         _options: ReplaceChildrenOptions,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        if !children.is_empty() {
-            return internal_err!("ExchangeReaderExec has no children");
-        }
+        let [] = only(self.name(), children)?;
         Ok(self)
     }
 
