@@ -2,6 +2,7 @@
 
 use datafusion::error::DataFusionError;
 use dunlin_manifest::pinned::InputChanged;
+use dunlin_manifest::records::ErrorCode;
 
 /// Why a statement has no plan, or its plan no answer. Classified by type, never by text.
 #[derive(Debug, thiserror::Error)]
@@ -52,14 +53,14 @@ pub enum PlanError {
 impl PlanError {
     /// The code that the API shows.
     #[must_use]
-    pub fn code(&self) -> &'static str {
+    pub fn code(&self) -> ErrorCode {
         match self {
-            Self::Syntax { .. } => "SYNTAX_ERROR",
-            Self::Planning { .. } => "PLANNING_FAILED",
-            Self::Unsupported { .. } => "UNSUPPORTED",
-            Self::Setting(_) => "INVALID_SETTING",
-            Self::Execution { .. } => "EXECUTION_FAILED",
-            Self::Store { .. } => "STORE_UNAVAILABLE",
+            Self::Syntax { .. } => ErrorCode::SyntaxError,
+            Self::Planning { .. } => ErrorCode::PlanningFailed,
+            Self::Unsupported { .. } => ErrorCode::Unsupported,
+            Self::Setting(_) => ErrorCode::InvalidSetting,
+            Self::Execution { .. } => ErrorCode::ExecutionFailed,
+            Self::Store { .. } => ErrorCode::StoreUnavailable,
         }
     }
 

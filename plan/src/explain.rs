@@ -5,18 +5,18 @@ use std::sync::Arc;
 
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::physical_plan::{ExecutionPlan, displayable};
-use dunlin_manifest::records::{InputMode, Output, StageInput};
+use dunlin_manifest::records::{InputMode, Output, Route, StageInput};
 
 use crate::scans::file_scan;
 use crate::split::Stage;
 
 /// Renders the stages, the last first, as a plan is read from its root.
-pub(crate) fn distributed(route: &str, reason: &str, stages: &[Stage], task_bytes: u64) -> String {
+pub(crate) fn distributed(route: Route, reason: &str, stages: &[Stage], task_bytes: u64) -> String {
     let mut text = String::new();
     let _ = writeln!(text, "route: {route} ({reason})");
     for stage in stages.iter().rev() {
         let tasks = match &stage.one_task {
-            Some(_) if route == "inline" => "1 task, in the gateway".to_owned(),
+            Some(_) if route == Route::Inline => "1 task, in the gateway".to_owned(),
             Some(operator) => format!("1 task: {operator} shares state between partitions"),
             None => tasks(stage, task_bytes),
         };

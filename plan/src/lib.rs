@@ -40,8 +40,8 @@ pub mod task;
 mod walk;
 mod wire;
 
+pub use dunlin_manifest::records::Route;
 pub use error::PlanError;
 pub use planner::{
-    Explain, InlinePlan, Planned, Planner, QuerySettings, Route, RouteMode, StageGraph,
-    StatementKind,
+    Explain, InlinePlan, Planned, Planner, QuerySettings, RouteMode, StageGraph, StatementKind,
 };

@@ -32,7 +32,7 @@ use dunlin_manifest::ids::QueryId;
 use dunlin_manifest::meter::Meter;
 use dunlin_manifest::pinned::InputWatch;
 use dunlin_manifest::records::{
-    Broadcast, EngineFence, Limits, Output, Pin, RECORD_VERSION, ResultSpec, Root, StageSpec,
+    Broadcast, EngineFence, Limits, Output, Pin, RECORD_VERSION, ResultSpec, Root, Route, StageSpec,
 };
 use dunlin_manifest::submit::Submission;
 use futures::TryStreamExt;
@@ -60,27 +60,6 @@ pub enum RouteMode {
     Inline,
     /// On the fleet, or not at all.
     Fleet,
-}
-
-/// Where a query does run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Route {
-    /// In the gateway.
-    Inline,
-    /// On the fleet.
-    Fleet,
-}
-
-impl Route {
-    /// `inline` or `fleet`.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Inline => "inline",
-            Self::Fleet => "fleet",
-        }
-    }
 }
 
 /// What a request may choose. Unknown names are errors.
@@ -228,7 +207,7 @@ impl StageGraph {
             sql: sql.to_owned(),
             session: self.session,
             engine: self.engine,
-            route: self.route.as_str().to_owned(),
+            route: self.route,
             route_reason: self.route_reason,
             stages: self.stages,
             result: self.result,
@@ -454,7 +433,8 @@ impl Planner {
             absorbed_by: None,
         }];
         let reason = planned.route_reason.clone();
-        planned.explain.distributed = explain::distributed("inline", &reason, &whole, task_bytes);
+        planned.explain.distributed =
+            explain::distributed(Route::Inline, &reason, &whole, task_bytes);
         if settings.durable && planned.statement != StatementKind::Explain {
             match self.encode(planned, &whole, Route::Inline, &reason, task_bytes, session)? {
                 Ok(graph) => planned.graph = Some(graph),
@@ -562,7 +542,7 @@ impl Planner {
             route_reason: reason.to_owned(),
             result: ResultSpec { schema: task::schema_to_text(&planned.schema).map_err(planning)? },
             engine: fence::current().map_err(planning)?,
-            explain: explain::distributed(route.as_str(), reason, stages, task_bytes),
+            explain: explain::distributed(route, reason, stages, task_bytes),
         }))
     }
 

@@ -19,7 +19,7 @@ use dunlin_manifest::decide::{self, OpenTask};
 use dunlin_manifest::env::Env;
 use dunlin_manifest::ids::QueryId;
 use dunlin_manifest::keys;
-use dunlin_manifest::records::{EndStatus, FailClass, InputMode};
+use dunlin_manifest::records::{EndStatus, ErrorCode, FailClass, InputMode};
 use dunlin_manifest::store::{ControlStore, ObjectControlStore};
 use dunlin_manifest::submit::{SubmitError, find, submit};
 use dunlin_sim::fault::{Fault, FaultStore, Keys, ManualClock};
@@ -288,7 +288,7 @@ async fn a_task_whose_workers_all_die_fails_the_query(store: ObjectControlStore)
     }
     let end = ended(&worker).await;
     assert_eq!(end.status, EndStatus::Failed);
-    assert_eq!(end.error.clone().unwrap().code, "WORKER_LOST");
+    assert_eq!(end.error.clone().unwrap().code, ErrorCode::WorkerLost);
 }
 
 async fn a_query_past_its_time_to_live_fails(store: ObjectControlStore) {
@@ -300,7 +300,7 @@ async fn a_query_past_its_time_to_live_fails(store: ObjectControlStore) {
     clock.advance(Duration::from_millis(sweeper.root.limits.ttl_ms));
     assert_eq!(open(&sweeper).await, vec![FIRST]);
     clock.advance(Duration::from_millis(1));
-    assert_eq!(ended(&sweeper).await.error.clone().unwrap().code, "TIMEOUT");
+    assert_eq!(ended(&sweeper).await.error.clone().unwrap().code, ErrorCode::Timeout);
 }
 
 async fn a_repeated_submit_finds_the_first_one_s_query(store: ObjectControlStore) {
@@ -459,5 +459,5 @@ async fn foreign_bytes_under_a_derived_key_fail_the_query(store: ObjectControlSt
     store.put_if_absent(&keys::seal(&query, 0), foreign).await.unwrap();
     let end = worker.advance(&mut view).await.unwrap().ended.unwrap();
     assert_eq!(end.status, EndStatus::Failed);
-    assert_eq!(end.error.clone().unwrap().code, "INTERNAL");
+    assert_eq!(end.error.clone().unwrap().code, ErrorCode::Internal);
 }

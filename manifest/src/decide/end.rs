@@ -3,9 +3,7 @@
 use crate::model::encoding::{RECORD_VERSION, digest};
 use crate::model::error_code::ErrorCode;
 use crate::model::ids::{StageId, TaskId};
-use crate::model::records::{
-    End, EndStatus, Fail, FailClass, Limits, QueryError, Seal, Summary,
-};
+use crate::model::records::{End, EndStatus, Fail, FailClass, Limits, QueryError, Seal, Summary};
 
 /// What a task's failures mean for the query.
 #[derive(Clone, Debug, PartialEq, Eq)]

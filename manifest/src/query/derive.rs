@@ -95,8 +95,8 @@ async fn make_manifest(
     let broadcast = match &spec.broadcast {
         Some(broadcast) => {
             let manifest = handle.manifest(broadcast.probe).await?;
-            let manifest = manifest
-                .ok_or_else(|| missing(keys::manifest(&handle.query, broadcast.probe)))?;
+            let manifest =
+                manifest.ok_or_else(|| missing(keys::manifest(&handle.query, broadcast.probe)))?;
             manifest.absorbed
         }
         None => false,

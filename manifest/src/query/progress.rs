@@ -25,7 +25,8 @@ impl QueryHandle {
     /// How far the query has come, by a view.
     #[must_use]
     pub fn progress(&self, view: &QueryView) -> Progress {
-        let mut progress = Progress { stages: count(self.root.stages.len()), ..Progress::default() };
+        let mut progress =
+            Progress { stages: count(self.root.stages.len()), ..Progress::default() };
         for spec in &self.root.stages {
             let state = view.stages.get(&spec.id);
             if state.is_some_and(|state| state.sealed) {

@@ -80,10 +80,8 @@ impl CreateError {
 /// # Errors
 /// [`StoreError::Malformed`] for bytes that this version did not write.
 pub fn decode<T: DeserializeOwned>(key: &str, body: &[u8]) -> Result<T, StoreError> {
-    encoding::decode(body).map_err(|error| StoreError::Malformed {
-        key: key.to_owned(),
-        reason: error.to_string(),
-    })
+    encoding::decode(body)
+        .map_err(|error| StoreError::Malformed { key: key.to_owned(), reason: error.to_string() })
 }
 
 /// Reads a record; `None` if it is not there.

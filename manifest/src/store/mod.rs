@@ -15,9 +15,7 @@ pub mod object;
 pub mod pinned;
 pub mod probe;
 
-pub use control::{
-    Changed, ControlStore, Got, MAX_RECORD, Put, REQUEST_BUDGET, StoreError,
-};
+pub use control::{Changed, ControlStore, Got, MAX_RECORD, Put, REQUEST_BUDGET, StoreError};
 pub use object::ObjectControlStore;
 
 pub use crate::model::view::Listed;
