@@ -24,8 +24,6 @@ use crate::env::Env;
 use crate::model::encoding;
 use crate::store::control::{ControlStore, Put, REQUEST_BUDGET, StoreError};
 
-pub use crate::model::encoding::encode;
-
 /// First and longest pause between two sends of a create.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
 

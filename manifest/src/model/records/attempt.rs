@@ -161,3 +161,21 @@ impl std::ops::AddAssign for Requests {
         self.delete += other.delete;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::model::encoding::{decode, encode};
+
+    #[test]
+    fn a_fail_record_keeps_its_bytes_whoever_wrote_its_code() {
+        for code in ["EXECUTION_FAILED", "A_CODE_OF_A_LATER_VERSION"] {
+            let text =
+                format!(r#"{{"v":2,"nonce":"n","class":"FATAL","code":"{code}","message":"why"}}"#);
+            let fail: Fail = decode(text.as_bytes()).unwrap();
+            assert_eq!((fail.class, fail.code.as_str()), (FailClass::Fatal, code));
+            assert_eq!(encode(&fail), text);
+        }
+    }
+}
