@@ -15,10 +15,11 @@ use common::{
 };
 use dunlin_manifest::advance::{self, QueryHandle};
 use dunlin_manifest::create::Decision;
-use dunlin_manifest::decide::{self, OpenTask};
+use dunlin_manifest::decide::OpenTask;
 use dunlin_manifest::env::Env;
 use dunlin_manifest::ids::QueryId;
 use dunlin_manifest::keys;
+use dunlin_manifest::model::encoding::digest;
 use dunlin_manifest::records::{EndStatus, ErrorCode, FailClass, InputMode};
 use dunlin_manifest::store::{ControlStore, ObjectControlStore};
 use dunlin_manifest::submit::{SubmitError, find, submit};
@@ -89,15 +90,15 @@ async fn a_query_runs_from_submit_to_end(store: ObjectControlStore) {
     assert_eq!((summary.rows, summary.shuffle_bytes), (2, 30 + 40));
     assert_eq!(summary.bytes_scanned, 100 * tasks);
     let answer = worker.seal(2).await.unwrap().unwrap();
-    assert_eq!(end.seal.as_ref(), Some(&decide::digest(answer.as_ref())));
-    assert_eq!(joins.seals, [decide::digest(worker.seal(0).await.unwrap().unwrap().as_ref())]);
+    assert_eq!(end.seal.as_ref(), Some(&digest(answer.as_ref())));
+    assert_eq!(joins.seals, [digest(worker.seal(0).await.unwrap().unwrap().as_ref())]);
     assert!(advance::active(&store).await.unwrap().is_empty());
 
     let stranger = handle(&store, &query).await;
     assert_eq!(stranger.ended().await.unwrap(), Some(Arc::clone(&end)));
     let progress = stranger.progress(&stranger.look(true).await.unwrap());
     assert_eq!((progress.stages, progress.stages_done), (3, 3));
-    assert_eq!((progress.tasks, progress.tasks_done), (tasks as usize, tasks as usize));
+    assert_eq!((progress.tasks, progress.tasks_done), (tasks, tasks));
 }
 
 async fn what_one_process_wrote_another_adopts(store: ObjectControlStore) {
