@@ -17,7 +17,7 @@ use dunlin_manifest::env::Env;
 use dunlin_manifest::ids::QueryId;
 use dunlin_manifest::keys;
 use dunlin_manifest::records::{
-    Claim, Commit, Fail, FailClass, Limits, RECORD_VERSION, TaskMetrics,
+    Claim, Commit, ErrorCode, Fail, FailClass, Limits, RECORD_VERSION, TaskMetrics,
 };
 use dunlin_manifest::store::{ControlStore, ObjectControlStore};
 use dunlin_planner::Planner;
@@ -139,7 +139,7 @@ impl LocalRunner for Worker {
                     v,
                     nonce,
                     class: FailClass::Fatal,
-                    code: "EXECUTION_FAILED".to_owned(),
+                    code: ErrorCode::ExecutionFailed,
                     message: "divide by zero".to_owned(),
                 };
                 let key = keys::fail(&query, task.stage, task.task, task.attempt);

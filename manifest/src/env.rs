@@ -10,6 +10,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use futures::future::BoxFuture;
 
+use crate::model::ids::QueryId;
+
 /// Time as one process sees it. Never compared between machines.
 pub trait Clock: Send + Sync + Debug {
     /// Time since this clock was made; never goes back.
@@ -92,6 +94,16 @@ impl Env {
     }
 }
 
+impl QueryId {
+    /// A fresh id from the environment's clock and entropy.
+    #[must_use]
+    pub fn new(env: &Env) -> Self {
+        let mut random = [0u8; 10];
+        env.entropy.fill(&mut random);
+        Self::at(env.clock.wall_ms(), &random)
+    }
+}
+
 #[derive(Debug)]
 struct SystemClock {
     start: Instant,
@@ -131,5 +143,19 @@ impl Offload for BlockingPool {
         Box::pin(async move {
             let _ = tokio::task::spawn_blocking(work).await;
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_fresh_ids_differ_and_are_of_version_7() {
+        let env = Env::system();
+        let (one, two) = (QueryId::new(&env), QueryId::new(&env));
+        assert_ne!(one, two);
+        assert_eq!(QueryId::parse(one.as_str()), Some(one.clone()));
+        assert_eq!(&one.as_str()[14..15], "7");
     }
 }

@@ -2,28 +2,44 @@
 //! that knows their names, their shapes, and what they allow next.
 //!
 //! ```text
-//!   keys, records         what is written down, and under which name
-//!   create                the two creates: decisions (nonce, read back) and derived records (same bytes)
-//!   view, decide          what one LIST says, and what follows from it — pure functions
-//!   advance, submit       the I/O around them
-//!   store, meter, pinned  the object store as the protocol needs it
-//!   probe                 is this store fit to decide anything?
+//!   query    the life of a query: submit, look, advance, end           requests around decisions
+//!     │
+//!     ├──> store    the object store as the protocol needs it: the two creates, the probe, meter and pins
+//!     ├──> decide   what follows from records: tasks, steps, seals, ends      pure functions
+//!     └──┬──> model    what is written down, and under which name: records, keys, ids     types only
+//!        └──> env      the world outside: time, randomness, blocking work
 //! ```
+//! Arrows run one way: `model` uses nothing of the crate, and `decide` uses `model` alone, which a test checks.
 //!
 //! What it promises: however many processes act on a query, in whatever order, dying wherever they like,
 //! at most one `end` exists, at most one `commit` of every task, and every process that looks at the same
 //! objects comes to the same records. A wrong verdict about who is alive wastes work and changes nothing.
 
-pub mod advance;
-pub mod create;
 pub mod decide;
 pub mod env;
-pub mod ids;
-pub mod keys;
-pub mod meter;
-pub mod pinned;
-pub mod probe;
-pub mod records;
+pub mod model;
+pub mod query;
 pub mod store;
-pub mod submit;
-pub mod view;
+
+pub use model::{ids, keys, records};
+pub use query::submit;
+pub use store::{meter, pinned, probe};
+
+/// Moving a query on; see [`query`].
+pub mod advance {
+    pub use crate::query::{
+        AdvanceError, Advanced, PATIENCE, Progress, QueryHandle, active, create_end, retire, ring,
+    };
+}
+
+/// The two creates; see [`store::create`].
+pub mod create {
+    pub use crate::model::encoding::encode;
+    pub use crate::store::create::*;
+}
+
+/// What one LIST says; see [`model::view`].
+pub mod view {
+    pub use crate::model::view::{QueryView, StageView};
+    pub use crate::query::Observer;
+}

@@ -2,6 +2,7 @@
 
 use datafusion::error::DataFusionError;
 use dunlin_manifest::pinned::InputChanged;
+use dunlin_manifest::records::ErrorCode;
 use dunlin_plan::SettingError;
 
 /// What the engine or a store said.
@@ -67,14 +68,14 @@ pub enum PlanError {
 impl PlanError {
     /// The code that the API shows.
     #[must_use]
-    pub fn code(&self) -> &'static str {
+    pub fn code(&self) -> ErrorCode {
         match self {
-            Self::Syntax { .. } => "SYNTAX_ERROR",
-            Self::Planning { .. } => "PLANNING_FAILED",
-            Self::Unsupported { .. } => "UNSUPPORTED",
-            Self::Setting(_) | Self::Session(_) => "INVALID_SETTING",
-            Self::Execution { .. } => "EXECUTION_FAILED",
-            Self::Store { .. } => "STORE_UNAVAILABLE",
+            Self::Syntax { .. } => ErrorCode::SyntaxError,
+            Self::Planning { .. } => ErrorCode::PlanningFailed,
+            Self::Unsupported { .. } => ErrorCode::Unsupported,
+            Self::Setting(_) | Self::Session(_) => ErrorCode::InvalidSetting,
+            Self::Execution { .. } => ErrorCode::ExecutionFailed,
+            Self::Store { .. } => ErrorCode::StoreUnavailable,
         }
     }
 

@@ -101,7 +101,7 @@ impl StageGraph {
             sql: sql.to_owned(),
             session: self.session,
             engine: self.engine,
-            route: self.route.as_str().to_owned(),
+            route: self.route,
             route_reason: self.route_reason.to_string(),
             stages: self.stages,
             result: self.result,

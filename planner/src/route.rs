@@ -11,31 +11,12 @@ use std::fmt;
 
 use serde::{Serialize, Serializer};
 
+pub use dunlin_manifest::records::Route;
+
 use crate::config::RoutingConfig;
 use crate::encode::Mangled;
 use crate::error::PlanError;
 use crate::settings::RouteMode;
-
-/// Where a query does run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Route {
-    /// In the gateway.
-    Inline,
-    /// On the fleet.
-    Fleet,
-}
-
-impl Route {
-    /// `inline` or `fleet`.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Inline => "inline",
-            Self::Fleet => "fleet",
-        }
-    }
-}
 
 /// Why a query runs where it runs. Its text is for people.
 #[derive(Clone, Debug, PartialEq, Eq)]

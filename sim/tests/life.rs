@@ -15,11 +15,12 @@ use common::{
 };
 use dunlin_manifest::advance::{self, QueryHandle};
 use dunlin_manifest::create::Decision;
-use dunlin_manifest::decide::{self, OpenTask};
+use dunlin_manifest::decide::OpenTask;
 use dunlin_manifest::env::Env;
 use dunlin_manifest::ids::QueryId;
 use dunlin_manifest::keys;
-use dunlin_manifest::records::{EndStatus, FailClass, InputMode};
+use dunlin_manifest::model::encoding::digest;
+use dunlin_manifest::records::{EndStatus, ErrorCode, FailClass, InputMode};
 use dunlin_manifest::store::{ControlStore, ObjectControlStore};
 use dunlin_manifest::submit::{SubmitError, find, submit};
 use dunlin_sim::fault::{Fault, FaultStore, Keys, ManualClock};
@@ -89,15 +90,15 @@ async fn a_query_runs_from_submit_to_end(store: ObjectControlStore) {
     assert_eq!((summary.rows, summary.shuffle_bytes), (2, 30 + 40));
     assert_eq!(summary.bytes_scanned, 100 * tasks);
     let answer = worker.seal(2).await.unwrap().unwrap();
-    assert_eq!(end.seal.as_ref(), Some(&decide::digest(answer.as_ref())));
-    assert_eq!(joins.seals, [decide::digest(worker.seal(0).await.unwrap().unwrap().as_ref())]);
+    assert_eq!(end.seal.as_ref(), Some(&digest(answer.as_ref())));
+    assert_eq!(joins.seals, [digest(worker.seal(0).await.unwrap().unwrap().as_ref())]);
     assert!(advance::active(&store).await.unwrap().is_empty());
 
     let stranger = handle(&store, &query).await;
     assert_eq!(stranger.ended().await.unwrap(), Some(Arc::clone(&end)));
     let progress = stranger.progress(&stranger.look(true).await.unwrap());
     assert_eq!((progress.stages, progress.stages_done), (3, 3));
-    assert_eq!((progress.tasks, progress.tasks_done), (tasks as usize, tasks as usize));
+    assert_eq!((progress.tasks, progress.tasks_done), (tasks, tasks));
 }
 
 async fn what_one_process_wrote_another_adopts(store: ObjectControlStore) {
@@ -288,7 +289,7 @@ async fn a_task_whose_workers_all_die_fails_the_query(store: ObjectControlStore)
     }
     let end = ended(&worker).await;
     assert_eq!(end.status, EndStatus::Failed);
-    assert_eq!(end.error.clone().unwrap().code, "WORKER_LOST");
+    assert_eq!(end.error.clone().unwrap().code, ErrorCode::WorkerLost);
 }
 
 async fn a_query_past_its_time_to_live_fails(store: ObjectControlStore) {
@@ -300,7 +301,7 @@ async fn a_query_past_its_time_to_live_fails(store: ObjectControlStore) {
     clock.advance(Duration::from_millis(sweeper.root.limits.ttl_ms));
     assert_eq!(open(&sweeper).await, vec![FIRST]);
     clock.advance(Duration::from_millis(1));
-    assert_eq!(ended(&sweeper).await.error.clone().unwrap().code, "TIMEOUT");
+    assert_eq!(ended(&sweeper).await.error.clone().unwrap().code, ErrorCode::Timeout);
 }
 
 async fn a_repeated_submit_finds_the_first_one_s_query(store: ObjectControlStore) {
@@ -459,5 +460,5 @@ async fn foreign_bytes_under_a_derived_key_fail_the_query(store: ObjectControlSt
     store.put_if_absent(&keys::seal(&query, 0), foreign).await.unwrap();
     let end = worker.advance(&mut view).await.unwrap().ended.unwrap();
     assert_eq!(end.status, EndStatus::Failed);
-    assert_eq!(end.error.clone().unwrap().code, "INTERNAL");
+    assert_eq!(end.error.clone().unwrap().code, ErrorCode::Internal);
 }

@@ -9,8 +9,8 @@ use dunlin_manifest::decide::{self, OpenTask};
 use dunlin_manifest::keys;
 use dunlin_manifest::pinned::InputWatch;
 use dunlin_manifest::records::{
-    Claim, Commit, Fail, FailClass, RECORD_VERSION, StageManifest, StageSpec, TaskMetrics,
-    TaskOutput,
+    Claim, Commit, ErrorCode, Fail, FailClass, RECORD_VERSION, StageManifest, StageSpec,
+    TaskMetrics, TaskOutput,
 };
 use dunlin_manifest::store::ControlStore;
 use dunlin_shuffle::{DataTarget, ExchangeInputs};
@@ -115,7 +115,7 @@ pub(crate) async fn attempt(
         Ok(Err(Stop::GiveBack)) => {
             let error = AttemptError {
                 class: FailClass::GiveBack,
-                code: "GIVEN_BACK",
+                code: ErrorCode::GivenBack,
                 message: "the worker was asked to stop".to_owned(),
             };
             fail(shared, known, task, &error).await;
@@ -139,7 +139,7 @@ async fn prepare(
     let handle = &known.handle;
     let unread = |message: String| AttemptError {
         class: FailClass::Retry,
-        code: "STORE_UNAVAILABLE",
+        code: ErrorCode::StoreUnavailable,
         message,
     };
     let planned: &StageSpec = handle
@@ -261,7 +261,7 @@ async fn run_watched(
         }),
         Ok(Err(panic)) => Err(AttemptError {
             class: FailClass::Retry,
-            code: "INTERNAL",
+            code: ErrorCode::Internal,
             message: format!("the engine panicked: {}", panic_text(panic.as_ref())),
         }),
         Err(error) => Err(lost(&error)),
@@ -271,7 +271,7 @@ async fn run_watched(
 fn lost(error: &dyn std::error::Error) -> AttemptError {
     AttemptError {
         class: FailClass::Retry,
-        code: "INTERNAL",
+        code: ErrorCode::Internal,
         message: format!("the attempt was lost inside the worker: {error}"),
     }
 }
@@ -343,7 +343,7 @@ async fn fail(shared: &Shared, known: &Known, task: OpenTask, error: &AttemptErr
         v: RECORD_VERSION,
         nonce: shared.env.nonce(),
         class: error.class,
-        code: error.code.to_owned(),
+        code: error.code.clone(),
         message: error.message.clone(),
     };
     let key = keys::fail(&handle.query, task.stage, task.task, task.attempt);

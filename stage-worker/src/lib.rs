@@ -29,7 +29,7 @@ use dunlin_manifest::env::Env;
 use dunlin_manifest::ids::QueryId;
 use dunlin_manifest::keys;
 use dunlin_manifest::meter::{Meter, MeteredStore};
-use dunlin_manifest::records::{EngineFence, FailClass, Root};
+use dunlin_manifest::records::{EngineFence, FailClass, Root, Route};
 use dunlin_manifest::store::{Changed, ControlStore, ObjectControlStore};
 use dunlin_plan::fence;
 use dunlin_plan::stores::Stores;
@@ -359,7 +359,7 @@ async fn look(
             continue;
         }
         // A query of the inline route is its gateway's to run; see `Worker::run_query`.
-        if known.handle.root.route == "inline" {
+        if known.handle.root.route == Route::Inline {
             continue;
         }
         active = true;

@@ -20,7 +20,7 @@ use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 use dunlin_manifest::meter::Meter;
 use dunlin_manifest::pinned::InputWatch;
 use dunlin_manifest::records::{
-    FailClass, Output, Root, StageManifest, StageSpec, TaskMetrics, TaskOutput,
+    ErrorCode, FailClass, Output, Root, StageManifest, StageSpec, TaskMetrics, TaskOutput,
 };
 use dunlin_plan::{session, task};
 use dunlin_shuffle::{
@@ -37,7 +37,7 @@ pub struct AttemptError {
     /// Whether another attempt may help.
     pub class: FailClass,
     /// Code for the API.
-    pub code: &'static str,
+    pub code: ErrorCode,
     /// What went wrong.
     pub message: String,
 }
@@ -68,14 +68,14 @@ pub(crate) async fn run(
         // Every attempt would find it changed; what the engine made of it says less.
         Some(changed) => AttemptError {
             class: FailClass::Fatal,
-            code: "INPUT_CHANGED",
+            code: ErrorCode::InputChanged,
             message: format!("{changed}; submit the query again to read the new version"),
         },
         None => match watch.trouble() {
             // What the engine made of a failed request may look like an error of the query.
             Some(trouble) if error.class == FailClass::Fatal => AttemptError {
                 class: FailClass::Retry,
-                code: "STORE_UNAVAILABLE",
+                code: ErrorCode::StoreUnavailable,
                 message: format!("{} ({trouble})", error.message),
             },
             _ => error,
@@ -239,7 +239,7 @@ fn computed_ns(plan: &Arc<dyn ExecutionPlan>) -> u64 {
 }
 
 fn internal(message: String) -> AttemptError {
-    AttemptError { class: FailClass::Fatal, code: "INTERNAL", message }
+    AttemptError { class: FailClass::Fatal, code: ErrorCode::Internal, message }
 }
 
 /// Whether another attempt may help, by the root of the error.
@@ -251,18 +251,22 @@ pub(crate) fn classify(error: &DataFusionError) -> AttemptError {
             return classify_shuffle(shuffle);
         }
         if cause.is::<object_store::Error>() || cause.is::<std::io::Error>() {
-            return AttemptError { class: FailClass::Retry, code: "STORE_UNAVAILABLE", message };
+            return AttemptError {
+                class: FailClass::Retry,
+                code: ErrorCode::StoreUnavailable,
+                message,
+            };
         }
         source = cause.source();
     }
     let (class, code) = match error.find_root() {
         DataFusionError::ObjectStore(_) | DataFusionError::IoError(_) => {
-            (FailClass::Retry, "STORE_UNAVAILABLE")
+            (FailClass::Retry, ErrorCode::StoreUnavailable)
         }
-        DataFusionError::ResourcesExhausted(_) => (FailClass::Retry, "OUT_OF_MEMORY"),
-        DataFusionError::ExecutionJoin(_) => (FailClass::Retry, "INTERNAL"),
-        DataFusionError::Internal(_) => (FailClass::Fatal, "INTERNAL"),
-        _ => (FailClass::Fatal, "EXECUTION_FAILED"),
+        DataFusionError::ResourcesExhausted(_) => (FailClass::Retry, ErrorCode::OutOfMemory),
+        DataFusionError::ExecutionJoin(_) => (FailClass::Retry, ErrorCode::Internal),
+        DataFusionError::Internal(_) => (FailClass::Fatal, ErrorCode::Internal),
+        _ => (FailClass::Fatal, ErrorCode::ExecutionFailed),
     };
     AttemptError { class, code, message }
 }
@@ -272,12 +276,12 @@ fn classify_shuffle(error: &ShuffleError) -> AttemptError {
         ShuffleError::Engine(inner) => classify(inner),
         other if other.is_retryable() => AttemptError {
             class: FailClass::Retry,
-            code: "STORE_UNAVAILABLE",
+            code: ErrorCode::StoreUnavailable,
             message: other.to_string(),
         },
         other => AttemptError {
             class: FailClass::Fatal,
-            code: "EXCHANGE_FAILED",
+            code: ErrorCode::ExchangeFailed,
             message: other.to_string(),
         },
     }

@@ -132,7 +132,7 @@ fn tail(
                 let error = error.about(&query);
                 tracing::warn!(
                     %query,
-                    code = error.code(),
+                    code = %error.code(),
                     "an answer broke off after its first byte"
                 );
                 let last = if format == Format::JsonLines {
@@ -150,6 +150,8 @@ fn tail(
 #[allow(clippy::unwrap_used)]
 mod tests {
     use std::sync::Arc;
+
+    use dunlin_manifest::records::{Route, Summary};
 
     use super::*;
     use crate::query::answer::Receipt;
@@ -205,7 +207,7 @@ mod tests {
     fn envelope(rows: SendableRecordBatchStream) -> Envelope {
         let query = QueryId::parse(QUERY).unwrap();
         let receipt =
-            Receipt { route: "inline".to_owned(), bytes_scanned: 7, ..Receipt::default() };
+            Receipt::of(Route::Inline, &Summary { bytes_scanned: 7, ..Summary::default() });
         let answer = Answer { query, rows, receipt, meter: None };
         Envelope { answer, replayed: false, received: Duration::ZERO }
     }
@@ -324,7 +326,7 @@ mod tests {
     async fn an_error_before_the_headers_is_a_typed_error() {
         let items = vec![Ok(numbers(0, 1)), Err(divided())];
         let error = respond(Format::Json, numbers(0, 1).schema(), items).await.unwrap_err();
-        assert_eq!(error.problem().code, "EXECUTION_FAILED");
+        assert_eq!(error.problem().code.as_str(), "EXECUTION_FAILED");
         assert_eq!(error.problem().status, 400);
         assert_eq!(error.problem().query_id.as_deref(), Some(QUERY));
     }
@@ -366,6 +368,6 @@ mod tests {
         let panics = futures::stream::once(async { panic!("on purpose") });
         let rows = Box::pin(RecordBatchStreamAdapter::new(schema, panics));
         let error = answer(&Env::system(), Format::Json, envelope(rows)).await.unwrap_err();
-        assert_eq!(error.problem().code, "INTERNAL");
+        assert_eq!(error.problem().code.as_str(), "INTERNAL");
     }
 }

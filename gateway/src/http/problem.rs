@@ -6,7 +6,7 @@
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use dunlin_manifest::ids::QueryId;
-use dunlin_manifest::records::QueryError;
+use dunlin_manifest::records::{ErrorCode, QueryError};
 use dunlin_planner::PlanError;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, StatusCode};
@@ -56,7 +56,7 @@ pub struct Problem {
     /// What was wrong, where, and what to do.
     pub detail: String,
     /// Stable code to program against.
-    pub code: String,
+    pub code: ErrorCode,
     /// Whether sending the same request again may help.
     pub retryable: bool,
     /// The query, where there is one.
@@ -103,13 +103,13 @@ impl ApiError {
 
     /// Stable code to program against.
     #[must_use]
-    pub fn code(&self) -> &str {
+    pub fn code(&self) -> ErrorCode {
         match self {
             Self::Core(error) => error.code(),
-            Self::BodyTooLarge => "BODY_TOO_LARGE",
-            Self::NotAcceptable(_) => "NOT_ACCEPTABLE",
-            Self::NoSuchPath => "NOT_FOUND",
-            Self::MethodNotAllowed => "METHOD_NOT_ALLOWED",
+            Self::BodyTooLarge => ErrorCode::BodyTooLarge,
+            Self::NotAcceptable(_) => ErrorCode::NotAcceptable,
+            Self::NoSuchPath => ErrorCode::NotFound,
+            Self::MethodNotAllowed => ErrorCode::MethodNotAllowed,
         }
     }
 
@@ -139,7 +139,7 @@ impl ApiError {
             title: status.canonical_reason().unwrap_or("Error").to_owned(),
             status: status.as_u16(),
             detail: self.to_string().chars().take(MAX_DETAIL).collect(),
-            code: self.code().to_owned(),
+            code: self.code(),
             retryable: core.is_some_and(CoreError::is_retryable),
             query_id: core.and_then(|error| error.query.clone()),
             position: position.map(|(line, column)| Position { line, column }),
@@ -184,12 +184,14 @@ fn status_of_plan_error(error: &PlanError) -> StatusCode {
 /// Codes come from whichever process ended the query; one that this gateway does not know is a
 /// server's error.
 fn status_of_query_error(error: &QueryError) -> StatusCode {
-    match error.code.as_str() {
-        "EXECUTION_FAILED" if !error.retryable => StatusCode::BAD_REQUEST,
-        "INPUT_CHANGED" => StatusCode::CONFLICT,
-        "UNSUPPORTED" => StatusCode::UNPROCESSABLE_ENTITY,
-        "NO_COMPATIBLE_WORKER" | "STORE_UNAVAILABLE" => StatusCode::SERVICE_UNAVAILABLE,
-        "TIMEOUT" => StatusCode::GATEWAY_TIMEOUT,
+    match error.code {
+        ErrorCode::ExecutionFailed if !error.retryable => StatusCode::BAD_REQUEST,
+        ErrorCode::InputChanged => StatusCode::CONFLICT,
+        ErrorCode::Unsupported => StatusCode::UNPROCESSABLE_ENTITY,
+        ErrorCode::NoCompatibleWorker | ErrorCode::StoreUnavailable => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
+        ErrorCode::Timeout => StatusCode::GATEWAY_TIMEOUT,
         _ => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
@@ -199,7 +201,7 @@ impl IntoResponse for ApiError {
         let problem = self.problem();
         if problem.status >= 500 {
             tracing::warn!(
-                code = problem.code,
+                code = %problem.code,
                 status = problem.status,
                 query = problem.query_id,
                 "a request failed"
@@ -249,7 +251,7 @@ mod tests {
 
     fn query_error(code: &str, retryable: bool) -> ApiError {
         let message = "the message".to_owned();
-        ErrorKind::Query(QueryError { code: code.to_owned(), message, retryable }).into()
+        ErrorKind::Query(QueryError { code: code.to_owned().into(), message, retryable }).into()
     }
 
     #[test]
@@ -315,11 +317,11 @@ mod tests {
         use datafusion::arrow::error::ArrowError;
         let divided = DataFusionError::ArrowError(Box::new(ArrowError::DivideByZero), None);
         let error = rows(divided);
-        assert_eq!((error.status().as_u16(), error.code()), (400, "EXECUTION_FAILED"));
+        assert_eq!((error.status().as_u16(), error.code()), (400, ErrorCode::ExecutionFailed));
         assert!(!error.problem().retryable);
         let store = object_store::Error::Generic { store: "S3", source: "timed out".into() };
         let error = rows(DataFusionError::ObjectStore(Box::new(store)));
-        assert_eq!((error.status().as_u16(), error.code()), (503, "STORE_UNAVAILABLE"));
+        assert_eq!((error.status().as_u16(), error.code()), (503, ErrorCode::StoreUnavailable));
     }
 
     #[test]
@@ -328,7 +330,7 @@ mod tests {
         let gone = object_store::Error::NotFound { path: "x".to_owned(), source: "404".into() };
         assert_eq!(read(gone).status().as_u16(), 410);
         let slow = object_store::Error::Generic { store: "S3", source: "timed out".into() };
-        assert_eq!(read(slow).code(), "STORE_UNAVAILABLE");
+        assert_eq!(read(slow).code(), ErrorCode::StoreUnavailable);
     }
 
     #[test]

@@ -237,7 +237,7 @@ mod tests {
     }
 
     fn code(result: Result<Asked, ApiError>) -> String {
-        result.unwrap_err().problem().code
+        result.unwrap_err().problem().code.to_string()
     }
 
     #[test]
@@ -324,7 +324,7 @@ mod tests {
             Format::JsonLines
         );
         assert_eq!(pick("application/json;q=0, text/csv;q=0.1").unwrap(), Format::Csv);
-        assert_eq!(pick("image/png").unwrap_err().problem().code, "NOT_ACCEPTABLE");
+        assert_eq!(pick("image/png").unwrap_err().problem().code.as_str(), "NOT_ACCEPTABLE");
     }
 
     #[test]

@@ -44,7 +44,7 @@ impl<'a> StatusBody<'a> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::query::status::Progress;
+    use dunlin_manifest::advance::Progress;
     use dunlin_manifest::records::{End, EndStatus, RECORD_VERSION};
 
     #[test]

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use datafusion::execution::SendableRecordBatchStream;
 use dunlin_manifest::ids::QueryId;
 use dunlin_manifest::meter::Meter;
-use dunlin_manifest::records::{Requests, Summary};
+use dunlin_manifest::records::{Requests, Route, Summary};
 use serde::Serialize;
 
 /// What an answer took.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Receipt {
-    /// `inline` or `fleet`.
-    pub route: String,
+    /// Where it ran.
+    pub route: Route,
     /// Rows of the answer; `null` if an inline answer was still growing when its headers were sent.
     pub rows: Option<u64>,
     /// Stages; 0 if the gateway ran the plan itself.
@@ -35,7 +35,7 @@ pub struct Receipt {
 
 impl Receipt {
     /// What a query took, for an answer whose rows are not counted yet.
-    pub(super) fn of(route: String, totals: &Summary) -> Self {
+    pub(crate) fn of(route: Route, totals: &Summary) -> Self {
         Self {
             route,
             rows: None,

@@ -3,7 +3,7 @@
 use datafusion::error::DataFusionError;
 use dunlin_manifest::advance::AdvanceError;
 use dunlin_manifest::ids::QueryId;
-use dunlin_manifest::records::QueryError;
+use dunlin_manifest::records::{ErrorCode, QueryError};
 use dunlin_manifest::store::StoreError;
 use dunlin_manifest::submit::SubmitError;
 use dunlin_planner::PlanError;
@@ -134,7 +134,7 @@ impl CoreError {
     pub(crate) fn rows(error: DataFusionError) -> Self {
         if dunlin_manifest::pinned::is_input_changed(&error) {
             return ErrorKind::Query(QueryError {
-                code: "INPUT_CHANGED".to_owned(),
+                code: ErrorCode::InputChanged,
                 message: error.strip_backtrace(),
                 retryable: true,
             })
@@ -150,7 +150,7 @@ impl CoreError {
                 Some(other) => Self::internal(other.to_string()),
                 None => match inner.downcast_ref::<PlanError>() {
                     Some(plan) => ErrorKind::Query(QueryError {
-                        code: plan.code().to_owned(),
+                        code: plan.code(),
                         message: plan.to_string(),
                         retryable: plan.is_retryable(),
                     })
@@ -182,20 +182,20 @@ impl CoreError {
 
     /// Stable code to program against.
     #[must_use]
-    pub fn code(&self) -> &str {
+    pub fn code(&self) -> ErrorCode {
         match &self.kind {
-            ErrorKind::InvalidRequest(_) => "INVALID_REQUEST",
-            ErrorKind::InvalidSetting(_) => "INVALID_SETTING",
-            ErrorKind::SqlTooLarge(_) => "SQL_TOO_LARGE",
-            ErrorKind::NoSuchQuery(_) => "NOT_FOUND",
-            ErrorKind::NotReady => "NOT_READY",
-            ErrorKind::Cancelled => "CANCELLED",
-            ErrorKind::Expired => "RESULT_EXPIRED",
-            ErrorKind::IdempotencyMismatch => "IDEMPOTENCY_MISMATCH",
+            ErrorKind::InvalidRequest(_) => ErrorCode::InvalidRequest,
+            ErrorKind::InvalidSetting(_) => ErrorCode::InvalidSetting,
+            ErrorKind::SqlTooLarge(_) => ErrorCode::SqlTooLarge,
+            ErrorKind::NoSuchQuery(_) => ErrorCode::NotFound,
+            ErrorKind::NotReady => ErrorCode::NotReady,
+            ErrorKind::Cancelled => ErrorCode::Cancelled,
+            ErrorKind::Expired => ErrorCode::ResultExpired,
+            ErrorKind::IdempotencyMismatch => ErrorCode::IdempotencyMismatch,
             ErrorKind::Plan(error) => error.code(),
-            ErrorKind::Query(error) => &error.code,
-            ErrorKind::Store(_) => "STORE_UNAVAILABLE",
-            ErrorKind::Internal(_) => "INTERNAL",
+            ErrorKind::Query(error) => error.code.clone(),
+            ErrorKind::Store(_) => ErrorCode::StoreUnavailable,
+            ErrorKind::Internal(_) => ErrorCode::Internal,
         }
     }
 

@@ -9,7 +9,7 @@ use datafusion::execution::SendableRecordBatchStream;
 use dunlin_manifest::env::Env;
 use dunlin_manifest::ids::QueryId;
 use dunlin_manifest::meter::Meter;
-use dunlin_manifest::records::Limits;
+use dunlin_manifest::records::{Limits, Summary};
 use dunlin_manifest::store::ObjectControlStore;
 use dunlin_manifest::submit::{self, SubmitError, Submitted};
 use dunlin_planner::{Planned, Route, StageGraph, StatementKind};
@@ -188,8 +188,8 @@ fn here(
         StatementKind::Query | StatementKind::Analyze { .. } => planned.scan_bytes,
         StatementKind::Explain => 0,
     };
-    let route = planned.route.as_str().to_owned();
-    let receipt = Receipt { route, bytes_scanned, ..Receipt::default() };
+    let totals = Summary { bytes_scanned, ..Summary::default() };
+    let receipt = Receipt::of(planned.route, &totals);
     Answer { query, rows, receipt, meter: Some(meter) }
 }
 

@@ -5,13 +5,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use dunlin_manifest::advance::QueryHandle;
+use dunlin_manifest::advance::{Progress, QueryHandle};
 use dunlin_manifest::create::load;
 use dunlin_manifest::decide::digest;
 use dunlin_manifest::env::Env;
 use dunlin_manifest::ids::QueryId;
 use dunlin_manifest::keys;
-use dunlin_manifest::records::{End, EndStatus, QueryError};
+use dunlin_manifest::records::{End, EndStatus, ErrorCode, QueryError};
 use dunlin_manifest::store::ControlStore;
 use tokio_util::sync::CancellationToken;
 
@@ -21,7 +21,7 @@ use super::error::{CoreError, ErrorKind};
 use super::handles::Handles;
 use super::lasting::lasting;
 use super::results::ResultReader;
-use super::status::{Progress, QueryStatus, progress_of};
+use super::status::QueryStatus;
 use super::watch::{Snapshot, Watchers};
 use crate::options::WatchPeriods;
 
@@ -128,7 +128,7 @@ impl Queries {
             return Ok(QueryStatus::new(query.as_str(), root, Progress::default(), Some(&end)));
         }
         let view = handle.look(false).await.map_err(about)?;
-        Ok(QueryStatus::new(query.as_str(), root, progress_of(&handle, &view), None))
+        Ok(QueryStatus::new(query.as_str(), root, handle.progress(&view), None))
     }
 
     /// A submit that never completed may have been ended.
@@ -190,7 +190,7 @@ impl Queries {
             EndStatus::Cancelled => return Err(ErrorKind::Cancelled.into()),
             EndStatus::Failed => {
                 let error = end.error.clone().unwrap_or_else(|| QueryError {
-                    code: "INTERNAL".to_owned(),
+                    code: ErrorCode::Internal,
                     message: "the query failed without saying why".to_owned(),
                     retryable: false,
                 });
@@ -208,7 +208,7 @@ impl Queries {
             return Err(CoreError::internal("the result's seal is not the one that the end names"));
         }
         let rows = self.results.open(root, &seal)?;
-        let receipt = Receipt::of(root.route.clone(), &end.summary.unwrap_or_default());
+        let receipt = Receipt::of(root.route, &end.summary.unwrap_or_default());
         let receipt = Receipt { rows: Some(seal.rows), ..receipt };
         Ok(Answer { query: query.clone(), rows, receipt, meter: None })
     }
@@ -229,7 +229,7 @@ impl Queries {
         detail: Detail,
     ) -> Result<Answer, CoreError> {
         let (handle, analysis) = self.analyzed(query, detail).await?;
-        let receipt = Receipt::of(handle.root.route.clone(), &analysis.totals);
+        let receipt = Receipt::of(handle.root.route, &analysis.totals);
         Ok(Answer { query: query.clone(), rows: analysis.rows()?, receipt, meter: None })
     }
 

@@ -1,8 +1,7 @@
 //! Where a query stands: built from the store's objects alone.
 
-use dunlin_manifest::advance::QueryHandle;
-use dunlin_manifest::records::{End, EndStatus, QueryError, Root, Summary};
-use dunlin_manifest::view::QueryView;
+use dunlin_manifest::advance::Progress;
+use dunlin_manifest::records::{End, EndStatus, QueryError, Root, Route, Summary};
 use serde::Serialize;
 
 /// Where a query stands.
@@ -22,22 +21,6 @@ pub(crate) enum Status {
     Cancelled,
 }
 
-/// How far a query is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub(crate) struct Progress {
-    /// Sealed stages.
-    pub(crate) stages_done: u64,
-    /// Stages.
-    pub(crate) stages: u64,
-    /// Committed tasks.
-    pub(crate) tasks_done: u64,
-    /// Tasks of the stages whose manifest is written: grows while the query runs.
-    pub(crate) tasks: u64,
-    /// Whether any task was ever claimed.
-    #[serde(skip)]
-    pub(crate) claimed: bool,
-}
-
 /// What a client is told about a query.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct QueryStatus {
@@ -45,7 +28,7 @@ pub(crate) struct QueryStatus {
     pub(crate) status: Status,
     phase: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    route: Option<String>,
+    route: Option<Route>,
     #[serde(skip_serializing_if = "Option::is_none")]
     route_reason: Option<String>,
     progress: Progress,
@@ -56,18 +39,6 @@ pub(crate) struct QueryStatus {
     /// Whether the query has records to analyze.
     #[serde(skip)]
     pub(crate) has_root: bool,
-}
-
-/// How far a query is, by a view of it.
-pub(crate) fn progress_of(handle: &QueryHandle, view: &QueryView) -> Progress {
-    let progress = handle.progress(view);
-    Progress {
-        stages_done: progress.stages_done as u64,
-        stages: progress.stages as u64,
-        tasks_done: progress.tasks_done as u64,
-        tasks: progress.tasks as u64,
-        claimed: progress.attempts > 0,
-    }
 }
 
 impl QueryStatus {
@@ -83,7 +54,7 @@ impl QueryStatus {
             Some(EndStatus::Succeeded) => Status::Succeeded,
             Some(EndStatus::Failed) => Status::Failed,
             Some(EndStatus::Cancelled) => Status::Cancelled,
-            None if progress.claimed || progress.tasks_done > 0 => Status::Running,
+            None if progress.attempts > 0 || progress.tasks_done > 0 => Status::Running,
             None => Status::Pending,
         };
         let mut progress = progress;
@@ -110,7 +81,7 @@ impl QueryStatus {
             query_id: query.to_owned(),
             status,
             phase,
-            route: root.map(|root| root.route.clone()),
+            route: root.map(|root| root.route),
             route_reason: root.map(|root| root.route_reason.clone()),
             progress,
             error: end.and_then(|end| end.error.clone()),
@@ -128,7 +99,7 @@ impl QueryStatus {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use dunlin_manifest::records::RECORD_VERSION;
+    use dunlin_manifest::records::{ErrorCode, RECORD_VERSION};
     use serde_json::json;
 
     fn end(status: EndStatus) -> End {
@@ -137,7 +108,7 @@ mod tests {
             nonce: String::new(),
             status,
             error: (status == EndStatus::Failed).then(|| QueryError {
-                code: "TIMEOUT".to_owned(),
+                code: ErrorCode::Timeout,
                 message: "too long".to_owned(),
                 retryable: false,
             }),
@@ -154,7 +125,7 @@ mod tests {
         let queued = Progress { stages: 2, tasks: 4, ..Progress::default() };
         assert_eq!(json(queued, None)["status"], "PENDING");
         assert_eq!(json(queued, None)["phase"], "planning");
-        let starting = Progress { claimed: true, ..queued };
+        let starting = Progress { attempts: 1, ..queued };
         assert_eq!(json(starting, None)["status"], "RUNNING");
         assert_eq!(json(starting, None)["phase"], "starting");
         let running = Progress { tasks_done: 1, ..starting };

@@ -17,7 +17,7 @@ use dunlin_manifest::create::load;
 use dunlin_manifest::ids::QueryId;
 use dunlin_manifest::keys;
 use dunlin_manifest::records::{
-    Attempt, End, EndStatus, QueryError, RECORD_VERSION, StageId, TaskId,
+    Attempt, End, EndStatus, ErrorCode, QueryError, RECORD_VERSION, Route, StageId, TaskId,
 };
 use dunlin_manifest::store::{ControlStore, StoreError};
 use dunlin_manifest::view::QueryView;
@@ -187,7 +187,7 @@ impl Sweeper {
             Found::Ended(answered) => {
                 if let Some(care) = self.cares.remove(query)
                     && answered
-                    && care.handle.root.route == "fleet"
+                    && care.handle.root.route == Route::Fleet
                 {
                     self.fleet_seen = Some(now);
                 }
@@ -212,7 +212,7 @@ impl Sweeper {
                 // What was there before this gateway looked is no sign of life.
                 if care.traces.take(&view) && known {
                     care.since = now;
-                    if handle.root.route == "fleet" {
+                    if handle.root.route == Route::Fleet {
                         self.fleet_seen = Some(now);
                     }
                 }
@@ -226,7 +226,7 @@ impl Sweeper {
         let Some(care) = self.cares.get(&handle.query) else { return };
         let mut since = care.since;
         if let Some(seen) = self.fleet_seen
-            && handle.root.route == "fleet"
+            && handle.root.route == Route::Fleet
         {
             since = since.max(seen);
         }
@@ -249,7 +249,7 @@ impl Sweeper {
             }
         }
         let error = QueryError {
-            code: "NO_COMPATIBLE_WORKER".to_owned(),
+            code: ErrorCode::NoCompatibleWorker,
             message: self.nobody(handle, view, still).await,
             retryable: true,
         };
@@ -288,7 +288,7 @@ impl Sweeper {
             nonce: env.nonce(),
             status: EndStatus::Failed,
             error: Some(QueryError {
-                code: "SUBMISSION_FAILED".to_owned(),
+                code: ErrorCode::SubmissionFailed,
                 message: "the gateway that took the query died before it was written down; submit it again under a new Idempotency-Key"
                     .to_owned(),
                 retryable: true,
@@ -349,7 +349,7 @@ async fn try_look(
         ring(store, site.handles.env()).await;
     }
     if !advanced.open.is_empty()
-        && handle.root.route == "inline"
+        && handle.root.route == Route::Inline
         && let Some(local) = &site.local
     {
         local.run(query.clone()).await;

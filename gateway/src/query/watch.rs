@@ -13,7 +13,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use dunlin_manifest::advance::{AdvanceError, QueryHandle, ring};
+use dunlin_manifest::advance::{AdvanceError, Progress, QueryHandle, ring};
 use dunlin_manifest::env::Env;
 use dunlin_manifest::ids::QueryId;
 use dunlin_manifest::records::End;
@@ -21,7 +21,6 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::status::{Progress, progress_of};
 use crate::options::WatchPeriods;
 
 /// What the last look said.
@@ -173,9 +172,9 @@ impl Watcher {
             return Ok(end);
         }
         let mut view = self.handle.look(false).await?;
-        *progress = Some(progress_of(&self.handle, &view));
+        *progress = Some(self.handle.progress(&view));
         let advanced = self.handle.advance(&mut view).await?;
-        *progress = Some(progress_of(&self.handle, &view));
+        *progress = Some(self.handle.progress(&view));
         if advanced.moved && !advanced.open.is_empty() {
             ring(self.handle.store(), &self.env).await;
         }

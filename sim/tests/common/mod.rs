@@ -13,9 +13,9 @@ use dunlin_manifest::env::Env;
 use dunlin_manifest::ids::QueryId;
 use dunlin_manifest::keys;
 use dunlin_manifest::records::{
-    Claim, Commit, DataObject, End, EngineFence, Fail, FailClass, InputMode, Limits, Output,
-    RECORD_VERSION, ResultSpec, Root, Slice, StageId, StageInput, StageSpec, TaskMetrics,
-    TaskOutput,
+    Claim, Commit, DataObject, End, EngineFence, ErrorCode, Fail, FailClass, InputMode, Limits,
+    Output, RECORD_VERSION, ResultSpec, Root, Route, Slice, StageId, StageInput, StageSpec,
+    TaskMetrics, TaskOutput,
 };
 use dunlin_manifest::store::ObjectControlStore;
 use dunlin_manifest::submit::{Submission, submit};
@@ -88,7 +88,7 @@ pub(crate) fn submission(env: &Env, stages: Vec<StageSpec>) -> Submission {
         sql: "select 1".to_owned(),
         session: BTreeMap::new(),
         engine: EngineFence { engine: "test".to_owned(), hash: "test".to_owned() },
-        route: "fleet".to_owned(),
+        route: Route::Fleet,
         route_reason: "test".to_owned(),
         stages,
         result: ResultSpec { schema: String::new() },
@@ -171,7 +171,7 @@ pub(crate) async fn fail(handle: &QueryHandle, open: OpenTask, class: FailClass)
         v: RECORD_VERSION,
         nonce: store.env().nonce(),
         class,
-        code: "EXECUTION_FAILED".to_owned(),
+        code: ErrorCode::ExecutionFailed,
         message: format!("attempt {} broke", open.attempt),
     };
     let key = keys::fail(&handle.query, open.stage, open.task, open.attempt);

@@ -15,6 +15,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use dunlin_manifest::advance::QueryHandle;
+use dunlin_manifest::decide::totals;
 use dunlin_manifest::records::{End, EndStatus, Root, StageId, StageSpec, Summary};
 use dunlin_manifest::store::StoreError;
 use dunlin_manifest::view::QueryView;
@@ -84,20 +85,14 @@ fn render(root: &Root, end: Option<&End>, runs: &[StageRun], detail: Detail) -> 
         }
     }
     let sealed = || runs.iter().filter(|run| run.seal.is_some());
-    let all = || sealed().flat_map(StageRun::tasks);
-    let sum = Took::sum(all());
-    let answer = runs.last().and_then(|run| run.seal.as_ref());
-    let written: u64 = runs.iter().filter_map(|run| run.seal.as_ref()).map(|seal| seal.bytes).sum();
+    let sum = Took::sum(sealed().flat_map(StageRun::tasks));
+    let seals = runs.iter().filter_map(|run| run.seal.as_deref());
+    let answer = runs.last().and_then(|run| run.seal.as_deref());
     let totals = Summary {
-        rows: answer.map_or(0, |seal| seal.rows),
         wall_ms: end.and_then(|end| end.summary).map_or(0, |summary| summary.wall_ms),
         stages: runs.len() as u64,
-        tasks: all().count() as u64,
         attempts: sealed().map(|run| run.attempts).sum(),
-        bytes_scanned: sum.scanned,
-        // The answer's bytes are not exchange.
-        shuffle_bytes: written - answer.map_or(0, |seal| seal.bytes),
-        requests: sum.requests,
+        ..totals(seals, answer)
     };
     let mut total = format!("{}; {}", status(end), count(totals.stages, "stage"));
     if sealed().count() < runs.len() {

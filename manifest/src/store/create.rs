@@ -18,12 +18,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use serde::Deserialize;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::env::Env;
-use crate::records::RECORD_VERSION;
-use crate::store::{ControlStore, Put, REQUEST_BUDGET, StoreError};
+use crate::model::encoding;
+use crate::store::control::{ControlStore, Put, REQUEST_BUDGET, StoreError};
 
 /// First and longest pause between two sends of a create.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
@@ -74,29 +73,13 @@ impl CreateError {
     }
 }
 
-/// The canonical bytes of a record.
-#[must_use]
-pub fn encode<T: Serialize>(record: &T) -> Bytes {
-    // Records are structs of strings and integers: serialising one cannot fail.
-    Bytes::from(serde_json::to_vec(record).unwrap_or_default())
-}
-
-/// Reads bytes as a record of this version.
+/// Reads bytes found at `key` as a record of this version.
 ///
 /// # Errors
-/// Bytes that this version did not write.
+/// [`StoreError::Malformed`] for bytes that this version did not write.
 pub fn decode<T: DeserializeOwned>(key: &str, body: &[u8]) -> Result<T, StoreError> {
-    #[derive(Deserialize)]
-    struct Version {
-        v: u32,
-    }
-    let malformed = |reason: String| StoreError::Malformed { key: key.to_owned(), reason };
-    let version: Version =
-        serde_json::from_slice(body).map_err(|error| malformed(error.to_string()))?;
-    if version.v != RECORD_VERSION {
-        return Err(malformed(format!("version {} instead of {RECORD_VERSION}", version.v)));
-    }
-    serde_json::from_slice(body).map_err(|error| malformed(error.to_string()))
+    encoding::decode(body)
+        .map_err(|error| StoreError::Malformed { key: key.to_owned(), reason: error.to_string() })
 }
 
 /// Reads a record; `None` if it is not there.

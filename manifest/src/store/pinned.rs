@@ -18,8 +18,8 @@ use object_store::{
     PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, Result,
 };
 
-use crate::meter::ranges_by_get_opts;
-use crate::records::Pin;
+use crate::model::records::Pin;
+use crate::store::meter::ranges_by_get_opts;
 
 /// An input is not the one that the query was planned over.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -8,12 +8,16 @@
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 
-use crate::advance::{AdvanceError, QueryHandle, retire, ring};
-use crate::create::{self, CreateError, Decision};
-use crate::ids::QueryId;
-use crate::keys;
-use crate::records::{Idem, RECORD_VERSION, Root};
-use crate::store::{ControlStore, ObjectControlStore, StoreError};
+use crate::model::encoding::{RECORD_VERSION, encode};
+use crate::model::ids::QueryId;
+use crate::model::keys;
+use crate::model::records::{Idem, Root};
+use crate::query::error::AdvanceError;
+use crate::query::handle::QueryHandle;
+use crate::query::hints::{retire, ring};
+use crate::store::control::{ControlStore, StoreError};
+use crate::store::create::{self, CreateError, Decision};
+use crate::store::object::ObjectControlStore;
 
 /// Plan objects written at once.
 const WRITES: usize = 16;
@@ -85,20 +89,22 @@ pub async fn find(
     key: &str,
     request: &str,
 ) -> Result<Option<QueryId>, SubmitError> {
-    let Some(idem) = create::load::<Idem>(store, &keys::idem(key)).await? else {
+    let key = keys::idem(key);
+    let Some(idem) = create::load::<Idem>(store, &key).await? else {
         return Ok(None);
     };
-    existing(store, &idem, request).await.map(Some)
+    existing(store, &key, &idem, request).await.map(Some)
 }
 
 async fn existing(
     store: &ObjectControlStore,
+    key: &str,
     idem: &Idem,
     request: &str,
 ) -> Result<QueryId, SubmitError> {
     let Some(query) = QueryId::parse(&idem.query) else {
         return Err(SubmitError::Store(StoreError::Malformed {
-            key: "idem".to_owned(),
+            key: key.to_owned(),
             reason: format!("{:?} is no query id", idem.query),
         }));
     };
@@ -128,10 +134,10 @@ pub async fn submit(
             request: request.clone(),
         };
         let key = keys::idem(&key);
-        let body = create::encode(&record);
+        let body = encode(&record);
         if let Decision::Lost(body) = create::decide(store, env, &key, body, &record.nonce).await? {
             let earlier: Idem = create::decode(&key, &body)?;
-            match existing(store, &earlier, &request).await {
+            match existing(store, &key, &earlier, &request).await {
                 // This very submission takes the announced id up again.
                 Err(SubmitError::Orphaned { query: announced }) if announced == query => {}
                 Err(error) => return Err(error),
@@ -148,7 +154,7 @@ pub async fn submit(
         .buffer_unordered(WRITES)
         .try_collect::<()>()
         .await?;
-    let body = create::encode(&root);
+    let body = encode(&root);
     let nonce = root.nonce.clone();
     let replayed = match create::decide(store, env, &keys::root(&query), body, &nonce).await? {
         Decision::Won => false,

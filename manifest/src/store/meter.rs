@@ -16,7 +16,7 @@ use object_store::{
     Result, UploadPart, coalesce_ranges,
 };
 
-use crate::records::Requests;
+use crate::model::records::Requests;
 
 /// Entries of one LIST page, as S3 bills them.
 const LIST_PAGE: u64 = 1000;

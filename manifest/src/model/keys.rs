@@ -4,8 +4,7 @@
 //! rules of stores match prefixes only. `h` spreads queries over the store's partitions, and `h'`
 //! spreads one query's data.
 
-use crate::ids::QueryId;
-use crate::records::{Attempt, StageId, TaskId};
+use crate::model::ids::{Attempt, QueryId, StageId, TaskId};
 
 /// Tasks of one commit group.
 pub const GROUP: u32 = 64;
@@ -146,6 +145,24 @@ pub fn res(
     format!("res/{query}/s{stage}/{task}.{attempt}.{nonce}/{part}.arrow")
 }
 
+/// `probe/<nonce>/`: what one probe of a store writes, and deletes again.
+#[must_use]
+pub fn probe_prefix(nonce: &str) -> String {
+    format!("probe/{nonce}/")
+}
+
+/// `probe/<nonce>/basics`.
+#[must_use]
+pub fn probe_basics(nonce: &str) -> String {
+    format!("{}basics", probe_prefix(nonce))
+}
+
+/// `probe/<nonce>/race-<n>`.
+#[must_use]
+pub fn probe_race(nonce: &str, round: usize) -> String {
+    format!("{}race-{round}", probe_prefix(nonce))
+}
+
 /// What a key below [`ctl_prefix`] is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CtlKey {
@@ -241,11 +258,10 @@ fn number(text: &str) -> Option<u32> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::env::Env;
 
     #[test]
     fn what_is_built_is_taken_apart_again() {
-        let query = QueryId::new(&Env::system());
+        let query = QueryId::at(1, &[7; 10]);
         let prefix = ctl_prefix(&query);
         let cases = [
             (root(&query), CtlKey::Root),

@@ -7,9 +7,10 @@ use bytes::Bytes;
 use futures::future::join_all;
 use futures::{StreamExt, TryStreamExt, stream};
 
-use crate::create::{self, CreateError, Decision};
 use crate::env::Env;
-use crate::store::{ControlStore, Put, StoreError};
+use crate::model::keys;
+use crate::store::control::{ControlStore, Put, StoreError};
+use crate::store::create::{self, CreateError, Decision};
 
 /// How hard to probe.
 #[derive(Clone, Copy, Debug)]
@@ -77,24 +78,24 @@ pub async fn probe(
     env: &Env,
     options: ProbeOptions,
 ) -> Result<ProbeReport, Unfit> {
-    let prefix = format!("probe/{}/", env.nonce());
-    let prefix = prefix.as_str();
+    let nonce = env.nonce();
+    let nonce = nonce.as_str();
     let outcome = async {
-        basics(store, env, prefix).await?;
+        basics(store, env, nonce).await?;
         stream::iter(0..options.rounds)
-            .map(|round| race(store, env, prefix, round, options))
+            .map(|round| race(store, env, nonce, round, options))
             .buffer_unordered(options.at_once.max(1))
             .try_collect::<()>()
             .await
     }
     .await;
-    let written = store.list(prefix).await.unwrap_or_default();
+    let written = store.list(&keys::probe_prefix(nonce)).await.unwrap_or_default();
     join_all(written.iter().map(|entry| store.delete(&entry.key))).await;
     outcome.map(|()| ProbeReport { races: options.rounds, ways: options.ways })
 }
 
-async fn basics(store: &dyn ControlStore, env: &Env, prefix: &str) -> Result<(), Unfit> {
-    let key = format!("{prefix}basics");
+async fn basics(store: &dyn ControlStore, env: &Env, nonce: &str) -> Result<(), Unfit> {
+    let (prefix, key) = (keys::probe_prefix(nonce), keys::probe_basics(nonce));
     let body = Bytes::from(env.nonce());
     store.put_if_absent(&key, body.clone()).await?;
     match store.get(&key).await? {
@@ -110,14 +111,14 @@ async fn basics(store: &dyn ControlStore, env: &Env, prefix: &str) -> Result<(),
     if store.get(&key).await?.map(|got| got.body) != Some(body) {
         return Err(Unfit::Overwrites);
     }
-    if !store.list(prefix).await?.iter().any(|entry| entry.key == key) {
+    if !store.list(&prefix).await?.iter().any(|entry| entry.key == key) {
         return Err(Unfit::Inconsistent("LIST does not show an object that was just created"));
     }
     store.delete(&key).await?;
     if store.get(&key).await?.is_some() {
         return Err(Unfit::Inconsistent("a deleted object can still be read"));
     }
-    if store.list(prefix).await?.iter().any(|entry| entry.key == key) {
+    if store.list(&prefix).await?.iter().any(|entry| entry.key == key) {
         return Err(Unfit::Inconsistent("LIST still shows a deleted object"));
     }
     Ok(())
@@ -126,11 +127,11 @@ async fn basics(store: &dyn ControlStore, env: &Env, prefix: &str) -> Result<(),
 async fn race(
     store: &dyn ControlStore,
     env: &Env,
-    prefix: &str,
+    nonce: &str,
     round: usize,
     options: ProbeOptions,
 ) -> Result<(), Unfit> {
-    let key = format!("{prefix}race-{round}");
+    let key = keys::probe_race(nonce, round);
     let filler = if round.is_multiple_of(2) { 0 } else { options.large };
     let contenders = (0..options.ways).map(|_| async {
         let nonce = env.nonce();

@@ -1,7 +1,6 @@
-//! The object store as the protocol needs it: one small trait, and the one implementation.
+//! The control requests over `object_store`, each within its budget of time.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -11,127 +10,10 @@ use object_store::path::Path;
 use object_store::{GetOptions, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload};
 
 use crate::env::Env;
-
-/// Time that one control request may take in all. Far below `object_store`'s 180 s: a worker that waits
-/// minutes for a claim is as good as dead.
-pub const REQUEST_BUDGET: Duration = Duration::from_secs(10);
-
-/// Records larger than this are not read: the protocol writes none.
-pub const MAX_RECORD: u64 = 64 << 20;
-
-/// What came of a create.
-#[derive(Debug)]
-pub enum Put {
-    /// The object is there, with these bytes.
-    Created,
-    /// The store did not say that it was created: somebody's object may be there, perhaps this one,
-    /// perhaps nobody's. Only reading it back tells.
-    NotCreated,
-}
-
-/// An object that was read.
-#[derive(Clone, Debug)]
-pub struct Got {
-    /// Its bytes.
-    pub body: Bytes,
-    /// Its entity tag.
-    pub e_tag: Option<String>,
-    /// When the store stamped it, in milliseconds by the store's own clock.
-    pub modified_ms: i64,
-}
-
-/// What a conditional read found.
-#[derive(Clone, Debug)]
-pub enum Changed {
-    /// The object still has that tag.
-    NotModified,
-    /// There is no object.
-    Missing,
-    /// Another version.
-    Got(Got),
-}
-
-/// An entry of a LIST.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Listed {
-    /// Key below the state's prefix.
-    pub key: String,
-    /// Length in bytes.
-    pub size: u64,
-    /// When the store stamped it, in milliseconds by the store's own clock.
-    pub modified_ms: i64,
-}
-
-/// A control request failed.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// The store said no, or nothing.
-    #[error("{operation} {key}: {source}")]
-    Request {
-        /// What was asked.
-        operation: &'static str,
-        /// Of which key.
-        key: String,
-        /// The store's error.
-        source: Box<object_store::Error>,
-    },
-    /// No answer within [`REQUEST_BUDGET`].
-    #[error("{operation} {key}: no answer within 10 s")]
-    Timeout {
-        /// What was asked.
-        operation: &'static str,
-        /// Of which key.
-        key: String,
-    },
-    /// A record that cannot be what the protocol wrote.
-    #[error("{key} is not a record of this version: {reason}")]
-    Malformed {
-        /// Its key.
-        key: String,
-        /// What is wrong with it.
-        reason: String,
-    },
-}
-
-impl StoreError {
-    /// Whether the same request may succeed later.
-    #[must_use]
-    pub fn is_retryable(&self) -> bool {
-        match self {
-            Self::Request { source, .. } => !matches!(
-                **source,
-                object_store::Error::PermissionDenied { .. }
-                    | object_store::Error::Unauthenticated { .. }
-                    | object_store::Error::NotImplemented { .. }
-                    | object_store::Error::NotSupported { .. }
-            ),
-            Self::Timeout { .. } => true,
-            Self::Malformed { .. } => false,
-        }
-    }
-}
-
-/// The requests of the protocol. What it needs from a store, and what the probe checks:
-///
-/// * a create-if-absent of one key has at most one winner, whoever else creates it at the same time;
-/// * an object that was created or put is seen at once by every reader;
-/// * a LIST shows every object that was there before it began, and none that was deleted before;
-/// * an object's stamp is the store's own.
-#[async_trait]
-pub trait ControlStore: Send + Sync + std::fmt::Debug {
-    /// Creates `key` unless it exists.
-    async fn put_if_absent(&self, key: &str, body: Bytes) -> Result<Put, StoreError>;
-    /// Writes a hint: overwrites.
-    async fn put(&self, key: &str, body: Bytes) -> Result<(), StoreError>;
-    /// Reads an object; `None` if there is none.
-    async fn get(&self, key: &str) -> Result<Option<Got>, StoreError>;
-    /// Reads an object unless it still has this tag.
-    async fn get_if_changed(&self, key: &str, e_tag: Option<&str>) -> Result<Changed, StoreError>;
-    /// All keys below a prefix that ends in `/`, in no order.
-    async fn list(&self, prefix: &str) -> Result<Vec<Listed>, StoreError>;
-    /// Deletes a hint; deleting what is not there is no error.
-    async fn delete(&self, key: &str) -> Result<(), StoreError>;
-}
+use crate::model::view::Listed;
+use crate::store::control::{
+    Changed, ControlStore, Got, MAX_RECORD, Put, REQUEST_BUDGET, StoreError,
+};
 
 /// [`ControlStore`] over `object_store`, below a prefix.
 #[derive(Clone, Debug)]

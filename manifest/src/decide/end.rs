@@ -1,0 +1,155 @@
+//! How a query ends: with what record, with what error, with what totals.
+
+use crate::model::encoding::{RECORD_VERSION, digest};
+use crate::model::error_code::ErrorCode;
+use crate::model::ids::{StageId, TaskId};
+use crate::model::records::{End, EndStatus, Fail, FailClass, Limits, QueryError, Seal, Summary};
+
+/// What a task's failures mean for the query.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Another attempt may help.
+    Retry,
+    /// It would not: the query fails with this.
+    Fail(QueryError),
+}
+
+/// Judges the failures of one task.
+#[must_use]
+pub fn judge(fails: &[Fail], limits: &Limits) -> Verdict {
+    let error = |fail: &Fail, retryable: bool| QueryError {
+        code: fail.code.clone(),
+        message: fail.message.clone(),
+        retryable,
+    };
+    if let Some(fatal) = fails.iter().find(|fail| fail.class == FailClass::Fatal) {
+        return Verdict::Fail(error(fatal, false));
+    }
+    let retries: Vec<&Fail> = fails.iter().filter(|fail| fail.class == FailClass::Retry).collect();
+    match retries.last() {
+        Some(last) if retries.len() >= limits.max_failures as usize => {
+            let mut error = error(last, true);
+            error.message = format!("{} (after {} attempts)", error.message, retries.len());
+            Verdict::Fail(error)
+        }
+        _ => Verdict::Retry,
+    }
+}
+
+/// What a query took, as far as the seals of its stages tell. `answer` is the last stage's, whose bytes are the
+/// answer and no exchange. Stages, attempts and time are not in seals: they are left at zero.
+#[must_use]
+pub fn totals<'a>(seals: impl IntoIterator<Item = &'a Seal>, answer: Option<&Seal>) -> Summary {
+    let mut totals = Summary { rows: answer.map_or(0, |seal| seal.rows), ..Summary::default() };
+    for seal in seals {
+        totals.tasks += u64::try_from(seal.tasks.len()).unwrap_or(u64::MAX);
+        totals.shuffle_bytes += seal.bytes;
+        for task in &seal.tasks {
+            totals.bytes_scanned += task.metrics.scan_bytes;
+            totals.requests += task.metrics.requests;
+        }
+    }
+    totals.shuffle_bytes -= answer.map_or(0, |seal| seal.bytes);
+    totals
+}
+
+/// The end of a query whose answer is there: `answer` is the seal of its last stage.
+#[must_use]
+pub fn succeeded(nonce: String, answer: Option<&Seal>, summary: Summary) -> End {
+    End {
+        v: RECORD_VERSION,
+        nonce,
+        status: EndStatus::Succeeded,
+        error: None,
+        seal: answer.map(digest),
+        summary: Some(summary),
+    }
+}
+
+/// The end of a query that has no answer because of `error`.
+#[must_use]
+pub fn failed(nonce: String, error: QueryError) -> End {
+    End {
+        v: RECORD_VERSION,
+        nonce,
+        status: EndStatus::Failed,
+        error: Some(error),
+        seal: None,
+        summary: None,
+    }
+}
+
+/// The end of a query that somebody cancelled.
+#[must_use]
+pub fn cancelled(nonce: String) -> End {
+    let error = QueryError {
+        code: ErrorCode::Cancelled,
+        message: "the query was cancelled".to_owned(),
+        retryable: false,
+    };
+    End { status: EndStatus::Cancelled, ..failed(nonce, error) }
+}
+
+/// The error of a query that did not end in time.
+#[must_use]
+pub fn over_age(limits: &Limits) -> QueryError {
+    QueryError {
+        code: ErrorCode::Timeout,
+        message: format!(
+            "the query did not end within its time to live of {} s",
+            limits.ttl_ms / 1000
+        ),
+        retryable: true,
+    }
+}
+
+/// The error of a query with a task whose every worker was lost.
+#[must_use]
+pub fn workers_lost(stage: StageId, task: TaskId, limits: &Limits) -> QueryError {
+    QueryError {
+        code: ErrorCode::WorkerLost,
+        message: format!(
+            "task {task} of stage {stage} was claimed {} times and every worker died with it; it may need more memory than the workers have",
+            limits.max_claims
+        ),
+        retryable: true,
+    }
+}
+
+/// The error of a query with a derived record that differs from what its inputs give.
+#[must_use]
+pub fn broken_promise(key: &str) -> QueryError {
+    QueryError {
+        code: ErrorCode::Internal,
+        message: format!(
+            "{key} holds other bytes than its inputs give: the store or the engine broke a promise"
+        ),
+        retryable: false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_fatal_failure_or_four_others_end_a_query_and_give_backs_do_not() {
+        let fail = |class: FailClass| Fail {
+            v: RECORD_VERSION,
+            nonce: String::new(),
+            class,
+            code: ErrorCode::Other("CODE".to_owned()),
+            message: "why".to_owned(),
+        };
+        let limits = Limits::default();
+        assert_eq!(judge(&[fail(FailClass::Retry)], &limits), Verdict::Retry);
+        let many = vec![fail(FailClass::GiveBack); 50];
+        assert_eq!(judge(&many, &limits), Verdict::Retry);
+        let four = vec![fail(FailClass::Retry); 4];
+        assert!(matches!(judge(&four, &limits), Verdict::Fail(error) if error.retryable));
+        assert!(matches!(
+            judge(&[fail(FailClass::Fatal)], &limits),
+            Verdict::Fail(error) if !error.retryable
+        ));
+    }
+}

@@ -1,0 +1,253 @@
+//! What follows from a view of a query: records that are due, tasks that may be claimed, and whose tries are used up.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use crate::decide::seals::{group_tasks, groups};
+use crate::model::ids::{Attempt, StageId, TaskId};
+use crate::model::keys::GROUP;
+use crate::model::records::{Limits, Root, StageManifest};
+use crate::model::view::{QueryView, StageView};
+
+/// How often the lease of a task whose claims were lost is doubled.
+const LEASE_DOUBLINGS: u32 = 5;
+
+/// A record that is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Due {
+    /// `s<S>/m`.
+    Manifest(StageId),
+    /// `s<S>/gseal/<g>`.
+    GroupSeal(StageId, u32),
+    /// `s<S>/seal`.
+    Seal(StageId),
+}
+
+/// A task that may be claimed now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OpenTask {
+    /// Stage.
+    pub stage: StageId,
+    /// Task.
+    pub task: TaskId,
+    /// The attempt to claim.
+    pub attempt: Attempt,
+}
+
+/// What this process has seen of a claim, in milliseconds of its own clock.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Seen {
+    /// How long nothing of the claim changed.
+    pub silent_ms: u64,
+    /// How long the claim is known.
+    pub age_ms: u64,
+}
+
+/// What follows from a view.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Steps {
+    /// Records that are due.
+    pub due: Vec<Due>,
+    /// Tasks that may be claimed: later stages first, then in the manifest's order (largest first).
+    pub open: Vec<OpenTask>,
+    /// Tasks that have failed attempts and no commit.
+    pub failed: Vec<(StageId, TaskId)>,
+    /// Tasks whose claims were lost too often.
+    pub exhausted: Vec<(StageId, TaskId)>,
+    /// Claims that are believed alive.
+    pub running: usize,
+    /// The last stage is sealed.
+    pub finished: bool,
+}
+
+/// What follows from a view. `manifests` holds the manifest of every stage that has one and no seal.
+#[must_use]
+pub fn next_steps<M: AsRef<StageManifest>>(
+    root: &Root,
+    view: &QueryView,
+    manifests: &BTreeMap<StageId, M>,
+    seen: impl Fn(StageId, TaskId) -> Seen,
+) -> Steps {
+    let mut steps = Steps::default();
+    let is_sealed = |stage: StageId| view.stages.get(&stage).is_some_and(|stage| stage.sealed);
+    for spec in root.stages.iter().rev() {
+        if is_sealed(spec.id) {
+            continue;
+        }
+        let state = view.stages.get(&spec.id);
+        if !state.is_some_and(|state| state.manifest) {
+            if spec.inputs.iter().all(|input| is_sealed(input.stage)) {
+                steps.due.push(Due::Manifest(spec.id));
+            }
+            continue;
+        }
+        let (Some(state), Some(manifest)) = (state, manifests.get(&spec.id)) else { continue };
+        let tasks = manifest.as_ref().tasks.len();
+        let due = due_seals(spec.id, state, tasks);
+        let complete = due.contains(&Due::Seal(spec.id));
+        steps.due.extend(due);
+        if complete {
+            continue;
+        }
+        for task in 0..count(tasks) {
+            let grouped = groups(tasks) > 0 && state.groups.contains(&(task / GROUP));
+            if !grouped && !state.commits.contains(&task) {
+                let seen = || seen(spec.id, task);
+                steps.add_task(&root.limits, spec.id, task, state, seen);
+            }
+        }
+    }
+    steps.finished = root.stages.last().is_some_and(|last| is_sealed(last.id));
+    steps
+}
+
+/// The seals of a stage that are due: those of full groups, and its own once all its tasks are folded.
+fn due_seals(stage: StageId, state: &StageView, tasks: usize) -> Vec<Due> {
+    let full = |tasks: Range<TaskId>| tasks.into_iter().all(|task| state.commits.contains(&task));
+    let groups = groups(tasks);
+    let mut due: Vec<Due> = (0..groups)
+        .filter(|group| !state.groups.contains(group) && full(group_tasks(*group, tasks)))
+        .map(|group| Due::GroupSeal(stage, group))
+        .collect();
+    let complete = if groups == 0 {
+        full(0..count(tasks))
+    } else {
+        (0..groups).all(|group| state.groups.contains(&group))
+    };
+    if complete {
+        due.push(Due::Seal(stage));
+    }
+    due
+}
+
+fn count(tasks: usize) -> u32 {
+    u32::try_from(tasks).unwrap_or(u32::MAX)
+}
+
+impl Steps {
+    /// Adds what follows for a task that has no winner yet.
+    fn add_task(
+        &mut self,
+        limits: &Limits,
+        stage: StageId,
+        task: TaskId,
+        state: &StageView,
+        seen: impl FnOnce() -> Seen,
+    ) {
+        let fails = state.fails.get(&task);
+        if fails.is_some() {
+            self.failed.push((stage, task));
+        }
+        let Some(&latest) = state.claims.get(&task) else {
+            self.open.push(OpenTask { stage, task, attempt: 0 });
+            return;
+        };
+        let failed = fails.is_some_and(|fails| fails.contains(&latest));
+        let failures = fails.map_or(0, |fails| count(fails.len()));
+        let seen = seen();
+        // Each claim that was lost doubles the patience with the next: if the verdicts are wrong,
+        // because the store is slow, say, they must not use up the claims of a task that lives.
+        let patience = latest.saturating_sub(failures).min(LEASE_DOUBLINGS);
+        let dead = seen.silent_ms >= limits.lease_ms << patience
+            || seen.age_ms >= limits.task_limit_ms << patience;
+        if !failed && !dead {
+            self.running += 1;
+        } else if (latest + 1).saturating_sub(failures) >= limits.max_claims {
+            self.exhausted.push((stage, task));
+        } else {
+            self.open.push(OpenTask { stage, task, attempt: latest + 1 });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decide::fixtures::{partitioned, root, stage};
+    use crate::decide::tasks::stage_manifest;
+
+    /// Steps over one stage of `tasks` tasks whose view `shape` fills in.
+    fn steps(tasks: u32, silent_ms: u64, shape: impl FnOnce(&mut QueryView)) -> Steps {
+        let spec = stage(0, tasks, vec![]);
+        let root = root(vec![spec.clone(), stage(1, 1, vec![partitioned(0, 0)])]);
+        let manifest = Box::new(stage_manifest(&root, &spec, false, &[]));
+        let mut view = QueryView::default();
+        view.stage(0).manifest = true;
+        shape(&mut view);
+        next_steps(&root, &view, &BTreeMap::from([(0, manifest)]), |_, _| Seen {
+            silent_ms,
+            age_ms: silent_ms,
+        })
+    }
+
+    #[test]
+    fn a_stage_without_manifest_waits_for_its_inputs() {
+        let root = root(vec![stage(0, 1, vec![]), stage(1, 1, vec![partitioned(0, 0)])]);
+        let none: BTreeMap<StageId, Box<StageManifest>> = BTreeMap::new();
+        let mut view = QueryView::default();
+        let steps = next_steps(&root, &view, &none, |_, _| Seen::default());
+        assert_eq!(steps.due, vec![Due::Manifest(0)]);
+        view.stage(0).sealed = true;
+        let steps = next_steps(&root, &view, &none, |_, _| Seen::default());
+        assert_eq!(steps.due, vec![Due::Manifest(1)]);
+        view.stage(1).sealed = true;
+        assert!(next_steps(&root, &view, &none, |_, _| Seen::default()).finished);
+    }
+
+    #[test]
+    fn a_living_claim_is_left_alone_and_a_silent_or_failed_one_is_followed() {
+        let claim = |view: &mut QueryView| {
+            view.stage(0).claims.insert(0, 2);
+        };
+        assert_eq!(steps(1, 0, claim).running, 1);
+        assert!(steps(1, 0, claim).open.is_empty());
+        let lease = Limits::default().lease_ms;
+        let open = vec![OpenTask { stage: 0, task: 0, attempt: 3 }];
+        // Two claims were lost before: the third is given four leases.
+        assert_eq!(steps(1, lease * 4 - 1, claim).running, 1);
+        assert_eq!(steps(1, lease * 4, claim).open, open);
+        let failed = |view: &mut QueryView| {
+            claim(view);
+            view.stage(0).fails.entry(0).or_default().insert(2);
+        };
+        assert_eq!(steps(1, 0, failed).open, open);
+        assert_eq!(steps(1, 0, failed).failed, vec![(0, 0)]);
+    }
+
+    #[test]
+    fn a_committed_task_is_never_opened_again_however_dead_its_claim_looks() {
+        let steps = steps(2, u64::MAX, |view| {
+            view.stage(0).claims.insert(0, 0);
+            view.stage(0).commits.insert(0);
+        });
+        assert_eq!(steps.open, vec![OpenTask { stage: 0, task: 1, attempt: 0 }]);
+    }
+
+    #[test]
+    fn lost_claims_are_bounded_and_failures_do_not_count_as_lost() {
+        let most = Limits::default().max_claims;
+        let lost = |view: &mut QueryView| {
+            view.stage(0).claims.insert(0, most - 1);
+        };
+        assert_eq!(steps(1, u64::MAX, lost).exhausted, vec![(0, 0)]);
+        let failed = |view: &mut QueryView| {
+            lost(view);
+            view.stage(0).fails.entry(0).or_default().insert(0);
+        };
+        assert!(steps(1, u64::MAX, failed).exhausted.is_empty());
+    }
+
+    #[test]
+    fn a_stage_of_more_than_64_tasks_is_sealed_by_groups() {
+        let committed =
+            |count: u32| move |view: &mut QueryView| view.stage(0).commits.extend(0..count);
+        assert_eq!(steps(64, 0, committed(64)).due, vec![Due::Seal(0)]);
+        assert_eq!(steps(65, 0, committed(64)).due, vec![Due::GroupSeal(0, 0)]);
+        let steps = steps(65, 0, |view| {
+            committed(65)(view);
+            view.stage(0).groups.extend([0, 1]);
+        });
+        assert_eq!(steps.due, vec![Due::Seal(0)]);
+        assert_eq!(group_tasks(1, 65), 64..65);
+    }
+}

@@ -1,0 +1,265 @@
+//! Which tasks a stage has: the manifest, decided from sealed sizes alone.
+
+use crate::model::encoding::{RECORD_VERSION, digest};
+use crate::model::records::{
+    InputMode, Root, Seal, Share, StageInput, StageManifest, StageSpec, TaskSpec,
+};
+
+/// The most bytes that one task, and all tasks of a stage together, may put inline in commits: what a
+/// reader of the seal fetches whether it needs it or not.
+const INLINE_TASK: u64 = 64 << 10;
+const INLINE_STAGE: u64 = 1 << 20;
+const INLINE_LEAST: u64 = 4 << 10;
+
+/// A partition is too large if it is this many times the mean of its stage, and of `task_bytes`.
+const SKEW: u64 = 2;
+/// The most tasks that share one partition.
+const MOST_SHARES: u64 = 32;
+/// What the tasks of a stage may read of a build side together without weighing it against the probe side.
+const FREE_BROADCAST: u64 = 1 << 20;
+
+/// The manifest of a stage. `broadcast` tells whether the stage of the probe side gave its work to this one
+/// ([`StageManifest::absorbed`]); `seals` are those of the inputs of the stage as it then runs
+/// ([`StageSpec::decided`]), in their order.
+///
+/// Everything here rests on sealed facts only, so that whoever computes it writes the same bytes: how many
+/// tasks there are, which partitions are too large for one, whether the stage has work at all.
+#[must_use]
+pub fn stage_manifest(
+    root: &Root,
+    spec: &StageSpec,
+    broadcast: bool,
+    seals: &[&Seal],
+) -> StageManifest {
+    let spec = &spec.decided(broadcast);
+    let weights = weights(spec, seals);
+    let inputs = || spec.inputs.iter().zip(seals);
+    let empty = inputs().any(|(input, seal)| {
+        spec.empty_with.contains(&input.stage)
+            && seal.tasks.iter().all(|task| task.output.rows == 0)
+    });
+    let absorbed = is_absorbed(root, spec, seals, &weights);
+    let mut tasks = Vec::new();
+    if !empty && !absorbed {
+        let skewed = inputs()
+            .find(|(input, _)| {
+                spec.shares == Some(input.stage) && input.mode == InputMode::Partitioned
+            })
+            .map(|(input, seal)| Skewed { input, seal });
+        tasks = pack(&weights, spec, skewed.as_ref());
+    }
+    tasks.sort_by(|a, b| {
+        b.bytes.cmp(&a.bytes).then_with(|| {
+            let share = |task: &TaskSpec| task.share.map(|share| share.index);
+            (&a.partitions, share(a)).cmp(&(&b.partitions, share(b)))
+        })
+    });
+    let count = u64::try_from(tasks.len()).unwrap_or(u64::MAX).max(1);
+    StageManifest {
+        v: RECORD_VERSION,
+        query: root.query.clone(),
+        stage: spec.id,
+        tasks,
+        seals: seals.iter().map(|seal| digest(*seal)).collect(),
+        inline_bytes: (INLINE_STAGE / count).clamp(INLINE_LEAST, INLINE_TASK),
+        broadcast,
+        absorbed,
+    }
+}
+
+/// True if another stage does this one's work: the build side of its join is so small that reading it in
+/// every task costs less than exchanging the probe side.
+fn is_absorbed(root: &Root, spec: &StageSpec, seals: &[&Seal], weights: &[u64]) -> bool {
+    let by = spec.absorbed_by.and_then(|by| root.stages.iter().find(|stage| stage.id == by));
+    let Some(broadcast) = by.and_then(|by| by.broadcast.as_ref()) else { return false };
+    let build = spec.inputs.iter().zip(seals).find(|(input, _)| input.stage == broadcast.build);
+    let Some((_, build)) = build else { return false };
+    let tasks = u64::try_from(pack(weights, spec, None).len()).unwrap_or(u64::MAX);
+    let read = build.bytes.saturating_mul(tasks);
+    let exchanged: u64 = weights.iter().sum();
+    build.bytes <= broadcast.most_bytes && read <= exchanged.saturating_add(FREE_BROADCAST)
+}
+
+/// Input bytes of each partition.
+fn weights(spec: &StageSpec, seals: &[&Seal]) -> Vec<u64> {
+    let mut weights = vec![0u64; spec.partitions as usize];
+    for (partition, bytes) in spec.scan_bytes.iter().enumerate() {
+        if let Some(weight) = weights.get_mut(partition) {
+            *weight += bytes;
+        }
+    }
+    for (input, seal) in spec.inputs.iter().zip(seals) {
+        if input.mode == InputMode::Whole {
+            continue;
+        }
+        for slice in seal.tasks.iter().flat_map(|task| &task.output.slices) {
+            if let Some(weight) = weights.get_mut((input.offset + slice.bucket) as usize) {
+                *weight += slice.len;
+            }
+        }
+    }
+    weights
+}
+
+/// The input that makes partitions too large, where its buckets may be read in shares.
+struct Skewed<'a> {
+    input: &'a StageInput,
+    seal: &'a Seal,
+}
+
+impl Skewed<'_> {
+    /// Bytes and slices that a partition reads of this input.
+    fn bucket(&self, partition: u32) -> (u64, u64) {
+        let bucket = partition.checked_sub(self.input.offset);
+        let slices = self.seal.tasks.iter().flat_map(|task| &task.output.slices);
+        slices
+            .filter(|slice| Some(slice.bucket) == bucket)
+            .fold((0, 0), |(bytes, slices), slice| (bytes + slice.len, slices + 1))
+    }
+}
+
+/// Deals neighbouring partitions to tasks until each task's input reaches `task_bytes`. A partition that is
+/// far larger than the others is cut into shares, each a task of its own.
+fn pack(weights: &[u64], spec: &StageSpec, skewed: Option<&Skewed<'_>>) -> Vec<TaskSpec> {
+    let count = u64::try_from(weights.len()).unwrap_or(u64::MAX).max(1);
+    let usual = (weights.iter().sum::<u64>() / count).max(spec.task_bytes).max(1);
+    let mut tasks: Vec<TaskSpec> = Vec::new();
+    let mut open = false;
+    for (partition, bytes) in weights.iter().enumerate() {
+        let partition = u32::try_from(partition).unwrap_or(u32::MAX);
+        if let Some(skewed) = skewed.filter(|_| !spec.one_task && *bytes > usual * SKEW) {
+            let (own, slices) = skewed.bucket(partition);
+            let of = own.div_ceil(usual).min(slices).min(MOST_SHARES);
+            if of > 1 {
+                let of = u32::try_from(of).unwrap_or(u32::MAX);
+                let bytes = bytes.saturating_sub(own) + own / u64::from(of);
+                let share = |index| Share { stage: skewed.input.stage, index, of };
+                tasks.extend((0..of).map(|index| TaskSpec {
+                    partitions: vec![partition],
+                    bytes,
+                    share: Some(share(index)),
+                }));
+                open = false;
+                continue;
+            }
+        }
+        match tasks.last_mut() {
+            Some(task) if open && (spec.one_task || task.bytes < spec.task_bytes) => {
+                task.partitions.push(partition);
+                task.bytes += bytes;
+            }
+            _ => {
+                tasks.push(TaskSpec { partitions: vec![partition], bytes: *bytes, share: None });
+                open = true;
+            }
+        }
+    }
+    tasks
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decide::fixtures::{partitioned, root, stage, won};
+    use crate::decide::seals::seal;
+    use crate::model::records::{Broadcast, SealedTask};
+
+    #[test]
+    fn partitions_are_packed_by_sealed_bytes_and_no_partition_is_left_out() {
+        let mut spec = stage(1, 6, vec![partitioned(0, 1)]);
+        spec.task_bytes = 100;
+        let root = root(vec![stage(0, 1, vec![]), spec.clone()]);
+        let seal = seal(&root, 0, vec![won(1, &[(0, 30), (1, 30)]), won(0, &[(0, 30), (3, 500)])]);
+        let manifest = stage_manifest(&root, &spec, false, &[&seal]);
+        // Weights by partition: 0, 60, 30, 0, 500, 0.
+        let tasks: Vec<_> =
+            manifest.tasks.iter().map(|task| (task.partitions.clone(), task.bytes)).collect();
+        assert_eq!(tasks, vec![(vec![0, 1, 2, 3, 4], 590), (vec![5], 0)]);
+        assert_eq!(manifest, stage_manifest(&root, &spec, false, &[&seal]));
+    }
+
+    #[test]
+    fn zero_task_bytes_gives_every_partition_its_task_and_one_task_gives_one() {
+        let mut spec = stage(0, 5, vec![]);
+        let root = root(vec![spec.clone()]);
+        assert_eq!(stage_manifest(&root, &spec, false, &[]).tasks.len(), 5);
+        spec.one_task = true;
+        let manifest = stage_manifest(&root, &spec, false, &[]);
+        assert_eq!(manifest.tasks.len(), 1);
+        assert_eq!(manifest.tasks[0].partitions, vec![0, 1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn a_stage_has_no_tasks_if_an_input_that_it_lives_on_is_empty() {
+        let mut spec = stage(2, 4, vec![partitioned(0, 0), partitioned(1, 0)]);
+        spec.empty_with = vec![1];
+        let root = root(vec![stage(0, 4, vec![]), stage(1, 4, vec![]), spec.clone()]);
+        let (full, empty) =
+            (seal(&root, 0, vec![won(0, &[(0, 9)])]), seal(&root, 1, vec![won(0, &[])]));
+        assert_eq!(stage_manifest(&root, &spec, false, &[&full, &empty]).tasks, vec![]);
+        // The other input may be empty without that.
+        assert_eq!(stage_manifest(&root, &spec, false, &[&empty, &full]).tasks.len(), 4);
+        spec.empty_with = Vec::new();
+        assert_eq!(stage_manifest(&root, &spec, false, &[&full, &empty]).tasks.len(), 4);
+    }
+
+    #[test]
+    fn a_partition_that_is_far_too_large_is_shared_and_each_slice_is_read_once() {
+        let mut spec = stage(1, 3, vec![partitioned(0, 0)]);
+        spec.task_bytes = 100;
+        let root = root(vec![stage(0, 4, vec![]), spec.clone()]);
+        let tasks: Vec<SealedTask> =
+            (0..4).map(|t| won(t, &[(0, 10), (1, 400), (2, 10)])).collect();
+        let sealed = seal(&root, 0, tasks);
+        let plain = stage_manifest(&root, &spec, false, &[&sealed]);
+        assert!(plain.tasks.iter().all(|task| task.share.is_none()));
+        spec.shares = Some(0);
+        let shared = stage_manifest(&root, &spec, false, &[&sealed]);
+        let shares: Vec<Share> = shared.tasks.iter().filter_map(|task| task.share).collect();
+        assert_eq!(shares.len(), 3, "{:?}", shared.tasks);
+        assert!(shared.tasks.iter().all(|t| t.share.is_none() || t.partitions == vec![1]));
+        let slices: Vec<usize> =
+            shares.iter().flat_map(|share| share.slices([400u64; 4].into_iter())).collect();
+        assert_eq!(slices, vec![0, 1, 2, 3]);
+        let plain: Vec<u32> = shared
+            .tasks
+            .iter()
+            .filter(|t| t.share.is_none())
+            .flat_map(|t| t.partitions.clone())
+            .collect();
+        assert_eq!(plain, vec![0, 2]);
+    }
+
+    #[test]
+    fn a_probe_side_is_left_where_it_lies_if_the_build_side_is_small() {
+        let mut probe =
+            stage(1, 4, vec![StageInput { stage: 0, mode: InputMode::Whole, offset: 0 }]);
+        probe.scan_bytes = vec![1 << 20; 4];
+        probe.absorbed_by = Some(2);
+        let mut join = stage(2, 8, vec![partitioned(0, 0), partitioned(1, 0)]);
+        join.broadcast = Some(Broadcast {
+            build: 0,
+            probe: 1,
+            most_bytes: 2 << 20,
+            plan: "other".to_owned(),
+            partitions: 4,
+            inputs: probe.inputs.clone(),
+            scan_bytes: probe.scan_bytes.clone(),
+        });
+        let root = root(vec![stage(0, 1, vec![]), probe.clone(), join.clone()]);
+        let build = |bytes: u64| seal(&root, 0, vec![won(0, &[(0, bytes)])]);
+        // Four tasks would read a MiB each: less than exchanging four.
+        let small = stage_manifest(&root, &probe, false, &[&build(1 << 20)]);
+        assert!(small.absorbed && small.tasks.is_empty());
+        let joined = stage_manifest(&root, &join, true, &[&build(1 << 20)]);
+        assert!(joined.broadcast && joined.tasks.len() == 4);
+        // Over the limit, and more to read than to exchange.
+        for bytes in [3 << 20, (5 << 20) / 4 + 1] {
+            let large = stage_manifest(&root, &probe, false, &[&build(bytes)]);
+            assert!(!large.absorbed && large.tasks.len() == 4, "{bytes}");
+        }
+        let exchanged = seal(&root, 1, vec![won(0, &[(0, 9)])]);
+        let joined = stage_manifest(&root, &join, false, &[&build(3 << 20), &exchanged]);
+        assert!(!joined.broadcast && joined.tasks.len() == 8);
+    }
+}

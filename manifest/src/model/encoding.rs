@@ -1,0 +1,54 @@
+//! How records become bytes, and bytes records.
+//!
+//! The bytes are canonical: JSON over structs with a fixed order of fields, maps sorted by key. Two processes that
+//! derive the same record write the same object, and a record's digest names it.
+
+use bytes::Bytes;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+/// Format version of the records. A process that reads another one must not act on the query.
+pub const RECORD_VERSION: u32 = 2;
+
+/// Bytes that are no record of this version.
+#[derive(Debug, thiserror::Error)]
+pub enum DecodeError {
+    /// They are not JSON of the record's shape.
+    #[error(transparent)]
+    Json(#[from] serde_json::Error),
+    /// Another version wrote them.
+    #[error("version {found} instead of {RECORD_VERSION}")]
+    Version {
+        /// The version that they name.
+        found: u32,
+    },
+}
+
+/// The canonical bytes of a record.
+#[must_use]
+pub fn encode<T: Serialize>(record: &T) -> Bytes {
+    // Records are structs of strings and integers: serialising one cannot fail.
+    Bytes::from(serde_json::to_vec(record).unwrap_or_default())
+}
+
+/// Reads bytes as a record of this version.
+///
+/// # Errors
+/// Bytes that this version did not write.
+pub fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, DecodeError> {
+    #[derive(Deserialize)]
+    struct Version {
+        v: u32,
+    }
+    let version: Version = serde_json::from_slice(body)?;
+    if version.v != RECORD_VERSION {
+        return Err(DecodeError::Version { found: version.v });
+    }
+    Ok(serde_json::from_slice(body)?)
+}
+
+/// BLAKE3 of a record's canonical bytes, in hex.
+#[must_use]
+pub fn digest<T: Serialize>(record: &T) -> String {
+    blake3::hash(&encode(record)).to_hex().to_string()
+}

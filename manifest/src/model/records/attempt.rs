@@ -1,0 +1,181 @@
+//! The records of one attempt at a task: its claim, and its commit or how it failed.
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::error_code::ErrorCode;
+use crate::model::ids::{Attempt, TaskId};
+
+/// `claim/<t>.<a>`: this worker runs this attempt.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Claim {
+    /// [`RECORD_VERSION`](crate::model::encoding::RECORD_VERSION).
+    pub v: u32,
+    /// The decision's nonce, also in the names of the attempt's data.
+    pub nonce: String,
+    /// Who claims, for people.
+    pub worker: String,
+}
+
+/// `fail/<t>.<a>`: how an attempt failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fail {
+    /// [`RECORD_VERSION`](crate::model::encoding::RECORD_VERSION).
+    pub v: u32,
+    /// The decision's nonce.
+    pub nonce: String,
+    /// Whether another attempt may help.
+    pub class: FailClass,
+    /// Error code as the API gives it.
+    pub code: ErrorCode,
+    /// What went wrong, for the user.
+    pub message: String,
+}
+
+/// Whether another attempt may help.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum FailClass {
+    /// Another attempt may succeed (store trouble, memory of a small worker).
+    Retry,
+    /// Every attempt would fail alike (an error of the query or of its data).
+    Fatal,
+    /// The worker was asked to stop: counts as neither failure nor lost claim.
+    GiveBack,
+}
+
+/// `commit/<g>/<t>`: the winner of a task.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Commit {
+    /// [`RECORD_VERSION`](crate::model::encoding::RECORD_VERSION).
+    pub v: u32,
+    /// The decision's nonce.
+    pub nonce: String,
+    /// Task.
+    pub task: TaskId,
+    /// Attempt that won.
+    pub attempt: Attempt,
+    /// Nonce of the attempt's claim.
+    pub claim: String,
+    /// Who ran it, for people.
+    pub worker: String,
+    /// What was written.
+    pub output: TaskOutput,
+    /// What it took.
+    pub metrics: TaskMetrics,
+}
+
+/// The data of one task.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskOutput {
+    /// Data objects, complete keys below the state's prefix.
+    pub objects: Vec<DataObject>,
+    /// Where each non-empty slice lies, ascending by (bucket, object, offset).
+    pub slices: Vec<Slice>,
+    /// Bytes of the slices with `object == None`, base64; empty if there are none.
+    pub inline: String,
+    /// Rows in all slices.
+    pub rows: u64,
+    /// Encoded bytes in all slices.
+    pub bytes: u64,
+}
+
+/// A data object.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DataObject {
+    /// Key below the state's prefix.
+    pub key: String,
+    /// Length in bytes.
+    pub len: u64,
+}
+
+/// One complete Arrow IPC stream: rows of one bucket.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Slice {
+    /// Bucket.
+    #[serde(rename = "b")]
+    pub bucket: u32,
+    /// Index in `objects`; `None` = in `inline`.
+    #[serde(rename = "o", default, skip_serializing_if = "Option::is_none")]
+    pub object: Option<u32>,
+    /// First byte.
+    #[serde(rename = "at")]
+    pub offset: u64,
+    /// Length in bytes.
+    #[serde(rename = "n")]
+    pub len: u64,
+    /// Rows.
+    #[serde(rename = "r")]
+    pub rows: u64,
+    /// XXH3-64 of the bytes, 16 hex digits.
+    #[serde(rename = "x")]
+    pub xxh3: String,
+}
+
+/// What a task took. Times in microseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskMetrics {
+    /// From the claim to the commit.
+    pub wall_us: u64,
+    /// Bytes read from tables.
+    pub scan_bytes: u64,
+    /// Rows read from the exchange and tables by the task's leaves.
+    pub input_rows: u64,
+    /// Bytes read from the exchange.
+    pub shuffle_read_bytes: u64,
+    /// Bytes spilled to local disk.
+    pub spill_bytes: u64,
+    /// Memory reserved by the whole process when the task ended, in bytes.
+    pub peak_memory: u64,
+    /// Requests made for this query since the worker's previous commit for it.
+    pub requests: Requests,
+    /// Time in which the plan's operators computed, summed over operators and partitions; waiting for
+    /// inputs is not in it.
+    #[serde(default)]
+    pub cpu_us: u64,
+    /// Highest memory that the task itself had reserved, in bytes.
+    #[serde(default)]
+    pub task_memory: u64,
+}
+
+/// Store requests by price class.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Requests {
+    /// PUT, and each part of a multipart upload.
+    pub put: u64,
+    /// GET, ranged or not.
+    pub get: u64,
+    /// LIST, one a page.
+    pub list: u64,
+    /// HEAD.
+    pub head: u64,
+    /// DELETE.
+    pub delete: u64,
+}
+
+impl std::ops::AddAssign for Requests {
+    fn add_assign(&mut self, other: Self) {
+        self.put += other.put;
+        self.get += other.get;
+        self.list += other.list;
+        self.head += other.head;
+        self.delete += other.delete;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::model::encoding::{decode, encode};
+
+    #[test]
+    fn a_fail_record_keeps_its_bytes_whoever_wrote_its_code() {
+        for code in ["EXECUTION_FAILED", "A_CODE_OF_A_LATER_VERSION"] {
+            let text =
+                format!(r#"{{"v":2,"nonce":"n","class":"FATAL","code":"{code}","message":"why"}}"#);
+            let fail: Fail = decode(text.as_bytes()).unwrap();
+            assert_eq!((fail.class, fail.code.as_str()), (FailClass::Fatal, code));
+            assert_eq!(encode(&fail), text);
+        }
+    }
+}

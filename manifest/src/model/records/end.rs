@@ -1,0 +1,67 @@
+//! The end of a query: its outcome, its error, its totals.
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::error_code::ErrorCode;
+use crate::model::records::attempt::Requests;
+
+/// `end/<Q>`: the only terminal state.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct End {
+    /// [`RECORD_VERSION`](crate::model::encoding::RECORD_VERSION).
+    pub v: u32,
+    /// The decision's nonce.
+    pub nonce: String,
+    /// Outcome.
+    pub status: EndStatus,
+    /// What went wrong, unless it succeeded.
+    pub error: Option<QueryError>,
+    /// BLAKE3 of the last stage's seal, which names the result objects, if it succeeded.
+    pub seal: Option<String>,
+    /// What the whole query took, as far as its records tell.
+    pub summary: Option<Summary>,
+}
+
+/// Outcome of a query.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum EndStatus {
+    /// The answer is there.
+    Succeeded,
+    /// There will be no answer.
+    Failed,
+    /// Somebody asked for no answer.
+    Cancelled,
+}
+
+/// An error as the API shows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QueryError {
+    /// Code, e.g. `EXECUTION_FAILED`, `NO_COMPATIBLE_WORKER`: the one to program against.
+    pub code: ErrorCode,
+    /// What was wrong, where, and what to do.
+    pub message: String,
+    /// Whether submitting the query again may help.
+    pub retryable: bool,
+}
+
+/// Totals of a query.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Summary {
+    /// Rows of the answer.
+    pub rows: u64,
+    /// Milliseconds from `root` to the last record before the end, by the store's own stamps.
+    pub wall_ms: u64,
+    /// Stages.
+    pub stages: u64,
+    /// Tasks.
+    pub tasks: u64,
+    /// Attempts that were claimed.
+    pub attempts: u64,
+    /// Bytes read from tables.
+    pub bytes_scanned: u64,
+    /// Bytes written to the exchange.
+    pub shuffle_bytes: u64,
+    /// Requests that the workers reported.
+    pub requests: Requests,
+}

@@ -1,0 +1,51 @@
+//! Seals: the winners of a stage, folded into one record that never changes again.
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::ids::{Attempt, StageId, TaskId};
+use crate::model::records::attempt::{TaskMetrics, TaskOutput};
+
+/// A task's entry in a group seal or a seal: its commit without the nonce.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SealedTask {
+    /// Task.
+    pub task: TaskId,
+    /// Attempt that won.
+    pub attempt: Attempt,
+    /// Nonce of the winner's claim.
+    pub claim: String,
+    /// Who ran it.
+    pub worker: String,
+    /// What was written.
+    pub output: TaskOutput,
+    /// What it took.
+    pub metrics: TaskMetrics,
+}
+
+/// `gseal/<g>`: 64 commits folded.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct GroupSeal {
+    /// [`RECORD_VERSION`](crate::model::encoding::RECORD_VERSION).
+    pub v: u32,
+    /// Group.
+    pub group: u32,
+    /// The winners, ascending by task.
+    pub tasks: Vec<SealedTask>,
+}
+
+/// `seal`: all winners of a stage, and the facts that planning may use.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Seal {
+    /// [`RECORD_VERSION`](crate::model::encoding::RECORD_VERSION).
+    pub v: u32,
+    /// Query id.
+    pub query: String,
+    /// Stage.
+    pub stage: StageId,
+    /// Rows in all outputs.
+    pub rows: u64,
+    /// Encoded bytes in all outputs.
+    pub bytes: u64,
+    /// The winners, ascending by task.
+    pub tasks: Vec<SealedTask>,
+}

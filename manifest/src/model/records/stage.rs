@@ -1,0 +1,209 @@
+//! A stage as the planner wrote it into the root, and as its manifest says it runs.
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::ids::StageId;
+
+/// One stage: a plan with `partitions` partitions, whose tasks each run some of them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StageSpec {
+    /// Number in the query.
+    pub id: StageId,
+    /// A few words for people: `scan lineitem`, `join`, `final aggregate`.
+    pub name: String,
+    /// BLAKE3 of the zstd-compressed plan: object `plan/<blake3>`.
+    pub plan: String,
+    /// Partitions of the plan.
+    pub partitions: u32,
+    /// Stages that must be sealed first, ascending; one that is read in several ways stands here several
+    /// times.
+    pub inputs: Vec<StageInput>,
+    /// How rows leave the stage.
+    pub output: Output,
+    /// Estimated bytes scanned by each partition (empty = no scan in this stage).
+    pub scan_bytes: Vec<u64>,
+    /// A task is given partitions until their input reaches this many bytes.
+    pub task_bytes: u64,
+    /// True if all partitions must run in one task (an operator shares state between partitions).
+    pub one_task: bool,
+    /// True if each task also writes a filter of its keys, as the bucket after the last: a later stage
+    /// reads it before it exchanges rows that are joined with this stage's.
+    pub key_filter: bool,
+    /// Inputs of which the planner has proved: if one of them has no rows, neither has this stage. It then
+    /// has no tasks.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub empty_with: Vec<StageId>,
+    /// The input whose buckets may be read in shares: several tasks run the same partition, each over some
+    /// of the slices of its bucket, and their rows together are the partition's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shares: Option<StageId>,
+    /// How the stage runs if a join's build side turns out to be small.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub broadcast: Option<Broadcast>,
+    /// The stage that does this one's work if it runs as its [`Broadcast`] says: then this one has no tasks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub absorbed_by: Option<StageId>,
+}
+
+impl StageSpec {
+    /// The stage as it runs, once its manifest has decided whether the build side is sent whole.
+    #[must_use]
+    pub fn decided(&self, broadcast: bool) -> Self {
+        let mut spec = self.clone();
+        if let Some(broadcast) = spec.broadcast.take().filter(|_| broadcast) {
+            spec.plan = broadcast.plan;
+            spec.partitions = broadcast.partitions;
+            spec.inputs = broadcast.inputs;
+            spec.scan_bytes = broadcast.scan_bytes;
+            spec.shares = None;
+        }
+        spec
+    }
+}
+
+/// Another way to run a stage that joins: every task reads the whole build side, and the probe side is read
+/// where it lies instead of being exchanged first.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Broadcast {
+    /// The stage of the build side, whose sealed bytes decide.
+    pub build: StageId,
+    /// The stage of the probe side, which would exchange it.
+    pub probe: StageId,
+    /// The most bytes that the build side may have.
+    pub most_bytes: u64,
+    /// As [`StageSpec::plan`].
+    pub plan: String,
+    /// As [`StageSpec::partitions`].
+    pub partitions: u32,
+    /// As [`StageSpec::inputs`].
+    pub inputs: Vec<StageInput>,
+    /// As [`StageSpec::scan_bytes`].
+    pub scan_bytes: Vec<u64>,
+}
+
+/// An input of a stage.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StageInput {
+    /// The producer.
+    pub stage: StageId,
+    /// How this stage's partitions use the producer's buckets.
+    pub mode: InputMode,
+    /// Partition of this stage that reads bucket 0, where the mode is `Partitioned`.
+    pub offset: u32,
+}
+
+/// How partition `p` of a consumer uses the buckets of a producer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum InputMode {
+    /// Partition `offset + b` reads bucket `b`: sizes of buckets weigh the partitions.
+    Partitioned,
+    /// Every task may read every bucket (broadcast build side, merge, gather, scalar).
+    Whole,
+}
+
+/// How rows leave a stage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Output {
+    /// Rows are placed in `buckets` buckets by the hash of the expressions at the plan's root.
+    Hash {
+        /// Number of buckets.
+        buckets: u32,
+    },
+    /// Bucket `p` holds the rows of partition `p`, in order.
+    Partitions,
+    /// As `Partitions`, and the rows are the answer (written under `res/`).
+    Result,
+}
+
+/// `s<S>/m`: the stage may run. Derived from `root` and the seals of the inputs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StageManifest {
+    /// [`RECORD_VERSION`](crate::model::encoding::RECORD_VERSION).
+    pub v: u32,
+    /// Query id.
+    pub query: String,
+    /// Stage.
+    pub stage: StageId,
+    /// Tasks, largest first.
+    pub tasks: Vec<TaskSpec>,
+    /// BLAKE3 of each input's seal, in the order of the stage's inputs.
+    pub seals: Vec<String>,
+    /// The most bytes that a task may put inline in its commit.
+    pub inline_bytes: u64,
+    /// The stage runs as its [`Broadcast`] says.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub broadcast: bool,
+    /// The stage has no tasks because another one does its work ([`StageSpec::absorbed_by`]).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub absorbed: bool,
+}
+
+/// One task: partitions of the stage's plan that one worker runs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TaskSpec {
+    /// Partitions, ascending.
+    pub partitions: Vec<u32>,
+    /// Input bytes: what the order of tasks was chosen by.
+    pub bytes: u64,
+    /// The part of its bucket that the task reads, where a partition was too large for one task.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub share: Option<Share>,
+}
+
+/// Some of the slices of a bucket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Share {
+    /// The producer.
+    pub stage: StageId,
+    /// Number of this share.
+    pub index: u32,
+    /// Number of shares.
+    pub of: u32,
+}
+
+impl Share {
+    /// Which of the slices that have `lengths` bytes this share reads: a contiguous run, chosen so that the
+    /// shares of a bucket are of about equal size. Every slice is in exactly one share.
+    #[must_use]
+    pub fn slices(&self, lengths: impl Iterator<Item = u64> + Clone) -> std::ops::Range<usize> {
+        let total: u128 = lengths.clone().map(u128::from).sum::<u128>().max(1);
+        let mut range: Option<std::ops::Range<usize>> = None;
+        let mut before = 0u128;
+        for (number, len) in lengths.enumerate() {
+            let middle = before * 2 + u128::from(len);
+            before += u128::from(len);
+            let share = middle * u128::from(self.of) / (total * 2);
+            if share.min(u128::from(self.of.saturating_sub(1))) == u128::from(self.index) {
+                let start = range.as_ref().map_or(number, |range| range.start);
+                range = Some(start..number + 1);
+            }
+        }
+        range.unwrap_or(0..0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn shares_of_any_slices_are_a_partition_of_them() {
+        let mut seed = 7u64;
+        let mut next = |below: u64| {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (seed >> 33) % below
+        };
+        for _ in 0..500 {
+            let count = next(40);
+            let lengths: Vec<u64> = (0..count).map(|_| next(1000) * next(2) * next(1000)).collect();
+            let of = u32::try_from(next(9) + 1).unwrap();
+            let slices: Vec<usize> = (0..of)
+                .flat_map(|index| Share { stage: 0, index, of }.slices(lengths.iter().copied()))
+                .collect();
+            assert_eq!(slices, (0..lengths.len()).collect::<Vec<_>>(), "{lengths:?} in {of}");
+        }
+    }
+}
