@@ -11,7 +11,6 @@ use dunlin_manifest::records::{
     Claim, Commit, Fail, FailClass, RECORD_VERSION, StageManifest, StageSpec, TaskMetrics,
     TaskOutput,
 };
-use dunlin_manifest::store::ControlStore;
 use dunlin_shuffle::{DataTarget, ExchangeInputs};
 use futures::FutureExt;
 use tokio_util::sync::CancellationToken;
