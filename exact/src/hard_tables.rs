@@ -11,11 +11,11 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
 use datafusion::prelude::{SessionConfig, SessionContext};
-use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::metadata::SortingColumn;
 use parquet::file::properties::WriterProperties;
 
+use crate::parquet_files::write_file;
 use crate::place::TableOf;
 
 /// A table: its name, the query of its rows, and how many of them each file takes; the last file takes the
@@ -37,6 +37,7 @@ const FLOATS: &str = "case i % 11 when 1 then cast('NaN' as double) when 2 then 
     when 3 then 0.0 when 4 then cast('inf' as double) when 5 then cast('-inf' as double) \
     when 6 then null else (i - 30) / 4.0 end";
 
+// Long, because it is a list: one table after the other.
 fn recipes() -> Vec<Recipe> {
     let t = format!(
         "select cast(i as int) as id,
@@ -269,10 +270,7 @@ fn file(path: &Path, rows: &RecordBatch, sorted: bool) {
         .set_max_row_group_row_count(Some(6000))
         .set_sorting_columns(sorted.then(|| vec![column(0), column(1)]))
         .build();
-    let file = std::fs::File::create(path).unwrap();
-    let mut writer = ArrowWriter::try_new(file, rows.schema(), Some(properties)).unwrap();
-    writer.write(rows).unwrap();
-    writer.close().unwrap();
+    write_file(path, rows, Some(properties)).unwrap();
 }
 
 fn texts(folder: &PathBuf, ending: &str, files: &[&str]) {

@@ -33,9 +33,11 @@ pub mod hard_tables;
 mod in_process;
 pub mod joins;
 pub mod library;
+mod parquet_files;
 mod place;
 pub mod random;
 mod reference;
+mod rng;
 mod settings;
 pub mod slt;
 
@@ -43,5 +45,6 @@ pub use bench::{Bench, Outcome};
 pub use compare::{Table, assert_same, difference};
 pub use fleet::Fleet;
 pub use in_process::InProcess;
+pub use parquet_files::write_file;
 pub use place::TableOf;
 pub use reference::Reference;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use dunlin_cli::fleet::Fleet;
 use dunlin_cli::tpch;
+use dunlin_exact::write_file;
 use dunlin_manifest::ids::QueryId;
 use dunlin_manifest::keys;
 use dunlin_manifest::records::{InputMode, Output, Root, Seal, StageManifest};
@@ -216,10 +217,7 @@ fn many_files() -> std::path::PathBuf {
     for file in 0..MANY_FILES {
         let rows: ArrayRef = Arc::new(Int64Array::from_iter_values(file * 10..file * 10 + 10));
         let batch = RecordBatch::try_from_iter([("n", rows)]).unwrap();
-        let out = std::fs::File::create(fresh.path().join(format!("{file:05}.parquet"))).unwrap();
-        let mut writer = parquet::arrow::ArrowWriter::try_new(out, batch.schema(), None).unwrap();
-        writer.write(&batch).unwrap();
-        writer.close().unwrap();
+        write_file(&fresh.path().join(format!("{file:05}.parquet")), &batch, None).unwrap();
     }
     std::fs::rename(fresh.keep(), &folder).unwrap();
     folder

@@ -13,9 +13,9 @@ use crate::compare::difference;
 use crate::engines::{ENGINE, PARTITIONED};
 use crate::random::ast::Query;
 use crate::random::metamorphic::{self, Check};
-use crate::random::rng::Rng;
 use crate::random::shrink::is_ordered;
 use crate::random::tables::{self, Table};
+use crate::rng::Rng;
 
 /// Rows beyond which comparing costs more than it shows.
 const ROWS: usize = 50_000;

@@ -99,6 +99,7 @@ impl Generator<'_> {
         Expr::literal(text, kind)
     }
 
+    // Long, because it is a table of templates by type.
     fn operator(&mut self, kind: Type, scope: &Scope, depth: usize) -> Expr {
         // What every type has.
         if kind != Type::List && self.rng.one_in(if kind == Type::Real { 1 } else { 4 }) {

@@ -2,8 +2,8 @@
 //! expression at a place may refer to. How its parts are made is in the other files of this folder.
 
 use crate::random::ast::{Expr, Key, Over, Type};
-use crate::random::rng::Rng;
 use crate::random::tables::Table;
+use crate::rng::Rng;
 
 /// Types that order, group and join.
 pub(crate) const KEYS: [Type; 7] =

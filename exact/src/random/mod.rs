@@ -13,7 +13,6 @@ mod functions;
 mod generate;
 mod generator;
 mod metamorphic;
-mod rng;
 mod run;
 mod shrink;
 mod subqueries;

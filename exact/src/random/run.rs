@@ -12,9 +12,9 @@ use crate::random::ast::{Query, Type};
 use crate::random::evaluate::{self, Set, Verdict, Way, cause, evaluate};
 use crate::random::generator::{Generator, Tests};
 use crate::random::metamorphic::{self, Check};
-use crate::random::rng::Rng;
 use crate::random::shrink;
 use crate::random::tables::Table;
+use crate::rng::Rng;
 
 /// The seed of a run that names none.
 pub const SEED: u64 = 55;

@@ -132,7 +132,8 @@ impl Chisel {
         }
     }
 
-    pub(crate) fn select(&mut self, select: &mut Select) {
+    // Long, because it is a list: one part of a SELECT after the other.
+    fn select(&mut self, select: &mut Select) {
         for at in (0..select.from.len()).rev() {
             if select.from.len() > 1 && self.here() {
                 let gone = select.from.remove(at);

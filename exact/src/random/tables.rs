@@ -4,7 +4,6 @@
 //! `id`, on which total orders rest. Doubles are halves of small whole numbers: their sums are exact,
 //! whatever order they are made in.
 
-use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -13,11 +12,11 @@ use arrow::array::{
     ListArray, RecordBatch, StringArray, TimestampMicrosecondArray,
 };
 use arrow::datatypes::{DataType, Field, Int64Type, Schema};
-use parquet::arrow::ArrowWriter;
 
+use crate::parquet_files::write_file;
 use crate::place::TableOf;
 use crate::random::ast::Type;
-use crate::random::rng::Rng;
+use crate::rng::Rng;
 
 /// A table as the generator knows it.
 #[derive(Clone, Debug)]
@@ -122,10 +121,7 @@ fn write_table(
         arrays.extend(columns.iter().map(|(_, _, storage)| array(*storage, size, nulls, rng)));
         let batch = RecordBatch::try_new(Arc::clone(&schema), arrays).unwrap();
         let path = folder.join(format!("part-{file}.parquet"));
-        let mut writer =
-            ArrowWriter::try_new(File::create(path).unwrap(), Arc::clone(&schema), None).unwrap();
-        writer.write(&batch).unwrap();
-        writer.close().unwrap();
+        write_file(&path, &batch, None).unwrap();
     }
 }
 

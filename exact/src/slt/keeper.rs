@@ -5,7 +5,6 @@
 //! spread over three files with an empty one between them, so that files, partitions and tasks differ.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -16,9 +15,9 @@ use datafusion::common::TableReference;
 use datafusion::execution::context::SessionContext;
 use datafusion::prelude::SessionConfig;
 use futures::FutureExt;
-use parquet::arrow::ArrowWriter;
 use tempfile::TempDir;
 
+use crate::parquet_files::write_file;
 use crate::place::TableOf;
 
 /// A statement or a copy that takes longer is given up: some tables never end.
@@ -199,10 +198,7 @@ fn write(folder: &Path, parts: &[RecordBatch]) -> Result<(), Reason> {
     std::fs::create_dir(folder).unwrap();
     let write = || -> parquet::errors::Result<()> {
         for (number, part) in parts.iter().enumerate() {
-            let file = File::create(folder.join(format!("{number}.parquet"))).unwrap();
-            let mut writer = ArrowWriter::try_new(file, part.schema(), None)?;
-            writer.write(part)?;
-            writer.close()?;
+            write_file(&folder.join(format!("{number}.parquet")), part, None)?;
         }
         Ok(())
     };

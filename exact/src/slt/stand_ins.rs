@@ -5,27 +5,11 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-/// Numbers that look random and are the same in every run.
-struct Mixed(u64);
-
-impl Mixed {
-    fn next(&mut self) -> u64 {
-        // SplitMix64.
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    /// A whole number from `low` to `high`.
-    fn within(&mut self, low: i64, high: i64) -> i64 {
-        low + i64::try_from(self.next() % (high - low + 1).unsigned_abs()).unwrap()
-    }
-}
+use crate::rng::Rng;
 
 /// Writes all files into `folder`.
 pub(crate) fn write(folder: &Path) {
-    let mut mixed = Mixed(7);
+    let mut mixed = Rng::new(7);
     let put = |name: &str, text: &str| std::fs::write(folder.join(name), text).unwrap();
     let (header, rows) = hundred(&mut mixed);
     put("aggregate_test_100.csv", &format!("{header}\n{}\n", rows.join("\n")));
@@ -53,7 +37,7 @@ pub(crate) fn write(folder: &Path) {
 }
 
 /// Groups of uneven size in `c1` and `c2`, keys without duplicates in `c9` and `c13`.
-fn hundred(mixed: &mut Mixed) -> (&'static str, Vec<String>) {
+fn hundred(mixed: &mut Rng) -> (&'static str, Vec<String>) {
     let rows = (0..100).map(|row| {
         let letter = ["a", "b", "c", "d", "e"][usize::try_from(mixed.next() % 5).unwrap()];
         let word: String = (0..28)
@@ -94,7 +78,7 @@ fn simple() -> String {
     text
 }
 
-fn window_1(mixed: &mut Mixed) -> String {
+fn window_1(mixed: &mut Rng) -> String {
     let (mut ts, mut up, mut down) = (264, 1, 100);
     let mut text = "ts,inc_col,desc_col\n".to_owned();
     for _ in 0..100 {
@@ -107,7 +91,7 @@ fn window_1(mixed: &mut Mixed) -> String {
 }
 
 /// Sorted by `a`, `b` and `c`, as the test files declare.
-fn window_2(mixed: &mut Mixed) -> String {
+fn window_2(mixed: &mut Rng) -> String {
     let mut text = "a0,a,b,c,d\n".to_owned();
     for row in 0..100 {
         let _ = writeln!(text, "1,{},{},{row},{}", row / 50, row / 25, mixed.within(0, 4));
@@ -115,7 +99,7 @@ fn window_2(mixed: &mut Mixed) -> String {
     text
 }
 
-fn null_cases(mixed: &mut Mixed) -> String {
+fn null_cases(mixed: &mut Rng) -> String {
     let mut text = "c1,c2,c3\n".to_owned();
     for row in 0..100 {
         let mut or_null =
@@ -126,7 +110,7 @@ fn null_cases(mixed: &mut Mixed) -> String {
     text
 }
 
-fn multi_order(mixed: &mut Mixed) -> String {
+fn multi_order(mixed: &mut Rng) -> String {
     let mut text = "c1,c2,c3\n".to_owned();
     for row in 1..=10 {
         let _ = writeln!(text, "{row},{},{}", (row + 4) / 5 * 10, mixed.within(1, 100) * 10 + row);

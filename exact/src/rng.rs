@@ -24,6 +24,11 @@ impl Rng {
         mixed ^ (mixed >> 31)
     }
 
+    /// A whole number from `low` to `high`.
+    pub(crate) fn within(&mut self, low: i64, high: i64) -> i64 {
+        low + i64::try_from(self.next() % (high - low + 1).unsigned_abs()).unwrap()
+    }
+
     /// A number below `bound`, which is not 0.
     pub(crate) fn below(&mut self, bound: usize) -> usize {
         (self.next() % bound as u64) as usize
