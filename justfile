@@ -16,16 +16,25 @@ fmt:
 # Format check, lints, docs without warnings
 lint:
     cargo fmt --all --check
-    cargo clippy --release --workspace --all-targets -- -D warnings
-    cargo doc --release --workspace --no-deps
+    cargo clippy --workspace --all-targets -- -D warnings
+    cargo doc --workspace --no-deps
 
 # Everything that CI runs
 test:
     scripts/test
 
+# The same on a clean clone with empty caches, as a new machine would; minutes by step
+bare:
+    scripts/bare
+
+# The two example programs
+examples:
+    cargo run --quiet --example query_in_process
+    cargo run --quiet --example embedded_worker
+
 # TPC-H on the fleet against single-process DataFusion: `just oracle 1` for scale 1
 oracle scale="0.1":
-    DUNLIN_ORACLE_SCALE={{ scale }} cargo test --release -p dunlin --test oracle -- --nocapture
+    DUNLIN_ORACLE_SCALE={{ scale }} cargo test -p dunlin --test system oracle:: -- --nocapture
 
 # Every plan shape: library, joins, random queries, DataFusion's own tests; `just exact --full` runs all of each
 exact mode="":
@@ -39,11 +48,11 @@ oracle-s3:
     exports=$(scripts/minio start)
     eval "$exports"
     trap 'scripts/minio stop' EXIT
-    cargo test --release -p dunlin --test oracle_s3 -- --nocapture
+    cargo test -p dunlin --test system oracle_s3:: -- --nocapture
 
 # Kill, freeze and restart real processes
 survival:
-    cargo test --release -p dunlin --test survival -- --nocapture
+    cargo test -p dunlin --test system survival:: -- --nocapture
 
 # Fleet against single-process DataFusion, the 22 queries: `just bench --help` for its options
 bench *args:
@@ -52,12 +61,12 @@ bench *args:
 
 # TPC-H data, a gateway, two workers, 22 queries
 demo *args:
-    cargo run --release -- demo {{ args }}
+    cargo run -- demo {{ args }}
 
 # API documentation of all crates
 docs:
-    cargo doc --release --workspace --no-deps
+    cargo doc --workspace --no-deps
 
 # Rewrite the staged-plan snapshots after a wanted change; review the difference
 plans:
-    UPDATE_PLANS=1 cargo test --release -p dunlin --test plans
+    UPDATE_PLANS=1 cargo test -p dunlin --test system plans::

@@ -1,7 +1,7 @@
 //! The newcomer's first minute: data, a gateway, two workers, and TPC-H through the exchange.
 
 use std::io::{IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context, Result};
@@ -78,10 +78,16 @@ pub fn run(options: &Options) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(queries(options, &fleet))?;
     println!(
-        "\nTry it yourself:\n  target/release/dunlin run --config {}\n  curl -s 127.0.0.1:8090/v1/sql -d 'select count(*) from lineitem'",
-        config.strip_prefix(std::env::current_dir()?).unwrap_or(&config).display()
+        "\nTry it yourself:\n  {} run --config {}\n  curl -s 127.0.0.1:8090/v1/sql -d 'select count(*) from lineitem'",
+        from_here(&binary)?.display(),
+        from_here(&config)?.display()
     );
     Ok(())
+}
+
+/// A path as short as it can be from the current folder.
+fn from_here(path: &Path) -> Result<&Path> {
+    Ok(path.strip_prefix(std::env::current_dir()?).unwrap_or(path))
 }
 
 async fn queries(options: &Options, fleet: &Fleet) -> Result<()> {

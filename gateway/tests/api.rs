@@ -13,7 +13,7 @@ use datafusion::execution::memory_pool::{MemoryConsumer, MemoryPool, UnboundedMe
 use dunlin_gateway::{Gateway, GatewayOptions, LocalRunner, SweepPeriods, serve};
 use dunlin_manifest::advance::QueryHandle;
 use dunlin_manifest::create::encode;
-use dunlin_manifest::env::Env;
+use dunlin_manifest::env::{Clock, Env};
 use dunlin_manifest::ids::QueryId;
 use dunlin_manifest::keys;
 use dunlin_manifest::records::{
@@ -23,10 +23,11 @@ use dunlin_manifest::store::{ControlStore, ObjectControlStore};
 use dunlin_planner::Planner;
 use dunlin_planner::config::Config;
 use dunlin_shuffle::{Buckets, DataTarget, TaskWriter, WriterOptions};
+use futures::future::BoxFuture;
 use reqwest::{Client, RequestBuilder, Response};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
 /// A state folder and the gateways on it.
@@ -35,6 +36,35 @@ struct Site {
     planner: Planner,
     control: Arc<ObjectControlStore>,
     env: Env,
+    /// Number of long waits that have begun.
+    waits: watch::Receiver<usize>,
+}
+
+/// Waits of at least this are some request's: everything else in a gateway pauses for less.
+const LONG: Duration = Duration::from_secs(60);
+
+/// The system's clock, which tells when a long wait begins.
+#[derive(Debug)]
+struct TellingClock {
+    inner: Arc<dyn Clock>,
+    waits: watch::Sender<usize>,
+}
+
+impl Clock for TellingClock {
+    fn monotonic(&self) -> Duration {
+        self.inner.monotonic()
+    }
+
+    fn wall_ms(&self) -> u64 {
+        self.inner.wall_ms()
+    }
+
+    fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
+        if duration >= LONG {
+            self.waits.send_modify(|begun| *begun += 1);
+        }
+        self.inner.sleep(duration)
+    }
 }
 
 struct Running {
@@ -50,11 +80,14 @@ impl Site {
         let text = format!("[state]\nlocation = \"file://{}/\"\n", folder.path().display());
         let config = Config::parse(&text).unwrap();
         let stores = config.open_stores(&tokio::runtime::Handle::current()).unwrap();
-        let env = Env::system();
+        let (waits, begun) = watch::channel(0);
+        let system = Env::system();
+        let clock = TellingClock { inner: Arc::clone(&system.clock), waits };
+        let env = Env { clock: Arc::new(clock), ..system };
         let prefix = stores.state.path.clone();
         let control = ObjectControlStore::new(stores.state_store(), prefix, env.clone());
         let planner = Planner::open(&config, &stores).unwrap();
-        Self { folder, planner, control: Arc::new(control), env }
+        Self { folder, planner, control: Arc::new(control), env, waits: begun }
     }
 
     async fn gateway(
@@ -76,6 +109,13 @@ impl Site {
         };
         let served = tokio::spawn(serve(gateway, options, listener, shutdown));
         Running { url, client: Client::new(), stop, served }
+    }
+
+    /// Resolves once a request waits for a query.
+    async fn somebody_waits(&self) {
+        let mut waits = self.waits.clone();
+        let begun = waits.wait_for(|begun| *begun > 0);
+        tokio::time::timeout(Duration::from_secs(30), begun).await.unwrap().unwrap();
     }
 
     fn worker(&self, outcome: Outcome) -> Arc<dyn LocalRunner> {
@@ -589,7 +629,7 @@ async fn a_query_without_workers_waits_is_watched_and_is_cancelled() {
     let path = format!("{location}?wait=60s");
     let waiting = other.get(&path);
     let cancelling = async {
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        site.somebody_waits().await;
         json(gateway.post(&format!("{location}/cancel")).await).await
     };
     let (waited, cancelled) = tokio::join!(waiting, cancelling);
@@ -685,7 +725,7 @@ async fn a_stop_ends_waits_and_not_queries() {
     let path = format!("/v1/queries/{}?wait=600s", id.as_str().unwrap());
     let Running { url, client, stop, served } = gateway;
     let waiting = tokio::spawn(client.get(format!("{url}{path}")).send());
-    tokio::time::sleep(Duration::from_millis(200)).await;
+    site.somebody_waits().await;
     stop.send(()).unwrap();
     let status = json(waiting.await.unwrap().unwrap()).await;
     assert_eq!(status["status"], "PENDING");

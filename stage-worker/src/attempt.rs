@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use dunlin_manifest::create::{self, Decision};
 use dunlin_manifest::decide::{self, OpenTask};
 use dunlin_manifest::keys;
@@ -12,19 +11,20 @@ use dunlin_manifest::records::{
     Claim, Commit, ErrorCode, Fail, FailClass, RECORD_VERSION, StageManifest, StageSpec,
     TaskMetrics, TaskOutput,
 };
-use dunlin_manifest::store::ControlStore;
 use dunlin_shuffle::{DataTarget, ExchangeInputs};
 use futures::FutureExt;
-use tokio::runtime::{Handle, Runtime};
 use tokio_util::sync::CancellationToken;
 
+use crate::compute::Compute;
+use crate::known::Known;
+use crate::pulse::Pulse;
 use crate::run::{self, Attempt, AttemptError};
-use crate::{Known, Shared};
+use crate::shared::Shared;
 
 /// What became of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AttemptOutcome {
-    /// Somebody else has the claim.
+    /// Another worker has the claim.
     Lost,
     /// It is not known whether the claim landed.
     Unsettled,
@@ -39,42 +39,13 @@ pub enum AttemptOutcome {
 /// How long an aborted plan may take to notice.
 const ABORT_PATIENCE: Duration = Duration::from_millis(500);
 
-/// The thread on which a slot's plans run: one, so that a process computes as many things at once as it
-/// has slots, and apart from the runtime of heartbeats and store requests.
-#[derive(Debug, Default)]
-pub(crate) struct Compute(Option<Runtime>);
-
-impl Compute {
-    fn handle(&mut self) -> std::io::Result<&Handle> {
-        if self.0.is_none() {
-            let runtime = tokio::runtime::Builder::new_multi_thread()
-                .worker_threads(1)
-                .thread_name("dunlin-compute")
-                .enable_all()
-                .build()?;
-            self.0 = Some(runtime);
-        }
-        self.0.as_ref().map(Runtime::handle).ok_or_else(|| std::io::Error::other("no runtime"))
-    }
-
-    /// Leaves whatever still runs to itself; the next plan gets another thread.
-    fn abandon(&mut self) {
-        if let Some(runtime) = self.0.take() {
-            runtime.shutdown_background();
-        }
-    }
-}
-
-impl Drop for Compute {
-    fn drop(&mut self) {
-        self.abandon();
-    }
-}
-
-/// Why a running attempt is stopped from outside.
-enum Stop {
+/// How a run of a plan that did not fail came to its end.
+enum Run {
+    Done(TaskOutput, TaskMetrics),
+    /// The query ended meanwhile.
     Ended,
-    GiveBack,
+    /// The worker was asked to stop.
+    GivenBack,
 }
 
 /// Claims `task` and sees it through.
@@ -106,13 +77,13 @@ pub(crate) async fn attempt(
         Err(error) => Err(error),
     };
     match outcome {
-        Ok(Ok((output, mut metrics))) => {
+        Ok(Run::Done(output, mut metrics)) => {
             let took = env.clock.monotonic().saturating_sub(started);
             metrics.wall_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
             commit(shared, known, task, &claim, output, metrics).await
         }
-        Ok(Err(Stop::Ended)) => AttemptOutcome::Stopped,
-        Ok(Err(Stop::GiveBack)) => {
+        Ok(Run::Ended) => AttemptOutcome::Stopped,
+        Ok(Run::GivenBack) => {
             let error = AttemptError {
                 class: FailClass::GiveBack,
                 code: ErrorCode::GivenBack,
@@ -165,7 +136,7 @@ async fn prepare(
         shared.governor.clone(),
     );
     for input in &spec.inputs {
-        let data = known.stage(input.stage).await.map_err(&unread)?;
+        let data = known.stage(input.stage).await.map_err(|error| unread(error.to_string()))?;
         inputs = inputs.with_stage(input.stage, data);
     }
     let share = manifest.tasks.get(task.task as usize).and_then(|task| task.share);
@@ -188,49 +159,13 @@ async fn prepare(
     })
 }
 
-/// The heartbeat of an attempt, and its watch for the end of the query; stops when dropped.
-struct Pulse {
-    /// Cancelled once the query has ended.
-    over: CancellationToken,
-    task: tokio::task::JoinHandle<()>,
-}
-
-impl Pulse {
-    fn start(shared: &Arc<Shared>, known: &Arc<Known>, task: OpenTask) -> Self {
-        let over = CancellationToken::new();
-        let (shared, known, ended) = (Arc::clone(shared), Arc::clone(known), over.clone());
-        let period = Duration::from_millis(known.handle.root.limits.heartbeat_ms);
-        let beating = async move {
-            for beats in 1u64.. {
-                shared.env.clock.sleep(period).await;
-                // A request that hangs must not hold up the next beat.
-                tokio::select! {
-                    () = beat(&shared, &known, task, beats) => {}
-                    () = shared.env.clock.sleep(period) => {}
-                }
-                if matches!(known.handle.ended().await, Ok(Some(_))) {
-                    ended.cancel();
-                    return;
-                }
-            }
-        };
-        Self { over, task: tokio::spawn(beating) }
-    }
-}
-
-impl Drop for Pulse {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
 /// Runs the attempt on the compute thread until it is done, the query ends, or the worker is asked to stop.
 async fn run_watched(
     shared: &Arc<Shared>,
     attempt: Attempt,
     compute: &mut Compute,
     over: &CancellationToken,
-) -> Result<Result<(TaskOutput, TaskMetrics), Stop>, AttemptError> {
+) -> Result<Run, AttemptError> {
     let runner = Arc::clone(shared);
     let scanned = Arc::clone(&attempt.scan_meter);
     let mut running = compute.handle().map_err(|error| lost(&error))?.spawn(async move {
@@ -240,7 +175,7 @@ async fn run_watched(
         outcome = &mut running => outcome,
         () = shared.stopping.cancelled() => {
             running.abort();
-            return Ok(Err(Stop::GiveBack));
+            return Ok(Run::GivenBack);
         }
         () = over.cancelled() => {
             running.abort();
@@ -249,7 +184,7 @@ async fn run_watched(
                 // Some operators do not yield for long: the slot goes on without them.
                 () = shared.env.clock.sleep(ABORT_PATIENCE) => compute.abandon(),
             }
-            return Ok(Err(Stop::Ended));
+            return Ok(Run::Ended);
         }
     };
     match outcome {
@@ -257,7 +192,7 @@ async fn run_watched(
             let reading = scanned.take();
             metrics.scan_bytes = reading.bytes_read;
             metrics.requests = reading.requests;
-            Ok((output, metrics))
+            Run::Done(output, metrics)
         }),
         Ok(Err(panic)) => Err(AttemptError {
             class: FailClass::Retry,
@@ -282,16 +217,6 @@ fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
         .map(|text| (*text).to_owned())
         .or_else(|| panic.downcast_ref::<String>().cloned())
         .unwrap_or_else(|| "without a message".to_owned())
-}
-
-/// A sign of life. Losing one is harmless: the lease is several periods.
-async fn beat(shared: &Shared, known: &Known, task: OpenTask, beats: u64) {
-    let handle = &known.handle;
-    let key = keys::hb(&handle.query, task.stage, task.task, task.attempt);
-    let body = format!("{{\"beat\":{beats},\"worker\":\"{}\"}}", shared.name);
-    if let Err(error) = handle.store().put(&key, Bytes::from(body)).await {
-        tracing::debug!(%key, %error, "a heartbeat was lost");
-    }
 }
 
 async fn commit(

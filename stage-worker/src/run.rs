@@ -28,7 +28,7 @@ use dunlin_shuffle::{
 };
 use futures::StreamExt;
 
-use crate::Shared;
+use crate::shared::Shared;
 
 /// Why an attempt failed, with what its `fail` record says.
 #[derive(Debug, thiserror::Error)]

@@ -1,0 +1,11 @@
+//! Whole systems: real `dunlin` processes over a folder, memory or an S3 server. One binary, because each
+//! binary links the engine.
+#![allow(clippy::unwrap_used, unreachable_pub)]
+
+mod budget;
+mod common;
+mod footers;
+mod oracle;
+mod oracle_s3;
+mod plans;
+mod survival;

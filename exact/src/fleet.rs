@@ -1,0 +1,82 @@
+//! A gateway and workers of this process, over a state in memory: asked over HTTP like any other, on
+//! threads of their own.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use dunlin_gateway::{Gateway, GatewayOptions};
+use dunlin_manifest::env::Env;
+use dunlin_manifest::store::ObjectControlStore;
+use dunlin_planner::Planner;
+use dunlin_planner::config::Config;
+use dunlin_worker::{Worker, WorkerOptions};
+use tokio::net::TcpListener;
+use tokio::runtime::{Builder, Runtime};
+use tokio_util::sync::CancellationToken;
+
+/// Tasks at once.
+const SLOTS: usize = 2;
+/// Threads of a runtime.
+const THREADS: usize = 2;
+
+/// A running fleet; stopped when dropped.
+#[derive(Debug)]
+pub struct Fleet {
+    address: SocketAddr,
+    stopping: CancellationToken,
+    /// Ended without waiting: a plan that never yields must not hold up the test.
+    runtimes: Vec<Runtime>,
+}
+
+impl Fleet {
+    /// Starts a gateway on a free port of loopback, and a worker, over the configuration's state.
+    ///
+    /// # Errors
+    /// The configuration cannot be used, or nothing can be started.
+    pub async fn start(config: &Config) -> Result<Self> {
+        let io = runtime("exact-io")?;
+        let plans = runtime("exact-plans")?;
+        let stores = config.open_stores(io.handle())?;
+        let env = Env::system();
+        let state = stores.state.path.clone();
+        let control = ObjectControlStore::new(stores.state_store(), state, env.clone());
+        let gateway = Gateway {
+            planner: Planner::open(config, &stores)?,
+            control: Arc::new(control.clone()),
+            env,
+            local: None,
+        };
+        let options = GatewayOptions {
+            limits: config.limits.resolve()?,
+            compute: Some(plans.handle().clone()),
+            ..GatewayOptions::default()
+        };
+        let stopping = CancellationToken::new();
+        let options_of_worker = WorkerOptions::local(SLOTS, config.worker.memory_bytes);
+        let worker = Worker::new(control, stores, options_of_worker, stopping.clone())?;
+        io.spawn(async move { worker.run().await });
+        let listener = io.spawn(TcpListener::bind("127.0.0.1:0")).await??;
+        let address = listener.local_addr().context("a listener has an address")?;
+        let stop = stopping.clone().cancelled_owned();
+        io.spawn(dunlin_gateway::serve(gateway, options, listener, stop));
+        Ok(Self { address, stopping, runtimes: vec![io, plans] })
+    }
+
+    /// `http://address`.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+}
+
+impl Drop for Fleet {
+    fn drop(&mut self) {
+        self.stopping.cancel();
+        self.runtimes.drain(..).for_each(Runtime::shutdown_background);
+    }
+}
+
+fn runtime(name: &str) -> std::io::Result<Runtime> {
+    Builder::new_multi_thread().worker_threads(THREADS).thread_name(name).enable_all().build()
+}

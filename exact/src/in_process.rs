@@ -1,0 +1,243 @@
+//! The stages of a query, decoded from their plan objects and run one after the other in this process:
+//! what workers do, without workers. If the fleet is wrong and this is right, the protocol is at fault;
+//! if both are wrong, the planner or the exchange is.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use arrow::array::RecordBatch;
+use datafusion::execution::memory_pool::MemoryConsumer;
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::execution::session_state::SessionStateBuilder;
+use datafusion::execution::{SessionState, TaskContext};
+use dunlin_manifest::decide;
+use dunlin_manifest::env::Env;
+use dunlin_manifest::ids::QueryId;
+use dunlin_manifest::meter::Meter;
+use dunlin_manifest::pinned::InputWatch;
+use dunlin_manifest::records::{
+    Limits, Seal, SealedTask, StageManifest, StageSpec, TaskMetrics, TaskOutput,
+};
+use dunlin_plan::stores::Stores;
+use dunlin_plan::{session, task};
+use dunlin_planner::config::Config;
+use dunlin_planner::{PlanError, Planned, Planner, QuerySettings, RouteMode, StageGraph};
+use dunlin_shuffle::{
+    Buckets, DataTarget, ExchangeInputs, ReadGovernor, StageData, TaskWriter, WriterOptions,
+};
+use futures::{StreamExt, TryStreamExt};
+use object_store::ObjectStore;
+use object_store::memory::InMemory;
+
+/// A planner over a configuration, and what running its plans needs.
+#[derive(Debug)]
+pub struct InProcess {
+    planner: Planner,
+    stores: Stores,
+    functions: SessionState,
+    env: Env,
+}
+
+impl InProcess {
+    /// The planner of a configuration, on the runtime that calls this.
+    ///
+    /// # Panics
+    /// The configuration cannot be used.
+    #[must_use]
+    pub fn open(config: &Config) -> Self {
+        let stores = config.open_stores(&tokio::runtime::Handle::current()).unwrap();
+        Self {
+            planner: Planner::open(config, &stores).unwrap(),
+            stores,
+            functions: SessionStateBuilder::new().with_default_features().build(),
+            env: Env::system(),
+        }
+    }
+
+    /// Plans `sql` for the fleet.
+    ///
+    /// # Panics
+    /// It cannot be planned.
+    pub async fn plan(&self, sql: &str, partitions: usize) -> Planned {
+        self.try_plan(sql, partitions, RouteMode::Fleet).await.unwrap()
+    }
+
+    /// Plans `sql` for a route.
+    ///
+    /// # Errors
+    /// The planner's own.
+    pub async fn try_plan(
+        &self,
+        sql: &str,
+        partitions: usize,
+        route: RouteMode,
+    ) -> Result<Planned, PlanError> {
+        let settings = QuerySettings {
+            route: Some(route),
+            target_partitions: Some(partitions),
+            task_bytes: Some(0),
+            durable: false,
+        };
+        self.planner.plan(&self.planner.parse(sql)?, &[], &settings).await
+    }
+
+    /// Runs the plan of `sql` in this process as the gateway's inline route does: neither cut nor encoded.
+    ///
+    /// # Errors
+    /// It cannot be planned, or fails.
+    pub async fn uncut(&self, sql: &str, partitions: usize) -> Result<Vec<RecordBatch>> {
+        let planned = self.try_plan(sql, partitions, RouteMode::Inline).await?;
+        let mut rows = vec![RecordBatch::new_empty(Arc::clone(&planned.schema))];
+        let mut stream = self.planner.inline_plan(&planned, &Arc::new(Meter::default()))?.run()?;
+        while let Some(batch) = stream.try_next().await? {
+            rows.push(batch);
+        }
+        Ok(rows)
+    }
+
+    /// Plans, encodes, decodes and runs `sql`, one task a partition.
+    ///
+    /// # Panics
+    /// It cannot be planned, or fails.
+    pub async fn run(&self, sql: &str, partitions: usize) -> Vec<RecordBatch> {
+        self.decoded(sql, partitions).await.unwrap()
+    }
+
+    /// Plans, encodes, decodes and runs `sql`, one task a partition.
+    ///
+    /// # Errors
+    /// It cannot be planned, or fails.
+    pub async fn decoded(&self, sql: &str, partitions: usize) -> Result<Vec<RecordBatch>> {
+        Ok(self.decided(sql, partitions).await?.0)
+    }
+
+    /// As [`InProcess::decoded`], with what was decided for each stage when its turn came.
+    ///
+    /// # Errors
+    /// It cannot be planned, or fails.
+    pub async fn decided(
+        &self,
+        sql: &str,
+        partitions: usize,
+    ) -> Result<(Vec<RecordBatch>, Vec<StageManifest>)> {
+        let planned = self.try_plan(sql, partitions, RouteMode::Fleet).await?;
+        let graph = planned.graph.as_ref().context("the statement has no stages")?;
+        let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+        let prefix = object_store::path::Path::from("state");
+        let mut inputs = ExchangeInputs::new(
+            Arc::clone(&store),
+            prefix.clone(),
+            self.env.clone(),
+            ReadGovernor::default(),
+        );
+        let query = QueryId::new(&self.env);
+        let limits = Limits::default();
+        let root = graph.clone().into_submission(&query, &self.env, sql, limits, None).root;
+        let mut manifests: BTreeMap<u32, StageManifest> = BTreeMap::new();
+        let mut seals: BTreeMap<u32, Seal> = BTreeMap::new();
+        for planned in &root.stages {
+            // What a stage does is decided as workers decide it: by what its inputs turned out to be.
+            let probe = planned.broadcast.as_ref().and_then(|it| manifests.get(&it.probe));
+            let broadcast = probe.is_some_and(|manifest| manifest.absorbed);
+            let spec = planned.decided(broadcast);
+            let read: Vec<&Seal> = spec.inputs.iter().map(|it| &seals[&it.stage]).collect();
+            let manifest = decide::stage_manifest(&root, planned, broadcast, &read);
+            let mut winners = Vec::new();
+            for (number, task) in (0..).zip(&manifest.tasks) {
+                let name = format!("s{}/{number}", spec.id);
+                let target = DataTarget {
+                    store: Arc::clone(&store),
+                    prefix: prefix.clone(),
+                    key_of: Arc::new(move |part| format!("{name}/{part}.arrow")),
+                };
+                let inputs = match task.share {
+                    Some(share) => inputs.clone().with_share(share),
+                    None => inputs.clone(),
+                };
+                let output = self.task(graph, &spec, &task.partitions, &inputs, target).await?;
+                winners.push(SealedTask {
+                    task: number,
+                    attempt: 0,
+                    claim: String::new(),
+                    worker: String::new(),
+                    output,
+                    metrics: TaskMetrics::default(),
+                });
+            }
+            let seal = decide::seal(&root, spec.id, winners);
+            inputs = inputs.with_stage(spec.id, Arc::new(StageData::from_seal(&seal)?));
+            seals.insert(spec.id, seal);
+            manifests.insert(spec.id, manifest);
+        }
+        let last = graph.stages.last().context("a graph has stages")?;
+        let pool = self.context(graph, &inputs)?.memory_pool().clone();
+        let mut rows = vec![RecordBatch::new_empty(Arc::clone(&planned.schema))];
+        for partition in 0..last.partitions {
+            let schema = Arc::clone(&planned.schema);
+            let mut stream = inputs.open(last.id, partition, schema, &pool)?;
+            while let Some(batch) = stream.try_next().await? {
+                rows.push(batch);
+            }
+        }
+        Ok((rows, manifests.into_values().collect()))
+    }
+
+    fn context(&self, graph: &StageGraph, inputs: &ExchangeInputs) -> Result<Arc<TaskContext>> {
+        let config = session::config(&graph.session)?.with_extension(Arc::new(inputs.clone()));
+        let meter = Arc::new(Meter::default());
+        let runtime = RuntimeEnvBuilder::new()
+            .with_object_store_registry(self.stores.pinned_registry(
+                &graph.pins,
+                &meter,
+                &InputWatch::default(),
+            ))
+            .build_arc()?;
+        Ok(Arc::new(TaskContext::new(
+            None,
+            "in-process".to_owned(),
+            config,
+            self.functions.scalar_functions().clone(),
+            self.functions.higher_order_functions().clone(),
+            self.functions.aggregate_functions().clone(),
+            self.functions.window_functions().clone(),
+            runtime,
+        )))
+    }
+
+    async fn task(
+        &self,
+        graph: &StageGraph,
+        spec: &StageSpec,
+        partitions: &[u32],
+        inputs: &ExchangeInputs,
+        target: DataTarget,
+    ) -> Result<TaskOutput> {
+        let context = self.context(graph, inputs)?;
+        let packed = graph.plans.iter().find(|(name, _)| *name == spec.plan);
+        let (_, packed) = packed.context("a stage has a plan")?;
+        let opened = task::open(packed, spec, partitions, &context)?;
+        let buckets = match &opened.hash {
+            Some((exprs, count)) => {
+                Buckets::Hash { exprs: exprs.clone(), n: u32::try_from(*count)? }
+            }
+            None => Buckets::Partitions,
+        };
+        let reservation = MemoryConsumer::new("writer").register(context.memory_pool());
+        let schema = opened.plan.schema();
+        let mut options =
+            WriterOptions::new(schema, buckets, target, self.env.clone(), reservation);
+        options.key_filter = spec.key_filter;
+        let mut writer = TaskWriter::new(options)?;
+        let mut streams = Vec::with_capacity(partitions.len());
+        for &partition in partitions {
+            let rows = opened.plan.execute(partition as usize, Arc::clone(&context))?;
+            streams.push(rows.map(move |batch| (partition, batch)).boxed());
+        }
+        let mut rows = futures::stream::select_all(streams);
+        while let Some((partition, batch)) = rows.next().await {
+            writer.push(partition, batch?).await?;
+        }
+        Ok(writer.finish().await?)
+    }
+}

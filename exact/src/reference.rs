@@ -1,0 +1,75 @@
+//! What the answer must be: a single DataFusion process with its own settings.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
+use arrow::array::RecordBatch;
+use datafusion::common::TableReference;
+use datafusion::error::Result;
+use datafusion::physical_plan::collect;
+use datafusion::prelude::{
+    CsvReadOptions, JsonReadOptions, ParquetReadOptions, SessionConfig, SessionContext,
+};
+
+use crate::place::TableOf;
+
+/// Plain DataFusion over a set of tables.
+pub struct Reference {
+    tables: Vec<TableOf>,
+    /// By number of partitions.
+    contexts: Mutex<BTreeMap<usize, SessionContext>>,
+}
+
+impl std::fmt::Debug for Reference {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Reference").field("tables", &self.tables).finish_non_exhaustive()
+    }
+}
+
+impl Reference {
+    /// The reference over some tables.
+    #[must_use]
+    pub fn over(tables: &[TableOf]) -> Self {
+        Self { tables: tables.to_vec(), contexts: Mutex::default() }
+    }
+
+    /// The answer at a number of partitions: at least one batch, which may be empty.
+    ///
+    /// # Errors
+    /// The engine's own.
+    pub async fn rows(&self, sql: &str, partitions: usize) -> Result<Vec<RecordBatch>> {
+        let context = self.context(partitions).await?;
+        // The columns are the physical plan's: a frame's are those from before the types were coerced.
+        let plan = context.sql(sql).await?.create_physical_plan().await?;
+        let mut rows = vec![RecordBatch::new_empty(plan.schema())];
+        rows.extend(collect(plan, context.task_ctx()).await?);
+        Ok(rows)
+    }
+
+    /// The context at a number of partitions; its tables are registered once.
+    async fn context(&self, partitions: usize) -> Result<SessionContext> {
+        if let Some(known) = self.contexts.lock().unwrap().get(&partitions) {
+            return Ok(known.clone());
+        }
+        let config = SessionConfig::new().with_target_partitions(partitions);
+        let context = SessionContext::new_with_config(config);
+        for table in &self.tables {
+            register(&context, table).await?;
+        }
+        Ok(self.contexts.lock().unwrap().entry(partitions).or_insert(context).clone())
+    }
+}
+
+async fn register(context: &SessionContext, table: &TableOf) -> Result<()> {
+    let name = TableReference::bare(table.name.to_lowercase());
+    let address = table.address();
+    match table.format {
+        "csv" => {
+            // As Dunlin reads CSV: a quoted value may hold a newline.
+            let options = CsvReadOptions::new().newlines_in_values(true);
+            context.register_csv(name, address, options).await
+        }
+        "json" => context.register_json(name, address, JsonReadOptions::default()).await,
+        _ => context.register_parquet(name, address, ParquetReadOptions::default()).await,
+    }
+}

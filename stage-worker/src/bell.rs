@@ -1,0 +1,51 @@
+//! The bell: one object that changes when there may be work. A ring ends the pauses of idle slots.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use dunlin_manifest::keys;
+use dunlin_manifest::store::{Changed, ControlStore};
+
+use crate::shared::Shared;
+
+/// Looks at the bell while the process is idle, and wakes its slots when it rang.
+pub(crate) async fn watch_bell(shared: Arc<Shared>) {
+    // `None` until the first look: what rang before this process came is found by its first look anyway.
+    let mut last: Option<Bell> = None;
+    loop {
+        let busy = shared.busy.load(Ordering::Relaxed) as usize >= shared.options.slots;
+        if !busy {
+            let tag = match &last {
+                Some(Bell::Rung(tag)) => tag.as_deref(),
+                _ => None,
+            };
+            let now = match shared.control.get_if_changed(keys::BELL, tag).await {
+                Ok(Changed::Got(got)) => Some(Bell::Rung(got.e_tag)),
+                Ok(Changed::Missing) => Some(Bell::Missing),
+                Ok(Changed::NotModified) => None,
+                Err(error) => {
+                    tracing::debug!(%error, "the bell could not be read");
+                    None
+                }
+            };
+            if let Some(now) = now {
+                if last.as_ref().is_some_and(|last| *last != now) {
+                    for known in shared.queries.lock().values() {
+                        *known.quiet_until.lock() = Duration::ZERO;
+                    }
+                    shared.rung.notify_waiters();
+                }
+                last = Some(now);
+            }
+        }
+        shared.env.clock.sleep(shared.env.jitter(shared.options.idle_poll)).await;
+    }
+}
+
+/// What was last seen of the bell.
+#[derive(Debug, PartialEq, Eq)]
+enum Bell {
+    Missing,
+    Rung(Option<String>),
+}

@@ -1,0 +1,84 @@
+//! One query as one worker process sees it: the handle, and what its slots tell each other about it.
+//!
+//! It is made once a process and query, and shared by the slots. It knows nothing of the process.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use dunlin_manifest::advance::QueryHandle;
+use dunlin_manifest::meter::Meter;
+use dunlin_manifest::records::{EngineFence, Root};
+use dunlin_manifest::store::StoreError;
+use dunlin_plan::stores::Stores;
+use dunlin_shuffle::{ShuffleError, StageData};
+
+/// A query that this process knows.
+#[derive(Debug)]
+pub(crate) struct Known {
+    pub(crate) handle: QueryHandle,
+    pub(crate) meter: Arc<Meter>,
+    /// Why this process may not run it.
+    pub(crate) refused: Option<String>,
+    stages: tokio::sync::Mutex<HashMap<u32, Arc<StageData>>>,
+    /// Attempts that a slot of this process claims or has claimed: slots do not race each other.
+    pub(crate) taken: parking_lot::Mutex<HashSet<(u32, u32, u32)>>,
+    /// Until when the other slots need not look, because one just found nothing to do.
+    pub(crate) quiet_until: parking_lot::Mutex<Duration>,
+}
+
+/// Why the data of a stage cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StageError {
+    /// The store did not give the seal.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The reader was started too early.
+    #[error("stage {0} is not sealed")]
+    Unsealed(u32),
+    /// The seal contradicts itself.
+    #[error(transparent)]
+    Seal(#[from] ShuffleError),
+}
+
+impl Known {
+    /// A query that no slot has worked on yet.
+    pub(crate) fn new(handle: QueryHandle, meter: Arc<Meter>, refused: Option<String>) -> Self {
+        Self {
+            handle,
+            meter,
+            refused,
+            stages: tokio::sync::Mutex::default(),
+            taken: parking_lot::Mutex::default(),
+            quiet_until: parking_lot::Mutex::default(),
+        }
+    }
+
+    /// The exchange data of a sealed stage, indexed once a process.
+    ///
+    /// # Errors
+    /// The seal cannot be read, is not there, or contradicts itself.
+    pub(crate) async fn stage(&self, stage: u32) -> Result<Arc<StageData>, StageError> {
+        let mut stages = self.stages.lock().await;
+        if let Some(known) = stages.get(&stage) {
+            return Ok(Arc::clone(known));
+        }
+        let seal = self.handle.seal(stage).await?.ok_or(StageError::Unsealed(stage))?;
+        let data = Arc::new(StageData::from_seal(&seal)?);
+        stages.insert(stage, Arc::clone(&data));
+        Ok(data)
+    }
+}
+
+/// Why a process with this fence and these stores may not run a query, if it may not.
+pub(crate) fn refusal(fence: &EngineFence, stores: &Stores, root: &Root) -> Option<String> {
+    let wanted = &root.engine;
+    if fence != wanted {
+        return Some(format!(
+            "this worker is {} (hash {}), the query was planned by {} (hash {})",
+            fence.engine, fence.hash, wanted.engine, wanted.hash
+        ));
+    }
+    let unknown = root.pins.iter().find(|pin| stores.get(&pin.store).is_none())?;
+    Some(format!("this worker's configuration has no table in {}", unknown.store))
+}

@@ -1,0 +1,60 @@
+//! The heartbeat of an attempt: it tells the other workers that the attempt is alive, and tells the
+//! attempt that its query has ended.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use dunlin_manifest::decide::OpenTask;
+use dunlin_manifest::keys;
+use dunlin_manifest::store::ControlStore;
+use tokio_util::sync::CancellationToken;
+
+use crate::known::Known;
+use crate::shared::Shared;
+
+/// The heartbeat of an attempt, and its watch for the end of the query; stops when dropped.
+pub(crate) struct Pulse {
+    /// Cancelled once the query has ended.
+    pub(crate) over: CancellationToken,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Pulse {
+    pub(crate) fn start(shared: &Arc<Shared>, known: &Arc<Known>, task: OpenTask) -> Self {
+        let over = CancellationToken::new();
+        let (shared, known, ended) = (Arc::clone(shared), Arc::clone(known), over.clone());
+        let period = Duration::from_millis(known.handle.root.limits.heartbeat_ms);
+        let beating = async move {
+            for beats in 1u64.. {
+                shared.env.clock.sleep(period).await;
+                // A request that hangs must not hold up the next beat.
+                tokio::select! {
+                    () = beat(&shared, &known, task, beats) => {}
+                    () = shared.env.clock.sleep(period) => {}
+                }
+                if matches!(known.handle.ended().await, Ok(Some(_))) {
+                    ended.cancel();
+                    return;
+                }
+            }
+        };
+        Self { over, task: tokio::spawn(beating) }
+    }
+}
+
+impl Drop for Pulse {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// A sign of life. Losing one is harmless: the lease is several periods.
+async fn beat(shared: &Shared, known: &Known, task: OpenTask, beats: u64) {
+    let handle = &known.handle;
+    let key = keys::hb(&handle.query, task.stage, task.task, task.attempt);
+    let body = format!("{{\"beat\":{beats},\"worker\":\"{}\"}}", shared.name);
+    if let Err(error) = handle.store().put(&key, Bytes::from(body)).await {
+        tracing::debug!(%key, %error, "a heartbeat was lost");
+    }
+}

@@ -1,0 +1,156 @@
+//! The worker as a value: set up once, then run until it is asked to stop.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use datafusion::error::DataFusionError;
+use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
+use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::execution::session_state::SessionStateBuilder;
+use dunlin_manifest::advance::AdvanceError;
+use dunlin_manifest::ids::QueryId;
+use dunlin_manifest::store::ObjectControlStore;
+use dunlin_plan::fence;
+use dunlin_plan::stores::Stores;
+use dunlin_shuffle::{ReadGovernor, ReadLimits};
+use tokio_util::sync::CancellationToken;
+
+use crate::bell::watch_bell;
+use crate::compute::Compute;
+use crate::options::WorkerOptions;
+use crate::shared::Shared;
+use crate::slot::{keep_slot, work_on};
+
+/// A worker process, or the worker part of one.
+#[derive(Clone, Debug)]
+pub struct Worker {
+    shared: Arc<Shared>,
+}
+
+/// A worker that cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The folder for spills cannot be made.
+    #[error("the worker cannot start: the folder for spills {} cannot be made: {source}", .folder.display())]
+    SpillFolder {
+        /// The folder.
+        folder: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// The engine cannot be set up.
+    #[error("the worker cannot start: {0}")]
+    Engine(#[from] DataFusionError),
+}
+
+impl Worker {
+    /// A worker over a state. Plans run on a thread of their slot; everything else runs on the runtime that
+    /// calls [`Worker::run`].
+    ///
+    /// # Errors
+    /// The engine cannot be set up (no folder for spills, say).
+    pub fn new(
+        control: ObjectControlStore,
+        stores: Stores,
+        options: WorkerOptions,
+        stopping: CancellationToken,
+    ) -> Result<Self, StartError> {
+        let env = control.env().clone();
+        let pool = TrackConsumersPool::new(
+            FairSpillPool::new(options.memory_bytes),
+            NonZeroUsize::new(5).unwrap_or(NonZeroUsize::MIN),
+        );
+        let disk = match &options.spill_dir {
+            Some(folder) => {
+                std::fs::create_dir_all(folder)
+                    .map_err(|source| StartError::SpillFolder { folder: folder.clone(), source })?;
+                DiskManagerMode::Directories(vec![folder.clone()])
+            }
+            None => DiskManagerMode::OsTmpDirectory,
+        };
+        let runtime = RuntimeEnvBuilder::new()
+            .with_memory_pool(Arc::new(pool))
+            .with_disk_manager_builder(DiskManagerBuilder::default().with_mode(disk))
+            .with_object_store_registry(stores.registry())
+            .build_arc()?;
+        let slots = options.slots.max(1);
+        let shared = Shared {
+            name: format!("{}-{}", std::process::id(), &env.nonce()[..8]),
+            fence: fence::current()?,
+            functions: SessionStateBuilder::new().with_default_features().build(),
+            governor: ReadGovernor::new(ReadLimits::default()),
+            control,
+            stores,
+            env,
+            options,
+            runtime,
+            stopping,
+            queries: parking_lot::Mutex::default(),
+            rung: tokio::sync::Notify::new(),
+            busy: AtomicU64::new(0),
+            local: parking_lot::Mutex::default(),
+            local_slots: tokio::sync::Semaphore::new(slots),
+        };
+        Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// The worker's name in claims and commits.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.shared.name
+    }
+
+    /// Tells idle slots of this process to look now. The bell does the same between processes.
+    pub fn ring(&self) {
+        self.shared.rung.notify_waiters();
+    }
+
+    /// Runs the tasks of one query until it ends, whatever its route: how a gateway runs a query of the
+    /// inline route that must leave its objects. Calling it again meanwhile does nothing.
+    pub async fn run_query(&self, query: &QueryId) {
+        let shared = &self.shared;
+        if !shared.local.lock().insert(query.clone()) {
+            return;
+        }
+        let turn = shared.local_slots.acquire().await;
+        let mut compute = Compute::default();
+        while !shared.stopping.is_cancelled() {
+            match self.step(query, &mut compute).await {
+                Ok(true) => break,
+                Ok(false) => {}
+                Err(error) => tracing::warn!(%query, %error, "a query could not be moved on"),
+            }
+            shared.env.clock.sleep(shared.options.active_poll).await;
+        }
+        drop(turn);
+        shared.queries.lock().remove(query);
+        shared.local.lock().remove(query);
+    }
+
+    /// True once the query has ended, or is not this process's to run.
+    async fn step(&self, query: &QueryId, compute: &mut Compute) -> Result<bool, AdvanceError> {
+        let Some(known) = self.shared.known(query).await? else { return Ok(true) };
+        if known.refused.is_some() {
+            return Ok(true);
+        }
+        work_on(&self.shared, &known, 0, compute).await?;
+        Ok(known.handle.ended().await?.is_some())
+    }
+
+    /// Runs until the worker is asked to stop; tasks under way are given back.
+    pub async fn run(&self) {
+        let bell = tokio::spawn(watch_bell(Arc::clone(&self.shared)));
+        let slots: Vec<_> = (0..self.shared.options.slots.max(1))
+            .map(|slot| tokio::spawn(keep_slot(Arc::clone(&self.shared), slot)))
+            .collect();
+        for slot in slots {
+            if let Err(error) = slot.await {
+                tracing::error!(%error, "a slot ended abnormally");
+            }
+        }
+        bell.abort();
+    }
+}
