@@ -1,8 +1,14 @@
 //! Why a statement has no plan, or its plan no answer.
 
 use datafusion::error::DataFusionError;
+use datafusion::sql::sqlparser::parser::ParserError;
 use dunlin_manifest::pinned::InputChanged;
 use dunlin_plan::SettingError;
+
+use crate::complexity::TooComplex;
+
+/// How deep the parser reads nested expressions: the engine's default.
+pub(crate) const PARSER_NESTING: usize = 50;
 
 /// What the engine or a store said.
 pub type Cause = Box<dyn std::error::Error + Send + Sync>;
@@ -38,6 +44,9 @@ pub enum PlanError {
         /// Why, and what to do instead.
         reason: String,
     },
+    /// The statement is larger than a process may be asked to plan.
+    #[error(transparent)]
+    TooComplex(#[from] TooComplex),
     /// A setting or parameter of the request is unusable.
     #[error("{0}")]
     Setting(String),
@@ -72,6 +81,7 @@ impl PlanError {
             Self::Syntax { .. } => "SYNTAX_ERROR",
             Self::Planning { .. } => "PLANNING_FAILED",
             Self::Unsupported { .. } => "UNSUPPORTED",
+            Self::TooComplex(_) => "QUERY_TOO_COMPLEX",
             Self::Setting(_) | Self::Session(_) => "INVALID_SETTING",
             Self::Execution { .. } => "EXECUTION_FAILED",
             Self::Store { .. } => "STORE_UNAVAILABLE",
@@ -102,6 +112,11 @@ impl PlanError {
     pub fn from_planning(error: DataFusionError) -> Self {
         let message = plain(&error);
         match error.find_root() {
+            DataFusionError::SQL(error, _)
+                if matches!(**error, ParserError::RecursionLimitExceeded) =>
+            {
+                TooComplex::Nesting { most: PARSER_NESTING }.into()
+            }
             DataFusionError::SQL(_, _) => {
                 let position = position_in(&message);
                 Self::Syntax { message, position, source: Some(Box::new(error)) }
