@@ -38,7 +38,7 @@ async fn main() -> Result<()> {
 
     // Counts the requests and bytes that the scan makes.
     let meter = Arc::new(Meter::default());
-    let rows = planner.inline_plan(&planned, &meter)?.run()?;
+    let rows = planner.inline_plan(&planned, &meter, 256 << 20)?.run()?;
     let batches: Vec<RecordBatch> = rows.try_collect().await?;
     println!("{}\nread {} bytes", pretty_format_batches(&batches)?, meter.take().bytes_read);
     Ok(())

@@ -6,6 +6,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use async_trait::async_trait;
@@ -201,21 +202,18 @@ async fn serve_http(
     http: SocketAddr,
     stopping: CancellationToken,
 ) -> Result<()> {
-    let limits = opened.config.limits.resolve()?;
+    let config = &opened.config;
+    let limits = config.limits.resolve()?;
     let mut options = GatewayOptions { http, limits, ..GatewayOptions::default() };
     if opened.stores.state.is_remote() {
         options.watch = WatchPeriods::remote();
     }
-    // Planning and inline plans run apart from HTTP, heartbeats and store requests.
-    let compute = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(cores())
-        .thread_name("dunlin-inline")
-        .enable_all()
-        .build()?;
-    options.compute = Some(compute.handle().clone());
-    let outcome = listen(opened, own, options, stopping).await;
-    compute.shutdown_background();
-    outcome
+    options.planning.queue = config.planning.queue;
+    options.planning.time = Duration::from_millis(config.planning.time_limit_ms);
+    if let Some(at_once) = config.planning.at_once {
+        options.planning.at_once = at_once;
+    }
+    listen(opened, own, options, stopping).await
 }
 
 async fn listen(

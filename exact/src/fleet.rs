@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 /// Tasks at once.
 const SLOTS: usize = 2;
-/// Threads of a runtime.
+/// Threads of its runtime.
 const THREADS: usize = 2;
 
 /// A running fleet; stopped when dropped.
@@ -25,8 +25,8 @@ const THREADS: usize = 2;
 pub struct Fleet {
     address: SocketAddr,
     stopping: CancellationToken,
-    /// Ended without waiting: a plan that never yields must not hold up the test.
-    runtimes: Vec<Runtime>,
+    /// Ended without waiting: a task that never yields must not hold up the test.
+    io: Option<Runtime>,
 }
 
 impl Fleet {
@@ -35,8 +35,11 @@ impl Fleet {
     /// # Errors
     /// The configuration cannot be used, or nothing can be started.
     pub async fn start(config: &Config) -> Result<Self> {
-        let io = runtime("exact-io")?;
-        let plans = runtime("exact-plans")?;
+        let io = Builder::new_multi_thread()
+            .worker_threads(THREADS)
+            .thread_name("exact-io")
+            .enable_all()
+            .build()?;
         let stores = config.open_stores(io.handle())?;
         let env = Env::system();
         let state = stores.state.path.clone();
@@ -47,11 +50,8 @@ impl Fleet {
             env,
             local: None,
         };
-        let options = GatewayOptions {
-            limits: config.limits.resolve()?,
-            compute: Some(plans.handle().clone()),
-            ..GatewayOptions::default()
-        };
+        let limits = config.limits.resolve()?;
+        let options = GatewayOptions { limits, ..GatewayOptions::default() };
         let stopping = CancellationToken::new();
         let options_of_worker = WorkerOptions::local(SLOTS, config.worker.memory_bytes);
         let worker = Worker::new(control, stores, options_of_worker, stopping.clone())?;
@@ -60,7 +60,7 @@ impl Fleet {
         let address = listener.local_addr().context("a listener has an address")?;
         let stop = stopping.clone().cancelled_owned();
         io.spawn(dunlin_gateway::serve(gateway, options, listener, stop));
-        Ok(Self { address, stopping, runtimes: vec![io, plans] })
+        Ok(Self { address, stopping, io: Some(io) })
     }
 
     /// `http://address`.
@@ -73,10 +73,8 @@ impl Fleet {
 impl Drop for Fleet {
     fn drop(&mut self) {
         self.stopping.cancel();
-        self.runtimes.drain(..).for_each(Runtime::shutdown_background);
+        if let Some(io) = self.io.take() {
+            io.shutdown_background();
+        }
     }
-}
-
-fn runtime(name: &str) -> std::io::Result<Runtime> {
-    Builder::new_multi_thread().worker_threads(THREADS).thread_name(name).enable_all().build()
 }

@@ -30,6 +30,9 @@ use futures::{StreamExt, TryStreamExt};
 use object_store::ObjectStore;
 use object_store::memory::InMemory;
 
+/// Bytes of memory of an uncut run.
+const INLINE_MEMORY: usize = 4 << 30;
+
 /// A planner over a configuration, and what running its plans needs.
 #[derive(Debug)]
 pub struct InProcess {
@@ -89,7 +92,8 @@ impl InProcess {
     pub async fn uncut(&self, sql: &str, partitions: usize) -> Result<Vec<RecordBatch>> {
         let planned = self.try_plan(sql, partitions, RouteMode::Inline).await?;
         let mut rows = vec![RecordBatch::new_empty(Arc::clone(&planned.schema))];
-        let mut stream = self.planner.inline_plan(&planned, &Arc::new(Meter::default()))?.run()?;
+        let plan = self.planner.inline_plan(&planned, &Arc::default(), INLINE_MEMORY)?;
+        let mut stream = plan.run()?;
         while let Some(batch) = stream.try_next().await? {
             rows.push(batch);
         }

@@ -28,8 +28,11 @@ mod query;
 mod serve;
 
 pub use crate::http::{ApiError, Format, MAX_BODY_BYTES, MAX_WAIT, Position, Problem};
-pub use options::{Gateway, GatewayOptions, LocalRunner, SweepPeriods, WatchPeriods};
+pub use options::{
+    Gateway, GatewayOptions, InlineLimits, LocalRunner, PlanningLimits, SweepPeriods, WatchPeriods,
+};
 pub use query::answer::Receipt;
 pub use query::error::{CoreError, ErrorKind};
+pub use query::guests::GuestError;
 pub use query::statement::MAX_SQL_BYTES;
 pub use serve::serve;

@@ -10,16 +10,16 @@ use dunlin_manifest::ids::QueryId;
 use dunlin_manifest::records::Limits;
 use dunlin_manifest::store::ObjectControlStore;
 use dunlin_planner::Planner;
-use tokio::runtime::Handle;
 
 /// How a gateway listens and how often it looks.
 #[derive(Clone, Debug)]
 pub struct GatewayOptions {
     /// Where HTTP is served.
     pub http: SocketAddr,
-    /// Threads that plan and run inline queries; those that serve, if not set. A process whose
-    /// serving threads also write heartbeats should set it.
-    pub compute: Option<Handle>,
+    /// What inline queries may use.
+    pub inline: InlineLimits,
+    /// How many statements are planned at a time, and for how long.
+    pub planning: PlanningLimits,
     /// Limits and periods written into the queries that this gateway submits.
     pub limits: Limits,
     /// How often a waiting request looks for the end of its query.
@@ -34,13 +34,64 @@ impl Default for GatewayOptions {
     fn default() -> Self {
         Self {
             http: SocketAddr::from(([127, 0, 0, 1], 8090)),
-            compute: None,
+            inline: InlineLimits::default(),
+            planning: PlanningLimits::default(),
             limits: Limits::default(),
             watch: WatchPeriods::default(),
             sweep: SweepPeriods::default(),
             drain: Duration::from_secs(20),
         }
     }
+}
+
+/// What inline queries may use, together.
+#[derive(Clone, Copy, Debug)]
+pub struct InlineLimits {
+    /// Queries that run at a time.
+    pub slots: usize,
+    /// Queries that may wait for a slot; more are refused with `GATEWAY_BUSY`.
+    pub queue: usize,
+    /// The longest that one may run.
+    pub time: Duration,
+    /// Bytes of memory of all of them: each slot has an equal share.
+    pub memory_bytes: usize,
+    /// Threads of each that compute at once.
+    pub threads: usize,
+}
+
+impl Default for InlineLimits {
+    fn default() -> Self {
+        Self {
+            slots: 16,
+            queue: 64,
+            time: Duration::from_secs(300),
+            memory_bytes: 3 << 30,
+            threads: cores(),
+        }
+    }
+}
+
+/// How statements are planned.
+#[derive(Clone, Copy, Debug)]
+pub struct PlanningLimits {
+    /// Statements that are planned at a time.
+    pub at_once: usize,
+    /// Statements that may wait for that; more are refused with `GATEWAY_BUSY`.
+    pub queue: usize,
+    /// The longest that planning may take; a statement over it is refused with `QUERY_TOO_COMPLEX`.
+    pub time: Duration,
+    /// Statements over that time which may still be computing before others are refused for their sake.
+    pub given_up: usize,
+}
+
+impl Default for PlanningLimits {
+    fn default() -> Self {
+        Self { at_once: 2 * cores(), queue: 256, time: Duration::from_secs(60), given_up: 8 }
+    }
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// How often a watched query is looked at. One watcher serves all requests that wait for a query.

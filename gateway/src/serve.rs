@@ -4,7 +4,6 @@ use std::future::{Future, IntoFuture};
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
-use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 use crate::http::{Face, router};
@@ -35,9 +34,8 @@ pub async fn serve(
         options.sweep,
         stop.clone(),
     ));
-    let compute = options.compute.unwrap_or_else(Handle::current);
     let face = Face {
-        intake: Arc::new(Intake::new(gateway, options.limits, compute)),
+        intake: Arc::new(Intake::new(gateway, &options)),
         queries: Arc::new(Queries::new(handles, options.watch, stop.clone())),
     };
     let asked = stop.clone();

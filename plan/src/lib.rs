@@ -24,6 +24,7 @@
 pub mod config;
 mod error;
 pub mod fence;
+pub mod guard;
 pub mod location;
 pub mod operators;
 pub mod session;

@@ -12,6 +12,7 @@ use dunlin_plan::config::{EngineConfig, StateConfig, StoreParams};
 use dunlin_plan::stores::{Reach, Stores};
 use serde::Deserialize;
 
+use crate::complexity::StatementLimits;
 use crate::settings::RouteMode;
 
 /// The whole file.
@@ -29,12 +30,57 @@ pub struct Config {
     /// How queries are planned.
     #[serde(default)]
     pub engine: EngineConfig,
+    /// What may be planned.
+    #[serde(default)]
+    pub planning: PlanningConfig,
     /// What a worker process may use.
     #[serde(default)]
     pub worker: WorkerConfig,
     /// Limits and periods of queries.
     #[serde(default)]
     pub limits: LimitsConfig,
+}
+
+/// `[planning]`: bounds on statements, so that no text ends or stalls a gateway.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PlanningConfig {
+    /// See [`StatementLimits::max_depth`].
+    pub max_depth: usize,
+    /// See [`StatementLimits::max_operators`].
+    pub max_operators: usize,
+    /// See [`StatementLimits::max_expressions`].
+    pub max_expressions: usize,
+    /// Statements planned at once; twice the cores if not set.
+    pub at_once: Option<usize>,
+    /// Statements that may wait to be planned; more are refused.
+    pub queue: usize,
+    /// The longest that planning may take, in milliseconds: listing many files takes seconds.
+    pub time_limit_ms: u64,
+}
+
+impl PlanningConfig {
+    /// The bounds on one statement.
+    #[must_use]
+    pub fn statement(&self) -> StatementLimits {
+        let Self { max_depth, max_operators, max_expressions, .. } = *self;
+        StatementLimits { max_depth, max_operators, max_expressions }
+    }
+}
+
+impl Default for PlanningConfig {
+    fn default() -> Self {
+        let StatementLimits { max_depth, max_operators, max_expressions } =
+            StatementLimits::default();
+        Self {
+            max_depth,
+            max_operators,
+            max_expressions,
+            at_once: None,
+            queue: 256,
+            time_limit_ms: 60_000,
+        }
+    }
 }
 
 /// `[[tables]]`.

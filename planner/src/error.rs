@@ -1,9 +1,15 @@
 //! Why a statement has no plan, or its plan no answer.
 
 use datafusion::error::DataFusionError;
+use datafusion::sql::sqlparser::parser::ParserError;
 use dunlin_manifest::pinned::InputChanged;
 use dunlin_manifest::records::ErrorCode;
 use dunlin_plan::SettingError;
+
+use crate::complexity::TooComplex;
+
+/// How deep the parser reads nested expressions: the engine's default.
+pub(crate) const PARSER_NESTING: usize = 50;
 
 /// What the engine or a store said.
 pub type Cause = Box<dyn std::error::Error + Send + Sync>;
@@ -39,6 +45,9 @@ pub enum PlanError {
         /// Why, and what to do instead.
         reason: String,
     },
+    /// The statement is larger than a process may be asked to plan.
+    #[error(transparent)]
+    TooComplex(#[from] TooComplex),
     /// A setting or parameter of the request is unusable.
     #[error("{0}")]
     Setting(String),
@@ -73,6 +82,7 @@ impl PlanError {
             Self::Syntax { .. } => ErrorCode::SyntaxError,
             Self::Planning { .. } => ErrorCode::PlanningFailed,
             Self::Unsupported { .. } => ErrorCode::Unsupported,
+            Self::TooComplex(_) => ErrorCode::QueryTooComplex,
             Self::Setting(_) | Self::Session(_) => ErrorCode::InvalidSetting,
             Self::Execution { .. } => ErrorCode::ExecutionFailed,
             Self::Store { .. } => ErrorCode::StoreUnavailable,
@@ -103,6 +113,11 @@ impl PlanError {
     pub fn from_planning(error: DataFusionError) -> Self {
         let message = plain(&error);
         match error.find_root() {
+            DataFusionError::SQL(error, _)
+                if matches!(**error, ParserError::RecursionLimitExceeded) =>
+            {
+                TooComplex::Nesting { most: PARSER_NESTING }.into()
+            }
             DataFusionError::SQL(_, _) => {
                 let position = position_in(&message);
                 Self::Syntax { message, position, source: Some(Box::new(error)) }

@@ -8,6 +8,7 @@ use datafusion::execution::TaskContext;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use dunlin_manifest::pinned::InputWatch;
+use dunlin_plan::guard::{Stop, guarded};
 use futures::TryStreamExt;
 
 use crate::error::PlanError;
@@ -33,6 +34,15 @@ impl InlinePlan {
     #[must_use]
     pub fn plan(&self) -> &Arc<dyn ExecutionPlan> {
         &self.plan
+    }
+
+    /// The same plan, which ends soon after `stop` was asked for.
+    ///
+    /// # Errors
+    /// An operator that cannot be rebuilt.
+    pub fn guarded(self, stop: &Stop) -> Result<Self, PlanError> {
+        let plan = guarded(self.plan, stop).map_err(PlanError::from_execution)?;
+        Ok(Self { plan, ..self })
     }
 
     /// Runs it, once: operators keep state.

@@ -14,6 +14,7 @@
 //! |---|---|
 //! | [`config`] | `dunlin.toml` |
 //! | `statement` | parses a statement once: its kind, the tables it names |
+//! | `complexity` | bounds on what a statement may be |
 //! | `tables` | reads the tables that a statement names |
 //! | `passes` | what is changed about a plan before the cut, one pass a file |
 //! | [`stages`] | the cut, and what is proved about each piece |
@@ -26,6 +27,7 @@
 //! uncut plan gives in one process. What cannot be cut soundly runs as one task, or is refused by the name of
 //! the operator ([`PlanError::Unsupported`]).
 
+mod complexity;
 pub mod config;
 mod describe;
 mod draft;
@@ -45,6 +47,7 @@ pub mod stages;
 mod statement;
 mod tables;
 
+pub use complexity::{StatementLimits, TooComplex};
 pub use error::{Cause, PlanError};
 pub use inline::InlinePlan;
 pub use planned::{Explain, Planned, StageGraph};

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use datafusion::execution::context::SessionContext;
-use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
+use datafusion::execution::memory_pool::{FairSpillPool, MemoryPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::execution::{SessionState, TaskContext};
@@ -14,6 +14,7 @@ use dunlin_plan::config::EngineConfig;
 use dunlin_plan::session;
 use dunlin_plan::stores::Stores;
 
+use crate::complexity::{StatementLimits, check_plan, check_text};
 use crate::config::{Config, RoutingConfig};
 use crate::draft::{Draft, Unwritable};
 use crate::encode::WindowFilters;
@@ -39,6 +40,7 @@ pub struct Planner {
 struct Inner {
     engine: EngineConfig,
     routing: RoutingConfig,
+    limits: StatementLimits,
     stores: Stores,
     tables: Tables,
     base: SessionState,
@@ -60,13 +62,9 @@ impl Planner {
     /// # Errors
     /// A runtime that cannot be built.
     pub fn open(config: &Config, stores: &Stores) -> Result<Self, PlanError> {
-        let pool = TrackConsumersPool::new(
-            FairSpillPool::new(config.worker.memory_bytes),
-            std::num::NonZeroUsize::new(5).unwrap_or(std::num::NonZeroUsize::MIN),
-        );
         let runtime = RuntimeEnvBuilder::new()
             .with_object_store_registry(stores.registry())
-            .with_memory_pool(Arc::new(pool))
+            .with_memory_pool(pool(config.worker.memory_bytes))
             // A listing that is remembered hides files that arrived since.
             .with_object_list_cache_limit(0)
             .build_arc()
@@ -83,6 +81,7 @@ impl Planner {
             inner: Arc::new(Inner {
                 engine: config.engine.clone(),
                 routing: config.routing.clone(),
+                limits: config.planning.statement(),
                 stores: stores.clone(),
                 tables: Tables::new(config.tables.clone(), base.clone()),
                 base,
@@ -94,16 +93,10 @@ impl Planner {
     /// Parses one statement, and reads nothing.
     ///
     /// # Errors
-    /// [`PlanError::Syntax`], and more or fewer statements than one.
+    /// [`PlanError::Syntax`] and [`PlanError::TooComplex`]; more or fewer statements than one.
     pub fn parse(&self, sql: &str) -> Result<ParsedStatement, PlanError> {
+        check_text(sql, &self.inner.limits)?;
         ParsedStatement::parse(&self.inner.base, sql)
-    }
-
-    /// What kind of statement `sql` is, as far as its text tells. Text that cannot be parsed counts as a query;
-    /// planning says what is wrong with it.
-    #[must_use]
-    pub fn kind(&self, sql: &str) -> StatementKind {
-        self.parse(sql).map_or(StatementKind::Query, |parsed| parsed.kind())
     }
 
     /// Plans one statement. Reads listings and footers of the tables that it names, never data pages.
@@ -133,6 +126,7 @@ impl Planner {
             Ok(logical) => logical,
             Err(error) => return Err(because_unread(error, unread)),
         };
+        check_plan(&logical, &inner.limits)?;
         let logical = state.optimize(&logical).map_err(planning)?;
         let physical = physical::physical_plan(&state, &logical).await.map_err(planning)?;
         let draft = Draft {
@@ -166,7 +160,8 @@ impl Planner {
         })
     }
 
-    /// The uncut plan, made to read only the pinned versions of its inputs, and counted by `meter`.
+    /// The uncut plan, made to read only the pinned versions of its inputs, and counted by `meter`. It may hold
+    /// `memory_bytes` of memory, and spills what is more where the engine can.
     ///
     /// # Errors
     /// A runtime that cannot be built, or a store that the configuration does not know.
@@ -174,10 +169,12 @@ impl Planner {
         &self,
         planned: &Planned,
         meter: &Arc<Meter>,
+        memory_bytes: usize,
     ) -> Result<InlinePlan, PlanError> {
         let execution = PlanError::from_execution;
         let watch = InputWatch::default();
         let runtime = RuntimeEnvBuilder::from_runtime_env(&self.inner.runtime)
+            .with_memory_pool(pool(memory_bytes))
             .with_object_store_registry(self.inner.stores.pinned_registry(
                 &planned.pins,
                 meter,
@@ -199,6 +196,12 @@ impl Planner {
         );
         Ok(InlinePlan::new(plan, Arc::new(context), watch))
     }
+}
+
+/// A pool whose errors name the operators that hold the most.
+fn pool(bytes: usize) -> Arc<dyn MemoryPool> {
+    let named = std::num::NonZeroUsize::new(5).unwrap_or(std::num::NonZeroUsize::MIN);
+    Arc::new(TrackConsumersPool::new(FairSpillPool::new(bytes), named))
 }
 
 impl Inner {

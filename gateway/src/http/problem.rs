@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 
 use super::request::MAX_BODY_BYTES;
 use crate::query::error::{CoreError, ErrorKind};
+use crate::query::guests::GuestError;
 
 /// Where the documentation of error codes lives; `type` of a problem is this and the code.
 const TYPE_BASE: &str = "https://dunlin.dev/errors/";
@@ -161,6 +162,11 @@ fn status_of(kind: &ErrorKind) -> StatusCode {
         ErrorKind::NotReady => StatusCode::CONFLICT,
         ErrorKind::Cancelled | ErrorKind::Expired => StatusCode::GONE,
         ErrorKind::IdempotencyMismatch => StatusCode::UNPROCESSABLE_ENTITY,
+        ErrorKind::Busy(_) => StatusCode::SERVICE_UNAVAILABLE,
+        ErrorKind::WaitOver(_) | ErrorKind::Guest(GuestError::TimeLimit { .. }) => {
+            StatusCode::GATEWAY_TIMEOUT
+        }
+        ErrorKind::Guest(GuestError::Panicked) => StatusCode::INTERNAL_SERVER_ERROR,
         ErrorKind::Plan(error) => status_of_plan_error(error),
         ErrorKind::Query(error) => status_of_query_error(error),
         ErrorKind::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
@@ -174,7 +180,9 @@ fn status_of_plan_error(error: &PlanError) -> StatusCode {
         | PlanError::Planning { .. }
         | PlanError::Setting(_)
         | PlanError::Session(_) => StatusCode::BAD_REQUEST,
-        PlanError::Unsupported { .. } => StatusCode::UNPROCESSABLE_ENTITY,
+        PlanError::Unsupported { .. } | PlanError::TooComplex(_) => {
+            StatusCode::UNPROCESSABLE_ENTITY
+        }
         PlanError::Execution { retryable: false, .. } => StatusCode::BAD_REQUEST,
         PlanError::Execution { .. } => StatusCode::INTERNAL_SERVER_ERROR,
         PlanError::Store { .. } => StatusCode::SERVICE_UNAVAILABLE,

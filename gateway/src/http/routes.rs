@@ -27,7 +27,7 @@ use super::respond::{accepted, answer_json, mark};
 use super::status::StatusBody;
 use crate::query::analyze::Detail;
 use crate::query::error::{CoreError, ErrorKind};
-use crate::query::intake::{Intake, Taken};
+use crate::query::intake::{Intake, Taken, Wish};
 use crate::query::queries::{Queries, Waited};
 
 type BodyBytes = Result<Bytes, BytesRejection>;
@@ -73,10 +73,16 @@ async fn sql(
     // A client that does not wait at all must be given something to come back to.
     let durable = key.is_some() || preferred == Some(Duration::ZERO);
     let wait = preferred.unwrap_or(DEFAULT_SQL_WAIT);
-    let (query, replayed, analysis) = match intake.take(statement, key, durable).await? {
+    let parsed = intake.parse(statement).await?;
+    let taken = intake.take(parsed, Wish { key, durable, patience: wait });
+    // What leaves no trace ends with the wait; what is written down goes on.
+    let taken = if durable { taken.await? } else { within(&queries, wait, taken).await? };
+    let (query, replayed, analysis) = match taken {
         Taken::Answer(taken) => {
+            let left = wait.saturating_sub(queries.now().saturating_sub(received));
             let envelope = Envelope { answer: *taken, replayed: false, received };
-            return answer(queries.env(), format, envelope).await;
+            let answered = answer(queries.env(), format, envelope);
+            return within(&queries, left, answered).await;
         }
         Taken::Query { query, replayed, analysis } => (query, replayed, analysis),
     };
@@ -93,6 +99,18 @@ async fn sql(
     answer(queries.env(), format, Envelope { answer: found, replayed, received }).await
 }
 
+/// What `work` gives within `wait`.
+async fn within<T, E: Into<ApiError>>(
+    queries: &Queries,
+    wait: Duration,
+    work: impl Future<Output = Result<T, E>>,
+) -> Result<T, ApiError> {
+    tokio::select! {
+        done = work => done.map_err(Into::into),
+        () = queries.env().clock.sleep(wait) => Err(ErrorKind::WaitOver(wait).into()),
+    }
+}
+
 /// `POST /v1/queries`: the status, after at most `wait_timeout`.
 async fn submit(
     State(Face { intake, queries }): State<Face>,
@@ -103,14 +121,16 @@ async fn submit(
     let Asked { statement, wait_timeout } = Asked::parse(&headers, &read(body)?)?;
     let key = idempotency_key(&headers)?;
     let wait = wait_timeout.or_else(|| preferred_wait(&headers)).unwrap_or(DEFAULT_QUERY_WAIT);
+    let parsed = intake.parse(statement).await?;
     // Before it is taken: it would run, and the answer would be none that this path gives.
-    if intake.analysis_asked(&statement.sql).await?.is_some() {
+    if matches!(parsed.kind(), StatementKind::Analyze { .. }) {
         return Err(analysis_is_not_submitted());
     }
-    let (query, replayed) = match intake.take(statement, key, true).await? {
-        Taken::Query { query, replayed, .. } => (query, replayed),
-        Taken::Answer(_) => return Err(explain_is_not_a_query()),
-    };
+    let (query, replayed) =
+        match intake.take(parsed, Wish { key, durable: true, patience: wait }).await? {
+            Taken::Query { query, replayed, .. } => (query, replayed),
+            Taken::Answer(_) => return Err(explain_is_not_a_query()),
+        };
     let left = wait.saturating_sub(queries.now().saturating_sub(received));
     match queries.wait(&query, left).await? {
         Waited::Ended(ended) => {
@@ -201,10 +221,11 @@ async fn explain(
     body: BodyBytes,
 ) -> Result<Response, ApiError> {
     let Asked { statement, .. } = Asked::parse(&headers, &read(body)?)?;
-    let planned = intake.plan(statement).await?;
-    if matches!(planned.statement, StatementKind::Analyze { .. }) {
+    let parsed = intake.parse(statement).await?;
+    if matches!(parsed.kind(), StatementKind::Analyze { .. }) {
         return Err(analysis_is_not_submitted());
     }
+    let planned = intake.plan(parsed).await?;
     let stages = planned.graph.as_ref().map_or(0, dunlin_planner::StageGraph::stage_count);
     Ok(answer_json(
         StatusCode::OK,

@@ -1,5 +1,7 @@
 //! Why the core gives no answer: one type, whatever face it is shown through.
 
+use std::time::Duration;
+
 use datafusion::error::DataFusionError;
 use dunlin_manifest::advance::AdvanceError;
 use dunlin_manifest::ids::QueryId;
@@ -9,6 +11,7 @@ use dunlin_manifest::submit::SubmitError;
 use dunlin_planner::PlanError;
 use dunlin_shuffle::ShuffleError;
 
+use super::guests::GuestError;
 use super::statement::MAX_SQL_BYTES;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -42,6 +45,18 @@ pub enum ErrorKind {
     /// The idempotency key stands for another request.
     #[error("this Idempotency-Key was used for another request; use a new key for a new request")]
     IdempotencyMismatch,
+    /// Too much is being done already.
+    #[error("{0}")]
+    Busy(String),
+    /// The client does not wait any longer for an answer that leaves no trace.
+    #[error(
+        "the answer was not there after the {} s that the request waits; nothing of it is kept: wait longer (Prefer: wait=600), or submit it to POST /v1/queries and come back",
+        .0.as_secs()
+    )]
+    WaitOver(Duration),
+    /// An inline query ran for too long.
+    #[error(transparent)]
+    Guest(#[from] GuestError),
     /// The planner's verdict.
     #[error(transparent)]
     Plan(#[from] PlanError),
@@ -148,6 +163,9 @@ impl CoreError {
                 }) => ErrorKind::Expired.into(),
                 Some(read @ ShuffleError::Read { .. }) => Self::store(read.to_string()),
                 Some(other) => Self::internal(other.to_string()),
+                None if let Some(guest) = inner.downcast_ref::<GuestError>() => {
+                    ErrorKind::Guest(*guest).into()
+                }
                 None => match inner.downcast_ref::<PlanError>() {
                     Some(plan) => ErrorKind::Query(QueryError {
                         code: plan.code(),
@@ -173,7 +191,7 @@ impl CoreError {
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match &self.kind {
-            ErrorKind::NotReady | ErrorKind::Store(_) => true,
+            ErrorKind::NotReady | ErrorKind::Busy(_) | ErrorKind::Store(_) => true,
             ErrorKind::Plan(error) => error.is_retryable(),
             ErrorKind::Query(error) => error.retryable,
             _ => false,
@@ -192,6 +210,10 @@ impl CoreError {
             ErrorKind::Cancelled => ErrorCode::Cancelled,
             ErrorKind::Expired => ErrorCode::ResultExpired,
             ErrorKind::IdempotencyMismatch => ErrorCode::IdempotencyMismatch,
+            ErrorKind::Busy(_) => ErrorCode::GatewayBusy,
+            ErrorKind::WaitOver(_) => ErrorCode::WaitOver,
+            ErrorKind::Guest(GuestError::TimeLimit { .. }) => ErrorCode::InlineTimeLimit,
+            ErrorKind::Guest(GuestError::Panicked) => ErrorCode::Internal,
             ErrorKind::Plan(error) => error.code(),
             ErrorKind::Query(error) => error.code.clone(),
             ErrorKind::Store(_) => ErrorCode::StoreUnavailable,

@@ -4,6 +4,7 @@
 //! its own: between `idem` and `root` lies a state that only a retry of the same client could leave.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use datafusion::execution::SendableRecordBatchStream;
 use dunlin_manifest::env::Env;
@@ -12,16 +13,16 @@ use dunlin_manifest::meter::Meter;
 use dunlin_manifest::records::{Limits, Summary};
 use dunlin_manifest::store::ObjectControlStore;
 use dunlin_manifest::submit::{self, SubmitError, Submitted};
-use dunlin_planner::{Planned, Route, StageGraph, StatementKind};
-use tokio::runtime::Handle;
+use dunlin_planner::{ParsedStatement, Planned, Route, StageGraph, StatementKind};
 
 use super::analyze::{self, Detail};
 use super::answer::{Answer, Receipt};
 use super::error::CoreError;
-use super::inline;
-use super::lasting::{lasting, lasting_on};
+use super::guests::Guests;
+use super::lasting::lasting;
+use super::planning::Planning;
 use super::statement::Statement;
-use crate::options::Gateway;
+use crate::options::{Gateway, GatewayOptions};
 
 /// What became of a statement.
 pub(crate) enum Taken {
@@ -31,18 +32,49 @@ pub(crate) enum Taken {
     Query { query: QueryId, replayed: bool, analysis: Option<Detail> },
 }
 
+/// A statement that was parsed.
+#[derive(Debug)]
+pub(crate) struct Parsed {
+    statement: Statement,
+    parsed: ParsedStatement,
+}
+
+impl Parsed {
+    /// Query, EXPLAIN or EXPLAIN ANALYZE.
+    pub(crate) fn kind(&self) -> StatementKind {
+        self.parsed.kind()
+    }
+}
+
+/// How a client wants its statement taken.
+#[derive(Clone, Debug)]
+pub(crate) struct Wish {
+    /// The hash of the client's idempotency key.
+    pub(crate) key: Option<String>,
+    /// The query must be written down wherever it runs.
+    pub(crate) durable: bool,
+    /// The longest that the client waits for a place among the inline queries.
+    pub(crate) patience: Duration,
+}
+
 /// Plans statements, and answers or submits them.
 #[derive(Debug)]
 pub(crate) struct Intake {
     gateway: Gateway,
     limits: Limits,
-    /// Threads that plan and run inline queries.
-    compute: Handle,
+    planning: Planning,
+    guests: Guests,
 }
 
 impl Intake {
-    pub(crate) fn new(gateway: Gateway, limits: Limits, compute: Handle) -> Self {
-        Self { gateway, limits, compute }
+    pub(crate) fn new(gateway: Gateway, options: &GatewayOptions) -> Self {
+        let env = &gateway.env;
+        Self {
+            planning: Planning::new(gateway.planner.clone(), env.clone(), options.planning),
+            guests: Guests::new(env.clone(), options.inline),
+            limits: options.limits,
+            gateway,
+        }
     }
 
     fn env(&self) -> &Env {
@@ -53,33 +85,41 @@ impl Intake {
         &self.gateway.control
     }
 
-    /// Plans a statement and either starts to answer it here or writes it down as a query. Runs to
-    /// its end even if the caller goes away. `key` = the hash of the client's idempotency key;
-    /// `durable` = the query must be written down wherever it runs.
-    pub(crate) async fn take(
-        self: Arc<Self>,
-        statement: Statement,
-        key: Option<String>,
-        durable: bool,
-    ) -> Result<Taken, CoreError> {
-        lasting(async move { self.take_now(statement, key, durable).await }).await
+    /// Parses a statement: what kind it is decides what may be done with it.
+    pub(crate) async fn parse(&self, statement: Statement) -> Result<Parsed, CoreError> {
+        let parsed = self.planning.parse(statement.sql.clone()).await?;
+        Ok(Parsed { statement, parsed })
     }
 
-    async fn take_now(
-        &self,
-        mut statement: Statement,
-        key: Option<String>,
-        durable: bool,
+    /// Plans a statement, and that is all.
+    pub(crate) async fn plan(&self, parsed: Parsed) -> Result<Planned, CoreError> {
+        self.planning.plan(parsed.parsed, parsed.statement).await
+    }
+
+    /// Plans a statement and either starts to answer it here or writes it down as a query. What is written
+    /// down is written to its end even if the caller goes away; a statement that leaves no trace is given
+    /// up with its caller.
+    pub(crate) async fn take(
+        self: Arc<Self>,
+        parsed: Parsed,
+        wish: Wish,
     ) -> Result<Taken, CoreError> {
+        if wish.durable || wish.key.is_some() {
+            return lasting(async move { self.take_now(parsed, wish).await }).await;
+        }
+        self.take_now(parsed, wish).await
+    }
+
+    async fn take_now(self: &Arc<Self>, parsed: Parsed, wish: Wish) -> Result<Taken, CoreError> {
+        let Parsed { mut statement, parsed } = parsed;
+        let Wish { key, durable, patience } = wish;
+        let analysis = detail(parsed.kind());
         let mut query = QueryId::new(self.env());
         if let Some(key) = &key {
             // Before planning, so that a retry finds its query even if the tables have gone since.
             match submit::find(self.store(), key, &statement.fingerprint).await {
                 Ok(None) => {}
-                Ok(Some(query)) => {
-                    let analysis = self.analysis_asked(&statement.sql).await?;
-                    return Ok(Taken::Query { query, replayed: true, analysis });
-                }
+                Ok(Some(query)) => return Ok(Taken::Query { query, replayed: true, analysis }),
                 // An earlier try left the key and no root: the plan goes down under its id.
                 Err(SubmitError::Orphaned { query: announced }) => query = announced,
                 Err(error) => return Err(error.into()),
@@ -87,58 +127,65 @@ impl Intake {
         }
         statement.settings.durable = durable || key.is_some();
         let sql = statement.sql.clone();
-        let fingerprint = statement.fingerprint.clone();
-        let planned = self.plan(statement).await.map_err(|error| error.about(&query))?;
+        let idem = key.map(|key| (key, statement.fingerprint.clone()));
+        let planned = self.planning.plan(parsed, statement).await;
+        let planned = planned.map_err(|error| error.about(&query))?;
         tracing::debug!(%query, route = planned.route.as_str(), reason = %planned.route_reason, "planned");
         if planned.statement == StatementKind::Explain {
             let rows = explain_rows(&planned)?;
             return Ok(Taken::Answer(Box::new(here(query, &planned, Arc::default(), rows))));
         }
-        let analysis = detail(planned.statement);
-        let Some(graph) = &planned.graph else {
-            let answer = self.answer_here(query, &planned, analysis)?;
-            return Ok(Taken::Answer(Box::new(answer)));
-        };
-        let idem = key.map(|key| (key, fingerprint));
-        let (query, replayed) = self.submit(graph, query, &sql, idem).await?;
-        if planned.route == Route::Inline
-            && let Some(local) = &self.gateway.local
-        {
-            local.run(query.clone()).await;
+        if planned.graph.is_none() {
+            let answer = self.answer_here(&query, &planned, analysis, patience).await;
+            return Ok(Taken::Answer(Box::new(answer.map_err(|error| error.about(&query))?)));
         }
+        let intake = Arc::clone(self);
+        let written = async move { intake.write_down(&planned, query, &sql, idem).await };
+        let (query, replayed) = lasting(written).await?;
         Ok(Taken::Query { query, replayed, analysis })
     }
 
     /// Starts the uncut plan in this process.
-    fn answer_here(
+    async fn answer_here(
         &self,
-        query: QueryId,
+        query: &QueryId,
         planned: &Planned,
         analysis: Option<Detail>,
+        patience: Duration,
     ) -> Result<Answer, CoreError> {
         let meter = Arc::<Meter>::default();
-        let plan = self.gateway.planner.inline_plan(planned, &meter)?;
-        let mut rows = inline::run(&self.compute, plan.clone());
+        let memory = self.guests.memory();
+        let plan = self.gateway.planner.inline_plan(planned, &meter, memory)?;
+        let (plan, mut rows) = self.guests.run(plan, patience).await?;
         if let Some(detail) = analysis {
             let ran = analyze::Ran {
-                plan: Arc::clone(plan.plan()),
+                plan,
                 route: format!("{}: {}", planned.route.as_str(), planned.route_reason),
                 meter: Arc::clone(&meter),
             };
             rows = analyze::inline(rows, ran, self.env().clone(), detail)?;
         }
-        Ok(here(query, planned, meter, rows))
+        Ok(here(query.clone(), planned, meter, rows))
     }
 
-    /// Whether `sql` asks for an analysis, by its text alone.
-    pub(crate) async fn analysis_asked(&self, sql: &str) -> Result<Option<Detail>, CoreError> {
-        const WORD: &[u8] = b"analyze";
-        // Parsing a long text takes milliseconds, and hardly any has the word.
-        if !sql.as_bytes().windows(WORD.len()).any(|part| part.eq_ignore_ascii_case(WORD)) {
-            return Ok(None);
+    /// Submits a planned query, and starts it where this process means to run it.
+    async fn write_down(
+        &self,
+        planned: &Planned,
+        query: QueryId,
+        sql: &str,
+        idem: Option<(String, String)>,
+    ) -> Result<(QueryId, bool), CoreError> {
+        let Some(graph) = &planned.graph else {
+            return Err(CoreError::internal("a query without stages cannot be written down"));
+        };
+        let (query, replayed) = self.submit(graph, query, sql, idem).await?;
+        if planned.route == Route::Inline
+            && let Some(local) = &self.gateway.local
+        {
+            local.run(query.clone()).await;
         }
-        let (planner, sql) = (self.gateway.planner.clone(), sql.to_owned());
-        lasting_on(&self.compute, async move { Ok(detail(planner.kind(&sql))) }).await
+        Ok((query, replayed))
     }
 
     async fn submit(
@@ -163,18 +210,6 @@ impl Intake {
             outcome.map_err(|error| CoreError::from(error).about(&query))?;
         tracing::info!(%query, replayed, "submitted");
         Ok((query, replayed))
-    }
-
-    /// Plans a statement, and that is all. Runs on the compute threads: optimising a wide plan takes
-    /// many milliseconds.
-    pub(crate) async fn plan(&self, statement: Statement) -> Result<Planned, CoreError> {
-        let planner = self.gateway.planner.clone();
-        let work = async move {
-            let Statement { sql, parameters, settings, .. } = statement;
-            let parsed = planner.parse(&sql)?;
-            Ok(planner.plan(&parsed, &parameters, &settings).await?)
-        };
-        lasting_on(&self.compute, work).await
     }
 }
 

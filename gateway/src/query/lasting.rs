@@ -2,24 +2,14 @@
 
 use std::future::Future;
 
-use tokio::runtime::Handle;
-
 use super::error::CoreError;
 
 /// Runs `work` in a task of its own, so that it runs to its end even if nobody waits any more, and
-/// a panic in it (planners meet unforeseen SQL) is an error of this request alone.
+/// a panic in it is an error of this request alone.
 pub(super) async fn lasting<T: Send + 'static>(
     work: impl Future<Output = Result<T, CoreError>> + Send + 'static,
 ) -> Result<T, CoreError> {
-    lasting_on(&Handle::current(), work).await
-}
-
-/// As [`lasting`], on the threads of `threads`.
-pub(super) async fn lasting_on<T: Send + 'static>(
-    threads: &Handle,
-    work: impl Future<Output = Result<T, CoreError>> + Send + 'static,
-) -> Result<T, CoreError> {
-    match threads.spawn(work).await {
+    match tokio::spawn(work).await {
         Ok(outcome) => outcome,
         Err(error) => {
             tracing::error!(%error, "a request panicked");

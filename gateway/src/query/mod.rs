@@ -15,13 +15,16 @@
 pub(crate) mod analyze;
 pub(crate) mod answer;
 pub(crate) mod error;
+pub(crate) mod guests;
 pub(crate) mod handles;
-mod inline;
 pub(crate) mod intake;
 mod lasting;
+mod planning;
 pub(crate) mod queries;
 mod results;
+mod seats;
 pub(crate) mod statement;
 pub(crate) mod status;
 pub(crate) mod sweep;
+mod threads;
 mod watch;

@@ -92,6 +92,14 @@ error_codes! {
     NoCompatibleWorker = "NO_COMPATIBLE_WORKER",
     /// The query did not end within its time to live.
     Timeout = "TIMEOUT",
+    /// The statement is larger than a process may be asked to plan.
+    QueryTooComplex = "QUERY_TOO_COMPLEX",
+    /// The gateway does too much already.
+    GatewayBusy = "GATEWAY_BUSY",
+    /// The client did not wait long enough for an answer that leaves no trace.
+    WaitOver = "WAIT_OVER",
+    /// The query ran inline for longer than the gateway allows.
+    InlineTimeLimit = "INLINE_TIME_LIMIT",
     /// Somebody asked for no answer.
     Cancelled = "CANCELLED",
     /// A defect of Dunlin, or of a store that broke a promise.

@@ -1,0 +1,221 @@
+//! Inline queries are guests of the gateway: a bounded number at a time, each on threads of its own, with a
+//! share of the memory, for a bounded time, and only for as long as somebody reads the rows.
+//!
+//! ```text
+//!  seat (waits in a bounded queue) ──> threads of its own ──batches──> the client's answer
+//!                                        ^                                │ dropped, or over time
+//!                                        └────────── asked to stop ───────┘
+//! ```
+//!
+//! A statement that reads nothing and multiplies nothing (`SELECT 1`) needs no seat: it is answered beside any
+//! number of runaways.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::error::{DataFusionError, Result as DfResult};
+use datafusion::execution::{RecordBatchStream, SendableRecordBatchStream};
+use datafusion::physical_plan::ExecutionPlan;
+use dunlin_manifest::env::Env;
+use dunlin_plan::guard::{Stop, StopOnDrop};
+use dunlin_planner::InlinePlan;
+use futures::{FutureExt, Stream, StreamExt};
+use tokio::sync::mpsc;
+
+use super::error::CoreError;
+use super::seats::{Seat, Seats};
+use super::threads::ThreadKind;
+use crate::options::InlineLimits;
+
+/// Batches that wait for the client: enough to overlap computing and sending.
+const BATCHES_AHEAD: usize = 2;
+/// Stack of a guest's threads: operators call one another as deep as the plan is.
+const STACK: usize = 64 << 20;
+/// Guests stand back behind planning, serving and heartbeats when cores are short.
+const NICE: i32 = 5;
+/// Most operators of a plan that needs no seat.
+const TINY_PLAN: usize = 64;
+
+/// The inline queries of this process.
+#[derive(Debug)]
+pub(super) struct Guests {
+    env: Env,
+    limits: InlineLimits,
+    seats: Seats,
+    /// Seats of statements that read and multiply nothing.
+    tiny: Seats,
+}
+
+impl Guests {
+    pub(super) fn new(env: Env, limits: InlineLimits) -> Self {
+        let seats = Seats::new("queries run inline", limits.slots, limits.queue);
+        let tiny = Seats::new("small queries run inline", limits.slots, limits.queue);
+        Self { env, limits, seats, tiny }
+    }
+
+    /// Bytes of memory of one guest.
+    pub(super) fn memory(&self) -> usize {
+        self.limits.memory_bytes / self.limits.slots.max(1)
+    }
+
+    /// Runs `plan` as soon as there is a seat, for which it waits at most `patience`. Gives the plan that runs,
+    /// whose operators keep the metrics, and its rows; dropping them stops it.
+    ///
+    /// # Errors
+    /// `GATEWAY_BUSY`, or a thread that cannot be started.
+    pub(super) async fn run(
+        &self,
+        plan: InlinePlan,
+        patience: Duration,
+    ) -> Result<(Arc<dyn ExecutionPlan>, SendableRecordBatchStream), CoreError> {
+        let tiny = is_tiny(plan.plan());
+        let seats = if tiny { &self.tiny } else { &self.seats };
+        let seat = seats.take(&self.env, patience).await?;
+        let stop = Stop::default();
+        let plan = plan.guarded(&stop)?;
+        let threads = if tiny { 1 } else { self.limits.threads };
+        let running = Arc::clone(plan.plan());
+        let (sender, batches) = mpsc::channel(BATCHES_AHEAD);
+        let kind = ThreadKind { name: "dunlin-guest", stack: STACK, nice: NICE, threads };
+        let done = kind.run(move || work(plan, seat, sender)).map_err(CoreError::internal)?;
+        let rows = Rows {
+            schema: running.schema(),
+            batches,
+            done: Box::pin(done.map(|done| done.is_ok())),
+            late: self.env.clock.sleep(self.limits.time).boxed(),
+            limit: self.limits.time,
+            stop: Some(stop.on_drop()),
+        };
+        Ok((running, Box::pin(rows)))
+    }
+}
+
+async fn work(plan: InlinePlan, seat: Seat, sender: mpsc::Sender<DfResult<RecordBatch>>) {
+    // Held until the work is over: a guest that does not stop keeps its seat.
+    let _seat = seat;
+    // On a thread of the runtime, not on the one that waits for it: both would compute otherwise.
+    let rows = async move {
+        let mut rows = match plan.run() {
+            Ok(rows) => rows,
+            Err(error) => {
+                let _ = sender.send(Err(DataFusionError::External(Box::new(error)))).await;
+                return;
+            }
+        };
+        while let Some(batch) = rows.next().await {
+            let failed = batch.is_err();
+            // Nobody listens any more, or nothing sensible can follow.
+            if sender.send(batch).await.is_err() || failed {
+                return;
+            }
+        }
+    };
+    if let Err(error) = tokio::spawn(rows).await
+        && let Ok(panic) = error.try_into_panic()
+    {
+        std::panic::resume_unwind(panic);
+    }
+}
+
+/// Rows of a guest, until they are over, or it is.
+struct Rows {
+    schema: SchemaRef,
+    batches: mpsc::Receiver<DfResult<RecordBatch>>,
+    /// Resolves when the thread ends: false if it panicked.
+    done: Pin<Box<dyn Future<Output = bool> + Send>>,
+    late: Pin<Box<dyn Future<Output = ()> + Send>>,
+    limit: Duration,
+    /// Asks the guest to stop when it is dropped; gone when there is nothing more to come.
+    stop: Option<StopOnDrop>,
+}
+
+impl Rows {
+    fn end(&mut self, last: Option<DataFusionError>) -> Poll<Option<DfResult<RecordBatch>>> {
+        self.stop = None;
+        Poll::Ready(last.map(Err))
+    }
+}
+
+impl Stream for Rows {
+    type Item = DfResult<RecordBatch>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if self.stop.is_none() {
+            return Poll::Ready(None);
+        }
+        match self.batches.poll_recv(context) {
+            Poll::Ready(Some(batch)) => return Poll::Ready(Some(batch)),
+            // The sender is gone: the work is over, or it panicked.
+            Poll::Ready(None) => {
+                return match self.done.poll_unpin(context) {
+                    Poll::Ready(true) => self.end(None),
+                    Poll::Ready(false) => {
+                        self.end(Some(DataFusionError::External(Box::new(GuestError::Panicked))))
+                    }
+                    Poll::Pending => Poll::Pending,
+                };
+            }
+            Poll::Pending => {}
+        }
+        if self.late.poll_unpin(context).is_ready() {
+            let error = GuestError::TimeLimit { most: self.limit };
+            return self.end(Some(DataFusionError::External(Box::new(error))));
+        }
+        Poll::Pending
+    }
+}
+
+impl RecordBatchStream for Rows {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+}
+
+/// Why a guest ended without its last row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum GuestError {
+    /// It ran for too long.
+    #[error(
+        "the query ran inline for {} s, which is the most that this gateway allows ([gateway.inline] time_limit_ms); submit it to the fleet (settings: {{\"route\": \"fleet\"}}) or ask for less",
+        .most.as_secs()
+    )]
+    TimeLimit {
+        /// The limit.
+        most: Duration,
+    },
+    /// An operator panicked.
+    #[error("an operator panicked")]
+    Panicked,
+}
+
+/// Whether a plan reads no file and makes about as many rows as its text has: few operators, no joins, and
+/// leaves that hold one row or none.
+fn is_tiny(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    fn count(plan: &Arc<dyn ExecutionPlan>, left: &mut usize) -> bool {
+        let known = matches!(
+            plan.name(),
+            "PlaceholderRowExec"
+                | "EmptyExec"
+                | "ProjectionExec"
+                | "FilterExec"
+                | "GlobalLimitExec"
+                | "LocalLimitExec"
+                | "UnionExec"
+                | "CoalescePartitionsExec"
+                | "SortExec"
+                | "AggregateExec"
+                | "RepartitionExec"
+                | "SortPreservingMergeExec"
+        );
+        if !known || *left == 0 {
+            return false;
+        }
+        *left -= 1;
+        plan.children().into_iter().all(|child| count(child, left))
+    }
+    count(plan, &mut TINY_PLAN.clone())
+}

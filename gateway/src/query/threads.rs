@@ -1,0 +1,71 @@
+//! Threads of their own for work that computes.
+//!
+//! A plan computes for milliseconds at a time, and some operators for hours. On shared threads a few of them
+//! would hold up everybody; on threads of their own the operating system shares the cores among them. A panic
+//! ends one of them and is told; nothing waits for a thread that was given up.
+
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::oneshot;
+
+/// How a thread runs.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ThreadKind {
+    /// Name, for people who look at the process.
+    pub(super) name: &'static str,
+    /// Bytes of stack. Memory is taken only as far as a stack is used.
+    pub(super) stack: usize,
+    /// How far the thread stands back when cores are short, 0 (not at all) to 19.
+    pub(super) nice: i32,
+    /// Threads that compute at once.
+    pub(super) threads: usize,
+}
+
+impl ThreadKind {
+    fn runtime(self) -> std::io::Result<Runtime> {
+        if self.threads <= 1 {
+            return Builder::new_current_thread().enable_all().build();
+        }
+        Builder::new_multi_thread()
+            .worker_threads(self.threads)
+            .thread_name(self.name)
+            .thread_stack_size(self.stack)
+            .enable_all()
+            .build()
+    }
+
+    /// Runs `work` on a thread of its own. The receiver fails if the work panicked.
+    pub(super) fn run<T: Send + 'static, F: Future<Output = T>>(
+        self,
+        work: impl FnOnce() -> F + Send + 'static,
+    ) -> std::io::Result<oneshot::Receiver<T>> {
+        let (tell, told) = oneshot::channel();
+        std::thread::Builder::new().name(self.name.to_owned()).stack_size(self.stack).spawn(
+            move || {
+                // Threads that this one starts inherit it.
+                if self.nice > 0
+                    && let Err(error) = rustix::process::setpriority_process(None, self.nice)
+                {
+                    tracing::debug!(%error, "the priority of a thread could not be lowered");
+                }
+                let done = std::panic::catch_unwind(AssertUnwindSafe(|| {
+                    let runtime = self.runtime()?;
+                    let done = runtime.block_on(work());
+                    // An operator that never pauses must not hold this thread, too.
+                    runtime.shutdown_background();
+                    Ok::<_, std::io::Error>(done)
+                }));
+                match done {
+                    Ok(Ok(done)) => drop(tell.send(done)),
+                    Ok(Err(error)) => {
+                        tracing::error!(%error, thread = self.name, "no runtime for a thread");
+                    }
+                    Err(_) => tracing::error!(thread = self.name, "work panicked"),
+                }
+            },
+        )?;
+        Ok(told)
+    }
+}
