@@ -108,6 +108,7 @@ impl StageGraph {
             pins: self.pins,
             limits,
             explain: self.explain,
+            owner: None,
         };
         Submission { query: query.clone(), root, plans: self.plans, idem }
     }

@@ -46,6 +46,7 @@ pub(crate) fn root(stages: Vec<StageSpec>) -> Root {
         pins: Vec::new(),
         limits: Limits::default(),
         explain: String::new(),
+        owner: None,
     }
 }
 

@@ -54,6 +54,14 @@ error_codes! {
     SqlTooLarge = "SQL_TOO_LARGE",
     /// The body of the request is too long.
     BodyTooLarge = "BODY_TOO_LARGE",
+    /// The request shows no API key, or none that is known.
+    Unauthorized = "UNAUTHORIZED",
+    /// The API key does not allow the request.
+    Forbidden = "FORBIDDEN",
+    /// The request took too long to arrive.
+    RequestTimeout = "REQUEST_TIMEOUT",
+    /// The client has as many requests in hand as one client may.
+    TooManyRequests = "TOO_MANY_REQUESTS",
     /// The client accepts no format that is known.
     NotAcceptable = "NOT_ACCEPTABLE",
     /// There is no such query or path.

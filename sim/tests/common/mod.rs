@@ -95,6 +95,7 @@ pub(crate) fn submission(env: &Env, stages: Vec<StageSpec>) -> Submission {
         pins: Vec::new(),
         limits: Limits::default(),
         explain: String::new(),
+        owner: None,
     };
     let plans = vec![(blake3::hash(PLAN).to_hex().to_string(), Bytes::from_static(PLAN))];
     Submission { query, root, plans, idem: None }

@@ -36,6 +36,9 @@ pub struct Root {
     pub limits: Limits,
     /// `distributed_plan` as EXPLAIN shows it, for people who debug from the objects.
     pub explain: String,
+    /// Whose query it is, where gateways ask for keys: a short hash that stands for the key that submitted it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
 }
 
 /// Who may compute for a query: a worker that differs must not claim. Serialised plans and the hash
