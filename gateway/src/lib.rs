@@ -17,17 +17,23 @@
 //! - **A lost connection loses nothing.** A submit, once begun, runs to its end whoever hangs up; a
 //!   retry with the same `Idempotency-Key` finds the same query on any gateway.
 //! - **Answers stream.** No answer is collected; see `http/answer.rs` for how errors stay typed anyway.
+//! - **The door has locks** ([`auth`], [`DoorOptions`]): keys, TLS, and limits for every client, slow or greedy.
+//!   Queries belong to the keys that submitted them.
 //! - **Bad input is an answer, not a crash**: every refusal is `application/problem+json`.
 //!
 //! A bare `POST /v1/sql` that the planner runs inline leaves no trace in the store: it has a
 //! `Dunlin-Query-Id` for the logs, and asking for that id later is a 404.
 
+pub mod auth;
+mod door;
 mod http;
 mod options;
 mod query;
 mod serve;
+mod tls;
 
-pub use crate::http::{ApiError, Format, MAX_BODY_BYTES, MAX_WAIT, Position, Problem};
+pub use crate::http::{ApiError, Format, MAX_BODY_BYTES, MAX_WAIT, Position, Problem, Refusal};
+pub use door::{DoorError, DoorLimits, DoorOptions, Exposed};
 pub use options::{
     Gateway, GatewayOptions, InlineLimits, LocalRunner, PlanningLimits, SweepPeriods, WatchPeriods,
 };
@@ -35,4 +41,5 @@ pub use query::answer::Receipt;
 pub use query::error::{CoreError, ErrorKind};
 pub use query::guests::GuestError;
 pub use query::statement::MAX_SQL_BYTES;
-pub use serve::serve;
+pub use serve::{ServeError, serve};
+pub use tls::{ClientCertificates, TlsError, TlsOptions};

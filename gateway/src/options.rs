@@ -11,11 +11,15 @@ use dunlin_manifest::records::Limits;
 use dunlin_manifest::store::ObjectControlStore;
 use dunlin_planner::Planner;
 
+use crate::door::DoorOptions;
+
 /// How a gateway listens and how often it looks.
 #[derive(Clone, Debug)]
 pub struct GatewayOptions {
     /// Where HTTP is served.
     pub http: SocketAddr,
+    /// How the listener is locked.
+    pub door: DoorOptions,
     /// What inline queries may use.
     pub inline: InlineLimits,
     /// How many statements are planned at a time, and for how long.
@@ -34,6 +38,7 @@ impl Default for GatewayOptions {
     fn default() -> Self {
         Self {
             http: SocketAddr::from(([127, 0, 0, 1], 8090)),
+            door: DoorOptions::default(),
             inline: InlineLimits::default(),
             planning: PlanningLimits::default(),
             limits: Limits::default(),

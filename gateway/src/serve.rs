@@ -1,32 +1,49 @@
-//! A gateway at work: the core, its sweeper, and the faces before it.
+//! A gateway at work: the core, its sweeper, and the faces before it, behind a door.
 
-use std::future::{Future, IntoFuture};
+use std::future::Future;
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::http::{Face, router};
+use crate::door::{Door, DoorError, make_room};
+use crate::http::{Face, Guard, Server, router};
 use crate::options::{Gateway, GatewayOptions};
 use crate::query::handles::Handles;
 use crate::query::intake::Intake;
 use crate::query::queries::Queries;
 use crate::query::sweep;
 
+/// Why a gateway does not serve.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The listener has no address.
+    #[error("the listener cannot be used")]
+    Listener(#[from] std::io::Error),
+    /// The locks of the listener.
+    #[error(transparent)]
+    Door(#[from] DoorError),
+}
+
 /// Serves `gateway` on `listener` until `shutdown` resolves; then takes no new requests, tells the
 /// waiting ones where they stand (their queries live on), lets answers in flight finish for at most
 /// [`GatewayOptions::drain`], and returns.
 ///
 /// # Errors
-/// Those of the listener.
+/// See [`ServeError`].
 pub async fn serve(
     gateway: Gateway,
     options: GatewayOptions,
     listener: TcpListener,
     shutdown: impl Future<Output = ()> + Send + 'static,
-) -> std::io::Result<()> {
+) -> Result<(), ServeError> {
+    let Door { keyring, tls, limits } = Door::new(&options.door, listener.local_addr()?)?;
+    make_room(limits.connections);
     let stop = CancellationToken::new();
     let env = gateway.env.clone();
+    if let Some(tls) = &tls {
+        tokio::spawn(Arc::clone(tls).watch(env.clone(), stop.clone()));
+    }
     let handles = Arc::new(Handles::new(Arc::clone(&gateway.control), env.clone()));
     let sweeper = tokio::spawn(sweep::run(
         Arc::clone(&handles),
@@ -37,32 +54,25 @@ pub async fn serve(
     let face = Face {
         intake: Arc::new(Intake::new(gateway, &options)),
         queries: Arc::new(Queries::new(handles, options.watch, stop.clone())),
+        answer_buffer: limits.answer_buffer_bytes,
     };
+    let guard = Guard::new(keyring, limits, Arc::clone(&env.clock));
     let asked = stop.clone();
-    let server = axum::serve(listener, router(face))
-        .with_graceful_shutdown(async move {
-            shutdown.await;
-            asked.cancel();
-        })
-        .into_future();
-    let drained = {
-        let stop = stop.clone();
-        let drain = options.drain;
-        async move {
-            stop.cancelled().await;
-            env.clock.sleep(drain).await;
-        }
+    tokio::spawn(async move {
+        shutdown.await;
+        asked.cancel();
+    });
+    let server = Server { router: router(face, guard), limits, tls, env: env.clone() };
+    let drained = async {
+        stop.cancelled().await;
+        env.clock.sleep(options.drain).await;
     };
-    let outcome = tokio::select! {
-        outcome = server => outcome,
-        () = drained => {
-            tracing::warn!("answers were still in flight when the gateway stopped");
-            Ok(())
-        }
-    };
-    stop.cancel();
+    tokio::select! {
+        () = server.run(listener, stop.clone()) => {}
+        () = drained => tracing::warn!("answers were still in flight when the gateway stopped"),
+    }
     if let Err(error) = sweeper.await {
         tracing::warn!(%error, "the sweeper did not stop cleanly");
     }
-    outcome
+    Ok(())
 }

@@ -10,7 +10,7 @@ use arrow::array::{ArrayRef, Int64Array, RecordBatch};
 use async_trait::async_trait;
 use bytes::Bytes;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryPool, UnboundedMemoryPool};
-use dunlin_gateway::{Gateway, GatewayOptions, LocalRunner, SweepPeriods, serve};
+use dunlin_gateway::{Gateway, GatewayOptions, LocalRunner, ServeError, SweepPeriods, serve};
 use dunlin_manifest::advance::QueryHandle;
 use dunlin_manifest::create::encode;
 use dunlin_manifest::env::{Clock, Env};
@@ -41,7 +41,7 @@ struct Site {
 }
 
 /// Waits of at least this are some request's: everything else in a gateway pauses for less.
-const LONG: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_secs(600);
 
 /// The system's clock, which tells when a long wait begins.
 #[derive(Debug)]
@@ -71,7 +71,7 @@ struct Running {
     url: String,
     client: Client,
     stop: oneshot::Sender<()>,
-    served: JoinHandle<std::io::Result<()>>,
+    served: JoinHandle<Result<(), ServeError>>,
 }
 
 impl Site {
@@ -626,7 +626,7 @@ async fn a_query_without_workers_waits_is_watched_and_is_cancelled() {
     );
     // A cancel ends a wait that is under way, on another gateway too.
     let other = site.gateway(None, GatewayOptions::default()).await;
-    let path = format!("{location}?wait=60s");
+    let path = format!("{location}?wait=600s");
     let waiting = other.get(&path);
     let cancelling = async {
         site.somebody_waits().await;

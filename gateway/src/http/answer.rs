@@ -30,8 +30,6 @@ use super::request::Format;
 use super::respond::mark;
 use crate::query::answer::Answer;
 
-/// Encoded bytes that an answer may hold before its headers are sent.
-const LOOK_AHEAD_BYTES: usize = 4 << 20;
 /// How long an answer that has rows may go on looking ahead: the price of an exact row count is
 /// never more than this much delay of the first byte.
 const LOOK_AHEAD_TIME: Duration = Duration::from_secs(1);
@@ -44,15 +42,17 @@ pub(crate) struct Envelope {
     pub(crate) received: Duration,
 }
 
-/// Answers with rows. Resolves when the headers can be sent.
+/// Answers with rows, of which at most about `buffer` encoded bytes are held. Resolves when the headers can be
+/// sent.
 pub(crate) async fn answer(
     env: &Env,
     format: Format,
+    buffer: usize,
     Envelope { answer, replayed, received }: Envelope,
 ) -> Result<Response, ApiError> {
     let Answer { query, rows, mut receipt, meter } = answer;
     let mut chunks = encode(format, rows);
-    let ahead = look_ahead(env, &mut chunks).await.map_err(|error| error.about(&query))?;
+    let ahead = look_ahead(env, buffer, &mut chunks).await.map_err(|error| error.about(&query))?;
     let body = match ahead {
         Ahead::Whole { bytes, rows } => {
             receipt.rows.get_or_insert(rows);
@@ -90,6 +90,7 @@ enum Ahead {
 
 async fn look_ahead(
     env: &Env,
+    buffer: usize,
     chunks: &mut BoxStream<'static, Result<Chunk, ApiError>>,
 ) -> Result<Ahead, ApiError> {
     let mut held: Vec<u8> = Vec::new();
@@ -111,7 +112,7 @@ async fn look_ahead(
         if rows > 0 && deadline.is_none() {
             deadline = Some(env.clock.sleep(LOOK_AHEAD_TIME));
         }
-        if held.len() >= LOOK_AHEAD_BYTES {
+        if held.len() >= buffer {
             return Ok(Ahead::Part { bytes: held.into() });
         }
     }
@@ -166,6 +167,7 @@ mod tests {
     use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
     use serde_json::{Value, json};
 
+    const BUFFER: usize = 4 << 20;
     const QUERY: &str = "0190a000-0000-7000-8000-000000000000";
 
     fn nested_batch() -> RecordBatch {
@@ -201,7 +203,7 @@ mod tests {
         schema: SchemaRef,
         items: Vec<Result<RecordBatch, DataFusionError>>,
     ) -> Result<Response, ApiError> {
-        answer(&Env::system(), format, envelope(stream(schema, items))).await
+        answer(&Env::system(), format, BUFFER, envelope(stream(schema, items))).await
     }
 
     fn envelope(rows: SendableRecordBatchStream) -> Envelope {
@@ -353,7 +355,7 @@ mod tests {
         let schema = numbers(0, 1).schema();
         let endless = futures::stream::repeat_with(|| Ok(numbers(0, 8_192)));
         let rows = Box::pin(RecordBatchStreamAdapter::new(schema, endless));
-        let response = answer(&Env::system(), Format::Json, envelope(rows)).await.unwrap();
+        let response = answer(&Env::system(), Format::Json, BUFFER, envelope(rows)).await.unwrap();
         let summary = response.headers()["dunlin-summary"].to_str().unwrap().to_owned();
         assert!(summary.contains(r#""rows":null"#));
         let mut data = response.into_body().into_data_stream();
@@ -363,11 +365,35 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn no_more_than_the_buffer_and_one_chunk_is_held() {
+        const WIDE: usize = 10_000;
+        let column = Arc::new(StringArray::from(vec!["x".repeat(WIDE); 8_192])) as ArrayRef;
+        let wide = RecordBatch::try_from_iter(vec![("s", column)]).unwrap();
+        let made = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        let counted = Arc::clone(&made);
+        let endless = futures::stream::repeat_with(move || {
+            counted.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            Ok(wide.clone())
+        });
+        let schema = nested_batch().project(&[1]).unwrap().schema();
+        let rows = Box::pin(RecordBatchStreamAdapter::new(schema, endless));
+        let buffer = 100_000;
+        let response =
+            answer(&Env::system(), Format::JsonLines, buffer, envelope(rows)).await.unwrap();
+        let mut data = response.into_body().into_data_stream();
+        // 80 MB of rows are at hand; a few are encoded.
+        for _ in 0..10 {
+            assert!(data.next().await.unwrap().unwrap().len() <= buffer + (3 << 20));
+        }
+        assert_eq!(made.load(std::sync::atomic::Ordering::Relaxed), 1);
+    }
+
+    #[tokio::test]
     async fn a_panic_is_an_error_and_not_an_end() {
         let schema = numbers(0, 1).schema();
         let panics = futures::stream::once(async { panic!("on purpose") });
         let rows = Box::pin(RecordBatchStreamAdapter::new(schema, panics));
-        let error = answer(&Env::system(), Format::Json, envelope(rows)).await.unwrap_err();
+        let error = answer(&Env::system(), Format::Json, BUFFER, envelope(rows)).await.unwrap_err();
         assert_eq!(error.problem().code.as_str(), "INTERNAL");
     }
 }

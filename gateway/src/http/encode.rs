@@ -18,8 +18,23 @@ use super::problem::ApiError;
 use super::request::Format;
 use crate::query::error::CoreError;
 
-/// Rows encoded at once, so that one huge batch does not become one huge chunk.
+/// Most rows encoded at once, so that one huge batch does not become one huge chunk.
 const CHUNK_ROWS: usize = 8_192;
+/// Rows encoded at once until it is known how long they are.
+const FIRST_CHUNK_ROWS: usize = 64;
+/// Bytes that a chunk should have: wide rows are encoded few at a time.
+const CHUNK_BYTES: usize = 1 << 20;
+
+/// Rows to encode next, after `rows` that became `bytes`.
+fn next_rows(rows: usize, bytes: usize) -> usize {
+    if bytes > CHUNK_BYTES {
+        (rows / 2).max(1)
+    } else if bytes <= CHUNK_BYTES / 2 {
+        (rows * 2).min(CHUNK_ROWS)
+    } else {
+        rows
+    }
+}
 
 /// Encoded rows.
 pub(super) struct Chunk {
@@ -35,17 +50,17 @@ pub(super) fn encode(
 ) -> BoxStream<'static, Result<Chunk, ApiError>> {
     enum State {
         Start(SendableRecordBatchStream),
-        Rows(SendableRecordBatchStream, Box<Encoder>, Option<(RecordBatch, usize)>),
+        Rows(SendableRecordBatchStream, Box<Encoder>, Option<(RecordBatch, usize)>, usize),
         End,
     }
     let steps = futures::stream::try_unfold(State::Start(rows), move |state| async move {
-        let (rows, mut encoder, mut batch) = match state {
+        let (rows, mut encoder, mut batch, most) = match state {
             State::Start(rows) => {
                 let (encoder, bytes) = Encoder::start(format, &rows.schema()).map_err(encoding)?;
-                let next = State::Rows(rows, Box::new(encoder), None);
+                let next = State::Rows(rows, Box::new(encoder), None, FIRST_CHUNK_ROWS);
                 return Ok(Some((Chunk { bytes, rows: 0 }, next)));
             }
-            State::Rows(rows, encoder, batch) => (rows, encoder, batch),
+            State::Rows(rows, encoder, batch, most) => (rows, encoder, batch, most),
             State::End => return Ok(None),
         };
         let mut rows = rows;
@@ -64,10 +79,14 @@ pub(super) fn encode(
                 }
             }
         };
-        let count = CHUNK_ROWS.min(current.num_rows() - from);
+        let count = most.min(current.num_rows() - from);
         let bytes = encoder.push(&current.slice(from, count)).map_err(encoding)?;
+        // The end of a batch says nothing about how many short rows fit.
+        let whole = count == most || bytes.len() > CHUNK_BYTES;
+        let most = if whole { next_rows(count, bytes.len()) } else { most };
         let chunk = Chunk { bytes, rows: count as u64 };
-        Ok::<_, ApiError>(Some((chunk, State::Rows(rows, encoder, Some((current, from + count))))))
+        let next = State::Rows(rows, encoder, Some((current, from + count)), most);
+        Ok::<_, ApiError>(Some((chunk, next)))
     });
     AssertUnwindSafe(steps)
         .catch_unwind()
@@ -187,4 +206,22 @@ fn nested_as_json(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
         columns.push(Arc::new(texts.finish()));
     }
     RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn short_rows_are_encoded_many_at_a_time_and_long_ones_few() {
+        let mut rows = FIRST_CHUNK_ROWS;
+        for _ in 0..20 {
+            rows = next_rows(rows, rows * 10);
+        }
+        assert_eq!(rows, CHUNK_ROWS);
+        for _ in 0..20 {
+            rows = next_rows(rows, rows * CHUNK_BYTES * 2);
+        }
+        assert_eq!(rows, 1);
+    }
 }

@@ -1,13 +1,20 @@
 //! The HTTP face: requests into statements, answers into JSON, JSON lines, CSV and Arrow.
 
 mod answer;
+mod carried;
 mod encode;
+mod guard;
 mod problem;
+mod refusal;
 mod request;
 mod respond;
 mod routes;
+mod server;
 mod status;
 
+pub(crate) use guard::Guard;
 pub use problem::{ApiError, Position, Problem};
+pub use refusal::Refusal;
 pub use request::{Format, MAX_BODY_BYTES, MAX_WAIT};
 pub(crate) use routes::{Face, router};
+pub(crate) use server::Server;

@@ -8,11 +8,12 @@ use axum::response::{IntoResponse, Response};
 use dunlin_manifest::ids::QueryId;
 use dunlin_manifest::records::{ErrorCode, QueryError};
 use dunlin_planner::PlanError;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::refusal::Refusal;
 use super::request::MAX_BODY_BYTES;
 use crate::query::error::{CoreError, ErrorKind};
 use crate::query::guests::GuestError;
@@ -36,6 +37,9 @@ pub enum ApiError {
     /// No format that the client accepts.
     #[error("none of the accepted formats is known; known are {0}")]
     NotAcceptable(String),
+    /// The door does not let the request in.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
     /// No such path.
     #[error("there is nothing at this path")]
     NoSuchPath,
@@ -109,6 +113,7 @@ impl ApiError {
             Self::Core(error) => error.code(),
             Self::BodyTooLarge => ErrorCode::BodyTooLarge,
             Self::NotAcceptable(_) => ErrorCode::NotAcceptable,
+            Self::Refused(refusal) => refusal.code(),
             Self::NoSuchPath => ErrorCode::NotFound,
             Self::MethodNotAllowed => ErrorCode::MethodNotAllowed,
         }
@@ -121,6 +126,7 @@ impl ApiError {
             Self::Core(error) => status_of(&error.kind),
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::NotAcceptable(_) => StatusCode::NOT_ACCEPTABLE,
+            Self::Refused(refusal) => refusal.status(),
             Self::NoSuchPath => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         }
@@ -130,9 +136,10 @@ impl ApiError {
     #[must_use]
     pub fn problem(&self) -> Problem {
         let status = self.status();
-        let core = match self {
-            Self::Core(error) => Some(error),
-            _ => None,
+        let (core, retryable) = match self {
+            Self::Core(error) => (Some(error), error.is_retryable()),
+            Self::Refused(refusal) => (None, refusal.is_retryable()),
+            _ => (None, false),
         };
         let position = core.and_then(CoreError::position);
         Problem {
@@ -141,7 +148,7 @@ impl ApiError {
             status: status.as_u16(),
             detail: self.to_string().chars().take(MAX_DETAIL).collect(),
             code: self.code(),
-            retryable: core.is_some_and(CoreError::is_retryable),
+            retryable,
             query_id: core.and_then(|error| error.query.clone()),
             position: position.map(|(line, column)| Position { line, column }),
         }
@@ -224,6 +231,12 @@ impl IntoResponse for ApiError {
         match problem.status {
             503 => {
                 headers.insert(RETRY_AFTER, HeaderValue::from(STORE_RETRY_SECONDS));
+            }
+            401 => {
+                headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            }
+            429 => {
+                headers.insert(RETRY_AFTER, HeaderValue::from(1u32));
             }
             409 if problem.retryable => {
                 headers.insert(RETRY_AFTER, HeaderValue::from(1u32));

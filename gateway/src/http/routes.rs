@@ -18,6 +18,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use serde_json::json;
 
 use super::answer::{Envelope, answer};
+use super::guard::{Caller, Guard, guard};
 use super::problem::ApiError;
 use super::request::{
     Asked, DEFAULT_QUERY_WAIT, DEFAULT_SQL_WAIT, Format, MAX_BODY_BYTES, idempotency_key,
@@ -25,6 +26,7 @@ use super::request::{
 };
 use super::respond::{accepted, answer_json, mark};
 use super::status::StatusBody;
+use crate::auth::Scope;
 use crate::query::analyze::Detail;
 use crate::query::error::{CoreError, ErrorKind};
 use crate::query::intake::{Intake, Taken, Wish};
@@ -39,10 +41,19 @@ type Parameters = Result<Query<HashMap<String, String>>, QueryRejection>;
 pub(crate) struct Face {
     pub(crate) intake: Arc<Intake>,
     pub(crate) queries: Arc<Queries>,
+    /// Most bytes of an answer that are held before its headers are sent.
+    pub(crate) answer_buffer: usize,
 }
 
-/// The gateway's routes.
-pub(crate) fn router(face: Face) -> Router {
+impl Face {
+    async fn respond(&self, format: Format, envelope: Envelope) -> Result<Response, ApiError> {
+        answer(self.queries.env(), format, self.answer_buffer, envelope).await
+    }
+}
+
+/// The gateway's routes. All but the two that tell how the process is pass the guard.
+pub(crate) fn router(face: Face, door: Arc<Guard>) -> Router {
+    let open = Router::new().route("/v1/ready", get(ready)).route("/health", get(health));
     Router::new()
         .route("/v1/sql", post(sql))
         .route("/v1/queries", post(submit))
@@ -51,9 +62,9 @@ pub(crate) fn router(face: Face) -> Router {
         .route("/v1/queries/{id}/analyze", get(analyze))
         .route("/v1/queries/{id}/cancel", post(cancel))
         .route("/v1/explain", post(explain))
-        .route("/v1/ready", get(ready))
-        .route("/health", get(health))
         .fallback(async || ApiError::NoSuchPath)
+        .layer(axum::middleware::from_fn_with_state(door, guard))
+        .merge(open)
         .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .with_state(face)
@@ -61,11 +72,14 @@ pub(crate) fn router(face: Face) -> Router {
 
 /// `POST /v1/sql`: rows, or 202 if the wait ran out.
 async fn sql(
-    State(Face { intake, queries }): State<Face>,
+    State(face): State<Face>,
+    caller: Caller,
     headers: HeaderMap,
     body: BodyBytes,
 ) -> Result<Response, ApiError> {
+    let Face { intake, queries, .. } = &face;
     let received = queries.now();
+    let caller = caller.with(Scope::Query)?;
     let Asked { statement, wait_timeout } = Asked::parse(&headers, &read(body)?)?;
     let format = Format::negotiate(&headers)?;
     let key = idempotency_key(&headers)?;
@@ -74,29 +88,29 @@ async fn sql(
     let durable = key.is_some() || preferred == Some(Duration::ZERO);
     let wait = preferred.unwrap_or(DEFAULT_SQL_WAIT);
     let parsed = intake.parse(statement).await?;
-    let taken = intake.take(parsed, Wish { key, durable, patience: wait });
+    let wish = Wish { caller: caller.clone(), key, durable, patience: wait };
+    let taken = Arc::clone(intake).take(parsed, wish);
     // What leaves no trace ends with the wait; what is written down goes on.
-    let taken = if durable { taken.await? } else { within(&queries, wait, taken).await? };
+    let taken = if durable { taken.await? } else { within(queries, wait, taken).await? };
     let (query, replayed, analysis) = match taken {
         Taken::Answer(taken) => {
             let left = wait.saturating_sub(queries.now().saturating_sub(received));
             let envelope = Envelope { answer: *taken, replayed: false, received };
-            let answered = answer(queries.env(), format, envelope);
-            return within(&queries, left, answered).await;
+            return within(queries, left, face.respond(format, envelope)).await;
         }
         Taken::Query { query, replayed, analysis } => (query, replayed, analysis),
     };
     let left = wait.saturating_sub(queries.now().saturating_sub(received));
-    let found = match queries.wait(&query, left).await? {
+    let found = match queries.wait(&caller, &query, left).await? {
         Waited::Running(status) => return Ok(accepted(&query, &status, replayed)),
         Waited::Ended(ended) => match analysis {
             Some(detail) if ended.end.status == EndStatus::Succeeded => {
-                queries.answer_analysis(&query, detail).await?
+                queries.answer_analysis(&caller, &query, detail).await?
             }
             _ => queries.answer(&ended).await?,
         },
     };
-    answer(queries.env(), format, Envelope { answer: found, replayed, received }).await
+    face.respond(format, Envelope { answer: found, replayed, received }).await
 }
 
 /// What `work` gives within `wait`.
@@ -113,11 +127,13 @@ async fn within<T, E: Into<ApiError>>(
 
 /// `POST /v1/queries`: the status, after at most `wait_timeout`.
 async fn submit(
-    State(Face { intake, queries }): State<Face>,
+    State(Face { intake, queries, .. }): State<Face>,
+    caller: Caller,
     headers: HeaderMap,
     body: BodyBytes,
 ) -> Result<Response, ApiError> {
     let received = queries.now();
+    let caller = caller.with(Scope::Query)?;
     let Asked { statement, wait_timeout } = Asked::parse(&headers, &read(body)?)?;
     let key = idempotency_key(&headers)?;
     let wait = wait_timeout.or_else(|| preferred_wait(&headers)).unwrap_or(DEFAULT_QUERY_WAIT);
@@ -126,13 +142,13 @@ async fn submit(
     if matches!(parsed.kind(), StatementKind::Analyze { .. }) {
         return Err(analysis_is_not_submitted());
     }
-    let (query, replayed) =
-        match intake.take(parsed, Wish { key, durable: true, patience: wait }).await? {
-            Taken::Query { query, replayed, .. } => (query, replayed),
-            Taken::Answer(_) => return Err(explain_is_not_a_query()),
-        };
+    let wish = Wish { caller: caller.clone(), key, durable: true, patience: wait };
+    let (query, replayed) = match intake.take(parsed, wish).await? {
+        Taken::Query { query, replayed, .. } => (query, replayed),
+        Taken::Answer(_) => return Err(explain_is_not_a_query()),
+    };
     let left = wait.saturating_sub(queries.now().saturating_sub(received));
-    match queries.wait(&query, left).await? {
+    match queries.wait(&caller, &query, left).await? {
         Waited::Ended(ended) => {
             let mut response = answer_json(StatusCode::OK, &StatusBody::new(&ended.status()));
             mark(&mut response, &query, replayed);
@@ -145,6 +161,7 @@ async fn submit(
 /// `GET /v1/queries/{id}?wait=5s`: the status, at once or when it is terminal.
 async fn status(
     State(Face { queries, .. }): State<Face>,
+    Caller(caller): Caller,
     id: Id,
     parameters: Parameters,
 ) -> Result<Response, ApiError> {
@@ -152,7 +169,7 @@ async fn status(
     let Query(parameters) =
         parameters.map_err(|error| ApiError::invalid_request(error.body_text()))?;
     let wait = parameters.get("wait").map(|text| wait(text)).transpose()?.unwrap_or_default();
-    let status = queries.status(&query, wait).await?;
+    let status = queries.status(&caller, &query, wait).await?;
     let mut response = answer_json(StatusCode::OK, &StatusBody::new(&status));
     if !status.is_terminal() {
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(1u32));
@@ -163,24 +180,28 @@ async fn status(
 
 /// `GET /v1/queries/{id}/results`: the rows of a query that has succeeded.
 async fn results(
-    State(Face { queries, .. }): State<Face>,
+    State(face): State<Face>,
+    Caller(caller): Caller,
     id: Id,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
+    let queries = &face.queries;
     let received = queries.now();
     let query = parse(id)?;
     let format = Format::negotiate(&headers)?;
-    let found = queries.answer(&queries.ended(&query).await?).await?;
-    answer(queries.env(), format, Envelope { answer: found, replayed: false, received }).await
+    let found = queries.answer(&queries.ended(&caller, &query).await?).await?;
+    face.respond(format, Envelope { answer: found, replayed: false, received }).await
 }
 
 /// `GET /v1/queries/{id}/analyze?verbose=true`: what the query took, stage by stage, as far as it has come.
 async fn analyze(
-    State(Face { queries, .. }): State<Face>,
+    State(face): State<Face>,
+    Caller(caller): Caller,
     id: Id,
     parameters: Parameters,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
+    let queries = &face.queries;
     let received = queries.now();
     let query = parse(id)?;
     let Query(parameters) =
@@ -192,11 +213,11 @@ async fn analyze(
     };
     if !wants_text(&headers) {
         let format = Format::negotiate(&headers)?;
-        let found = queries.answer_analysis(&query, detail).await?;
+        let found = queries.answer_analysis(&caller, &query, detail).await?;
         let envelope = Envelope { answer: found, replayed: false, received };
-        return answer(queries.env(), format, envelope).await;
+        return face.respond(format, envelope).await;
     }
-    let analysis = queries.analysis(&query, detail).await?;
+    let analysis = queries.analysis(&caller, &query, detail).await?;
     let mut response = Response::new(Body::from(analysis.text()));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
@@ -206,9 +227,13 @@ async fn analyze(
 }
 
 /// `POST /v1/queries/{id}/cancel`: asks for no answer; says how the query ended.
-async fn cancel(State(Face { queries, .. }): State<Face>, id: Id) -> Result<Response, ApiError> {
+async fn cancel(
+    State(Face { queries, .. }): State<Face>,
+    Caller(caller): Caller,
+    id: Id,
+) -> Result<Response, ApiError> {
     let query = parse(id)?;
-    let status = queries.cancel(query.clone()).await?;
+    let status = queries.cancel(caller, query.clone()).await?;
     let mut response = answer_json(StatusCode::OK, &StatusBody::new(&status));
     mark(&mut response, &query, false);
     Ok(response)
@@ -217,9 +242,11 @@ async fn cancel(State(Face { queries, .. }): State<Face>, id: Id) -> Result<Resp
 /// `POST /v1/explain`: how a statement would be run. Nothing is run.
 async fn explain(
     State(Face { intake, .. }): State<Face>,
+    caller: Caller,
     headers: HeaderMap,
     body: BodyBytes,
 ) -> Result<Response, ApiError> {
+    caller.with(Scope::Query)?;
     let Asked { statement, .. } = Asked::parse(&headers, &read(body)?)?;
     let parsed = intake.parse(statement).await?;
     if matches!(parsed.kind(), StatementKind::Analyze { .. }) {

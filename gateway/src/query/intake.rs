@@ -22,6 +22,7 @@ use super::guests::Guests;
 use super::lasting::lasting;
 use super::planning::Planning;
 use super::statement::Statement;
+use crate::auth::Principal;
 use crate::options::{Gateway, GatewayOptions};
 
 /// What became of a statement.
@@ -49,6 +50,8 @@ impl Parsed {
 /// How a client wants its statement taken.
 #[derive(Clone, Debug)]
 pub(crate) struct Wish {
+    /// Whose query it becomes.
+    pub(crate) caller: Principal,
     /// The hash of the client's idempotency key.
     pub(crate) key: Option<String>,
     /// The query must be written down wherever it runs.
@@ -112,9 +115,10 @@ impl Intake {
 
     async fn take_now(self: &Arc<Self>, parsed: Parsed, wish: Wish) -> Result<Taken, CoreError> {
         let Parsed { mut statement, parsed } = parsed;
-        let Wish { key, durable, patience } = wish;
+        let Wish { caller, key, durable, patience } = wish;
         let analysis = detail(parsed.kind());
         let mut query = QueryId::new(self.env());
+        let key = key.map(|key| caller.idempotency_scope(key));
         if let Some(key) = &key {
             // Before planning, so that a retry finds its query even if the tables have gone since.
             match submit::find(self.store(), key, &statement.fingerprint).await {
@@ -140,7 +144,7 @@ impl Intake {
             return Ok(Taken::Answer(Box::new(answer.map_err(|error| error.about(&query))?)));
         }
         let intake = Arc::clone(self);
-        let written = async move { intake.write_down(&planned, query, &sql, idem).await };
+        let written = async move { intake.write_down(&planned, query, &sql, idem, &caller).await };
         let (query, replayed) = lasting(written).await?;
         Ok(Taken::Query { query, replayed, analysis })
     }
@@ -175,11 +179,12 @@ impl Intake {
         query: QueryId,
         sql: &str,
         idem: Option<(String, String)>,
+        caller: &Principal,
     ) -> Result<(QueryId, bool), CoreError> {
         let Some(graph) = &planned.graph else {
             return Err(CoreError::internal("a query without stages cannot be written down"));
         };
-        let (query, replayed) = self.submit(graph, query, sql, idem).await?;
+        let (query, replayed) = self.submit(graph, query, sql, idem, caller).await?;
         if planned.route == Route::Inline
             && let Some(local) = &self.gateway.local
         {
@@ -194,9 +199,14 @@ impl Intake {
         query: QueryId,
         sql: &str,
         idem: Option<(String, String)>,
+        caller: &Principal,
     ) -> Result<(QueryId, bool), CoreError> {
         let under = |query: &QueryId| {
-            graph.clone().into_submission(query, self.env(), sql, self.limits, idem.clone())
+            let idem = idem.clone();
+            let mut submission =
+                graph.clone().into_submission(query, self.env(), sql, self.limits, idem);
+            submission.root.owner = caller.owner.as_ref().map(|owner| owner.as_str().to_owned());
+            submission
         };
         let outcome = match submit::submit(self.store(), under(&query)).await {
             // Another request with the same key announced its id meanwhile, and has no root yet.
@@ -208,7 +218,7 @@ impl Intake {
         };
         let Submitted { query, replayed } =
             outcome.map_err(|error| CoreError::from(error).about(&query))?;
-        tracing::info!(%query, replayed, "submitted");
+        tracing::info!(%query, replayed, by = %caller.name, "submitted");
         Ok((query, replayed))
     }
 }

@@ -23,6 +23,7 @@ use super::lasting::lasting;
 use super::results::ResultReader;
 use super::status::QueryStatus;
 use super::watch::{Snapshot, Watchers};
+use crate::auth::Principal;
 use crate::options::WatchPeriods;
 
 /// Where a query stands after a wait.
@@ -89,9 +90,23 @@ impl Queries {
         Ok(self.handles.store().get(keys::BELL).await.map(|_| ())?)
     }
 
+    /// What is known of a query that `caller` may see; to others there is none.
+    async fn open(
+        &self,
+        caller: &Principal,
+        query: &QueryId,
+    ) -> Result<Arc<QueryHandle>, CoreError> {
+        open_seen(&self.handles, caller, query).await
+    }
+
     /// Waits until the query has ended or `wait` has passed.
-    pub(crate) async fn wait(&self, query: &QueryId, wait: Duration) -> Result<Waited, CoreError> {
-        let handle = self.handles.open(query).await?;
+    pub(crate) async fn wait(
+        &self,
+        caller: &Principal,
+        query: &QueryId,
+        wait: Duration,
+    ) -> Result<Waited, CoreError> {
+        let handle = self.open(caller, query).await?;
         let watch = self.watchers.watch(query, &handle);
         let Snapshot { end, progress, trouble } = watch.end(self.env(), wait, &self.stop).await;
         match (end, trouble) {
@@ -110,12 +125,13 @@ impl Queries {
     /// Where a query stands, after waiting at most `wait` for its end.
     pub(crate) async fn status(
         &self,
+        caller: &Principal,
         query: &QueryId,
         wait: Duration,
     ) -> Result<QueryStatus, CoreError> {
-        let handle = match self.handles.open(query).await {
+        let handle = match self.open(caller, query).await {
             Ok(handle) => handle,
-            Err(error) => return self.status_without_root(query, error).await,
+            Err(error) => return self.status_without_root(caller, query, error).await,
         };
         let about = |error| CoreError::from(error).about(query);
         let mut end = handle.ended().await.map_err(about)?;
@@ -131,13 +147,14 @@ impl Queries {
         Ok(QueryStatus::new(query.as_str(), root, handle.progress(&view), None))
     }
 
-    /// A submit that never completed may have been ended.
+    /// A submit that never completed may have been ended. Without a root it has no owner.
     async fn status_without_root(
         &self,
+        caller: &Principal,
         query: &QueryId,
         error: CoreError,
     ) -> Result<QueryStatus, CoreError> {
-        if !matches!(error.kind, ErrorKind::NoSuchQuery(_)) {
+        if !matches!(error.kind, ErrorKind::NoSuchQuery(_)) || !caller.sees(None) {
             return Err(error);
         }
         match self.read_end(query).await? {
@@ -155,8 +172,15 @@ impl Queries {
     }
 
     /// The end of a query that has one.
-    pub(crate) async fn ended(&self, query: &QueryId) -> Result<Ended, CoreError> {
-        let handle = self.handles.open(query).await;
+    pub(crate) async fn ended(
+        &self,
+        caller: &Principal,
+        query: &QueryId,
+    ) -> Result<Ended, CoreError> {
+        let handle = match self.open(caller, query).await {
+            Err(error) if !caller.sees(None) => return Err(error),
+            handle => handle,
+        };
         match (self.read_end(query).await?, handle) {
             (Some(end), handle) => {
                 Ok(Ended { query: query.clone(), end: Arc::new(end), handle: handle.ok() })
@@ -167,13 +191,17 @@ impl Queries {
     }
 
     /// Sees to it that the query has an end, and says which.
-    pub(crate) async fn cancel(&self, query: QueryId) -> Result<QueryStatus, CoreError> {
+    pub(crate) async fn cancel(
+        &self,
+        caller: Principal,
+        query: QueryId,
+    ) -> Result<QueryStatus, CoreError> {
         let handles = Arc::clone(&self.handles);
         lasting(async move {
-            let handle = handles.open(&query).await?;
+            let handle = open_seen(&handles, &caller, &query).await?;
             let end =
                 handle.cancel().await.map_err(|error| CoreError::from(error).about(&query))?;
-            tracing::info!(%query, status = ?end.status, "asked to cancel");
+            tracing::info!(%query, status = ?end.status, by = %caller.name, "asked to cancel");
             Ok(Ended { query, end, handle: Some(handle) }.status())
         })
         .await
@@ -216,38 +244,55 @@ impl Queries {
     /// What a query took, by its records; of one that has not succeeded, as far as its seals go.
     pub(crate) async fn analysis(
         &self,
+        caller: &Principal,
         query: &QueryId,
         detail: Detail,
     ) -> Result<Analysis, CoreError> {
-        Ok(self.analyzed(query, detail).await?.1)
+        Ok(self.analyzed(caller, query, detail).await?.1)
     }
 
     /// The analysis of a query as rows.
     pub(crate) async fn answer_analysis(
         &self,
+        caller: &Principal,
         query: &QueryId,
         detail: Detail,
     ) -> Result<Answer, CoreError> {
-        let (handle, analysis) = self.analyzed(query, detail).await?;
+        let (handle, analysis) = self.analyzed(caller, query, detail).await?;
         let receipt = Receipt::of(handle.root.route, &analysis.totals);
         Ok(Answer { query: query.clone(), rows: analysis.rows()?, receipt, meter: None })
     }
 
     async fn analyzed(
         &self,
+        caller: &Principal,
         query: &QueryId,
         detail: Detail,
     ) -> Result<(Arc<QueryHandle>, Analysis), CoreError> {
-        let handle = match self.handles.open(query).await {
+        let handle = match self.open(caller, query).await {
             Ok(handle) => handle,
             // Records may be collected before `end` is.
             Err(error) => {
-                self.status_without_root(query, error).await?;
+                self.status_without_root(caller, query, error).await?;
                 return Err(CoreError::from(ErrorKind::Expired).about(query));
             }
         };
         let end = handle.ended().await.map_err(|error| CoreError::from(error).about(query))?;
         let analysis = analyze::of_records(&handle, end.as_deref(), detail).await?;
         Ok((handle, analysis))
+    }
+}
+
+async fn open_seen(
+    handles: &Handles,
+    caller: &Principal,
+    query: &QueryId,
+) -> Result<Arc<QueryHandle>, CoreError> {
+    let handle = handles.open(query).await?;
+    if caller.sees(handle.root.owner.as_deref()) {
+        Ok(handle)
+    } else {
+        // The very error of a query that is not there.
+        Err(CoreError::no_such_query(query.as_str()))
     }
 }

@@ -1,0 +1,259 @@
+//! The configured keys, and the one question that faces ask of them: who is it?
+
+use std::fmt;
+
+use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
+
+use super::key::digest;
+use super::principal::{Owner, Principal, Scopes};
+
+/// Longest secret that is looked at, in bytes: a key has 50.
+const MAX_SECRET: usize = 512;
+
+/// A key as it is configured: never its text.
+#[derive(Clone, PartialEq, Eq)]
+pub struct KeyOptions {
+    /// For people: who uses the key.
+    pub name: String,
+    /// SHA-256 of the key's text in hex.
+    pub sha256: String,
+    /// What the key allows.
+    pub scopes: Scopes,
+}
+
+impl fmt::Debug for KeyOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeyOptions")
+            .field("name", &self.name)
+            .field("scopes", &self.scopes)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why keys cannot be used. The texts quote no hash: somebody may have written the key itself there.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum KeyringError {
+    /// A key without a name.
+    #[error("a [[gateway.keys]] entry has an empty name")]
+    NoName,
+    /// Two keys with one name.
+    #[error("key {0:?} is named twice in [[gateway.keys]]")]
+    NamedTwice(String),
+    /// What should be a hash is none.
+    #[error(
+        "key {0:?}: sha256 is not 64 hex digits; write the hash that `dunlin key new` prints, never the key itself"
+    )]
+    NotAHash(String),
+    /// Two names for one key.
+    #[error("keys {0:?} and {1:?} have the same sha256; each key stands once")]
+    SameKey(String, String),
+    /// A key that allows nothing.
+    #[error("key {0:?} has no scopes; give it query, admin or both")]
+    NoScopes(String),
+}
+
+/// Why nobody was recognised. Both look the same to a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AuthError {
+    /// No secret was presented, and keys are configured.
+    #[error("an API key is needed")]
+    Missing,
+    /// The secret is that of no configured key.
+    #[error("an API key is needed")]
+    Unknown,
+}
+
+/// The configured keys, as hashes.
+#[derive(Default)]
+pub struct Keyring {
+    keys: Vec<Entry>,
+}
+
+struct Entry {
+    sha256: [u8; 32],
+    principal: Principal,
+}
+
+impl fmt::Debug for Keyring {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.keys.iter().map(|entry| &entry.principal.name)).finish()
+    }
+}
+
+impl Keyring {
+    /// A ring of these keys; of none, it takes everybody for [`Principal::anyone`].
+    ///
+    /// # Errors
+    /// See [`KeyringError`].
+    pub fn new(keys: &[KeyOptions]) -> Result<Self, KeyringError> {
+        let mut entries: Vec<Entry> = Vec::with_capacity(keys.len());
+        for key in keys {
+            let name = key.name.trim();
+            if name.is_empty() {
+                return Err(KeyringError::NoName);
+            }
+            if entries.iter().any(|entry| &*entry.principal.name == name) {
+                return Err(KeyringError::NamedTwice(name.to_owned()));
+            }
+            let hex = key.sha256.trim().to_ascii_lowercase();
+            let sha256 = bytes_of(&hex).ok_or_else(|| KeyringError::NotAHash(name.to_owned()))?;
+            if let Some(same) = entries.iter().find(|entry| entry.sha256 == sha256) {
+                let first = same.principal.name.to_string();
+                return Err(KeyringError::SameKey(first, name.to_owned()));
+            }
+            if key.scopes.is_empty() {
+                return Err(KeyringError::NoScopes(name.to_owned()));
+            }
+            let owner = Some(Owner::of_key(&hex));
+            let principal = Principal { name: name.into(), scopes: key.scopes, owner };
+            entries.push(Entry { sha256, principal });
+        }
+        Ok(Self { keys: entries })
+    }
+
+    /// Whether no keys are configured, so that nobody is asked for one.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.keys.is_empty()
+    }
+
+    /// Who presents `secret`.
+    ///
+    /// # Errors
+    /// See [`AuthError`].
+    pub fn recognise(&self, secret: Option<&str>) -> Result<Principal, AuthError> {
+        if self.is_open() {
+            return Ok(Principal::anyone());
+        }
+        let secret = secret.filter(|secret| !secret.is_empty()).ok_or(AuthError::Missing)?;
+        if secret.len() > MAX_SECRET {
+            return Err(AuthError::Unknown);
+        }
+        let presented = digest(secret);
+        // All of them, and the place of the match is kept without a branch.
+        let mut found = Choice::from(0);
+        let mut place = 0u64;
+        for (index, entry) in (0u64..).zip(&self.keys) {
+            let same = entry.sha256.ct_eq(&presented);
+            place.conditional_assign(&index, same);
+            found |= same;
+        }
+        if !bool::from(found) {
+            return Err(AuthError::Unknown);
+        }
+        let entry = usize::try_from(place).ok().and_then(|place| self.keys.get(place));
+        entry.map(|entry| entry.principal.clone()).ok_or(AuthError::Unknown)
+    }
+}
+
+fn bytes_of(hex: &str) -> Option<[u8; 32]> {
+    let mut bytes = [0u8; 32];
+    if hex.len() != 64 || !hex.is_ascii() {
+        return None;
+    }
+    for (byte, digits) in bytes.iter_mut().zip(hex.as_bytes().chunks(2)) {
+        let digits = std::str::from_utf8(digits).ok()?;
+        if !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+            return None;
+        }
+        *byte = u8::from_str_radix(digits, 16).ok()?;
+    }
+    Some(bytes)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::super::key::{NewKey, hash_of};
+    use super::super::principal::Scope;
+    use super::*;
+
+    fn key(name: &str, text: &str) -> KeyOptions {
+        let scopes = [Scope::Query].into_iter().collect();
+        KeyOptions { name: name.to_owned(), sha256: hash_of(text), scopes }
+    }
+
+    #[test]
+    fn each_key_is_recognised_wherever_it_stands() {
+        let keys: Vec<_> = (0..5).map(|_| NewKey::generate().unwrap()).collect();
+        let options: Vec<_> = keys
+            .iter()
+            .enumerate()
+            .map(|(n, made)| key(&format!("key-{n}"), made.text()))
+            .collect();
+        let ring = Keyring::new(&options).unwrap();
+        for (n, made) in keys.iter().enumerate() {
+            let principal = ring.recognise(Some(made.text())).unwrap();
+            assert_eq!(&*principal.name, format!("key-{n}"));
+            assert_eq!(principal.owner, Some(Owner::of_key(&made.sha256())));
+        }
+    }
+
+    #[test]
+    fn what_is_no_key_is_refused_alike() {
+        let made = NewKey::generate().unwrap();
+        let ring = Keyring::new(&[key("ci", made.text())]).unwrap();
+        let hash = made.sha256();
+        let cut = &made.text()[..made.text().len() - 1];
+        let longer = format!("{}A", made.text());
+        let huge = "x".repeat(1 << 20);
+        for wrong in [hash.as_str(), cut, &longer, &huge, "ci", "dunlin_"] {
+            assert_eq!(ring.recognise(Some(wrong)), Err(AuthError::Unknown));
+        }
+        for missing in [None, Some("")] {
+            assert_eq!(ring.recognise(missing), Err(AuthError::Missing));
+        }
+        assert_eq!(AuthError::Missing.to_string(), AuthError::Unknown.to_string());
+    }
+
+    #[test]
+    fn without_keys_everybody_may_do_everything() {
+        let ring = Keyring::new(&[]).unwrap();
+        assert!(ring.is_open());
+        assert_eq!(ring.recognise(None), Ok(Principal::anyone()));
+        assert_eq!(ring.recognise(Some("anything")), Ok(Principal::anyone()));
+    }
+
+    #[test]
+    fn mistakes_are_named_and_never_quoted() {
+        let secret = NewKey::generate().unwrap();
+        let pasted = KeyOptions { sha256: secret.text().to_owned(), ..key("ci", "a") };
+        let error = Keyring::new(&[pasted]).unwrap_err();
+        assert!(error.to_string().contains("dunlin key new"));
+        assert!(!error.to_string().contains(secret.text()));
+        for (keys, expected) in [
+            (vec![key(" ", "a")], KeyringError::NoName),
+            (vec![key("a", "a"), key("a", "b")], KeyringError::NamedTwice("a".to_owned())),
+            (
+                vec![key("a", "a"), key("b", "a")],
+                KeyringError::SameKey("a".to_owned(), "b".to_owned()),
+            ),
+            (
+                vec![KeyOptions { scopes: Scopes::default(), ..key("a", "a") }],
+                KeyringError::NoScopes("a".to_owned()),
+            ),
+            (
+                vec![KeyOptions { sha256: "+1".repeat(32), ..key("a", "a") }],
+                KeyringError::NotAHash("a".to_owned()),
+            ),
+        ] {
+            assert_eq!(Keyring::new(&keys).unwrap_err(), expected);
+        }
+    }
+
+    #[test]
+    fn a_hash_may_be_written_in_capitals_and_the_owner_is_the_same() {
+        let mut upper = key("a", "text");
+        upper.sha256.make_ascii_uppercase();
+        let ring = Keyring::new(&[upper]).unwrap();
+        let owner = ring.recognise(Some("text")).unwrap().owner;
+        assert_eq!(owner, Some(Owner::of_key(&hash_of("text"))));
+    }
+
+    #[test]
+    fn formatting_shows_no_hash() {
+        let options = key("ci", "text");
+        let ring = Keyring::new(std::slice::from_ref(&options)).unwrap();
+        assert!(!format!("{options:?} {ring:?}").contains(&hash_of("text")));
+    }
+}

@@ -1,0 +1,225 @@
+//! Who asks, once that is known: a name for people, what they may do, and which queries are theirs.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+
+use super::key::hex;
+
+/// Bytes of an [`Owner`]: enough that no two keys of one installation share one.
+const OWNER_BYTES: usize = 8;
+
+/// One thing that a key allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// Submit queries; see, fetch, analyse and cancel one's own.
+    Query,
+    /// See, fetch, analyse and cancel the queries of everybody.
+    Admin,
+}
+
+impl Scope {
+    /// Every scope there is.
+    pub const ALL: [Self; 2] = [Self::Query, Self::Admin];
+
+    /// The scope's name in the configuration.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Query => "query",
+            Self::Admin => "admin",
+        }
+    }
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A scope that is not known.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("scope {0:?} is not known; use query or admin")]
+pub struct UnknownScope(String);
+
+impl FromStr for Scope {
+    type Err = UnknownScope;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::ALL
+            .into_iter()
+            .find(|scope| scope.as_str() == text)
+            .ok_or_else(|| UnknownScope(text.chars().take(32).collect()))
+    }
+}
+
+/// What a key allows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Scopes {
+    query: bool,
+    admin: bool,
+}
+
+impl Scopes {
+    /// Everything.
+    #[must_use]
+    pub fn all() -> Self {
+        Scope::ALL.into_iter().collect()
+    }
+
+    /// Whether `scope` is among them.
+    #[must_use]
+    pub fn has(self, scope: Scope) -> bool {
+        match scope {
+            Scope::Query => self.query,
+            Scope::Admin => self.admin,
+        }
+    }
+
+    /// Whether nothing is allowed.
+    #[must_use]
+    pub fn is_empty(self) -> bool {
+        self == Self::default()
+    }
+}
+
+impl FromIterator<Scope> for Scopes {
+    fn from_iter<I: IntoIterator<Item = Scope>>(scopes: I) -> Self {
+        let mut found = Self::default();
+        for scope in scopes {
+            match scope {
+                Scope::Query => found.query = true,
+                Scope::Admin => found.admin = true,
+            }
+        }
+        found
+    }
+}
+
+/// What a query's record says about the key that submitted it: 16 hex digits made from the key's hash.
+///
+/// Not the key's name: a name may be given to another key later, and that key must not find the queries of the
+/// first. Not the key's hash either: records are read by more eyes than the configuration.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Owner(Arc<str>);
+
+impl Owner {
+    /// The owner that a key with this hash (lower-case hex) stands for.
+    #[must_use]
+    pub fn of_key(sha256: &str) -> Self {
+        let digest = Sha256::new().chain_update("owner").chain_update(sha256).finalize();
+        Self(hex(&digest[..OWNER_BYTES]).into())
+    }
+
+    /// As it stands in records.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The hash under which an idempotency key of this owner is stored: two keys' clients may use the same one
+    /// and must not meet each other's queries.
+    #[must_use]
+    pub fn scoped(&self, idempotency_key: &str) -> String {
+        let text = format!("{}:{idempotency_key}", self.as_str());
+        hex(&Sha256::digest(text.as_bytes()))
+    }
+}
+
+/// Who asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Principal {
+    /// The key's name in the configuration, for logs.
+    pub name: Arc<str>,
+    /// What the key allows.
+    pub scopes: Scopes,
+    /// Whose queries are its own; `None` where no keys are configured.
+    pub owner: Option<Owner>,
+}
+
+impl Principal {
+    /// Whoever asks where no keys are configured: everything is allowed, and queries belong to nobody.
+    #[must_use]
+    pub fn anyone() -> Self {
+        Self { name: "anyone".into(), scopes: Scopes::all(), owner: None }
+    }
+
+    /// Whether a query whose record names `owner` exists as far as this principal is told.
+    #[must_use]
+    pub fn sees(&self, owner: Option<&str>) -> bool {
+        self.scopes.has(Scope::Admin)
+            || (self.owner.is_some() && self.owner.as_ref().map(Owner::as_str) == owner)
+    }
+
+    /// The hash under which an idempotency key (itself a hash) of this principal is stored.
+    #[must_use]
+    pub fn idempotency_scope(&self, key: String) -> String {
+        match &self.owner {
+            Some(owner) => owner.scoped(&key),
+            None => key,
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn principal(sha256: &str, scopes: &[Scope]) -> Principal {
+        Principal {
+            name: "test".into(),
+            scopes: scopes.iter().copied().collect(),
+            owner: Some(Owner::of_key(sha256)),
+        }
+    }
+
+    #[test]
+    fn a_query_is_seen_by_its_owner_and_by_admins() {
+        let (mine, other) = (principal("aa", &[Scope::Query]), principal("bb", &[Scope::Query]));
+        let admin = principal("cc", &[Scope::Admin]);
+        let owner = mine.owner.as_ref().map(Owner::as_str);
+        assert!(mine.sees(owner));
+        assert!(!other.sees(owner));
+        assert!(admin.sees(owner));
+    }
+
+    #[test]
+    fn a_query_without_an_owner_is_seen_by_admins_and_where_there_are_no_keys() {
+        assert!(!principal("aa", &[Scope::Query]).sees(None));
+        assert!(principal("aa", &[Scope::Admin]).sees(None));
+        assert!(Principal::anyone().sees(None));
+        assert!(Principal::anyone().sees(Some("0011223344556677")));
+    }
+
+    #[test]
+    fn an_owner_is_short_and_says_nothing_about_the_key() {
+        let sha256 = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        let owner = Owner::of_key(sha256);
+        assert_eq!(owner.as_str().len(), 16);
+        assert!(!sha256.contains(owner.as_str()));
+        assert_eq!(owner, Owner::of_key(sha256));
+    }
+
+    #[test]
+    fn idempotency_keys_are_told_apart_by_owner_and_kept_where_there_are_no_keys() {
+        let (one, other) = (principal("aa", &[Scope::Query]), principal("bb", &[Scope::Query]));
+        let scoped = |who: &Principal| who.idempotency_scope("00ff".to_owned());
+        assert_ne!(scoped(&one), scoped(&other));
+        assert_eq!(scoped(&one), scoped(&one));
+        assert_eq!(scoped(&one).len(), 64);
+        assert_eq!(scoped(&Principal::anyone()), "00ff");
+    }
+
+    #[test]
+    fn scopes_are_read_by_name() {
+        assert_eq!("query".parse::<Scope>().unwrap(), Scope::Query);
+        assert_eq!("admin".parse::<Scope>().unwrap(), Scope::Admin);
+        assert!("Query".parse::<Scope>().unwrap_err().to_string().contains("Query"));
+        assert!(Scopes::default().is_empty());
+        assert!(Scopes::all().has(Scope::Admin) && Scopes::all().has(Scope::Query));
+    }
+}

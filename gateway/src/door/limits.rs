@@ -1,0 +1,50 @@
+//! What every client may take, whoever it is. Each limit is a key of `[gateway.limits]`; `docs/configuration.md`
+//! has the reasons.
+
+use std::time::Duration;
+
+/// Limits of a listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DoorLimits {
+    /// Connections at a time. One more is accepted and closed at once, so that its client learns of it.
+    pub connections: usize,
+    /// Longest TLS handshake.
+    pub tls_handshake: Duration,
+    /// Longest time for the headers of a request: from the connection's beginning, or from the first byte of a
+    /// later request.
+    pub headers: Duration,
+    /// Longest time for the body of a request.
+    pub body: Duration,
+    /// Longest time that a connection waits for its next request.
+    pub idle: Duration,
+    /// Most headers of a request.
+    pub header_count: usize,
+    /// Most bytes of a request's headers.
+    pub header_bytes: usize,
+    /// Most encoded bytes of an answer that a connection holds before the client takes them.
+    pub answer_buffer_bytes: usize,
+    /// Longest time that an answer waits for a client that takes none of it.
+    pub answer_stall: Duration,
+    /// Requests in hand at a time, of all clients.
+    pub requests: usize,
+    /// Requests in hand at a time, of one key, or of one address where no keys are configured.
+    pub client_requests: usize,
+}
+
+impl Default for DoorLimits {
+    fn default() -> Self {
+        Self {
+            connections: 1_024,
+            tls_handshake: Duration::from_secs(10),
+            headers: Duration::from_secs(10),
+            body: Duration::from_secs(30),
+            idle: Duration::from_secs(75),
+            header_count: 100,
+            header_bytes: 32 << 10,
+            answer_buffer_bytes: 4 << 20,
+            answer_stall: Duration::from_secs(30),
+            requests: 512,
+            client_requests: 256,
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! The locks of a listener, whatever protocol it speaks: keys, certificates, limits for every client, and the
+//! rule that an open door stands on loopback only.
+
+mod admit;
+mod descriptors;
+mod exposure;
+mod limits;
+mod options;
+mod pace;
+
+pub(crate) use admit::{Admission, Client, Permit, Refused};
+pub(crate) use descriptors::make_room;
+pub use exposure::Exposed;
+pub use limits::DoorLimits;
+pub(crate) use options::Door;
+pub use options::{DoorError, DoorOptions};
+pub(crate) use pace::{Pace, Paced, Phase};

@@ -1,0 +1,240 @@
+//! What every request passes before a handler sees it: key, bound of its client, body, bound of all.
+//!
+//! ```text
+//!   Authorization ──401──> client's bound ──429──> body, in time ──408──> bound of all ──503──> handler
+//! ```
+//!
+//! A request without a known key costs a hash, and the reading of a body that is thrown away. A slow body is in the way of its own client only.
+//! Health and readiness do not come through here: they must answer when nothing else does.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::body::{Body, BodyDataStream};
+use axum::extract::{FromRequestParts, Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use bytes::{Bytes, BytesMut};
+use dunlin_manifest::env::Clock;
+use futures::StreamExt;
+use futures::future::{Either, select};
+use http::header::{AUTHORIZATION, CONNECTION, EXPECT};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue};
+use http_body::Body as _;
+
+use super::carried::Carried;
+use super::problem::ApiError;
+use super::refusal::Refusal;
+use super::request::MAX_BODY_BYTES;
+use crate::auth::{Keyring, Principal, Scope};
+use crate::door::{Admission, Client, DoorLimits, Permit};
+use crate::query::error::CoreError;
+
+/// Most bytes of a body that are read and thrown away, so that its client hears the refusal.
+const DISCARDED_BYTES: usize = 4 * MAX_BODY_BYTES;
+
+/// Where a request came from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Peer(pub(crate) SocketAddr);
+
+/// What the guard works with.
+#[derive(Debug)]
+pub(crate) struct Guard {
+    keyring: Keyring,
+    admission: Arc<Admission>,
+    limits: DoorLimits,
+    clock: Arc<dyn Clock>,
+}
+
+impl Guard {
+    pub(crate) fn new(keyring: Keyring, limits: DoorLimits, clock: Arc<dyn Clock>) -> Arc<Self> {
+        Arc::new(Self { keyring, admission: Admission::new(&limits), limits, clock })
+    }
+}
+
+/// Lets a request in, or answers it.
+pub(crate) async fn guard(
+    State(guard): State<Arc<Guard>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    match admitted(&guard, request, next).await {
+        Ok(response) => response,
+        Err(error) => {
+            let closes = matches!(error, ApiError::Refused(Refusal::TooSlow));
+            let mut response = error.into_response();
+            if closes {
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            response
+        }
+    }
+}
+
+async fn admitted(guard: &Guard, request: Request, next: Next) -> Result<Response, ApiError> {
+    let (mut parts, body) = request.into_parts();
+    let expects = parts.headers.contains_key(EXPECT);
+    let entered = guard.enter(&mut parts);
+    let reading = std::pin::pin!(async {
+        match entered {
+            Ok((principal, permit)) => Ok((principal, permit, whole(body, expects).await?)),
+            Err(error) => {
+                if !expects {
+                    discard(&mut body.into_data_stream(), 0).await;
+                }
+                Err(error)
+            }
+        }
+    });
+    let (principal, permit, body) =
+        match select(reading, guard.clock.sleep(guard.limits.body)).await {
+            Either::Left((read, _)) => read?,
+            Either::Right(_) => return Err(Refusal::TooSlow.into()),
+        };
+    let permit = permit.of_all().map_err(Refusal::from)?;
+    parts.extensions.insert(principal);
+    let response = next.run(Request::from_parts(parts, Body::from(body))).await;
+    Ok(response.map(|body| Body::new(Carried::new(body, permit))))
+}
+
+impl Guard {
+    /// Who asks, and a place among what that client has in hand.
+    fn enter(&self, parts: &mut Parts) -> Result<(Principal, Permit), ApiError> {
+        let Some(Peer(peer)) = parts.extensions.get::<Peer>().copied() else {
+            return Err(CoreError::internal("a request came from nowhere").into());
+        };
+        let principal = self.keyring.recognise(bearer(&parts.headers)).map_err(|error| {
+            tracing::debug!(%peer, ?error, "a request shows no key that is known");
+            Refusal::from(error)
+        })?;
+        // Nothing behind the door needs the secret, and what is not there cannot be logged.
+        parts.headers.remove(AUTHORIZATION);
+        let client = Client::of(&principal, peer.ip());
+        let permit = self.admission.of_client(client).map_err(Refusal::from)?;
+        Ok((principal, permit))
+    }
+}
+
+/// The secret that a request presents. Two of them are none.
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let value = values.next()?.to_str().ok()?;
+    if values.next().is_some() {
+        return None;
+    }
+    let (scheme, secret) = value.trim().split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| secret.trim())
+}
+
+/// The body, to its end. `expects` = the client sends it only if it is asked to.
+async fn whole(body: Body, expects: bool) -> Result<Bytes, ApiError> {
+    let hint = body.size_hint();
+    if hint.exact() == Some(0) {
+        return Ok(Bytes::new());
+    }
+    let declared = hint.lower() > MAX_BODY_BYTES as u64;
+    if declared && expects {
+        return Err(ApiError::BodyTooLarge);
+    }
+    let mut frames = body.into_data_stream();
+    if declared {
+        discard(&mut frames, 0).await;
+        return Err(ApiError::BodyTooLarge);
+    }
+    let mut held = BytesMut::new();
+    while let Some(frame) = frames.next().await {
+        let frame = frame.map_err(|error| {
+            tracing::debug!(%error, "a body broke off");
+            Refusal::BrokenBody
+        })?;
+        let length = held.len() + frame.len();
+        if length > MAX_BODY_BYTES {
+            drop(held);
+            discard(&mut frames, length).await;
+            return Err(ApiError::BodyTooLarge);
+        }
+        held.extend_from_slice(&frame);
+    }
+    Ok(held.freeze())
+}
+
+/// Takes what is left of a body that nobody wants, up to a bound: most clients read an answer only when they have
+/// sent all, and one whose connection is closed meanwhile does not learn why. `taken` bytes were read before.
+async fn discard(frames: &mut BodyDataStream, mut taken: usize) {
+    while taken < DISCARDED_BYTES
+        && let Some(Ok(frame)) = frames.next().await
+    {
+        taken += frame.len();
+    }
+}
+
+/// Who sent the request that a handler answers.
+#[derive(Debug)]
+pub(crate) struct Caller(pub(crate) Principal);
+
+impl Caller {
+    /// Who it is, if the key has `scope`.
+    pub(crate) fn with(self, scope: Scope) -> Result<Principal, Refusal> {
+        if self.0.scopes.has(scope) { Ok(self.0) } else { Err(Refusal::Forbidden) }
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Caller {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        let principal = parts.extensions.get::<Principal>().cloned();
+        principal.map(Self).ok_or_else(|| CoreError::internal("a request passed no guard").into())
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use dunlin_manifest::records::ErrorCode;
+
+    use super::*;
+
+    fn headers(values: &[&[u8]]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            headers.append(AUTHORIZATION, HeaderValue::from_bytes(value).unwrap());
+        }
+        headers
+    }
+
+    #[test]
+    fn the_secret_is_what_follows_bearer() {
+        for value in [&b"Bearer abc"[..], b"bearer abc", b"BEARER   abc "] {
+            assert_eq!(bearer(&headers(&[value])), Some("abc"));
+        }
+        for value in [&b"abc"[..], b"Basic abc", b"Bearer", b"Bearer \xff"] {
+            assert_eq!(bearer(&headers(&[value])), None);
+        }
+        assert_eq!(bearer(&headers(&[])), None);
+        assert_eq!(bearer(&headers(&[b"Bearer a", b"Bearer b"])), None);
+    }
+
+    #[tokio::test]
+    async fn a_body_is_bounded_whether_or_not_it_says_its_length() {
+        assert_eq!(whole(Body::from("abc"), false).await.unwrap(), "abc");
+        assert_eq!(whole(Body::empty(), false).await.unwrap(), "");
+        let long = vec![0u8; MAX_BODY_BYTES + 1];
+        let error = whole(Body::from(long.clone()), false).await.unwrap_err();
+        assert_eq!(error.code(), ErrorCode::BodyTooLarge);
+        let parts = long.chunks(1 << 16).map(|part| Ok::<_, std::io::Error>(part.to_vec()));
+        let parts: Vec<_> = parts.collect();
+        let error =
+            whole(Body::from_stream(futures::stream::iter(parts)), false).await.unwrap_err();
+        assert_eq!(error.code(), ErrorCode::BodyTooLarge);
+    }
+
+    #[tokio::test]
+    async fn a_body_that_breaks_off_is_told_apart() {
+        let parts = [Ok("abc"), Err(std::io::Error::other("gone"))];
+        let error =
+            whole(Body::from_stream(futures::stream::iter(parts)), false).await.unwrap_err();
+        assert_eq!((error.status().as_u16(), error.code()), (400, ErrorCode::InvalidRequest));
+    }
+}

@@ -1,0 +1,87 @@
+//! What the door says to a request that it does not let in, in HTTP's words.
+
+use dunlin_manifest::records::ErrorCode;
+use http::StatusCode;
+
+use crate::auth::AuthError;
+use crate::door::Refused;
+
+/// Why the door does not let a request in. Of keys, a text says what is needed and never what was wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// No key, or none that is known.
+    #[error("send an API key that this gateway knows, as Authorization: Bearer <key>")]
+    Unauthorized,
+    /// A key that does not allow it.
+    #[error("this API key does not allow the request")]
+    Forbidden,
+    /// Headers or body took too long.
+    #[error("the request did not arrive in time; send it without pauses")]
+    TooSlow,
+    /// The body ended before it was whole.
+    #[error("the body cannot be read to its end")]
+    BrokenBody,
+    /// The client has too many requests in hand.
+    #[error("this client has {most} requests in hand and may have no more; wait for one of them")]
+    TooManyRequests {
+        /// The limit.
+        most: usize,
+    },
+    /// The gateway has too many requests in hand.
+    #[error("the gateway has {most} requests in hand and takes no more; try again soon")]
+    Busy {
+        /// The limit.
+        most: usize,
+    },
+}
+
+impl Refusal {
+    /// Stable code to program against.
+    #[must_use]
+    pub fn code(self) -> ErrorCode {
+        match self {
+            Self::Unauthorized => ErrorCode::Unauthorized,
+            Self::Forbidden => ErrorCode::Forbidden,
+            Self::TooSlow => ErrorCode::RequestTimeout,
+            Self::BrokenBody => ErrorCode::InvalidRequest,
+            Self::TooManyRequests { .. } => ErrorCode::TooManyRequests,
+            Self::Busy { .. } => ErrorCode::GatewayBusy,
+        }
+    }
+
+    /// HTTP status.
+    #[must_use]
+    pub fn status(self) -> StatusCode {
+        match self {
+            Self::Unauthorized => StatusCode::UNAUTHORIZED,
+            Self::Forbidden => StatusCode::FORBIDDEN,
+            Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
+            Self::BrokenBody => StatusCode::BAD_REQUEST,
+            Self::TooManyRequests { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Self::Busy { .. } => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    /// Whether sending the same request again may help.
+    #[must_use]
+    pub fn is_retryable(self) -> bool {
+        matches!(self, Self::TooSlow | Self::TooManyRequests { .. } | Self::Busy { .. })
+    }
+}
+
+impl From<AuthError> for Refusal {
+    fn from(error: AuthError) -> Self {
+        match error {
+            AuthError::Missing | AuthError::Unknown => Self::Unauthorized,
+        }
+    }
+}
+
+impl From<Refused> for Refusal {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Client { most } => Self::TooManyRequests { most },
+            Refused::All { most } => Self::Busy { most },
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! The accept loop: from a listener to requests, and no client in another's way.
+//!
+//! ```text
+//!   accept ──too many: close──> TLS, in time ──> HTTP/1.1 on a paced stream ──> router
+//! ```
+//!
+//! Everything that a slow or greedy client could hold is bounded here or in the stream below
+//! ([`Paced`]): connections, handshakes, headers, idle connections, answers that nobody takes.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use dunlin_manifest::env::Env;
+use futures::future::select;
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::Service;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::carried::{Carried, FRAME_BYTES};
+use super::guard::Peer;
+use super::problem::ApiError;
+use super::refusal::Refusal;
+use crate::door::{DoorLimits, Pace, Paced, Phase};
+use crate::tls::Tls;
+
+/// Pause after an accept that failed for want of something (file descriptors), which passes when others end.
+const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
+/// Longest time for the farewell to a client whose headers took too long.
+const FAREWELL: Duration = Duration::from_secs(1);
+/// Least size of hyper's buffers; its own minimum.
+const LEAST_BUFFER: usize = 8 << 10;
+
+/// What a listener serves with.
+#[derive(Clone, Debug)]
+pub(crate) struct Server {
+    pub(crate) router: Router,
+    pub(crate) limits: DoorLimits,
+    pub(crate) tls: Option<Arc<Tls>>,
+    pub(crate) env: Env,
+}
+
+impl Server {
+    /// Serves until `stop`; then takes no connection, lets requests in hand be answered, and returns. Dropping
+    /// the future ends every connection.
+    pub(crate) async fn run(self, listener: TcpListener, stop: CancellationToken) {
+        let places = Arc::new(Semaphore::new(self.limits.connections));
+        let mut connections = JoinSet::new();
+        loop {
+            let accepted = tokio::select! {
+                () = stop.cancelled() => break,
+                Some(ended) = connections.join_next(), if !connections.is_empty() => {
+                    log_panic(ended);
+                    continue;
+                }
+                accepted = listener.accept() => accepted,
+            };
+            let (stream, peer) = match accepted {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    if !is_of_one_connection(&error) {
+                        tracing::error!(%error, "cannot accept connections");
+                        self.env.clock.sleep(ACCEPT_PAUSE).await;
+                    }
+                    continue;
+                }
+            };
+            // Closed at once, and not left waiting: its client learns of it, and may go to another gateway.
+            let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+                tracing::debug!(%peer, "a connection was closed: there are too many");
+                continue;
+            };
+            let (server, stop) = (self.clone(), stop.clone());
+            connections.spawn(async move {
+                server.connection(stream, peer, stop).await;
+                drop(place);
+            });
+        }
+        drop(listener);
+        while let Some(ended) = connections.join_next().await {
+            log_panic(ended);
+        }
+    }
+
+    async fn connection(self, stream: TcpStream, peer: SocketAddr, stop: CancellationToken) {
+        // Answers are written in whole buffers: waiting for more to fill a packet only delays them.
+        let _ = stream.set_nodelay(true);
+        let pace = Pace::new();
+        let clock = Arc::clone(&self.env.clock);
+        let stream = Paced::new(stream, Arc::clone(&pace), clock, &self.limits);
+        let Some(tls) = self.tls.as_ref().map(|tls| tls.acceptor()) else {
+            return self.speak(stream, pace, peer, stop).await;
+        };
+        pace.set(Phase::Busy);
+        let shaken = tokio::select! {
+            shaken = tls.accept(stream) => shaken,
+            () = stop.cancelled() => return,
+            () = self.env.clock.sleep(self.limits.tls_handshake) => {
+                return tracing::debug!(%peer, "the TLS handshake took too long");
+            }
+        };
+        match shaken {
+            Ok(stream) => {
+                pace.set(Phase::Opened);
+                self.speak(stream, pace, peer, stop).await;
+            }
+            Err(error) => tracing::debug!(%peer, %error, "no TLS handshake"),
+        }
+    }
+
+    /// HTTP/1.1 on a stream, to its end.
+    async fn speak<S>(&self, stream: S, pace: Arc<Pace>, peer: SocketAddr, stop: CancellationToken)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let limits = &self.limits;
+        let mut builder = http1::Builder::new();
+        builder
+            .timer(TokioTimer::new())
+            // The paced stream is quicker than this, and tells idle connections from slow headers. That it is
+            // set makes hyper read as soon as an answer is out, which starts the stream's own watch.
+            .header_read_timeout(limits.headers + limits.idle)
+            .max_headers(limits.header_count)
+            .max_header_size(limits.header_bytes)
+            .max_buf_size(limits.header_bytes.max(FRAME_BYTES).max(LEAST_BUFFER));
+        let front = Front {
+            router: TowerToHyperService::new(self.router.clone()),
+            peer: Peer(peer),
+            pace: Arc::clone(&pace),
+        };
+        let mut connection = builder.serve_connection(TokioIo::new(stream), front);
+        let outcome = tokio::select! {
+            outcome = &mut connection => outcome,
+            () = stop.cancelled() => {
+                Pin::new(&mut connection).graceful_shutdown();
+                (&mut connection).await
+            }
+        };
+        if let Err(error) = outcome {
+            tracing::debug!(%peer, %error, "a connection ended");
+        }
+        if pace.phase() == Phase::TooSlow {
+            let mut stream = connection.into_parts().io.into_inner();
+            let farewell = std::pin::pin!(async {
+                stream.write_all(&too_slow()).await?;
+                stream.shutdown().await
+            });
+            let _ = select(farewell, self.env.clock.sleep(FAREWELL)).await;
+        }
+    }
+}
+
+fn log_panic(ended: Result<(), tokio::task::JoinError>) {
+    if let Err(error) = ended {
+        tracing::error!(%error, "a connection met a defect");
+    }
+}
+
+/// Errors that the client caused before its connection was accepted.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
+}
+
+/// The whole answer to headers that took too long: hyper has none.
+fn too_slow() -> Vec<u8> {
+    let body = serde_json::to_string(&ApiError::from(Refusal::TooSlow).problem());
+    let body = body.unwrap_or_default();
+    format!(
+        "HTTP/1.1 408 Request Timeout\r\ncontent-type: application/problem+json\r\ncache-control: no-store\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .into_bytes()
+}
+
+/// The router as a connection's service: it says where requests come from and when answers are out.
+struct Front {
+    router: TowerToHyperService<Router>,
+    peer: Peer,
+    pace: Arc<Pace>,
+}
+
+/// An answer is out when this is dropped.
+#[derive(Debug)]
+struct Out(Arc<Pace>);
+
+impl Drop for Out {
+    fn drop(&mut self) {
+        self.0.set(Phase::Idle);
+    }
+}
+
+impl Service<Request<Incoming>> for Front {
+    type Response = Response<Carried<Out>>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+
+    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
+        self.pace.set(Phase::Busy);
+        let out = Out(Arc::clone(&self.pace));
+        request.extensions_mut().insert(self.peer);
+        let answer = self.router.call(request.map(Body::new));
+        Box::pin(async move { Ok(answer.await?.map(|body| Carried::new(body, out))) })
+    }
+}
