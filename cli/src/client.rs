@@ -7,6 +7,8 @@ use reqwest::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::credentials::Credentials;
+
 /// Talks to one gateway.
 #[derive(Clone, Debug)]
 pub struct Client {
@@ -69,7 +71,19 @@ impl Client {
     /// A client of the gateway at `base`, e.g. `http://127.0.0.1:8090`.
     #[must_use]
     pub fn new(base: &str) -> Self {
-        Self { http: reqwest::Client::new(), base: base.trim_end_matches('/').to_owned() }
+        Self::over(reqwest::Client::new(), base)
+    }
+
+    /// A client that shows a gateway what [`Credentials`] say.
+    ///
+    /// # Errors
+    /// Credentials that cannot be read or used, or must not be sent to `base`.
+    pub fn with(base: &str, credentials: &Credentials) -> Result<Self> {
+        Ok(Self::over(credentials.client(base)?, base))
+    }
+
+    fn over(http: reqwest::Client, base: &str) -> Self {
+        Self { http, base: base.trim_end_matches('/').to_owned() }
     }
 
     /// Waits until the gateway is ready to take queries.

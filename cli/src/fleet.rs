@@ -221,11 +221,12 @@ pub fn start_listening(
     }
 }
 
-/// Reads `listening on http://127.0.0.1:8090` from a gateway's log.
+/// Reads `listening on http://127.0.0.1:8090` (or `https://`) from a gateway's log.
 fn listening(log: &Path) -> Option<SocketAddr> {
     let file = std::fs::File::open(log).ok()?;
     BufReader::new(file).lines().map_while(Result::ok).find_map(|line| {
-        let address = line.split("listening on http://").nth(1)?;
+        let url = line.split("listening on ").nth(1)?;
+        let address = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"))?;
         address.split_whitespace().next()?.parse().ok()
     })
 }

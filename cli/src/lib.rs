@@ -1,8 +1,12 @@
 //! What the `dunlin` command is made of, as a library for the benchmark and the whole-system tests.
 
 pub mod client;
+pub mod credentials;
 pub mod demo;
+mod door;
 pub mod fleet;
+pub mod key;
+pub mod pki;
 pub mod serve;
 pub mod sql;
 pub mod tpch;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use dunlin_cli::{demo, serve, sql, tpch};
+use dunlin_cli::{demo, key, pki, serve, sql, tpch};
 
 #[derive(Debug, Parser)]
 #[command(
@@ -28,6 +28,9 @@ enum Command {
         /// Address to listen on; port 0 takes a free one.
         #[arg(long, default_value = "127.0.0.1:8090")]
         http: SocketAddr,
+        /// Listen off loopback without API keys or without TLS.
+        #[arg(long)]
+        allow_insecure_connections: bool,
     },
     /// Claim and run tasks. Listens on nothing.
     Worker {
@@ -49,7 +52,16 @@ enum Command {
         /// Address to listen on; port 0 takes a free one.
         #[arg(long, default_value = "127.0.0.1:8090")]
         http: SocketAddr,
+        /// Listen off loopback without API keys or without TLS.
+        #[arg(long)]
+        allow_insecure_connections: bool,
     },
+    /// Make API keys.
+    #[command(subcommand)]
+    Key(key::Command),
+    /// Make certificates for development.
+    #[command(subcommand)]
+    Tls(pki::Command),
     /// Send one statement to a gateway and print the answer.
     Sql(sql::Options),
     /// Write TPC-H tables as Parquet files.
@@ -80,9 +92,15 @@ fn main() -> ExitCode {
 
 fn run(command: Command) -> anyhow::Result<()> {
     match command {
-        Command::Gateway { config, http } => serve::gateway(&config, http),
+        Command::Gateway { config, http, allow_insecure_connections } => {
+            serve::gateway(&config, &serve::Listen { http, allow_insecure_connections })
+        }
         Command::Worker { config, slots } => serve::worker(&config, slots),
-        Command::Run { config, workers, http } => serve::run(&config, workers, http),
+        Command::Run { config, workers, http, allow_insecure_connections } => {
+            serve::run(&config, workers, &serve::Listen { http, allow_insecure_connections })
+        }
+        Command::Key(command) => key::run(&command),
+        Command::Tls(command) => pki::run(&command),
         Command::Sql(options) => sql::run(&options),
         Command::Tpch { scale, files, output } => {
             anyhow::ensure!(scale > 0.0, "--scale must be positive");

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use async_trait::async_trait;
-use dunlin_gateway::{Gateway, GatewayOptions, LocalRunner, WatchPeriods};
+use dunlin_gateway::{DoorOptions, Gateway, GatewayOptions, LocalRunner, WatchPeriods};
 use dunlin_manifest::env::Env;
 use dunlin_manifest::ids::QueryId;
 use dunlin_manifest::probe::{self, ProbeOptions};
@@ -22,6 +22,8 @@ use dunlin_worker::{Worker, WorkerOptions};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
+
+use crate::door;
 
 /// What every command opens first.
 struct Opened {
@@ -125,6 +127,25 @@ async fn asked_to_stop() {
     }
 }
 
+/// Where a gateway listens, and how openly.
+#[derive(Clone, Copy, Debug)]
+pub struct Listen {
+    /// Address of HTTP.
+    pub http: SocketAddr,
+    /// Listen off loopback without keys or without TLS.
+    pub allow_insecure_connections: bool,
+}
+
+impl Listen {
+    /// The locks of the listener: refused before anything is opened, if they are too few for its address.
+    fn door(&self, config: &Path) -> Result<DoorOptions> {
+        let config = Config::load(config)?.gateway;
+        let door = door::options(&config, self.allow_insecure_connections)?;
+        door.check(self.http)?;
+        Ok(door)
+    }
+}
+
 /// Runs inline queries that must leave their objects on this process's own worker.
 #[derive(Debug)]
 struct OwnWorker(Worker);
@@ -141,14 +162,15 @@ impl LocalRunner for OwnWorker {
 ///
 /// # Errors
 /// A configuration or store that cannot be used, or an address that is taken.
-pub fn gateway(config: &Path, http: SocketAddr) -> Result<()> {
+pub fn gateway(config: &Path, listen: &Listen) -> Result<()> {
+    let door = listen.door(config)?;
     let opened = Opened::new(config)?;
     let stopping = CancellationToken::new();
     let outcome = opened.io.block_on(async {
         opened.check_shared()?;
         opened.probe().await?;
         let own = opened.worker(cores(), stopping.clone())?;
-        serve_http(&opened, own, http, stopping.clone()).await
+        serve_http(&opened, own, (listen.http, door), stopping.clone()).await
     });
     opened.end();
     outcome
@@ -179,7 +201,8 @@ pub fn worker(config: &Path, slots: Option<usize>) -> Result<()> {
 ///
 /// # Errors
 /// A configuration or store that cannot be used, or an address that is taken.
-pub fn run(config: &Path, workers: usize, http: SocketAddr) -> Result<()> {
+pub fn run(config: &Path, workers: usize, listen: &Listen) -> Result<()> {
+    let door = listen.door(config)?;
     let opened = Opened::new(config)?;
     let stopping = CancellationToken::new();
     let outcome = opened.io.block_on(async {
@@ -187,7 +210,7 @@ pub fn run(config: &Path, workers: usize, http: SocketAddr) -> Result<()> {
         let worker = opened.worker(workers.max(1), stopping.clone())?;
         let own = worker.clone();
         let running = tokio::spawn(async move { worker.run().await });
-        let outcome = serve_http(&opened, own, http, stopping.clone()).await;
+        let outcome = serve_http(&opened, own, (listen.http, door), stopping.clone()).await;
         stopping.cancel();
         running.await.context("the workers ended abnormally")?;
         outcome
@@ -199,12 +222,12 @@ pub fn run(config: &Path, workers: usize, http: SocketAddr) -> Result<()> {
 async fn serve_http(
     opened: &Opened,
     own: Worker,
-    http: SocketAddr,
+    (http, door): (SocketAddr, DoorOptions),
     stopping: CancellationToken,
 ) -> Result<()> {
     let config = &opened.config;
     let limits = config.limits.resolve()?;
-    let mut options = GatewayOptions { http, limits, ..GatewayOptions::default() };
+    let mut options = GatewayOptions { http, door, limits, ..GatewayOptions::default() };
     if opened.stores.state.is_remote() {
         options.watch = WatchPeriods::remote();
     }
@@ -226,7 +249,8 @@ async fn listen(
     let gateway = opened.gateway(Arc::new(OwnWorker(own)))?;
     let listener =
         TcpListener::bind(http).await.with_context(|| format!("cannot listen on {http}"))?;
-    println!("dunlin gateway listening on http://{}", listener.local_addr()?);
+    let scheme = if options.door.tls.is_some() { "https" } else { "http" };
+    println!("dunlin gateway listening on {scheme}://{}", listener.local_addr()?);
     stop_when_asked(stopping.clone());
     dunlin_gateway::serve(gateway, options, listener, stopping.cancelled_owned()).await?;
     Ok(())

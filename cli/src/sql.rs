@@ -4,6 +4,7 @@ use anyhow::Result;
 use serde_json::{Map, Value};
 
 use crate::client::Client;
+use crate::credentials::Credentials;
 
 /// `dunlin sql`.
 #[derive(Clone, Debug, clap::Args)]
@@ -13,6 +14,9 @@ pub struct Options {
     /// The gateway.
     #[arg(long, default_value = "http://127.0.0.1:8090")]
     pub url: String,
+    /// What the gateway is shown.
+    #[command(flatten)]
+    pub credentials: Credentials,
     /// Where to run it: auto, inline or fleet; the gateway's mode if not given.
     #[arg(long)]
     pub route: Option<String>,
@@ -34,7 +38,7 @@ pub fn run(options: &Options) -> Result<()> {
         settings.insert("target_partitions".to_owned(), Value::from(partitions));
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let client = Client::new(&options.url);
+    let client = Client::with(&options.url, &options.credentials)?;
     let answer = runtime.block_on(client.sql(&options.sql, Value::Object(settings)))?;
     for row in &answer.rows {
         println!("{}", text(row));

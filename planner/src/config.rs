@@ -13,6 +13,7 @@ use dunlin_plan::stores::{Reach, Stores};
 use serde::Deserialize;
 
 use crate::complexity::StatementLimits;
+use crate::gateway_config::GatewayConfig;
 use crate::settings::RouteMode;
 
 /// The whole file.
@@ -39,6 +40,9 @@ pub struct Config {
     /// Limits and periods of queries.
     #[serde(default)]
     pub limits: LimitsConfig,
+    /// Who may ask a gateway, and what every client may take.
+    #[serde(default)]
+    pub gateway: GatewayConfig,
 }
 
 /// `[planning]`: bounds on statements, so that no text ends or stalls a gateway.

@@ -12,7 +12,7 @@
 //!
 //! | module | what it does |
 //! |---|---|
-//! | [`config`] | `dunlin.toml` |
+//! | [`config`], [`gateway_config`] | `dunlin.toml` |
 //! | `statement` | parses a statement once: its kind, the tables it names |
 //! | `complexity` | bounds on what a statement may be |
 //! | `tables` | reads the tables that a statement names |
@@ -34,6 +34,7 @@ mod draft;
 mod encode;
 mod error;
 mod explain;
+pub mod gateway_config;
 mod inline;
 mod operators;
 mod passes;

@@ -1,0 +1,149 @@
+//! From `[gateway]` of the configuration to a gateway's locks.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use dunlin_gateway::auth::{KeyOptions, Scope, Scopes};
+use dunlin_gateway::{ClientCertificates, DoorLimits, DoorOptions, TlsOptions};
+use dunlin_planner::gateway_config::{
+    ClientAuth, ClientLimitsConfig, GatewayConfig, KeyConfig, TlsConfig,
+};
+
+/// More connections, requests or bytes of headers than this are a slip of the pen.
+const MANY: usize = 1 << 24;
+/// Most headers that a configuration may allow: there is room for each in every request.
+const MOST_HEADERS: usize = 1_000;
+/// Longest time-out: a day. A longer one is none.
+const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// The locks that a configuration asks for.
+///
+/// # Errors
+/// A scope that is not known, or a limit that nothing could pass.
+pub(crate) fn options(config: &GatewayConfig, allow_insecure: bool) -> Result<DoorOptions> {
+    Ok(DoorOptions {
+        keys: config.keys.iter().map(key).collect::<Result<_>>()?,
+        tls: config.tls.as_ref().map(tls),
+        limits: limits(&config.limits)?,
+        allow_insecure,
+    })
+}
+
+fn key(config: &KeyConfig) -> Result<KeyOptions> {
+    let scopes: Result<Scopes, _> =
+        config.scopes.iter().map(|text| text.parse::<Scope>()).collect();
+    Ok(KeyOptions { name: config.name.clone(), sha256: config.sha256.clone(), scopes: scopes? })
+}
+
+fn tls(config: &TlsConfig) -> TlsOptions {
+    TlsOptions {
+        certificate: (&config.certificate).into(),
+        key: (&config.key).into(),
+        client: config.client_ca.as_ref().map(|ca| ClientCertificates {
+            ca: ca.into(),
+            required: config.client_auth == ClientAuth::Required,
+        }),
+        look: Duration::from_millis(config.reload_ms.max(1)),
+    }
+}
+
+fn limits(config: &ClientLimitsConfig) -> Result<DoorLimits> {
+    let base = DoorLimits::default();
+    let millis = |value: Option<u64>, base| value.map_or(base, Duration::from_millis);
+    let limits = DoorLimits {
+        connections: config.connections.unwrap_or(base.connections),
+        tls_handshake: millis(config.tls_handshake_ms, base.tls_handshake),
+        headers: millis(config.headers_ms, base.headers),
+        body: millis(config.body_ms, base.body),
+        idle: millis(config.idle_ms, base.idle),
+        header_count: config.header_count.unwrap_or(base.header_count),
+        header_bytes: config.header_bytes.unwrap_or(base.header_bytes),
+        answer_buffer_bytes: config.answer_buffer_bytes.unwrap_or(base.answer_buffer_bytes),
+        answer_stall: millis(config.answer_stall_ms, base.answer_stall),
+        requests: config.requests.unwrap_or(base.requests),
+        client_requests: config.client_requests.unwrap_or(base.client_requests),
+    };
+    for (name, value, most) in [
+        ("connections", limits.connections, MANY),
+        ("header_count", limits.header_count, MOST_HEADERS),
+        ("header_bytes", limits.header_bytes, MANY),
+        ("requests", limits.requests, MANY),
+        ("client_requests", limits.client_requests, MANY),
+    ] {
+        ensure!(
+            (1..=most).contains(&value),
+            "[gateway.limits] {name} must be between 1 and {most}"
+        );
+    }
+    for (name, value) in [
+        ("tls_handshake_ms", limits.tls_handshake),
+        ("headers_ms", limits.headers),
+        ("body_ms", limits.body),
+        ("idle_ms", limits.idle),
+        ("answer_stall_ms", limits.answer_stall),
+    ] {
+        ensure!(
+            !value.is_zero() && value <= LONGEST,
+            "[gateway.limits] {name} must be between 1 and {}",
+            LONGEST.as_millis()
+        );
+    }
+    Ok(limits)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use dunlin_planner::config::Config;
+
+    use super::*;
+
+    fn read(text: &str) -> Result<DoorOptions> {
+        let text = format!("[state]\nlocation = \"memory://\"\n{text}");
+        options(&Config::parse(&text).unwrap().gateway, false)
+    }
+
+    #[test]
+    fn without_a_section_the_door_is_open_and_has_the_default_limits() {
+        let door = read("").unwrap();
+        assert!(door.keys.is_empty() && door.tls.is_none() && !door.allow_insecure);
+        assert_eq!(door.limits, DoorLimits::default());
+    }
+
+    #[test]
+    fn every_limit_has_its_key() {
+        let text = "[gateway.limits]\nconnections = 1\ntls_handshake_ms = 2\nheaders_ms = 3\nbody_ms = 4\nidle_ms = 5\nheader_count = 6\nheader_bytes = 7\nanswer_buffer_bytes = 8\nanswer_stall_ms = 9\nrequests = 10\nclient_requests = 11\n";
+        let millis = Duration::from_millis;
+        let expected = DoorLimits {
+            connections: 1,
+            tls_handshake: millis(2),
+            headers: millis(3),
+            body: millis(4),
+            idle: millis(5),
+            header_count: 6,
+            header_bytes: 7,
+            answer_buffer_bytes: 8,
+            answer_stall: millis(9),
+            requests: 10,
+            client_requests: 11,
+        };
+        assert_eq!(read(text).unwrap().limits, expected);
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        for (text, says) in [
+            ("[gateway.limits]\nrequests = 0", "requests"),
+            ("[gateway.limits]\nidle_ms = 0", "idle_ms"),
+            ("[gateway.limits]\nbody_ms = 18446744073709551", "body_ms"),
+            ("[gateway.limits]\nheader_count = 100000", "header_count"),
+            (
+                "[[gateway.keys]]\nname = \"a\"\nsha256 = \"b\"\nscopes = [\"root\"]",
+                "scope \"root\" is not known",
+            ),
+        ] {
+            let error = read(text).unwrap_err().to_string();
+            assert!(error.contains(says), "{error}");
+        }
+    }
+}

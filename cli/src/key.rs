@@ -1,0 +1,64 @@
+//! `dunlin key`: API keys for gateways.
+
+use anyhow::Result;
+use dunlin_gateway::auth::{NewKey, Scope};
+
+/// `dunlin key …`.
+#[derive(Clone, Debug, clap::Subcommand)]
+pub enum Command {
+    /// Print a new API key, once, and the lines of the configuration that let it in.
+    New {
+        /// For people: who uses the key.
+        #[arg(long, default_value = "new")]
+        name: String,
+        /// What the key allows: query, admin, or both.
+        #[arg(long, value_delimiter = ',', default_value = "query")]
+        scopes: Vec<Scope>,
+    },
+}
+
+/// Runs a command. The key goes to standard output and nowhere else.
+///
+/// # Errors
+/// The system gives no random bits.
+pub fn run(command: &Command) -> Result<()> {
+    let Command::New { name, scopes } = command;
+    let key = NewKey::generate()?;
+    print!("{}", text(&key, name, scopes));
+    Ok(())
+}
+
+fn text(key: &NewKey, name: &str, scopes: &[Scope]) -> String {
+    let scopes: Vec<_> = scopes.iter().map(|scope| format!("\"{scope}\"")).collect();
+    format!(
+        "The key. It is stored nowhere and cannot be shown again:\n\n{}\n\n\
+         For the gateway's configuration, which holds only the key's hash:\n\n\
+         [[gateway.keys]]\nname = {}\nsha256 = \"{}\"\nscopes = [{}]\n",
+        key.text(),
+        // A JSON string is a TOML string.
+        serde_json::Value::from(name),
+        key.sha256(),
+        scopes.join(", ")
+    )
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use dunlin_planner::config::Config;
+
+    use super::*;
+
+    #[test]
+    fn what_is_printed_goes_into_a_configuration_as_it_is() {
+        let key = NewKey::generate().unwrap();
+        let text = text(&key, "the \"CI\"", &Scope::ALL);
+        let lines = &text[text.find("[[gateway.keys]]").unwrap()..];
+        let config = Config::parse(&format!("{lines}[state]\nlocation = \"memory://\"\n")).unwrap();
+        let read = &config.gateway.keys[0];
+        assert_eq!(read.name, "the \"CI\"");
+        assert_eq!(read.sha256, key.sha256());
+        assert_eq!(read.scopes, ["query", "admin"]);
+        assert_eq!(text.matches(key.text()).count(), 1);
+    }
+}

@@ -1,0 +1,148 @@
+//! `[gateway]`: who may ask a gateway, how its listeners are locked, and what every client may take.
+//!
+//! Plain data: what it means is said where it is used, and `docs/configuration.md` has units, defaults and
+//! reasons.
+
+use serde::Deserialize;
+
+/// `[gateway]`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct GatewayConfig {
+    /// API keys; without any, everybody who reaches the gateway may use it.
+    pub keys: Vec<KeyConfig>,
+    /// Certificates; without them, listeners speak plain TCP.
+    pub tls: Option<TlsConfig>,
+    /// What every client may take.
+    pub limits: ClientLimitsConfig,
+}
+
+/// `[[gateway.keys]]`.
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeyConfig {
+    /// For people: who uses the key.
+    pub name: String,
+    /// SHA-256 of the key's text in hex.
+    pub sha256: String,
+    /// `query`, `admin` or both.
+    pub scopes: Vec<String>,
+}
+
+/// Never prints the hash: somebody may have written the key itself there.
+impl std::fmt::Debug for KeyConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("KeyConfig")
+            .field("name", &self.name)
+            .field("scopes", &self.scopes)
+            .finish_non_exhaustive()
+    }
+}
+
+/// `[gateway.tls]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TlsConfig {
+    /// PEM file: the server's certificate, then those between it and a root that clients know.
+    pub certificate: String,
+    /// PEM file: the private key of the certificate.
+    pub key: String,
+    /// PEM file: roots of clients' certificates.
+    pub client_ca: Option<String>,
+    /// Whether clients must show a certificate.
+    #[serde(default)]
+    pub client_auth: ClientAuth,
+    /// Pause between two looks at the files, in milliseconds.
+    #[serde(default = "reload_ms")]
+    pub reload_ms: u64,
+}
+
+fn reload_ms() -> u64 {
+    10_000
+}
+
+/// `client_auth` of `[gateway.tls]`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClientAuth {
+    /// A client without a certificate is refused.
+    #[default]
+    Required,
+    /// A client may have a certificate; a wrong one is refused.
+    Optional,
+}
+
+/// `[gateway.limits]`: each optional.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ClientLimitsConfig {
+    /// Connections at a time.
+    pub connections: Option<usize>,
+    /// Longest TLS handshake, in milliseconds.
+    pub tls_handshake_ms: Option<u64>,
+    /// Longest time for a request's headers, in milliseconds.
+    pub headers_ms: Option<u64>,
+    /// Longest time for a request's body, in milliseconds.
+    pub body_ms: Option<u64>,
+    /// Longest time between two requests of a connection, in milliseconds.
+    pub idle_ms: Option<u64>,
+    /// Most headers of a request.
+    pub header_count: Option<usize>,
+    /// Most bytes of a request's headers.
+    pub header_bytes: Option<usize>,
+    /// Most encoded bytes of an answer that are held for a client.
+    pub answer_buffer_bytes: Option<usize>,
+    /// Longest time that an answer waits for a client that takes none of it, in milliseconds.
+    pub answer_stall_ms: Option<u64>,
+    /// Requests in hand at a time, of all clients.
+    pub requests: Option<usize>,
+    /// Requests in hand at a time, of one key or address.
+    pub client_requests: Option<usize>,
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_full_section_is_read_and_hashes_are_not_printed() {
+        let config: GatewayConfig = toml::from_str(
+            r#"
+            [[keys]]
+            name = "ci"
+            sha256 = "ba7816bf"
+            scopes = ["query", "admin"]
+            [tls]
+            certificate = "server.pem"
+            key = "server.key"
+            client_ca = "ca.pem"
+            client_auth = "optional"
+            [limits]
+            connections = 10
+            answer_stall_ms = 500
+            "#,
+        )
+        .unwrap();
+        assert_eq!(config.keys[0].name, "ci");
+        assert_eq!(config.limits.connections, Some(10));
+        assert_eq!(config.limits.requests, None);
+        assert_eq!(config.tls.as_ref().unwrap().client_auth, ClientAuth::Optional);
+        assert!(!format!("{config:?}").contains("ba7816bf"));
+    }
+
+    #[test]
+    fn nothing_is_needed_and_nothing_unknown_is_taken() {
+        let config: GatewayConfig = toml::from_str("").unwrap();
+        assert!(config.keys.is_empty() && config.tls.is_none());
+        for wrong in [
+            "surprise = 1",
+            "[limits]\nconections = 1",
+            "[[keys]]\nname = \"a\"\nsha256 = \"b\"\nscopes = []\nkey = \"c\"",
+            "[tls]\ncertificate = \"a\"",
+            "[tls]\ncertificate = \"a\"\nkey = \"b\"\nclient_auth = \"sometimes\"",
+        ] {
+            assert!(toml::from_str::<GatewayConfig>(wrong).is_err(), "{wrong}");
+        }
+    }
+}
