@@ -4,6 +4,7 @@
 
 mod budget;
 mod common;
+mod door;
 mod footers;
 mod oracle;
 mod oracle_s3;

@@ -1,0 +1,7 @@
+//! The front door as clients meet it, through real processes: keys, certificates, and clients that are slow or too
+//! many.
+
+mod keys;
+mod limits;
+mod site;
+mod tls;
