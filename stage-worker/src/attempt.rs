@@ -11,6 +11,7 @@ use dunlin_manifest::records::{
     Claim, Commit, ErrorCode, Fail, FailClass, RECORD_VERSION, StageManifest, StageSpec,
     TaskMetrics, TaskOutput,
 };
+use dunlin_plan::guard::Stop;
 use dunlin_shuffle::{DataTarget, ExchangeInputs};
 use futures::FutureExt;
 use tokio_util::sync::CancellationToken;
@@ -156,6 +157,7 @@ async fn prepare(
         target: DataTarget { store, prefix, key_of: Arc::new(key_of) },
         scan_meter: Arc::default(),
         watch: InputWatch::default(),
+        stop: Stop::default(),
     })
 }
 
@@ -168,6 +170,8 @@ async fn run_watched(
 ) -> Result<Run, AttemptError> {
     let runner = Arc::clone(shared);
     let scanned = Arc::clone(&attempt.scan_meter);
+    let stop = attempt.stop.clone();
+    let _stop_with_me = stop.on_drop();
     let mut running = compute.handle().map_err(|error| lost(&error))?.spawn(async move {
         std::panic::AssertUnwindSafe(run::run(&runner, attempt)).catch_unwind().await
     });
@@ -179,9 +183,10 @@ async fn run_watched(
         }
         () = over.cancelled() => {
             running.abort();
+            stop.ask();
             tokio::select! {
                 _ = &mut running => {}
-                // Some operators do not yield for long: the slot goes on without them.
+                // Some operators do not look up for long: the slot goes on without them.
                 () = shared.env.clock.sleep(ABORT_PATIENCE) => compute.abandon(),
             }
             return Ok(Run::Ended);

@@ -2,6 +2,9 @@
 
 use tokio::runtime::{Handle, Runtime};
 
+/// How far plans stand back behind heartbeats, store requests and serving when cores are short.
+const NICE: i32 = 5;
+
 /// The thread on which a slot's plans run: one, so that a process computes as many things at once as it
 /// has slots, and apart from the runtime of heartbeats and store requests.
 #[derive(Debug, Default)]
@@ -13,6 +16,7 @@ impl Compute {
             let runtime = tokio::runtime::Builder::new_multi_thread()
                 .worker_threads(1)
                 .thread_name("dunlin-compute")
+                .on_thread_start(stand_back)
                 .enable_all()
                 .build()?;
             self.0 = Some(runtime);
@@ -31,5 +35,11 @@ impl Compute {
 impl Drop for Compute {
     fn drop(&mut self) {
         self.abandon();
+    }
+}
+
+fn stand_back() {
+    if let Err(error) = rustix::process::setpriority_process(None, NICE) {
+        tracing::debug!(%error, "the priority of a thread could not be lowered");
     }
 }

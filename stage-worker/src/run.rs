@@ -22,6 +22,7 @@ use dunlin_manifest::pinned::InputWatch;
 use dunlin_manifest::records::{
     ErrorCode, FailClass, Output, Root, StageManifest, StageSpec, TaskMetrics, TaskOutput,
 };
+use dunlin_plan::guard::{Stop, guarded};
 use dunlin_plan::{session, task};
 use dunlin_shuffle::{
     Buckets, DataTarget, ExchangeInputs, ShuffleError, TaskWriter, WriterOptions,
@@ -56,6 +57,8 @@ pub(crate) struct Attempt {
     pub(crate) scan_meter: Arc<Meter>,
     /// Hears of inputs that changed.
     pub(crate) watch: InputWatch,
+    /// Asked when the attempt is given up: some operators return from a poll late or never.
+    pub(crate) stop: Stop,
 }
 
 /// Runs the attempt to its end and says what was written.
@@ -95,8 +98,9 @@ async fn run_plan(
     };
     let counters = Arc::clone(attempt.inputs.counters());
     let context = context(shared, &attempt).map_err(|error| classify(&error))?;
-    let opened = task::open(&attempt.plan, &attempt.spec, &partitions, &context)
+    let mut opened = task::open(&attempt.plan, &attempt.spec, &partitions, &context)
         .map_err(|error| classify(&error))?;
+    opened.plan = guarded(opened.plan, &attempt.stop).map_err(|error| classify(&error))?;
     let buckets = match &opened.hash {
         Some((exprs, count)) => {
             Buckets::Hash { exprs: exprs.clone(), n: u32::try_from(*count).unwrap_or(u32::MAX) }

@@ -91,12 +91,12 @@ async fn sql(
     let wish = Wish { caller: caller.clone(), key, durable, patience: wait };
     let taken = Arc::clone(intake).take(parsed, wish);
     // What leaves no trace ends with the wait; what is written down goes on.
-    let taken = if durable { taken.await? } else { within(queries, wait, taken).await? };
+    let taken = if durable { taken.await? } else { within(queries, wait, wait, taken).await? };
     let (query, replayed, analysis) = match taken {
         Taken::Answer(taken) => {
             let left = wait.saturating_sub(queries.now().saturating_sub(received));
             let envelope = Envelope { answer: *taken, replayed: false, received };
-            return within(queries, left, face.respond(format, envelope)).await;
+            return within(queries, wait, left, face.respond(format, envelope)).await;
         }
         Taken::Query { query, replayed, analysis } => (query, replayed, analysis),
     };
@@ -113,15 +113,16 @@ async fn sql(
     face.respond(format, Envelope { answer: found, replayed, received }).await
 }
 
-/// What `work` gives within `wait`.
+/// What `work` gives within `left`, which is left of a `wait`.
 async fn within<T, E: Into<ApiError>>(
     queries: &Queries,
     wait: Duration,
+    left: Duration,
     work: impl Future<Output = Result<T, E>>,
 ) -> Result<T, ApiError> {
     tokio::select! {
         done = work => done.map_err(Into::into),
-        () = queries.env().clock.sleep(wait) => Err(ErrorKind::WaitOver(wait).into()),
+        () = queries.env().clock.sleep(left) => Err(ErrorKind::WaitOver(wait).into()),
     }
 }
 

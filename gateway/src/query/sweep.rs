@@ -230,6 +230,13 @@ impl Sweeper {
         {
             since = since.max(seen);
         }
+        // This process runs it itself when a slot of its own is free: it waits, and is not without a worker.
+        if handle.root.route == Route::Inline
+            && self.site.local.is_some()
+            && view.refusals.is_empty()
+        {
+            return;
+        }
         let patience = Duration::from_millis(handle.root.limits.no_worker_ms);
         // A worker that is busy shows a heartbeat within the lease at the latest.
         let lease = Duration::from_millis(handle.root.limits.lease_ms);

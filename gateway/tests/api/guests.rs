@@ -1,0 +1,163 @@
+//! Inline queries as guests: seats, queue, time, memory, and clients that leave or do not wait.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use dunlin_gateway::{GatewayOptions, InlineLimits, LocalRunner};
+use dunlin_manifest::ids::QueryId;
+use reqwest::{RequestBuilder, Response};
+use serde_json::json;
+use tokio::task::JoinHandle;
+
+use super::queries::impatient;
+use super::site::*;
+
+/// Runs for hours, without one pause between its leaves, and reads nothing.
+const RUNAWAY: &str =
+    "select count(*) from generate_series(1, 10000000) a, generate_series(1, 10000000) b";
+/// Needs a seat, and little else.
+const MODEST: &str = "select count(*) as n from generate_series(1, 1000)";
+
+fn one_seat() -> GatewayOptions {
+    let inline = InlineLimits { slots: 1, queue: 0, ..InlineLimits::default() };
+    GatewayOptions { inline, ..GatewayOptions::default() }
+}
+
+/// Starts a request and lets it go on by itself.
+fn start(request: RequestBuilder) -> JoinHandle<reqwest::Result<Response>> {
+    tokio::spawn(request.send())
+}
+
+/// A runaway that has the only seat, where nobody may wait for one.
+async fn seated_runaway(gateway: &Running) -> JoinHandle<reqwest::Result<Response>> {
+    let mut runaway = start(gateway.sql(RUNAWAY));
+    let seated = async {
+        // A probe that had the seat when the runaway came has sent it away.
+        while gateway.sql(MODEST).send().await.unwrap().status() != 503 {
+            if runaway.is_finished() {
+                runaway = start(gateway.sql(RUNAWAY));
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), seated).await.unwrap();
+    runaway
+}
+
+/// Asks until the status is `wanted`.
+async fn until(gateway: &Running, sql: &str, wanted: u16) {
+    let tried = async {
+        while gateway.sql(sql).send().await.unwrap().status() != wanted {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), tried).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_house_refuses_and_says_when_to_come_back_and_small_talk_goes_on() {
+    let site = Site::new();
+    let gateway = site.gateway(None, one_seat()).await;
+    let runaway = seated_runaway(&gateway).await;
+    let response = gateway.sql(MODEST).send().await.unwrap();
+    assert!(!header(&response, "retry-after").is_empty());
+    assert_eq!(json(response).await["code"], "GATEWAY_BUSY");
+    // What reads and multiplies nothing needs no seat.
+    let response = gateway.sql("select 1 as one").send().await.unwrap();
+    assert_eq!(json(response).await, json!([{"one": 1}]));
+    assert_eq!(gateway.get("/health").await.status(), 200);
+    // The client leaves, and its seat is free.
+    runaway.abort();
+    until(&gateway, MODEST, 200).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_query_that_finds_no_seat_waits_for_one() {
+    let site = Site::new();
+    let mut options = one_seat();
+    options.inline.queue = 1;
+    let gateway = site.gateway(None, options).await;
+    let (first, second) = (start(gateway.sql(RUNAWAY)), start(gateway.sql(RUNAWAY)));
+    // One has the seat, the other the only place in the queue.
+    until(&gateway, MODEST, 503).await;
+    first.abort();
+    second.abort();
+    until(&gateway, MODEST, 200).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wait_that_is_over_ends_what_leaves_no_trace() {
+    let site = Site::new();
+    let gateway = site.gateway(None, one_seat()).await;
+    for sql in [
+        RUNAWAY,
+        // An operator that gives no batch at all.
+        "select count(*) from generate_series(1, 300000) a(x), generate_series(1, 1000000) b(y) where a.x + b.y < 0",
+    ] {
+        let (status, problem) = problem(gateway.sql(sql).header("prefer", "wait=1")).await;
+        assert_eq!((status, problem["code"].as_str().unwrap()), (504, "WAIT_OVER"));
+        assert!(problem["detail"].as_str().unwrap().contains("after the 1 s"), "{problem}");
+        until(&gateway, MODEST, 200).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_inline_query_has_a_time_limit() {
+    let site = Site::new();
+    let mut options = one_seat();
+    options.inline.time = Duration::from_millis(300);
+    let gateway = site.gateway(None, options).await;
+    let (status, problem) = problem(gateway.sql(RUNAWAY)).await;
+    assert_eq!((status, problem["code"].as_str().unwrap()), (504, "INLINE_TIME_LIMIT"));
+    until(&gateway, MODEST, 200).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_inline_query_has_its_share_of_the_memory() {
+    let site = Site::new();
+    let mut options = one_seat();
+    (options.inline.slots, options.inline.memory_bytes) = (2, 16 << 20);
+    let gateway = site.gateway(None, options).await;
+    let join = "select count(*) from generate_series(1, 3000000) a join generate_series(1, 3000000) b on a.value = b.value";
+    let (status, problem) = problem(gateway.sql(join)).await;
+    assert_eq!(status, 500, "{problem}");
+    assert!(problem["detail"].as_str().unwrap().contains("Resources exhausted"), "{problem}");
+    assert_eq!(gateway.sql(MODEST).send().await.unwrap().status(), 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn statements_over_a_limit_are_told_which() {
+    let site = Site::new();
+    let gateway = site.gateway(None, GatewayOptions::default()).await;
+    for (sql, limit) in [
+        (format!("select 1 {}", "union all select 1 ".repeat(5_000)), "max_depth"),
+        (format!("select 1 where true {}", "and true ".repeat(20_000)), "max_depth"),
+        (format!("select {}1{}", "(".repeat(400), ")".repeat(400)), "nested over"),
+    ] {
+        let (status, problem) = problem(gateway.sql(&sql)).await;
+        assert_eq!((status, problem["code"].as_str().unwrap()), (422, "QUERY_TOO_COMPLEX"));
+        assert!(problem["detail"].as_str().unwrap().contains(limit), "{problem}");
+    }
+}
+
+/// Workers of this process that never come to the query.
+#[derive(Debug)]
+struct Busy;
+
+#[async_trait]
+impl LocalRunner for Busy {
+    async fn run(&self, _: QueryId) {}
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_durable_inline_query_that_waits_for_a_slot_is_not_without_a_worker() {
+    let site = Site::new();
+    let gateway = site.gateway(Some(Arc::new(Busy)), impatient()).await;
+    let body = json!({"sql": "select 1", "wait_timeout": "0s"});
+    let id = json(gateway.submit(&body).send().await.unwrap()).await["query_id"].clone();
+    // Many times as long as a query of the fleet may stand still here.
+    let path = format!("/v1/queries/{}", id.as_str().unwrap());
+    let status = json(gateway.get(&format!("{path}?wait=3s")).await).await;
+    assert_eq!(status["status"], "PENDING", "{status}");
+    assert_eq!(json(gateway.post(&format!("{path}/cancel")).await).await["status"], "CANCELLED");
+}

@@ -1,0 +1,238 @@
+//! A state folder, the gateways on it, and workers that are played by the test.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::array::{ArrayRef, Int64Array, RecordBatch};
+use async_trait::async_trait;
+use datafusion::execution::memory_pool::{MemoryConsumer, MemoryPool, UnboundedMemoryPool};
+use dunlin_gateway::{Gateway, GatewayOptions, LocalRunner, ServeError, serve};
+use dunlin_manifest::advance::QueryHandle;
+use dunlin_manifest::create::encode;
+use dunlin_manifest::env::{Clock, Env};
+use dunlin_manifest::ids::QueryId;
+use dunlin_manifest::keys;
+use dunlin_manifest::records::{
+    Claim, Commit, ErrorCode, Fail, FailClass, RECORD_VERSION, TaskMetrics,
+};
+use dunlin_manifest::store::{ControlStore, ObjectControlStore};
+use dunlin_planner::Planner;
+use dunlin_planner::config::Config;
+use dunlin_shuffle::{Buckets, DataTarget, TaskWriter, WriterOptions};
+use futures::future::BoxFuture;
+use reqwest::{Client, RequestBuilder, Response};
+use serde_json::Value;
+use tokio::net::TcpListener;
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinHandle;
+
+/// A state folder and the gateways on it.
+pub(super) struct Site {
+    pub(super) folder: tempfile::TempDir,
+    pub(super) planner: Planner,
+    pub(super) control: Arc<ObjectControlStore>,
+    pub(super) env: Env,
+    /// Number of long waits that have begun.
+    pub(super) waits: watch::Receiver<usize>,
+}
+
+/// Waits of at least this are some request's: everything else in a gateway pauses for less.
+pub(super) const LONG: Duration = Duration::from_secs(600);
+
+/// The system's clock, which tells when a long wait begins.
+#[derive(Debug)]
+pub(super) struct TellingClock {
+    pub(super) inner: Arc<dyn Clock>,
+    pub(super) waits: watch::Sender<usize>,
+}
+
+impl Clock for TellingClock {
+    fn monotonic(&self) -> Duration {
+        self.inner.monotonic()
+    }
+
+    fn wall_ms(&self) -> u64 {
+        self.inner.wall_ms()
+    }
+
+    fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
+        if duration >= LONG {
+            self.waits.send_modify(|begun| *begun += 1);
+        }
+        self.inner.sleep(duration)
+    }
+}
+
+pub(super) struct Running {
+    pub(super) url: String,
+    pub(super) client: Client,
+    pub(super) stop: oneshot::Sender<()>,
+    pub(super) served: JoinHandle<Result<(), ServeError>>,
+}
+
+impl Site {
+    pub(super) fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let text = format!("[state]\nlocation = \"file://{}/\"\n", folder.path().display());
+        let config = Config::parse(&text).unwrap();
+        let stores = config.open_stores(&tokio::runtime::Handle::current()).unwrap();
+        let (waits, begun) = watch::channel(0);
+        let system = Env::system();
+        let clock = TellingClock { inner: Arc::clone(&system.clock), waits };
+        let env = Env { clock: Arc::new(clock), ..system };
+        let prefix = stores.state.path.clone();
+        let control = ObjectControlStore::new(stores.state_store(), prefix, env.clone());
+        let planner = Planner::open(&config, &stores).unwrap();
+        Self { folder, planner, control: Arc::new(control), env, waits: begun }
+    }
+
+    pub(super) async fn gateway(
+        &self,
+        local: Option<Arc<dyn LocalRunner>>,
+        options: GatewayOptions,
+    ) -> Running {
+        let gateway = Gateway {
+            planner: self.planner.clone(),
+            control: Arc::clone(&self.control),
+            env: self.env.clone(),
+            local,
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let (stop, stopped) = oneshot::channel();
+        let shutdown = async move {
+            let _ = stopped.await;
+        };
+        let served = tokio::spawn(serve(gateway, options, listener, shutdown));
+        Running { url, client: Client::new(), stop, served }
+    }
+
+    /// Resolves once a request waits for a query.
+    pub(super) async fn somebody_waits(&self) {
+        let mut waits = self.waits.clone();
+        let begun = waits.wait_for(|begun| *begun > 0);
+        tokio::time::timeout(Duration::from_secs(30), begun).await.unwrap().unwrap();
+    }
+
+    pub(super) fn worker(&self, outcome: Outcome) -> Arc<dyn LocalRunner> {
+        Arc::new(Worker { control: Arc::clone(&self.control), outcome })
+    }
+
+    pub(super) fn objects(&self) -> usize {
+        fn count(folder: &std::path::Path) -> usize {
+            let entries = std::fs::read_dir(folder).unwrap().map(Result::unwrap);
+            entries.map(|entry| if entry.path().is_dir() { count(&entry.path()) } else { 1 }).sum()
+        }
+        count(self.folder.path())
+    }
+}
+
+impl Running {
+    pub(super) fn sql(&self, sql: &str) -> RequestBuilder {
+        self.client.post(format!("{}/v1/sql", self.url)).body(sql.to_owned())
+    }
+
+    pub(super) fn submit(&self, body: &Value) -> RequestBuilder {
+        self.client.post(format!("{}/v1/queries", self.url)).json(body)
+    }
+
+    pub(super) async fn get(&self, path: &str) -> Response {
+        self.client.get(format!("{}{path}", self.url)).send().await.unwrap()
+    }
+
+    pub(super) async fn post(&self, path: &str) -> Response {
+        self.client.post(format!("{}{path}", self.url)).send().await.unwrap()
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Outcome {
+    Rows,
+    Fails,
+}
+
+/// Plays a worker: the answer to every query is the numbers 0 to 4 in two buckets.
+#[derive(Debug)]
+pub(super) struct Worker {
+    pub(super) control: Arc<ObjectControlStore>,
+    pub(super) outcome: Outcome,
+}
+
+#[async_trait]
+impl LocalRunner for Worker {
+    async fn run(&self, query: QueryId) {
+        let store = (*self.control).clone();
+        let handle = QueryHandle::open(store.clone(), &query).await.unwrap().unwrap();
+        let mut view = handle.look(false).await.unwrap();
+        for task in handle.advance(&mut view).await.unwrap().open {
+            let env = store.env();
+            let (v, nonce, worker) = (RECORD_VERSION, env.nonce(), "played".to_owned());
+            let claim = Claim { v, nonce: nonce.clone(), worker: worker.clone() };
+            let key = keys::claim(&query, task.stage, task.task, task.attempt);
+            store.put_if_absent(&key, encode(&claim)).await.unwrap();
+            if matches!(self.outcome, Outcome::Fails) {
+                let fail = Fail {
+                    v,
+                    nonce,
+                    class: FailClass::Fatal,
+                    code: ErrorCode::ExecutionFailed,
+                    message: "divide by zero".to_owned(),
+                };
+                let key = keys::fail(&query, task.stage, task.task, task.attempt);
+                store.put_if_absent(&key, encode(&fail)).await.unwrap();
+                continue;
+            }
+            let numbers = |from, to| {
+                let column = Arc::new(Int64Array::from_iter_values(from..to)) as ArrayRef;
+                RecordBatch::try_from_iter(vec![("n", column)]).unwrap()
+            };
+            let pool: Arc<dyn MemoryPool> = Arc::new(UnboundedMemoryPool::default());
+            let target = DataTarget {
+                store: Arc::clone(store.object_store()),
+                prefix: store.prefix().clone(),
+                key_of: {
+                    let (query, nonce) = (query.clone(), nonce.clone());
+                    Arc::new(move |part| {
+                        keys::res(&query, task.stage, task.task, task.attempt, &nonce, part)
+                    })
+                },
+            };
+            let options = WriterOptions::new(
+                numbers(0, 0).schema(),
+                Buckets::Partitions,
+                target,
+                env.clone(),
+                MemoryConsumer::new("test").register(&pool),
+            );
+            let mut writer = TaskWriter::new(options).unwrap();
+            writer.push(0, numbers(0, 2)).await.unwrap();
+            writer.push(3, numbers(2, 5)).await.unwrap();
+            let commit = Commit {
+                v,
+                nonce: env.nonce(),
+                task: task.task,
+                attempt: task.attempt,
+                claim: nonce,
+                worker,
+                output: writer.finish().await.unwrap(),
+                metrics: TaskMetrics { scan_bytes: 11, ..TaskMetrics::default() },
+            };
+            let key = keys::commit(&query, task.stage, task.task);
+            store.put_if_absent(&key, encode(&commit)).await.unwrap();
+        }
+    }
+}
+
+pub(super) async fn json(response: Response) -> Value {
+    response.json().await.unwrap()
+}
+
+pub(super) fn header(response: &Response, name: &str) -> String {
+    response.headers().get(name).map_or(String::new(), |value| value.to_str().unwrap().to_owned())
+}
+
+pub(super) async fn problem(request: RequestBuilder) -> (u16, Value) {
+    let response = request.send().await.unwrap();
+    assert_eq!(header(&response, "content-type"), "application/problem+json");
+    (response.status().as_u16(), json(response).await)
+}
