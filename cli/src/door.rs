@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use dunlin_gateway::auth::{KeyOptions, Scope, Scopes};
-use dunlin_gateway::{ClientCertificates, DoorLimits, DoorOptions, TlsOptions};
+use dunlin_gateway::{ClientCertificates, DoorLimits, DoorOptions, InlineLimits, TlsOptions};
 use dunlin_planner::gateway_config::{
-    ClientAuth, ClientLimitsConfig, GatewayConfig, KeyConfig, TlsConfig,
+    ClientAuth, ClientLimitsConfig, GatewayConfig, InlineConfig, KeyConfig, TlsConfig,
 };
 
 /// More connections, requests or bytes of headers than this are a slip of the pen.
@@ -27,6 +27,30 @@ pub(crate) fn options(config: &GatewayConfig, allow_insecure: bool) -> Result<Do
         limits: limits(&config.limits)?,
         allow_insecure,
     })
+}
+
+/// What inline queries may take. `memory` = bytes where the section names none.
+///
+/// # Errors
+/// A limit that nothing could pass.
+pub(crate) fn inline_limits(config: &InlineConfig, memory: usize) -> Result<InlineLimits> {
+    let base = InlineLimits::default();
+    let limits = InlineLimits {
+        slots: config.slots.unwrap_or(base.slots),
+        queue: config.queue.unwrap_or(base.queue),
+        time: config.time_limit_ms.map_or(base.time, Duration::from_millis),
+        memory_bytes: config.memory_bytes.unwrap_or(memory),
+        threads: config.threads.unwrap_or(base.threads),
+    };
+    for (name, value) in [("slots", limits.slots), ("threads", limits.threads)] {
+        ensure!((1..=1_000).contains(&value), "[gateway.inline] {name} must be between 1 and 1000");
+    }
+    ensure!(
+        !limits.time.is_zero() && limits.time <= LONGEST,
+        "[gateway.inline] time_limit_ms must be between 1 and {}",
+        LONGEST.as_millis()
+    );
+    Ok(limits)
 }
 
 fn key(config: &KeyConfig) -> Result<KeyOptions> {

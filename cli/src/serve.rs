@@ -231,6 +231,7 @@ async fn serve_http(
     if opened.stores.state.is_remote() {
         options.watch = WatchPeriods::remote();
     }
+    options.inline = door::inline_limits(&config.gateway.inline, config.worker.memory_bytes)?;
     options.planning.queue = config.planning.queue;
     options.planning.time = Duration::from_millis(config.planning.time_limit_ms);
     if let Some(at_once) = config.planning.at_once {

@@ -15,6 +15,24 @@ pub struct GatewayConfig {
     pub tls: Option<TlsConfig>,
     /// What every client may take.
     pub limits: ClientLimitsConfig,
+    /// What queries that the gateway runs itself may take.
+    pub inline: InlineConfig,
+}
+
+/// `[gateway.inline]`: each optional.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct InlineConfig {
+    /// Queries that run at a time.
+    pub slots: Option<usize>,
+    /// Queries that may wait for a slot.
+    pub queue: Option<usize>,
+    /// The longest that one may run, in milliseconds.
+    pub time_limit_ms: Option<u64>,
+    /// Bytes of memory of all of them; each slot has an equal share.
+    pub memory_bytes: Option<usize>,
+    /// Threads of each that compute at once; the cores if not set.
+    pub threads: Option<usize>,
 }
 
 /// `[[gateway.keys]]`.
