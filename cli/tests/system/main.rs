@@ -9,4 +9,5 @@ mod footers;
 mod oracle;
 mod oracle_s3;
 mod plans;
+mod runaways;
 mod survival;

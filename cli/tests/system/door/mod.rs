@@ -3,5 +3,5 @@
 
 mod keys;
 mod limits;
-mod site;
+pub(crate) mod site;
 mod tls;
