@@ -19,6 +19,10 @@ lint:
     cargo clippy --workspace --all-targets -- -D warnings
     cargo doc --workspace --no-deps
 
+# Circles between files, imports through walls, files that are too long
+house:
+    scripts/house
+
 # Everything that CI runs
 test:
     scripts/test

@@ -32,14 +32,13 @@ mod query;
 mod serve;
 mod tls;
 
-pub use crate::http::{ApiError, Format, MAX_BODY_BYTES, MAX_WAIT, Position, Problem, Refusal};
+pub use crate::http::{ApiError, Format, MAX_WAIT, Position, Problem, Refusal};
 pub use door::{DoorError, DoorLimits, DoorOptions, Exposed};
 pub use options::{
-    Gateway, GatewayOptions, InlineLimits, LocalRunner, PlanningLimits, SweepPeriods, WatchPeriods,
+    Gateway, GatewayOptions, InlineLimits, LocalRunner, MAX_BODY_BYTES, MAX_SQL_BYTES,
+    PlanningLimits, SweepPeriods, WatchPeriods,
 };
 pub use query::answer::Receipt;
-pub use query::error::{CoreError, ErrorKind};
-pub use query::guests::GuestError;
-pub use query::statement::MAX_SQL_BYTES;
+pub use query::error::{CoreError, ErrorKind, GuestError};
 pub use serve::{ServeError, serve};
 pub use tls::{ClientCertificates, TlsError, TlsOptions};

@@ -13,6 +13,11 @@ use dunlin_planner::Planner;
 
 use crate::door::DoorOptions;
 
+/// Longest SQL text, in bytes: longer texts are generated lists that belong in a table.
+pub const MAX_SQL_BYTES: usize = 1 << 20;
+/// Longest request body, in bytes: the SQL, its JSON escapes and its parameters.
+pub const MAX_BODY_BYTES: usize = 2 << 20;
+
 /// How a gateway listens and how often it looks.
 #[derive(Clone, Debug)]
 pub struct GatewayOptions {

@@ -26,9 +26,9 @@ use http_body::Body as _;
 use super::carried::Carried;
 use super::problem::ApiError;
 use super::refusal::Refusal;
-use super::request::MAX_BODY_BYTES;
 use crate::auth::{Keyring, Principal, Scope};
 use crate::door::{Admission, Client, DoorLimits, Permit};
+use crate::options::MAX_BODY_BYTES;
 use crate::query::error::CoreError;
 
 /// Most bytes of a body that are read and thrown away, so that its client hears the refusal.

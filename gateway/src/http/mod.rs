@@ -15,6 +15,6 @@ mod status;
 pub(crate) use guard::Guard;
 pub use problem::{ApiError, Position, Problem};
 pub use refusal::Refusal;
-pub use request::{Format, MAX_BODY_BYTES, MAX_WAIT};
+pub use request::{Format, MAX_WAIT};
 pub(crate) use routes::{Face, router};
 pub(crate) use server::Server;

@@ -14,9 +14,8 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::refusal::Refusal;
-use super::request::MAX_BODY_BYTES;
-use crate::query::error::{CoreError, ErrorKind};
-use crate::query::guests::GuestError;
+use crate::options::MAX_BODY_BYTES;
+use crate::query::error::{CoreError, ErrorKind, GuestError};
 
 /// Where the documentation of error codes lives; `type` of a problem is this and the code.
 const TYPE_BASE: &str = "https://dunlin.dev/errors/";

@@ -13,8 +13,6 @@ use serde_json::{Map, Value};
 use super::problem::ApiError;
 use crate::query::statement::{Statement, sha256_hex};
 
-/// Longest request body, in bytes: the SQL, its JSON escapes and its parameters.
-pub const MAX_BODY_BYTES: usize = 2 << 20;
 /// How long `POST /v1/sql` waits for the answer unless told otherwise.
 pub(crate) const DEFAULT_SQL_WAIT: Duration = Duration::from_secs(30);
 /// How long `POST /v1/queries` waits for the end unless told otherwise.
@@ -225,7 +223,7 @@ impl Format {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::query::statement::MAX_SQL_BYTES;
+    use crate::options::MAX_SQL_BYTES;
     use http::HeaderValue;
 
     fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {

@@ -21,12 +21,12 @@ use super::answer::{Envelope, answer};
 use super::guard::{Caller, Guard, guard};
 use super::problem::ApiError;
 use super::request::{
-    Asked, DEFAULT_QUERY_WAIT, DEFAULT_SQL_WAIT, Format, MAX_BODY_BYTES, idempotency_key,
-    preferred_wait, wait,
+    Asked, DEFAULT_QUERY_WAIT, DEFAULT_SQL_WAIT, Format, idempotency_key, preferred_wait, wait,
 };
 use super::respond::{accepted, answer_json, mark};
 use super::status::StatusBody;
 use crate::auth::Scope;
+use crate::options::MAX_BODY_BYTES;
 use crate::query::analyze::Detail;
 use crate::query::error::{CoreError, ErrorKind};
 use crate::query::intake::{Intake, Taken, Wish};

@@ -11,8 +11,7 @@ use dunlin_manifest::submit::SubmitError;
 use dunlin_planner::PlanError;
 use dunlin_shuffle::ShuffleError;
 
-use super::guests::GuestError;
-use super::statement::MAX_SQL_BYTES;
+use crate::options::MAX_SQL_BYTES;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -69,6 +68,23 @@ pub enum ErrorKind {
     /// A defect of Dunlin.
     #[error("internal error: {0}")]
     Internal(#[source] BoxError),
+}
+
+/// Why a guest ended without its last row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum GuestError {
+    /// It ran for too long.
+    #[error(
+        "the query ran inline for {} s, which is the most that this gateway allows ([gateway.inline] time_limit_ms); submit it to the fleet (settings: {{\"route\": \"fleet\"}}) or ask for less",
+        .most.as_secs()
+    )]
+    TimeLimit {
+        /// The limit.
+        most: Duration,
+    },
+    /// An operator panicked.
+    #[error("an operator panicked")]
+    Panicked,
 }
 
 /// An error of the core, with the query it is about.

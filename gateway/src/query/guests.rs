@@ -26,7 +26,7 @@ use dunlin_planner::InlinePlan;
 use futures::{FutureExt, Stream, StreamExt};
 use tokio::sync::mpsc;
 
-use super::error::CoreError;
+use super::error::{CoreError, GuestError};
 use super::seats::{Seat, Seats};
 use super::threads::ThreadKind;
 use crate::options::InlineLimits;
@@ -173,23 +173,6 @@ impl RecordBatchStream for Rows {
     fn schema(&self) -> SchemaRef {
         Arc::clone(&self.schema)
     }
-}
-
-/// Why a guest ended without its last row.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum GuestError {
-    /// It ran for too long.
-    #[error(
-        "the query ran inline for {} s, which is the most that this gateway allows ([gateway.inline] time_limit_ms); submit it to the fleet (settings: {{\"route\": \"fleet\"}}) or ask for less",
-        .most.as_secs()
-    )]
-    TimeLimit {
-        /// The limit.
-        most: Duration,
-    },
-    /// An operator panicked.
-    #[error("an operator panicked")]
-    Panicked,
 }
 
 /// Whether a plan reads no file and makes about as many rows as its text has: few operators, no joins, and

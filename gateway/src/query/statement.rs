@@ -5,9 +5,8 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use super::error::{CoreError, ErrorKind};
+use crate::options::MAX_SQL_BYTES;
 
-/// Longest SQL text, in bytes: longer texts are generated lists that belong in a table.
-pub const MAX_SQL_BYTES: usize = 1 << 20;
 /// Most parameters of a statement.
 pub(crate) const MAX_PARAMETERS: usize = 1_000;
 
