@@ -38,6 +38,7 @@ const FLOATS: &str = "case i % 11 when 1 then cast('NaN' as double) when 2 then 
     when 6 then null else (i - 30) / 4.0 end";
 
 // Long, because it is a list: one table after the other.
+/// Long because it is one table of columns.
 fn recipes() -> Vec<Recipe> {
     let t = format!(
         "select cast(i as int) as id,

@@ -24,22 +24,3 @@ pub mod store;
 pub use model::{ids, keys, records};
 pub use query::submit;
 pub use store::{meter, pinned, probe};
-
-/// Moving a query on; see [`query`].
-pub mod advance {
-    pub use crate::query::{
-        AdvanceError, Advanced, PATIENCE, Progress, QueryHandle, active, create_end, retire, ring,
-    };
-}
-
-/// The two creates; see [`store::create`].
-pub mod create {
-    pub use crate::model::encoding::encode;
-    pub use crate::store::create::*;
-}
-
-/// What one LIST says; see [`model::view`].
-pub mod view {
-    pub use crate::model::view::{QueryView, StageView};
-    pub use crate::query::Observer;
-}

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use datafusion::physical_plan::{ExecutionPlan, displayable};
+use dunlin_manifest::decide::planned_tasks;
 use dunlin_manifest::records::{InputMode, Output, StageInput};
 
 use crate::route::{Route, RouteReason};
@@ -79,15 +80,7 @@ fn tasks(stage: &Stage, task_bytes: u64) -> String {
     if stage.scan_bytes.is_empty() {
         return format!("tasks=1..{} (from the sealed bytes of its inputs)", stage.partitions);
     }
-    let mut tasks = 0u64;
-    let mut filled = 0u64;
-    for bytes in &stage.scan_bytes {
-        if tasks == 0 || filled >= task_bytes {
-            tasks += 1;
-            filled = 0;
-        }
-        filled += bytes;
-    }
+    let tasks = planned_tasks(&stage.scan_bytes, task_bytes);
     let bytes: u64 = stage.scan_bytes.iter().sum();
     format!("tasks={tasks}; scans {bytes} bytes")
 }

@@ -15,9 +15,10 @@ use object_store::ObjectStore;
 use tokio::sync::Barrier;
 
 use crate::fault::{Fault, FaultStore, Keys, ManualClock};
-use dunlin_manifest::create::{self, CreateError, Decision, Derived};
 use dunlin_manifest::env::Env;
+use dunlin_manifest::model::encoding::encode;
 use dunlin_manifest::records::{Claim, RECORD_VERSION};
+use dunlin_manifest::store::create::{self, CreateError, Decision, Derived};
 use dunlin_manifest::store::{Changed, ControlStore, ObjectControlStore, Put, REQUEST_BUDGET};
 
 /// Writers that race for one key.
@@ -433,7 +434,7 @@ fn claim(env: &Env) -> (String, Bytes) {
     let nonce = env.nonce();
     let record =
         Claim { v: RECORD_VERSION, nonce: nonce.clone(), worker: "conformance".to_owned() };
-    (nonce, create::encode(&record))
+    (nonce, encode(&record))
 }
 
 fn with_env(store: &ObjectControlStore, env: Env) -> ObjectControlStore {

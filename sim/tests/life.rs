@@ -13,14 +13,14 @@ use common::{
     claim, commit, drive, ended, fail, folder, handle, memory, one_task, open, stage, stored_end,
     submission, submitted, three_stages, with_env,
 };
-use dunlin_manifest::advance::{self, QueryHandle};
-use dunlin_manifest::create::Decision;
 use dunlin_manifest::decide::OpenTask;
 use dunlin_manifest::env::Env;
 use dunlin_manifest::ids::QueryId;
 use dunlin_manifest::keys;
 use dunlin_manifest::model::encoding::digest;
+use dunlin_manifest::query::{self, QueryHandle};
 use dunlin_manifest::records::{EndStatus, ErrorCode, FailClass, InputMode};
+use dunlin_manifest::store::create::Decision;
 use dunlin_manifest::store::{ControlStore, ObjectControlStore};
 use dunlin_manifest::submit::{SubmitError, find, submit};
 use dunlin_sim::fault::{Fault, FaultStore, Keys, ManualClock};
@@ -72,7 +72,7 @@ const FIRST: OpenTask = OpenTask { stage: 0, task: 0, attempt: 0 };
 
 async fn a_query_runs_from_submit_to_end(store: ObjectControlStore) {
     let query = submitted(&store, three_stages()).await;
-    assert_eq!(advance::active(&store).await.unwrap(), vec![query.clone()]);
+    assert_eq!(query::active(&store).await.unwrap(), vec![query.clone()]);
     assert!(store.get(keys::BELL).await.unwrap().is_some());
     let worker = handle(&store, &query).await;
     assert_eq!(&worker.plan(&worker.root.stages[0].plan).await.unwrap()[..6], b"a plan");
@@ -92,7 +92,7 @@ async fn a_query_runs_from_submit_to_end(store: ObjectControlStore) {
     let answer = worker.seal(2).await.unwrap().unwrap();
     assert_eq!(end.seal.as_ref(), Some(&digest(answer.as_ref())));
     assert_eq!(joins.seals, [digest(worker.seal(0).await.unwrap().unwrap().as_ref())]);
-    assert!(advance::active(&store).await.unwrap().is_empty());
+    assert!(query::active(&store).await.unwrap().is_empty());
 
     let stranger = handle(&store, &query).await;
     assert_eq!(stranger.ended().await.unwrap(), Some(Arc::clone(&end)));
@@ -196,7 +196,7 @@ async fn a_fatal_failure_fails_the_query(store: ObjectControlStore) {
         (error.code.as_str(), error.message.as_str()),
         ("EXECUTION_FAILED", "attempt 0 broke")
     );
-    assert!(advance::active(&store).await.unwrap().is_empty());
+    assert!(query::active(&store).await.unwrap().is_empty());
 }
 
 async fn a_failure_beside_a_commit_is_nothing(store: ObjectControlStore) {
@@ -317,7 +317,7 @@ async fn a_repeated_submit_finds_the_first_one_s_query(store: ObjectControlStore
         let again = submit(&store, again).await.unwrap();
         assert_eq!((&again.query, again.replayed), (&query, true));
         assert_eq!(find(&store, "key", "request").await.unwrap(), Some(query.clone()));
-        assert_eq!(advance::active(&store).await.unwrap(), vec![query.clone()]);
+        assert_eq!(query::active(&store).await.unwrap(), vec![query.clone()]);
         // It stands for that query also when it is over.
         handle(&store, &query).await.cancel().await.unwrap();
         store.put(&keys::active(&query), Bytes::new()).await.unwrap();
@@ -333,7 +333,7 @@ async fn a_repeated_submit_finds_the_first_one_s_query(store: ObjectControlStore
             other => panic!("another request under the same key gave {other:?}"),
         }
     }
-    let ids = advance::active(&store).await.unwrap();
+    let ids = query::active(&store).await.unwrap();
     assert_eq!(ids, vec![query], "a refused submit left a trace");
 }
 
@@ -359,7 +359,7 @@ async fn many_submits_of_one_request_at_once_make_one_query(store: ObjectControl
     assert!(done.iter().all(|one| one.query == done[0].query), "{done:?}");
     assert_eq!(done.iter().filter(|one| !one.replayed).count(), 1, "{done:?}");
     let query = &done[0].query;
-    assert_eq!(advance::active(&store).await.unwrap(), vec![query.clone()]);
+    assert_eq!(query::active(&store).await.unwrap(), vec![query.clone()]);
     assert_eq!(drive(&handle(&store, query).await).await.status, EndStatus::Succeeded);
 }
 
@@ -397,7 +397,7 @@ async fn a_submit_that_was_cancelled_before_its_root_is_retired(store: ObjectCon
     submit(&store, submission).await.unwrap();
     let worker = handle(&store, &query).await;
     assert_eq!(worker.ended().await.unwrap(), Some(end));
-    assert!(advance::active(&store).await.unwrap().is_empty());
+    assert!(query::active(&store).await.unwrap().is_empty());
     assert_eq!(worker.manifest(0).await.unwrap(), None, "an ended query was opened for workers");
 }
 

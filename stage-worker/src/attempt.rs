@@ -3,14 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use dunlin_manifest::create::{self, Decision};
 use dunlin_manifest::decide::{self, OpenTask};
 use dunlin_manifest::keys;
+use dunlin_manifest::model::encoding::encode;
 use dunlin_manifest::pinned::InputWatch;
 use dunlin_manifest::records::{
     Claim, Commit, ErrorCode, Fail, FailClass, RECORD_VERSION, StageManifest, StageSpec,
     TaskMetrics, TaskOutput,
 };
+use dunlin_manifest::store::create::{self, Decision};
 use dunlin_plan::guard::Stop;
 use dunlin_shuffle::{DataTarget, ExchangeInputs};
 use futures::FutureExt;
@@ -61,7 +62,7 @@ pub(crate) async fn attempt(
     let started = env.clock.monotonic();
     let claim = Claim { v: RECORD_VERSION, nonce: env.nonce(), worker: shared.name.clone() };
     let key = keys::claim(&handle.query, task.stage, task.task, task.attempt);
-    let body = create::encode(&claim);
+    let body = encode(&claim);
     match create::decide(handle.store(), env, &key, body, &claim.nonce).await {
         Ok(Decision::Won) => {}
         Ok(Decision::Lost(_)) => return AttemptOutcome::Lost,
@@ -249,7 +250,7 @@ async fn commit(
         metrics,
     };
     let key = keys::commit(&handle.query, task.stage, task.task);
-    let body = create::encode(&record);
+    let body = encode(&record);
     match create::decide(handle.store(), env, &key, body, &record.nonce).await {
         Ok(Decision::Won) => {
             handle.remember_commit(task.stage, decide::sealed(record));
@@ -277,7 +278,7 @@ async fn fail(shared: &Shared, known: &Known, task: OpenTask, error: &AttemptErr
         message: error.message.clone(),
     };
     let key = keys::fail(&handle.query, task.stage, task.task, task.attempt);
-    let body = create::encode(&record);
+    let body = encode(&record);
     if let Err(error) = create::decide(handle.store(), &shared.env, &key, body, &record.nonce).await
     {
         tracing::warn!(%key, %error, "a failure could not be written down");

@@ -6,8 +6,8 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use dunlin_manifest::advance::QueryHandle;
 use dunlin_manifest::meter::Meter;
+use dunlin_manifest::query::QueryHandle;
 use dunlin_manifest::records::{EngineFence, Root};
 use dunlin_manifest::store::StoreError;
 use dunlin_plan::stores::Stores;

@@ -6,11 +6,11 @@ use std::sync::atomic::AtomicU64;
 
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::execution::session_state::SessionState;
-use dunlin_manifest::advance::{QueryHandle, retire};
 use dunlin_manifest::env::Env;
 use dunlin_manifest::ids::QueryId;
 use dunlin_manifest::keys;
 use dunlin_manifest::meter::{Meter, MeteredStore};
+use dunlin_manifest::query::{QueryHandle, retire};
 use dunlin_manifest::records::EngineFence;
 use dunlin_manifest::store::{ControlStore, ObjectControlStore, StoreError};
 use dunlin_plan::stores::Stores;

@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use dunlin_manifest::advance::{self, AdvanceError};
 use dunlin_manifest::decide::OpenTask;
+use dunlin_manifest::query::{self, AdvanceError};
 use dunlin_manifest::records::{FailClass, Route};
 use dunlin_manifest::store::StoreError;
 use futures::FutureExt;
@@ -92,7 +92,7 @@ async fn look(
     slot: usize,
     compute: &mut Compute,
 ) -> Result<Found, StoreError> {
-    let mut queries = advance::active(&shared.control).await?;
+    let mut queries = query::active(&shared.control).await?;
     {
         let mut known = shared.queries.lock();
         known.retain(|query, _| queries.contains(query));
@@ -153,7 +153,7 @@ pub(crate) async fn work_on(
         if advanced.moved {
             shared.rung.notify_waiters();
             if !advanced.open.is_empty() {
-                advance::ring(&shared.control, &shared.env).await;
+                query::ring(&shared.control, &shared.env).await;
             }
         }
         if advanced.ended.is_some() {

@@ -100,6 +100,7 @@ impl Generator<'_> {
     }
 
     // Long, because it is a table of templates by type.
+    /// Long because it is one list of forms.
     fn operator(&mut self, kind: Type, scope: &Scope, depth: usize) -> Expr {
         // What every type has.
         if kind != Type::List && self.rng.one_in(if kind == Type::Real { 1 } else { 4 }) {

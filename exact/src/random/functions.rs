@@ -11,6 +11,7 @@ impl Generator<'_> {
 
     /// An aggregate that yields `kind`; `total` orders the rows below.
     // Long, because it is a table of functions by type.
+    /// Long because it is one list of forms.
     pub(crate) fn aggregate(&mut self, kind: Type, scope: &Scope, total: &[Expr]) -> Expr {
         let below = scope.ungrouped();
         let (name, arg): (&'static str, Option<Type>) = match kind {

@@ -133,6 +133,7 @@ impl Chisel {
     }
 
     // Long, because it is a list: one part of a SELECT after the other.
+    /// Long because it is one list of ways to shrink.
     fn select(&mut self, select: &mut Select) {
         for at in (0..select.from.len()).rev() {
             if select.from.len() > 1 && self.here() {

@@ -89,13 +89,11 @@ async fn sql(
     let wait = preferred.unwrap_or(DEFAULT_SQL_WAIT);
     let parsed = intake.parse(statement).await?;
     let wish = Wish { caller: caller.clone(), key, durable, patience: wait };
-    let taken = Arc::clone(intake).take(parsed, wish);
-    // What leaves no trace ends with the wait; what is written down goes on.
-    let taken = if durable { taken.await? } else { within(queries, wait, wait, taken).await? };
-    let (query, replayed, analysis) = match taken {
+    let (query, replayed, analysis) = match Arc::clone(intake).take(parsed, wish).await? {
         Taken::Answer(taken) => {
             let left = wait.saturating_sub(queries.now().saturating_sub(received));
             let envelope = Envelope { answer: *taken, replayed: false, received };
+            // What leaves no trace ends with the wait; what is written down goes on.
             return within(queries, wait, left, face.respond(format, envelope)).await;
         }
         Taken::Query { query, replayed, analysis } => (query, replayed, analysis),
@@ -114,14 +112,14 @@ async fn sql(
 }
 
 /// What `work` gives within `left`, which is left of a `wait`.
-async fn within<T, E: Into<ApiError>>(
+async fn within<T>(
     queries: &Queries,
     wait: Duration,
     left: Duration,
-    work: impl Future<Output = Result<T, E>>,
+    work: impl Future<Output = Result<T, ApiError>>,
 ) -> Result<T, ApiError> {
     tokio::select! {
-        done = work => done.map_err(Into::into),
+        done = work => done,
         () = queries.env().clock.sleep(left) => Err(ErrorKind::WaitOver(wait).into()),
     }
 }

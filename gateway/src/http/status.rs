@@ -44,7 +44,7 @@ impl<'a> StatusBody<'a> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use dunlin_manifest::advance::Progress;
+    use dunlin_manifest::query::Progress;
     use dunlin_manifest::records::{End, EndStatus, RECORD_VERSION};
 
     #[test]

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use datafusion::error::DataFusionError;
-use dunlin_manifest::advance::AdvanceError;
 use dunlin_manifest::ids::QueryId;
+use dunlin_manifest::query::AdvanceError;
 use dunlin_manifest::records::{ErrorCode, QueryError};
 use dunlin_manifest::store::StoreError;
 use dunlin_manifest::submit::SubmitError;

@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use dunlin_manifest::advance::QueryHandle;
 use dunlin_manifest::env::Env;
 use dunlin_manifest::ids::QueryId;
+use dunlin_manifest::query::QueryHandle;
 use dunlin_manifest::store::ObjectControlStore;
 use parking_lot::Mutex;
 

@@ -17,7 +17,7 @@ use dunlin_planner::{ParsedStatement, Planned, Route, StageGraph, StatementKind}
 
 use super::analyze::{self, Detail};
 use super::answer::{Answer, Receipt};
-use super::error::CoreError;
+use super::error::{CoreError, ErrorKind};
 use super::guests::Guests;
 use super::lasting::lasting;
 use super::planning::Planning;
@@ -56,7 +56,7 @@ pub(crate) struct Wish {
     pub(crate) key: Option<String>,
     /// The query must be written down wherever it runs.
     pub(crate) durable: bool,
-    /// The longest that the client waits for a place among the inline queries.
+    /// The longest that the client waits: for a plan, and for a place among the inline queries.
     pub(crate) patience: Duration,
 }
 
@@ -132,7 +132,14 @@ impl Intake {
         statement.settings.durable = durable || key.is_some();
         let sql = statement.sql.clone();
         let idem = key.map(|key| (key, statement.fingerprint.clone()));
-        let planned = self.planning.plan(parsed, statement).await;
+        let durable = statement.settings.durable;
+        let planned = tokio::select! {
+            planned = self.planning.plan(parsed, statement) => planned,
+            // What is to be written down is planned to the end.
+            () = self.env().clock.sleep(patience), if !durable => {
+                Err(ErrorKind::WaitOver(patience).into())
+            }
+        };
         let planned = planned.map_err(|error| error.about(&query))?;
         tracing::debug!(%query, route = planned.route.as_str(), reason = %planned.route_reason, "planned");
         if planned.statement == StatementKind::Explain {

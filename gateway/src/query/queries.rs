@@ -5,14 +5,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use dunlin_manifest::advance::{Progress, QueryHandle};
-use dunlin_manifest::create::load;
 use dunlin_manifest::decide::digest;
 use dunlin_manifest::env::Env;
 use dunlin_manifest::ids::QueryId;
 use dunlin_manifest::keys;
+use dunlin_manifest::query::{Progress, QueryHandle};
 use dunlin_manifest::records::{End, EndStatus, ErrorCode, QueryError};
 use dunlin_manifest::store::ControlStore;
+use dunlin_manifest::store::create::load;
 use tokio_util::sync::CancellationToken;
 
 use super::analyze::{self, Analysis, Detail};

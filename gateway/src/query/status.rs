@@ -1,6 +1,6 @@
 //! Where a query stands: built from the store's objects alone.
 
-use dunlin_manifest::advance::Progress;
+use dunlin_manifest::query::Progress;
 use dunlin_manifest::records::{End, EndStatus, QueryError, Root, Route, Summary};
 use serde::Serialize;
 

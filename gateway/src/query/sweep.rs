@@ -12,15 +12,15 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dunlin_manifest::advance::{AdvanceError, QueryHandle, active, create_end, retire, ring};
-use dunlin_manifest::create::load;
 use dunlin_manifest::ids::QueryId;
 use dunlin_manifest::keys;
+use dunlin_manifest::model::view::QueryView;
+use dunlin_manifest::query::{AdvanceError, QueryHandle, active, create_end, retire, ring};
 use dunlin_manifest::records::{
     Attempt, End, EndStatus, ErrorCode, QueryError, RECORD_VERSION, Route, StageId, TaskId,
 };
+use dunlin_manifest::store::create::load;
 use dunlin_manifest::store::{ControlStore, StoreError};
-use dunlin_manifest::view::QueryView;
 use futures::{FutureExt, StreamExt};
 use tokio_util::sync::CancellationToken;
 

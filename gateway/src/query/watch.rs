@@ -13,9 +13,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use dunlin_manifest::advance::{AdvanceError, Progress, QueryHandle, ring};
 use dunlin_manifest::env::Env;
 use dunlin_manifest::ids::QueryId;
+use dunlin_manifest::query::{AdvanceError, Progress, QueryHandle, ring};
 use dunlin_manifest::records::End;
 use parking_lot::Mutex;
 use tokio::sync::watch;

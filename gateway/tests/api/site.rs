@@ -7,11 +7,11 @@ use arrow::array::{ArrayRef, Int64Array, RecordBatch};
 use async_trait::async_trait;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryPool, UnboundedMemoryPool};
 use dunlin_gateway::{Gateway, GatewayOptions, LocalRunner, ServeError, serve};
-use dunlin_manifest::advance::QueryHandle;
-use dunlin_manifest::create::encode;
 use dunlin_manifest::env::{Clock, Env};
 use dunlin_manifest::ids::QueryId;
 use dunlin_manifest::keys;
+use dunlin_manifest::model::encoding::encode;
+use dunlin_manifest::query::QueryHandle;
 use dunlin_manifest::records::{
     Claim, Commit, ErrorCode, Fail, FailClass, RECORD_VERSION, TaskMetrics,
 };

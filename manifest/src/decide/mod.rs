@@ -20,6 +20,6 @@ mod fixtures;
 pub use end::{Verdict, judge, totals};
 pub use seals::{group_seal, group_tasks, groups, seal, sealed};
 pub use steps::{Due, OpenTask, Seen, Steps, next_steps};
-pub use tasks::stage_manifest;
+pub use tasks::{planned_tasks, stage_manifest};
 
 pub use crate::model::encoding::digest;

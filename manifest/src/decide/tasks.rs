@@ -121,13 +121,28 @@ impl Skewed<'_> {
 /// Deals neighbouring partitions to tasks until each task's input reaches `task_bytes`. A partition that is
 /// far larger than the others is cut into shares, each a task of its own.
 fn pack(weights: &[u64], spec: &StageSpec, skewed: Option<&Skewed<'_>>) -> Vec<TaskSpec> {
+    packed(weights, spec.task_bytes, spec.one_task, skewed)
+}
+
+/// How many tasks a stage has whose partitions scan `scan_bytes`, as far as that is known when it is planned.
+#[must_use]
+pub fn planned_tasks(scan_bytes: &[u64], task_bytes: u64) -> usize {
+    packed(scan_bytes, task_bytes, false, None).len()
+}
+
+fn packed(
+    weights: &[u64],
+    task_bytes: u64,
+    one_task: bool,
+    skewed: Option<&Skewed<'_>>,
+) -> Vec<TaskSpec> {
     let count = u64::try_from(weights.len()).unwrap_or(u64::MAX).max(1);
-    let usual = (weights.iter().sum::<u64>() / count).max(spec.task_bytes).max(1);
+    let usual = (weights.iter().sum::<u64>() / count).max(task_bytes).max(1);
     let mut tasks: Vec<TaskSpec> = Vec::new();
     let mut open = false;
     for (partition, bytes) in weights.iter().enumerate() {
         let partition = u32::try_from(partition).unwrap_or(u32::MAX);
-        if let Some(skewed) = skewed.filter(|_| !spec.one_task && *bytes > usual * SKEW) {
+        if let Some(skewed) = skewed.filter(|_| !one_task && *bytes > usual * SKEW) {
             let (own, slices) = skewed.bucket(partition);
             let of = own.div_ceil(usual).min(slices).min(MOST_SHARES);
             if of > 1 {
@@ -144,7 +159,7 @@ fn pack(weights: &[u64], spec: &StageSpec, skewed: Option<&Skewed<'_>>) -> Vec<T
             }
         }
         match tasks.last_mut() {
-            Some(task) if open && (spec.one_task || task.bytes < spec.task_bytes) => {
+            Some(task) if open && (one_task || task.bytes < task_bytes) => {
                 task.partitions.push(partition);
                 task.bytes += bytes;
             }

@@ -6,18 +6,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use dunlin_manifest::advance::QueryHandle;
-use dunlin_manifest::create::{self, Decision};
 use dunlin_manifest::decide::OpenTask;
 use dunlin_manifest::env::Env;
 use dunlin_manifest::ids::QueryId;
 use dunlin_manifest::keys;
+use dunlin_manifest::model::encoding::encode;
+use dunlin_manifest::query::QueryHandle;
 use dunlin_manifest::records::{
     Claim, Commit, DataObject, End, EngineFence, ErrorCode, Fail, FailClass, InputMode, Limits,
     Output, RECORD_VERSION, ResultSpec, Root, Route, Slice, StageId, StageInput, StageSpec,
     TaskMetrics, TaskOutput,
 };
 use dunlin_manifest::store::ObjectControlStore;
+use dunlin_manifest::store::create::{self, Decision};
 use dunlin_manifest::submit::{Submission, submit};
 use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
@@ -121,7 +122,7 @@ pub(crate) async fn claim(handle: &QueryHandle, open: OpenTask) -> Option<String
     let nonce = store.env().nonce();
     let record = Claim { v: RECORD_VERSION, nonce: nonce.clone(), worker: "test".to_owned() };
     let key = keys::claim(&handle.query, open.stage, open.task, open.attempt);
-    let body = create::encode(&record);
+    let body = encode(&record);
     let won = create::decide(store, store.env(), &key, body, &nonce).await.unwrap();
     (won == Decision::Won).then_some(nonce)
 }
@@ -161,7 +162,7 @@ pub(crate) async fn commit(handle: &QueryHandle, open: OpenTask, claim: &str) ->
         metrics: TaskMetrics { wall_us: 7, scan_bytes: 100, ..TaskMetrics::default() },
     };
     let key = keys::commit(&handle.query, stage, task);
-    let body = create::encode(&record);
+    let body = encode(&record);
     create::decide(store, store.env(), &key, body, &record.nonce).await.unwrap()
 }
 
@@ -176,7 +177,7 @@ pub(crate) async fn fail(handle: &QueryHandle, open: OpenTask, class: FailClass)
         message: format!("attempt {} broke", open.attempt),
     };
     let key = keys::fail(&handle.query, open.stage, open.task, open.attempt);
-    let body = create::encode(&record);
+    let body = encode(&record);
     let decision = create::decide(store, store.env(), &key, body, &record.nonce).await.unwrap();
     assert_eq!(decision, Decision::Won);
 }

@@ -14,11 +14,11 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use dunlin_manifest::advance::QueryHandle;
 use dunlin_manifest::decide::totals;
+use dunlin_manifest::model::view::QueryView;
+use dunlin_manifest::query::QueryHandle;
 use dunlin_manifest::records::{End, EndStatus, Root, StageId, StageSpec, Summary};
 use dunlin_manifest::store::StoreError;
-use dunlin_manifest::view::QueryView;
 use futures::{StreamExt, TryStreamExt};
 
 use super::analysis::{ANALYZED_PLAN, Analysis, Detail};

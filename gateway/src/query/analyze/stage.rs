@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
+use dunlin_manifest::model::view::StageView;
 use dunlin_manifest::records::{Requests, Seal, SealedTask, StageId, StageManifest, StageSpec};
-use dunlin_manifest::view::StageView;
 
 use super::text::{bytes, count, millis, ranges, requests, skew};
 
