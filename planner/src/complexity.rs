@@ -11,7 +11,6 @@
 //! planners nest it. The limits stand in the configuration; threads that plan have the stack that they need.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::error::Result as DfResult;
@@ -21,6 +20,7 @@ use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 
 use crate::error::PlanError;
+use crate::too_complex::TooComplex;
 
 /// The most that a statement may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,54 +38,6 @@ impl Default for StatementLimits {
     fn default() -> Self {
         Self { max_depth: 1_000, max_operators: 10_000, max_expressions: 500_000 }
     }
-}
-
-/// Which limit a statement is over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum TooComplex {
-    /// Deeper than allowed.
-    #[error(
-        "the statement is nested {found} levels deep, at most {most} are allowed ([planning] max_depth); a chain of operators or UNIONs counts a level a link: put long lists in a table or in IN (…)"
-    )]
-    Depth {
-        /// Levels of the statement.
-        found: usize,
-        /// `max_depth`.
-        most: usize,
-    },
-    /// Deeper than the parser reads.
-    #[error(
-        "the statement has expressions or subqueries nested over {most} deep; name inner parts by WITH"
-    )]
-    Nesting {
-        /// Nested expressions that the parser reads.
-        most: usize,
-    },
-    /// Too many operators.
-    #[error(
-        "the plan has over {most} operators once every common table expression is written out where it is named ([planning] max_operators); split the statement, or store what is named often"
-    )]
-    Operators {
-        /// `max_operators`.
-        most: usize,
-    },
-    /// Too many expressions.
-    #[error(
-        "the plan has over {most} expressions once everything is written out ([planning] max_expressions); put long lists in a table, and name fewer columns"
-    )]
-    Expressions {
-        /// `max_expressions`.
-        most: usize,
-    },
-    /// Planning took too long.
-    #[error(
-        "planning took over {} s ([planning] time_limit_ms); name fewer files, tables and columns",
-        .most.as_secs()
-    )]
-    PlanningTime {
-        /// `time_limit_ms`.
-        most: Duration,
-    },
 }
 
 /// Refuses a text whose tree would be too deep. Text that is not SQL passes: the parser says what is wrong.

@@ -6,7 +6,7 @@ use dunlin_manifest::pinned::InputChanged;
 use dunlin_manifest::records::ErrorCode;
 use dunlin_plan::SettingError;
 
-use crate::complexity::TooComplex;
+use crate::too_complex::TooComplex;
 
 /// How deep the parser reads nested expressions: the engine's default.
 pub(crate) const PARSER_NESTING: usize = 50;

@@ -47,8 +47,9 @@ mod settings;
 pub mod stages;
 mod statement;
 mod tables;
+mod too_complex;
 
-pub use complexity::{StatementLimits, TooComplex};
+pub use complexity::StatementLimits;
 pub use error::{Cause, PlanError};
 pub use inline::InlinePlan;
 pub use planned::{Explain, Planned, StageGraph};
@@ -56,6 +57,7 @@ pub use planner::Planner;
 pub use route::{Route, RouteReason};
 pub use settings::{QuerySettings, RouteMode};
 pub use statement::{ParsedStatement, StatementKind};
+pub use too_complex::TooComplex;
 
 #[cfg(test)]
 mod tests;
