@@ -138,7 +138,7 @@ async fn a_query_without_workers_waits_is_watched_and_is_cancelled() {
     );
     // A cancel ends a wait that is under way, on another gateway too.
     let other = site.gateway(None, GatewayOptions::default()).await;
-    let path = format!("{location}?wait=60s");
+    let path = format!("{location}?wait=600s");
     let waiting = other.get(&path);
     let cancelling = async {
         site.somebody_waits().await;
