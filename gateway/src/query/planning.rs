@@ -13,7 +13,8 @@ use super::statement::Statement;
 use super::threads::ThreadKind;
 use crate::options::PlanningLimits;
 
-/// Stack of a planning thread. A statement at the limit of depth uses about a tenth of it.
+/// Stack of a planning thread: generous, because how much a statement at the limits uses was not measured yet. Memory
+/// is taken only as far as a stack is used.
 const STACK: usize = 512 << 20;
 
 /// Plans statements.
