@@ -1,4 +1,4 @@
-//! A small HTTP client of the query API, as a user would write one.
+//! A small HTTP client of the query API, similar to one that a user would write.
 
 use std::time::Duration;
 
@@ -9,14 +9,14 @@ use serde_json::{Value, json};
 
 use crate::credentials::Credentials;
 
-/// Talks to one gateway.
+/// A client of one gateway.
 #[derive(Clone, Debug)]
 pub struct Client {
     http: reqwest::Client,
     base: String,
 }
 
-/// What `Dunlin-Summary` says.
+/// The content of the header `Dunlin-Summary`.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct Summary {
@@ -36,7 +36,7 @@ pub struct Summary {
     pub shuffle_bytes: u64,
     /// Requests by class.
     pub requests: RequestCounts,
-    /// Milliseconds from receipt to the first byte of the answer.
+    /// Milliseconds from the request's arrival to the first byte of the answer.
     pub wall_ms: u64,
 }
 
@@ -63,7 +63,7 @@ pub struct Answer {
     pub query: String,
     /// Rows as JSON objects.
     pub rows: Vec<Value>,
-    /// What it took.
+    /// What it cost.
     pub summary: Summary,
 }
 
@@ -74,10 +74,10 @@ impl Client {
         Self::over(reqwest::Client::new(), base)
     }
 
-    /// A client that shows a gateway what [`Credentials`] say.
+    /// A client that uses the given [`Credentials`].
     ///
     /// # Errors
-    /// Credentials that cannot be read or used, or must not be sent to `base`.
+    /// Credentials that cannot be read or used, or that must not be sent to `base`.
     pub fn with(base: &str, credentials: &Credentials) -> Result<Self> {
         Ok(Self::over(credentials.client(base)?, base))
     }
@@ -89,7 +89,7 @@ impl Client {
     /// Waits until the gateway is ready to take queries.
     ///
     /// # Errors
-    /// It is not ready within 60 s.
+    /// The gateway is not ready within 60 s.
     pub async fn ready(&self) -> Result<()> {
         for _ in 0..600 {
             if let Ok(response) = self.http.get(format!("{}/v1/ready", self.base)).send().await
@@ -102,7 +102,7 @@ impl Client {
         bail!("{} is not ready after 60 s", self.base)
     }
 
-    /// Runs a statement to its end, telling `progress` about the status now and then.
+    /// Runs a statement to its end, and passes the status to `progress` from time to time.
     ///
     /// # Errors
     /// The gateway's problem, as text.

@@ -1,5 +1,5 @@
-//! What a client shows a gateway, and whom it trusts: certificates from files, and an API key from a file or the
-//! environment. Never from the command line, which every user of a machine can read.
+//! What a client sends to a gateway, and which gateways it trusts: certificates from files, and an API key from a
+//! file or the environment. A key never comes from the command line, which every user of a machine can read.
 
 use std::path::{Path, PathBuf};
 
@@ -34,7 +34,7 @@ pub struct Credentials {
 impl Credentials {
     pub(crate) fn client(&self, base: &str) -> Result<reqwest::Client> {
         let url = Url::parse(base).with_context(|| format!("{base:?} is not a URL"))?;
-        // A key is for one gateway: it is not carried to wherever that points.
+        // A key is for one gateway, so redirects to another address are not followed.
         let mut builder = reqwest::Client::builder().redirect(Policy::none());
         if let Some(key) = self.key()? {
             ensure!(
@@ -78,7 +78,7 @@ impl Credentials {
 }
 
 fn bearer(key: &str) -> Result<HeaderValue> {
-    // The error of `from_str` quotes nothing.
+    // The error of `from_str` does not quote the value.
     let mut value = HeaderValue::from_str(&format!("Bearer {key}"))
         .context("the API key has characters that no key has")?;
     value.set_sensitive(true);

@@ -1,4 +1,4 @@
-//! The newcomer's first minute: data, a gateway, two workers, and TPC-H through the exchange.
+//! A first demonstration: data, a gateway, two workers, and TPC-H through the exchange.
 
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -31,7 +31,7 @@ pub struct Options {
     pub rows: usize,
 }
 
-/// Files of each table: more than the workers, so that every stage has tasks to share.
+/// Files of each table: more files than workers, so that every stage has tasks for all workers.
 const FILES: usize = 8;
 
 /// Runs the demo.
@@ -85,7 +85,7 @@ pub fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// A path as short as it can be from the current folder.
+/// The shortest path from the current folder.
 fn from_here(path: &Path) -> Result<&Path> {
     Ok(path.strip_prefix(std::env::current_dir()?).unwrap_or(path))
 }
@@ -113,7 +113,7 @@ async fn queries(options: &Options, fleet: &Fleet) -> Result<()> {
     Ok(())
 }
 
-/// One line that is written over while the query runs.
+/// One line with the status, which is overwritten while the query runs.
 fn progress(label: &str, status: &Value) {
     if !std::io::stdout().is_terminal() {
         return;

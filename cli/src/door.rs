@@ -1,4 +1,4 @@
-//! From `[gateway]` of the configuration to a gateway's locks.
+//! Builds a gateway's access control from `[gateway]` of the configuration.
 
 use std::time::Duration;
 
@@ -9,17 +9,17 @@ use dunlin_planner::gateway_config::{
     ClientAuth, ClientLimitsConfig, GatewayConfig, InlineConfig, KeyConfig, TlsConfig,
 };
 
-/// More connections, requests or bytes of headers than this are a slip of the pen.
+/// More connections, requests or bytes of headers than this are a typing error.
 const MANY: usize = 1 << 24;
-/// Most headers that a configuration may allow: there is room for each in every request.
+/// Most headers that a configuration may allow, because every request reserves space for each.
 const MOST_HEADERS: usize = 1_000;
-/// Longest time-out: a day. A longer one is none.
+/// Longest timeout: one day. With a longer one there would be no timeout in practice.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// The locks that a configuration asks for.
+/// The access control that a configuration sets.
 ///
 /// # Errors
-/// A scope that is not known, or a limit that nothing could pass.
+/// An unknown scope, or a limit that no request could meet.
 pub(crate) fn options(config: &GatewayConfig, allow_insecure: bool) -> Result<DoorOptions> {
     Ok(DoorOptions {
         keys: config.keys.iter().map(key).collect::<Result<_>>()?,
@@ -29,10 +29,10 @@ pub(crate) fn options(config: &GatewayConfig, allow_insecure: bool) -> Result<Do
     })
 }
 
-/// What inline queries may take. `memory` = bytes where the section names none.
+/// What inline queries may use. `memory`: bytes if the section sets none.
 ///
 /// # Errors
-/// A limit that nothing could pass.
+/// A limit that no query could meet.
 pub(crate) fn inline_limits(config: &InlineConfig, memory: usize) -> Result<InlineLimits> {
     let base = InlineLimits::default();
     let limits = InlineLimits {

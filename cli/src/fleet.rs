@@ -1,5 +1,4 @@
-//! Starting and stopping real `dunlin` processes: the demo, the benchmark and the whole-system tests use
-//! the same few lines.
+//! Starting and stopping real `dunlin` processes, for the demo, the benchmark and the whole-system tests.
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
@@ -17,7 +16,7 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts `binary arguments…` with its log in `log`.
+    /// Starts `binary arguments…` and writes its log to `log`.
     ///
     /// # Errors
     /// The binary cannot be started, or the log not written.
@@ -41,7 +40,7 @@ impl Process {
         self.child.id()
     }
 
-    /// SIGKILL: no goodbye.
+    /// Sends SIGKILL: the process ends without any cleanup.
     pub fn kill(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -75,7 +74,7 @@ impl Process {
         usage_of(self.id())
     }
 
-    /// Starts the measurement of the highest resident memory anew.
+    /// Resets the highest resident memory, so that a new measurement starts.
     pub fn reset_peak(&self) {
         let _ = std::fs::write(format!("/proc/{}/clear_refs", self.id()), "5");
     }
@@ -89,7 +88,7 @@ pub fn usage_of(pid: u32) -> (f64, u64) {
         .rsplit_once(')')
         .map(|(_, rest)| rest.split_whitespace().collect())
         .unwrap_or_default();
-    // utime and stime are fields 14 and 15, in ticks of 1/100 s; the split left two fields behind.
+    // utime and stime are fields 14 and 15, in ticks of 1/100 s. The split removed two fields before them.
     let ticks = |index: usize| {
         fields.get(index).and_then(|text| text.parse::<f64>().ok()).unwrap_or_default()
     };
@@ -127,7 +126,7 @@ impl Fleet {
     /// Starts a gateway on a free port and `workers` workers of `slots` slots; logs go to `folder`.
     ///
     /// # Errors
-    /// A process that cannot be started, or ends at once: its log is in the error.
+    /// A process that cannot be started, or that ends at once. The error contains its log.
     pub fn start(
         binary: &Path,
         config: &Path,
@@ -165,7 +164,7 @@ impl Fleet {
         Ok(())
     }
 
-    /// Replaces the gateway by a new process on a new port.
+    /// Replaces the gateway with a new process on a new port.
     ///
     /// # Errors
     /// As [`Fleet::start`].
@@ -186,18 +185,18 @@ impl Fleet {
     }
 }
 
-/// Starts a gateway on a port that the system chooses and waits until it says where it listens.
+/// Starts a gateway on a port that the system chooses, and waits until its log names the address.
 ///
 /// # Errors
-/// The gateway ended before it listened; the error carries its log.
+/// The gateway ended before it listened. The error contains its log.
 pub fn start_gateway(binary: &Path, config: &Path, log: &Path) -> Result<(Process, SocketAddr)> {
     start_listening(binary, &["gateway", "--config", &config.display().to_string()], log)
 }
 
-/// Starts a command that serves HTTP on a port that the system chooses and waits until it says where.
+/// Starts a command that serves HTTP on a port that the system chooses, and waits until its log names the address.
 ///
 /// # Errors
-/// The process ended before it listened; the error carries its log.
+/// The process ended before it listened. The error contains its log.
 pub fn start_listening(
     binary: &Path,
     arguments: &[&str],

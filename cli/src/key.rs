@@ -6,7 +6,7 @@ use dunlin_gateway::auth::{NewKey, Scope};
 /// `dunlin key …`.
 #[derive(Clone, Debug, clap::Subcommand)]
 pub enum Command {
-    /// Print a new API key, once, and the lines of the configuration that let it in.
+    /// Print a new API key, once, and the lines of the configuration that allow it.
     New {
         /// For people: who uses the key.
         #[arg(long, default_value = "new")]
@@ -17,7 +17,7 @@ pub enum Command {
     },
 }
 
-/// Runs a command. The key goes to standard output and nowhere else.
+/// Runs a command. The key is written to standard output and nowhere else.
 ///
 /// # Errors
 /// The system gives no random bits.
@@ -35,7 +35,7 @@ fn text(key: &NewKey, name: &str, scopes: &[Scope]) -> String {
          For the gateway's configuration, which holds only the key's hash:\n\n\
          [[gateway.keys]]\nname = {}\nsha256 = \"{}\"\nscopes = [{}]\n",
         key.text(),
-        // A JSON string is a TOML string.
+        // A JSON string is also a TOML string.
         serde_json::Value::from(name),
         key.sha256(),
         scopes.join(", ")

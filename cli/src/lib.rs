@@ -1,4 +1,4 @@
-//! What the `dunlin` command is made of, as a library for the benchmark and the whole-system tests.
+//! The parts of the `dunlin` command, as a library for the benchmark and the whole-system tests.
 
 pub mod client;
 pub mod credentials;

@@ -25,19 +25,19 @@ enum Command {
         /// The configuration.
         #[arg(long)]
         config: PathBuf,
-        /// Address to listen on; port 0 takes a free one.
+        /// Address to listen on; port 0 takes a free port.
         #[arg(long, default_value = "127.0.0.1:8090")]
         http: SocketAddr,
-        /// Listen off loopback without API keys or without TLS.
+        /// Listen on other addresses than loopback even without API keys or TLS.
         #[arg(long)]
         allow_insecure_connections: bool,
     },
-    /// Claim and run tasks. Listens on nothing.
+    /// Claim and run tasks. Listens on no port.
     Worker {
         /// The configuration.
         #[arg(long)]
         config: PathBuf,
-        /// Tasks run at once; the configuration's number, or one a core, if not given.
+        /// Tasks run at once; if not given, the configuration's number, or one for each core.
         #[arg(long)]
         slots: Option<usize>,
     },
@@ -49,10 +49,10 @@ enum Command {
         /// Worker threads.
         #[arg(long, default_value_t = 2)]
         workers: usize,
-        /// Address to listen on; port 0 takes a free one.
+        /// Address to listen on; port 0 takes a free port.
         #[arg(long, default_value = "127.0.0.1:8090")]
         http: SocketAddr,
-        /// Listen off loopback without API keys or without TLS.
+        /// Listen on other addresses than loopback even without API keys or TLS.
         #[arg(long)]
         allow_insecure_connections: bool,
     },

@@ -1,4 +1,4 @@
-//! `dunlin tls`: certificates for development. What is deployed gets its certificates from elsewhere.
+//! `dunlin tls`: certificates for development. A deployment gets its certificates from another source.
 //!
 //! ```text
 //!   ca.key ──signs──> ca.pem            what clients trust (--ca)
@@ -22,11 +22,11 @@ use rcgen::{
 /// Names of a gateway on this machine.
 const LOCAL: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-/// How long the authority's certificate holds.
+/// How many days the authority's certificate is valid.
 const CA_DAYS: u32 = 730;
-/// How long the others hold: the longest that common clients accept.
+/// How many days the other certificates are valid: the longest time that common clients accept.
 const LEAF_DAYS: u32 = 397;
-/// The subject of every development authority. They are told apart by their keys.
+/// The subject of every development authority. Their keys make them different.
 const CA_NAME: &str = "Dunlin development CA";
 
 /// `dunlin tls …`.
@@ -40,7 +40,7 @@ pub enum Command {
         #[arg(long)]
         folder: Option<PathBuf>,
     },
-    /// Sign one more certificate by the development CA.
+    /// Sign one more certificate with the development CA.
     Add {
         /// Names and addresses of a server. The first gives the files their name.
         #[arg(required_unless_present = "client", conflicts_with = "client")]
@@ -57,7 +57,7 @@ pub enum Command {
 /// Runs a command and says which files it wrote.
 ///
 /// # Errors
-/// A file is there already, cannot be written, or a name cannot stand in a certificate.
+/// A file exists already or cannot be written, or a name is not allowed in a certificate.
 pub fn run(command: &Command) -> Result<()> {
     let written = match command {
         Command::Init { names, folder } => {
@@ -136,7 +136,7 @@ fn file_name(name: &str) -> Result<String> {
     Ok(name.replace([':', '*'], "_"))
 }
 
-/// The authority in `folder`. Its subject is the same for all, so that its key is enough.
+/// The authority in `folder`. All authorities have the same subject, so the key is enough.
 fn issuer(folder: &Path) -> Result<Issuer<'static, KeyPair>> {
     let path = folder.join("ca.key");
     let text = std::fs::read_to_string(&path)
@@ -173,7 +173,7 @@ fn params(name: &str, alternatives: Vec<String>, days: u32) -> Result<Certificat
     params.distinguished_name = rcgen::DistinguishedName::new();
     params.distinguished_name.push(DnType::CommonName, name);
     let now = SystemTime::UNIX_EPOCH + Duration::from_millis(Env::system().clock.wall_ms());
-    // Clocks differ: a certificate that holds from now on would be refused by some.
+    // Clocks differ. Some machines would refuse a certificate that is valid only from this moment on.
     params.not_before = (now - DAY).into();
     params.not_after = (now + DAY * days).into();
     Ok(params)

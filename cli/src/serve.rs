@@ -1,7 +1,7 @@
-//! The long-running commands: from a configuration to gateways and workers.
+//! The long-running commands: they start gateways and workers from a configuration.
 //!
-//! I/O (HTTP, store requests, heartbeats, coordination) and compute (DataFusion's plans) run on runtimes of
-//! their own, so that a busy plan never holds up a heartbeat.
+//! I/O (HTTP, store requests, heartbeats, coordination) and compute (DataFusion's plans) have separate runtimes, so
+//! that a busy plan never delays a heartbeat.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -18,6 +18,7 @@ use dunlin_manifest::store::ObjectControlStore;
 use dunlin_plan::stores::Stores;
 use dunlin_planner::Planner;
 use dunlin_planner::config::Config;
+use dunlin_planner::gateway_config::GatewayConfig;
 use dunlin_worker::{Worker, WorkerOptions};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
@@ -25,7 +26,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::door;
 
-/// What every command opens first.
+/// Stack of the threads for requests and records. They read, print and drop plans, which are as deep as planning
+/// accepts. Memory is used only for the part of the stack that is used.
+const IO_STACK: usize = 64 << 20;
+
+/// What every command opens at its start.
 struct Opened {
     config: Config,
     stores: Stores,
@@ -33,13 +38,22 @@ struct Opened {
     io: Runtime,
 }
 
+/// Reads a command's configuration and starts logging.
+fn load(path: &Path) -> Result<Config> {
+    logging();
+    Ok(Config::load(path)?)
+}
+
 impl Opened {
     fn new(path: &Path) -> Result<Self> {
-        logging();
-        let config = Config::load(path)?;
+        Self::of(load(path)?)
+    }
+
+    fn of(config: Config) -> Result<Self> {
         let io = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .thread_name("dunlin-io")
+            .thread_stack_size(IO_STACK)
             .enable_all()
             .build()?;
         let stores = config.open_stores(io.handle())?;
@@ -80,7 +94,7 @@ impl Opened {
         })
     }
 
-    /// Gateways and workers in processes of their own must see the same state.
+    /// Gateways and workers in separate processes must see the same state.
     fn check_shared(&self) -> Result<()> {
         anyhow::ensure!(
             self.stores.state.store.scheme() != "memory",
@@ -96,7 +110,7 @@ impl Opened {
     }
 
     fn end(self) {
-        // Plans that are still running lose nothing: their tasks were given back or will be followed.
+        // Plans that still run lose nothing: their tasks were given back, or other attempts will follow.
         self.io.shutdown_background();
     }
 }
@@ -127,26 +141,25 @@ async fn asked_to_stop() {
     }
 }
 
-/// Where a gateway listens, and how openly.
+/// Where a gateway listens, and whether it may listen without access control.
 #[derive(Clone, Copy, Debug)]
 pub struct Listen {
     /// Address of HTTP.
     pub http: SocketAddr,
-    /// Listen off loopback without keys or without TLS.
+    /// Listen on other addresses than loopback even without keys or TLS.
     pub allow_insecure_connections: bool,
 }
 
 impl Listen {
-    /// The locks of the listener: refused before anything is opened, if they are too few for its address.
-    fn door(&self, config: &Path) -> Result<DoorOptions> {
-        let config = Config::load(config)?.gateway;
-        let door = door::options(&config, self.allow_insecure_connections)?;
+    /// The access control of the listener. Refused before anything is opened if it is not enough for the address.
+    fn door(&self, config: &GatewayConfig) -> Result<DoorOptions> {
+        let door = door::options(config, self.allow_insecure_connections)?;
         door.check(self.http)?;
         Ok(door)
     }
 }
 
-/// Runs inline queries that must leave their objects on this process's own worker.
+/// Runs inline queries that must write objects on this process's own worker.
 #[derive(Debug)]
 struct OwnWorker(Worker);
 
@@ -161,10 +174,11 @@ impl LocalRunner for OwnWorker {
 /// `dunlin gateway`.
 ///
 /// # Errors
-/// A configuration or store that cannot be used, or an address that is taken.
+/// A configuration or store that cannot be used, or an address that is in use.
 pub fn gateway(config: &Path, listen: &Listen) -> Result<()> {
-    let door = listen.door(config)?;
-    let opened = Opened::new(config)?;
+    let config = load(config)?;
+    let door = listen.door(&config.gateway)?;
+    let opened = Opened::of(config)?;
     let stopping = CancellationToken::new();
     let outcome = opened.io.block_on(async {
         opened.check_shared()?;
@@ -181,9 +195,8 @@ pub fn gateway(config: &Path, listen: &Listen) -> Result<()> {
 /// # Errors
 /// A configuration or store that cannot be used.
 pub fn worker(config: &Path, slots: Option<usize>) -> Result<()> {
-    let configured = Config::load(config)?.worker.slots;
-    let slots = slots.or(configured).unwrap_or_else(cores);
     let opened = Opened::new(config)?;
+    let slots = slots.or(opened.config.worker.slots).unwrap_or_else(cores);
     let stopping = CancellationToken::new();
     let outcome = opened.io.block_on(async {
         opened.check_shared()?;
@@ -200,10 +213,11 @@ pub fn worker(config: &Path, slots: Option<usize>) -> Result<()> {
 /// `dunlin run`.
 ///
 /// # Errors
-/// A configuration or store that cannot be used, or an address that is taken.
+/// A configuration or store that cannot be used, or an address that is in use.
 pub fn run(config: &Path, workers: usize, listen: &Listen) -> Result<()> {
-    let door = listen.door(config)?;
-    let opened = Opened::new(config)?;
+    let config = load(config)?;
+    let door = listen.door(&config.gateway)?;
+    let opened = Opened::of(config)?;
     let stopping = CancellationToken::new();
     let outcome = opened.io.block_on(async {
         opened.probe().await?;

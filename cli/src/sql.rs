@@ -25,7 +25,7 @@ pub struct Options {
     pub target_partitions: Option<usize>,
 }
 
-/// Prints the answer: plans as text, rows as JSON lines. What it took goes to standard error.
+/// Prints the answer: plans as text, rows as JSON lines. The summary is written to standard error.
 ///
 /// # Errors
 /// The gateway's problem, as text.
@@ -54,7 +54,7 @@ pub fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// A row of an EXPLAIN is a heading and a text of many lines; any other is JSON.
+/// A row of an EXPLAIN is a heading and a text of several lines. Any other row is JSON.
 fn text(row: &Value) -> String {
     let plan = row.as_object().filter(|row| row.len() == 2).and_then(|row| {
         Some((row.get("plan_type")?.as_str()?, row.get("plan")?.as_str()?.trim_end()))

@@ -1,4 +1,4 @@
-//! TPC-H: data made in this process, and the 22 queries with the specification's validation parameters.
+//! TPC-H: data that this process generates, and the 22 queries with the specification's validation parameters.
 
 use std::fs::File;
 use std::path::Path;
@@ -24,7 +24,7 @@ use tpchgen_arrow::{
 pub const TABLES: [&str; 8] =
     ["customer", "lineitem", "nation", "orders", "part", "partsupp", "region", "supplier"];
 
-/// Tables with too few rows for the generator's own parts: their rows are dealt to the files.
+/// Tables with too few rows for the generator's own parts. Their rows are divided between the files.
 const TINY: [&str; 2] = ["nation", "region"];
 
 /// Parameters of each query, as the specification's validation runs use them.
@@ -80,7 +80,7 @@ pub fn query(number: usize) -> Result<String> {
     Ok(format!("{text}{limit}"))
 }
 
-/// Query 15 comes as `create view …; select …; drop view …`: one statement with a `with` says the same.
+/// Query 15 is written as `create view …; select …; drop view …`. One statement with a `with` has the same meaning.
 fn view_as_cte(text: &str) -> Result<String> {
     let text = text.replace("revenue:s", "revenue");
     let mut parts = text.split(';').map(str::trim);
@@ -150,7 +150,7 @@ fn write_file(path: &Path, table: &str, scale: f64, file: usize, files: usize) -
     Ok(std::fs::metadata(path)?.len())
 }
 
-/// The rows of a tiny table that file `file` of `files` holds: possibly none.
+/// The rows of a small table for file `file` of `files`. There may be none.
 fn deal(batch: &RecordBatch, file: usize, files: usize) -> RecordBatch {
     let rows = batch.num_rows();
     let (first, last) = (rows * file / files, rows * (file + 1) / files);

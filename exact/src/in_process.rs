@@ -1,6 +1,6 @@
-//! The stages of a query, decoded from their plan objects and run one after the other in this process:
-//! what workers do, without workers. If the fleet is wrong and this is right, the protocol is at fault;
-//! if both are wrong, the planner or the exchange is.
+//! Runs the stages of a query one after the other in this process, decoded from their plan objects, as workers do. If
+//! the fleet is wrong and this is right, the error is in the protocol. If both are wrong, it is in the planner or the
+//! exchange.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,7 +9,6 @@ use anyhow::{Context, Result};
 use arrow::array::RecordBatch;
 use datafusion::execution::memory_pool::MemoryConsumer;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
-use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::execution::{SessionState, TaskContext};
 use dunlin_manifest::decide;
 use dunlin_manifest::env::Env;
@@ -20,7 +19,7 @@ use dunlin_manifest::records::{
     Limits, Seal, SealedTask, StageManifest, StageSpec, TaskMetrics, TaskOutput,
 };
 use dunlin_plan::stores::Stores;
-use dunlin_plan::{session, task};
+use dunlin_plan::{functions, session, task};
 use dunlin_planner::config::Config;
 use dunlin_planner::{PlanError, Planned, Planner, QuerySettings, RouteMode, StageGraph};
 use dunlin_shuffle::{
@@ -53,7 +52,7 @@ impl InProcess {
         Self {
             planner: Planner::open(config, &stores).unwrap(),
             stores,
-            functions: SessionStateBuilder::new().with_default_features().build(),
+            functions: functions::session(),
             env: Env::system(),
         }
     }
@@ -85,7 +84,7 @@ impl InProcess {
         self.planner.plan(&self.planner.parse(sql)?, &[], &settings).await
     }
 
-    /// Runs the plan of `sql` in this process as the gateway's inline route does: neither cut nor encoded.
+    /// Runs the plan of `sql` in this process as the gateway's inline route does: not cut and not encoded.
     ///
     /// # Errors
     /// It cannot be planned, or fails.
@@ -100,7 +99,7 @@ impl InProcess {
         Ok(rows)
     }
 
-    /// Plans, encodes, decodes and runs `sql`, one task a partition.
+    /// Plans, encodes, decodes and runs `sql`, with one task for each partition.
     ///
     /// # Panics
     /// It cannot be planned, or fails.
@@ -108,7 +107,7 @@ impl InProcess {
         self.decoded(sql, partitions).await.unwrap()
     }
 
-    /// Plans, encodes, decodes and runs `sql`, one task a partition.
+    /// Plans, encodes, decodes and runs `sql`, with one task for each partition.
     ///
     /// # Errors
     /// It cannot be planned, or fails.
@@ -116,7 +115,7 @@ impl InProcess {
         Ok(self.decided(sql, partitions).await?.0)
     }
 
-    /// As [`InProcess::decoded`], with what was decided for each stage when its turn came.
+    /// As [`InProcess::decoded`], and also returns what was decided for each stage when it could run.
     ///
     /// # Errors
     /// It cannot be planned, or fails.
@@ -141,7 +140,7 @@ impl InProcess {
         let mut manifests: BTreeMap<u32, StageManifest> = BTreeMap::new();
         let mut seals: BTreeMap<u32, Seal> = BTreeMap::new();
         for planned in &root.stages {
-            // What a stage does is decided as workers decide it: by what its inputs turned out to be.
+            // What a stage does is decided as workers decide it: by the sealed sizes of its inputs.
             let probe = planned.broadcast.as_ref().and_then(|it| manifests.get(&it.probe));
             let broadcast = probe.is_some_and(|manifest| manifest.absorbed);
             let spec = planned.decided(broadcast);

@@ -1,7 +1,7 @@
-//! The exactness harness: what one DataFusion process answers, the fleet must answer.
+//! The exactness tests: the fleet must give the answers that one DataFusion process gives.
 //!
-//! One set of tables, and the ways to answer a query over them. The first form that is wrong tells where to
-//! look:
+//! There is one set of tables, and several forms in which a query over them can be answered. The first form that is
+//! wrong shows where to look:
 //!
 //! ```text
 //!   single   one DataFusion process with its own settings: what the answer must be
@@ -10,11 +10,11 @@
 //!   fleet    gateway and workers over HTTP              wrong = the protocol
 //! ```
 //!
-//! [`Bench`] has the four forms; [`library`], [`joins`], [`random`] and [`slt`] say what is asked of them.
-//! By default each asks what CI has time for; `DUNLIN_EXACT=full` asks everything.
+//! [`Bench`] has the four forms; [`library`], [`joins`], [`random`] and [`slt`] choose the queries. By default each
+//! runs as many queries as CI has time for; `DUNLIN_EXACT=full` runs all of them.
 //!
 //! ```text
-//!   library, joins, random, slt     what is asked
+//!   library, joins, random, slt     the queries
 //!        └──> bench                 one query in one form, bounded in time
 //!               ├──> reference      single
 //!               ├──> in_process     uncut, decoded
@@ -22,7 +22,7 @@
 //!               └──> compare, place, engines
 //! ```
 //!
-//! A harness reports by panicking: what cannot be set up, and what is not exact, is a failed test.
+//! These tests report by panicking: an error in the setup and an answer that is not exact both fail the test.
 #![allow(clippy::unwrap_used)]
 
 mod bench;
@@ -48,3 +48,4 @@ pub use in_process::InProcess;
 pub use parquet_files::write_file;
 pub use place::TableOf;
 pub use reference::Reference;
+pub use rng::Rng;

@@ -1,16 +1,20 @@
-//! Numbers that are the same on every machine and in every version: a seed names a query for ever.
+//! Random numbers that are the same on every machine and in every version, so that a seed always gives the same
+//! query.
 
 /// SplitMix64.
 #[derive(Clone, Debug)]
-pub(crate) struct Rng(u64);
+pub struct Rng(u64);
 
 impl Rng {
-    pub(crate) fn new(seed: u64) -> Self {
+    /// The generator of a seed.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
         Self(seed)
     }
 
     /// The generator of item `number` of `seed`: it does not depend on the items before it.
-    pub(crate) fn of(seed: u64, number: u64) -> Self {
+    #[must_use]
+    pub fn of(seed: u64, number: u64) -> Self {
         let mut rng = Self(seed ^ number.wrapping_mul(0xd6e8_feb8_6659_fd93));
         let start = rng.next();
         Self(start)
@@ -30,12 +34,12 @@ impl Rng {
     }
 
     /// A number below `bound`, which is not 0.
-    pub(crate) fn below(&mut self, bound: usize) -> usize {
+    pub fn below(&mut self, bound: usize) -> usize {
         (self.next() % bound as u64) as usize
     }
 
-    /// True once in `n` times.
-    pub(crate) fn one_in(&mut self, n: usize) -> bool {
+    /// True once in `n` times on average.
+    pub fn one_in(&mut self, n: usize) -> bool {
         self.below(n) == 0
     }
 
@@ -44,7 +48,11 @@ impl Rng {
         self.below(100) < percent
     }
 
-    pub(crate) fn pick<'a, T>(&mut self, items: &'a [T]) -> &'a T {
+    /// One of some items.
+    ///
+    /// # Panics
+    /// There are none.
+    pub fn pick<'a, T>(&mut self, items: &'a [T]) -> &'a T {
         &items[self.below(items.len())]
     }
 

@@ -1,4 +1,4 @@
-//! The gateway of Dunlin: takes SQL, answers rows, and keeps nothing that a query needs.
+//! The gateway of Dunlin: it takes SQL, returns rows, and keeps nothing that a query needs.
 //!
 //! ```text
 //!               ┌──────────────── gateway ─────────────────┐
@@ -11,18 +11,18 @@
 //! ```
 //!
 //! What this crate promises:
-//! - **Any gateway answers for any query.** Everything about a query is rebuilt from the store's
-//!   objects: a gateway that was started after the one that took the query died watches it, repairs
-//!   what was left half done ([`serve`] runs a sweeper), ends it, and serves its rows.
-//! - **A lost connection loses nothing.** A submit, once begun, runs to its end whoever hangs up; a
+//! - **Any gateway answers for any query.** Everything about a query is read from the store's objects. When the gateway
+//!   that took a query dies, another gateway can watch the query, repair what was left incomplete ([`serve`] runs a
+//!   sweeper), end it, and return its rows.
+//! - **A lost connection loses nothing.** A submit that has begun runs to its end even if the client disconnects. A
 //!   retry with the same `Idempotency-Key` finds the same query on any gateway.
-//! - **Answers stream.** No answer is collected; see `http/answer.rs` for how errors stay typed anyway.
-//! - **The door has locks** ([`auth`], [`DoorOptions`]): keys, TLS, and limits for every client, slow or greedy.
-//!   Queries belong to the keys that submitted them.
-//! - **Bad input is an answer, not a crash**: every refusal is `application/problem+json`.
+//! - **Answers are streamed.** No answer is collected in memory; `http/answer.rs` explains how errors still have types.
+//! - **Access is controlled** ([`auth`], [`DoorOptions`]): keys, TLS, and limits for every client, for slow ones and
+//!   for those that ask for much. A query belongs to the key that submitted it.
+//! - **Bad input gets an answer and causes no crash**: every refusal is `application/problem+json`.
 //!
-//! A bare `POST /v1/sql` that the planner runs inline leaves no trace in the store: it has a
-//! `Dunlin-Query-Id` for the logs, and asking for that id later is a 404.
+//! A plain `POST /v1/sql` that the planner runs inline stores nothing. Its `Dunlin-Query-Id` is for the logs, and
+//! asking for that id later returns 404.
 
 pub mod auth;
 mod door;

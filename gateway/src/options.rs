@@ -1,4 +1,4 @@
-//! What a gateway works with, how it listens and how often it looks.
+//! What a gateway works with, how it listens, and how often it looks for work.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -13,17 +13,17 @@ use dunlin_planner::Planner;
 
 use crate::door::DoorOptions;
 
-/// Longest SQL text, in bytes: longer texts are generated lists that belong in a table.
+/// Longest SQL text, in bytes. A longer text is usually a generated list that belongs in a table.
 pub const MAX_SQL_BYTES: usize = 1 << 20;
 /// Longest request body, in bytes: the SQL, its JSON escapes and its parameters.
 pub const MAX_BODY_BYTES: usize = 2 << 20;
 
-/// How a gateway listens and how often it looks.
+/// How a gateway listens and how often it looks for work.
 #[derive(Clone, Debug)]
 pub struct GatewayOptions {
-    /// Where HTTP is served.
+    /// Address on which HTTP is served.
     pub http: SocketAddr,
-    /// How the listener is locked.
+    /// Access control of the listener.
     pub door: DoorOptions,
     /// What inline queries may use.
     pub inline: InlineLimits,
@@ -33,9 +33,9 @@ pub struct GatewayOptions {
     pub limits: Limits,
     /// How often a waiting request looks for the end of its query.
     pub watch: WatchPeriods,
-    /// How often the sweeper looks for queries that need care.
+    /// How often the sweeper looks for queries that need work.
     pub sweep: SweepPeriods,
-    /// How long answers in flight may go on after the gateway was asked to stop.
+    /// How long answers in progress may continue after the gateway was asked to stop.
     pub drain: Duration,
 }
 
@@ -54,18 +54,18 @@ impl Default for GatewayOptions {
     }
 }
 
-/// What inline queries may use, together.
+/// What all inline queries together may use.
 #[derive(Clone, Copy, Debug)]
 pub struct InlineLimits {
-    /// Queries that run at a time.
+    /// Queries that run at the same time.
     pub slots: usize,
     /// Queries that may wait for a slot; more are refused with `GATEWAY_BUSY`.
     pub queue: usize,
-    /// The longest that one may run.
+    /// The longest time that one query may run.
     pub time: Duration,
-    /// Bytes of memory of all of them: each slot has an equal share.
+    /// Bytes of memory of all of them. Each slot has an equal share.
     pub memory_bytes: usize,
-    /// Threads of each that compute at once.
+    /// Threads of each query that compute at the same time.
     pub threads: usize,
 }
 
@@ -84,13 +84,13 @@ impl Default for InlineLimits {
 /// How statements are planned.
 #[derive(Clone, Copy, Debug)]
 pub struct PlanningLimits {
-    /// Statements that are planned at a time.
+    /// Statements that are planned at the same time.
     pub at_once: usize,
-    /// Statements that may wait for that; more are refused with `GATEWAY_BUSY`.
+    /// Statements that may wait to be planned; more are refused with `GATEWAY_BUSY`.
     pub queue: usize,
-    /// The longest that planning may take; a statement over it is refused with `QUERY_TOO_COMPLEX`.
+    /// The longest time that planning may take. A statement that takes longer is refused with `QUERY_TOO_COMPLEX`.
     pub time: Duration,
-    /// Statements over that time which may still be computing before others are refused for their sake.
+    /// The most statements that exceeded that time and still compute. With more of them, new statements are refused.
     pub given_up: usize,
 }
 
@@ -104,19 +104,19 @@ fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// How often a watched query is looked at. One watcher serves all requests that wait for a query.
+/// How often a watched query is checked. One watcher serves all requests that wait for a query.
 #[derive(Clone, Copy, Debug)]
 pub struct WatchPeriods {
-    /// First pause between two looks at `end`; pauses grow with the query's age.
+    /// First pause between two reads of `end`. Pauses grow with the query's age.
     pub first: Duration,
-    /// Longest pause between two looks at `end`.
+    /// Longest pause between two reads of `end`.
     pub most: Duration,
-    /// Pause between two repairs: a LIST of the query's objects and whatever it shows to be due.
+    /// Pause between two repairs. A repair is a LIST of the query's objects, and writes the records that are due.
     pub repair: Duration,
 }
 
 impl Default for WatchPeriods {
-    /// For a folder or memory, where a look costs microseconds.
+    /// For a folder or memory, where a read takes microseconds.
     fn default() -> Self {
         Self {
             first: Duration::from_millis(5),
@@ -127,7 +127,7 @@ impl Default for WatchPeriods {
 }
 
 impl WatchPeriods {
-    /// For a store in the network, where a look is a request with a price.
+    /// For a store across a network, where every read is a request with a price.
     #[must_use]
     pub fn remote() -> Self {
         Self {
@@ -145,11 +145,11 @@ pub struct SweepPeriods {
     pub busy: Duration,
     /// Longest pause while there are none.
     pub idle: Duration,
-    /// How long a query with refusals may stand still: refusals say that workers are alive and
-    /// that none of them fits, so waiting longer would not help.
+    /// How long a query with refusals may make no progress. Refusals show that workers are alive and none of them
+    /// fits, so waiting longer would not help.
     pub refused: Duration,
-    /// How long an announced query may lack its `root` before it is ended as never submitted. Long,
-    /// because a client's retry may still write it.
+    /// How long an announced query may have no `root` before it is ended as never submitted. This is long, because a
+    /// client's retry may still write the root.
     pub orphan: Duration,
 }
 
@@ -164,11 +164,11 @@ impl Default for SweepPeriods {
     }
 }
 
-/// Workers inside this process, which run the tasks of queries that the gateway means to run itself.
+/// Workers in this process. They run the tasks of queries that the gateway runs itself.
 #[async_trait]
 pub trait LocalRunner: Send + Sync + std::fmt::Debug {
-    /// Sees to it that the tasks of `query` are run; returns when somebody has been told. Calling it
-    /// again for the same query must be harmless.
+    /// Starts running the tasks of `query`. Returns when a worker was told about them. Calling it again for the same
+    /// query must do no harm.
     async fn run(&self, query: QueryId);
 }
 

@@ -1,4 +1,4 @@
-//! A gateway at work: the core, its sweeper, and the faces before it, behind a door.
+//! A running gateway: the core, its sweeper, and the HTTP server with its access control.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -14,19 +14,19 @@ use crate::query::intake::Intake;
 use crate::query::queries::Queries;
 use crate::query::sweep;
 
-/// Why a gateway does not serve.
+/// Why a gateway cannot serve.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
     /// The listener has no address.
     #[error("the listener cannot be used")]
     Listener(#[from] std::io::Error),
-    /// The locks of the listener.
+    /// The access control of the listener cannot be set up.
     #[error(transparent)]
     Door(#[from] DoorError),
 }
 
-/// Serves `gateway` on `listener` until `shutdown` resolves; then takes no new requests, tells the
-/// waiting ones where they stand (their queries live on), lets answers in flight finish for at most
+/// Serves `gateway` on `listener` until `shutdown` resolves. Then it takes no new requests, tells waiting clients the
+/// status of their queries (the queries continue), lets answers in progress finish for at most
 /// [`GatewayOptions::drain`], and returns.
 ///
 /// # Errors

@@ -1,8 +1,8 @@
-//! The parts of the configuration that both ends read: where the state lies, how stores are reached, and the
-//! settings of the engine, which travel with each query.
+//! The parts of the configuration that both the gateway and the workers read: where the state is, how stores are
+//! reached, and the settings of the engine, which are stored with each query.
 //!
-//! The file itself (`dunlin.toml`) is read by `dunlin-planner`; a worker that is embedded in another program
-//! fills these types as it likes.
+//! The file itself (`dunlin.toml`) is read by `dunlin-planner`. A worker that is embedded in another program can fill
+//! these types in any way.
 
 use serde::Deserialize;
 
@@ -12,20 +12,20 @@ use serde::Deserialize;
 pub struct StateConfig {
     /// `file:///…`, `memory://` or `s3://bucket/prefix`.
     pub location: String,
-    /// How to reach it.
+    /// How to reach its store.
     #[serde(default)]
     pub params: StoreParams,
 }
 
-/// How to reach a store; every name may be written with or without `s3_`. What is not set is taken
-/// from the process's environment (`AWS_…`).
+/// How to reach a store. Every name may be written with or without `s3_`. A value that is not set is taken from the
+/// process's environment (`AWS_…`).
 #[derive(Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StoreParams {
     /// Endpoint URL of an S3-compatible store.
     #[serde(alias = "endpoint")]
     pub s3_endpoint: Option<String>,
-    /// Region; `us-east-1` if nothing says otherwise.
+    /// Region; `us-east-1` if it is not set anywhere.
     #[serde(alias = "region")]
     pub s3_region: Option<String>,
     /// Access key id.
@@ -37,7 +37,7 @@ pub struct StoreParams {
     /// Session token of temporary credentials.
     #[serde(alias = "session_token")]
     pub s3_session_token: Option<String>,
-    /// `key` or `iam_role` (the default where no key is given).
+    /// `key` or `iam_role` (the default if no key is given).
     #[serde(alias = "auth")]
     pub s3_auth: Option<String>,
     /// Allow plain HTTP.
@@ -61,22 +61,24 @@ impl std::fmt::Debug for StoreParams {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct EngineConfig {
-    /// Partitions of wide stages. Fixed by configuration, never by a CPU count, because it shapes plans.
+    /// Partitions of wide stages. This is set in the configuration and never from the number of CPUs, because it
+    /// shapes plans.
     pub target_partitions: usize,
-    /// A task of a wide stage is given partitions until its input reaches this many bytes.
+    /// Partitions are added to a task of a wide stage until its input reaches this many bytes.
     pub task_bytes: u64,
     /// Files larger than this may be split between partitions.
     pub repartition_file_min_size: usize,
-    /// A join's build side estimated below this many bytes is sent whole to every task.
+    /// The build side of a join is broadcast (read whole by every task) if its estimated size is below this many
+    /// bytes.
     pub broadcast_bytes: usize,
     /// … and below this many rows.
     pub broadcast_rows: usize,
-    /// Join by hash tables, which must fit into memory; `false` = by sorting both sides where the engine can.
+    /// Join with hash tables, which must fit into memory. `false`: join by sorting both sides where the engine can.
     pub prefer_hash_join: bool,
-    /// Let the build side of a join filter its probe side before that is exchanged.
+    /// Let the build side of a join filter its probe side before the probe side is exchanged.
     pub runtime_filters: bool,
-    /// A build side that turns out to have at most this many bytes, once it is written, is sent whole to
-    /// every task after all, and its probe side is not exchanged; 0 = never.
+    /// A build side that has at most this many bytes once it is written is read whole by every task, and the probe
+    /// side is not exchanged. 0: never.
     pub sealed_broadcast_bytes: u64,
     /// Compression of exchange data: `auto` (LZ4 on a network store, none on a folder), `none`, `lz4`.
     pub exchange_compression: String,

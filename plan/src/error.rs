@@ -1,8 +1,8 @@
-//! Why a session or a store cannot be made.
+//! Why a session or a store cannot be created.
 
 use datafusion::error::DataFusionError;
 
-/// A setting of a query that this engine does not know: the query was planned by another one.
+/// A setting of a query that this engine does not know. The query was planned by another engine version.
 #[derive(Debug, thiserror::Error)]
 #[error("{key} = {value}: {source}")]
 pub struct SettingError {
@@ -10,12 +10,12 @@ pub struct SettingError {
     pub key: String,
     /// Its value.
     pub value: String,
-    /// What the engine said.
+    /// The engine's error.
     #[source]
     pub source: Box<DataFusionError>,
 }
 
-/// A location or the parameters of a store that cannot be used. Trying again does not help.
+/// A location or parameter of a store that cannot be used. Trying again does not help.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// A value is wrong by itself, or contradicts another one.
@@ -26,15 +26,15 @@ pub enum StoreError {
     Open {
         /// Address of the store.
         store: String,
-        /// What the client said.
+        /// The error of the store's client.
         source: object_store::Error,
     },
-    /// The folder of a local state cannot be made.
+    /// The folder of a local state cannot be created.
     #[error("[state] location {folder}: {source}")]
     Folder {
         /// The folder.
         folder: String,
-        /// What the system said.
+        /// The error of the system.
         source: std::io::Error,
     },
 }

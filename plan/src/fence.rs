@@ -1,7 +1,7 @@
-//! Who may compute for a query.
+//! Which workers may compute for a query.
 //!
-//! Serialised plans are a promise of one DataFusion version, and so is the hash that places rows in
-//! buckets. The fence carries both: the version by name, the hash by its effect on a fixed batch.
+//! Serialised plans are stable only within one DataFusion version, and so is the hash that places rows in buckets.
+//! The fence holds both: the name of the version, and the result of the hash for a fixed batch.
 
 use std::sync::{Arc, OnceLock};
 
@@ -15,7 +15,7 @@ use dunlin_manifest::records::EngineFence;
 /// The fence of this process.
 ///
 /// # Errors
-/// Hashing a batch failed, which means the engine is not usable at all.
+/// Hashing a batch failed, which means that the engine cannot be used at all.
 pub fn current() -> DfResult<EngineFence> {
     static FENCE: OnceLock<EngineFence> = OnceLock::new();
     if let Some(fence) = FENCE.get() {
@@ -65,10 +65,10 @@ fn hash_fingerprint() -> DfResult<String> {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    /// Where the rows of the fixed batch go, known beforehand. If this fails, rows are placed differently than by
-    /// earlier builds: their stages and this build's must not meet in one query. That is what the fence is for:
-    /// find out what changed (the engine's version, its hash, a feature of a dependency), then write down the
-    /// new value.
+    /// The expected placement of the rows of the fixed batch. If this fails, rows are placed differently than by
+    /// earlier builds, so stages of those builds and of this one must not be mixed in one query. The fence prevents
+    /// that. Find out what changed (the engine's version, its hash, a feature of a dependency), and then write the
+    /// new value here.
     #[test]
     fn rows_are_placed_where_they_always_were() {
         assert_eq!(super::hash_fingerprint().unwrap(), "ef09a8628fa9919c");

@@ -1,32 +1,36 @@
-//! What both ends of a query share: the gateway that plans it, and the workers that run its tasks.
+//! What the two sides of a query share: the gateway that plans it, and the workers that run its tasks.
 //!
 //! ```text
 //!   gateway (dunlin-planner)                                worker (dunlin-worker)
 //!   SQL ──> stages ──wire::encode──> plan object ──task::open──> a plan that runs
 //!                  └─session::settings─> root ──session::config─> the same session
-//!                  └─fence::current────> root ──fence::current──> or: not my engine
+//!                  └─fence::current────> root ──fence::current──> or refused: another engine
 //! ```
 //!
 //! | module | what it holds |
 //! |---|---|
-//! | [`session`] | the settings of a query as text, and the session that they stand for |
-//! | [`fence`] | who may compute for a query |
-//! | [`wire`] | a stage's plan as bytes, and back |
-//! | [`task`] | from a plan object to what one task runs |
+//! | [`session`] | the settings of a query as text, and the session made from them |
+//! | [`fence`] | which workers may compute for a query |
+//! | [`functions`] | the functions of every session, with a limit for those that can produce much from little text |
+//! | [`wire`] | a stage's plan encoded as bytes, and decoded |
+//! | [`task`] | the plan that one task runs, made from a plan object |
 //! | [`stores`], [`location`] | the object stores of a process |
-//! | [`config`] | the parts of the configuration that both ends read |
-//! | [`operators`] | questions that both ends ask about an operator |
+//! | [`config`] | the parts of the configuration that gateway and workers read |
+//! | [`guard`], [`priority`] | plans that end when asked, and threads with lower priority |
+//! | [`operators`] | properties of an operator that gateway and workers need |
 //!
-//! What this crate promises: a plan that was encoded by one process means the same in another one of the same
-//! [`fence`]. It knows no SQL text, no table and no route: those are `dunlin-planner`'s, which no worker
+//! What this crate promises: a plan that one process encoded means the same in another process with the same
+//! [`fence`]. The crate knows no SQL text, no table and no route. Those belong to `dunlin-planner`, which no worker
 //! links.
 
 pub mod config;
 mod error;
 pub mod fence;
+pub mod functions;
 pub mod guard;
 pub mod location;
 pub mod operators;
+pub mod priority;
 pub mod session;
 pub mod stores;
 pub mod task;

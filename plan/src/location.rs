@@ -1,4 +1,4 @@
-//! Where an object lies: the address of a store, and a path inside it.
+//! The location of an object: the address of a store, and a path inside it.
 
 use object_store::path::Path;
 use url::Url;
@@ -60,8 +60,8 @@ impl Location {
     }
 }
 
-/// The address of the store that holds what `url` names: `s3://bucket`, `file:///` or `memory:///`. Stores are
-/// known by this text, in the configuration, in pins and in plans alike.
+/// The address of the store that holds the object at `url`: `s3://bucket`, `file:///` or `memory:///`. The
+/// configuration, pins and plans all name a store by this text.
 #[must_use]
 pub fn address(url: &Url) -> String {
     match url.scheme() {

@@ -1,4 +1,4 @@
-//! Questions about an operator that both ends ask.
+//! Properties of an operator that both the planner and the workers need.
 
 use std::sync::Arc;
 

@@ -1,8 +1,8 @@
-//! The one session builder that both ends use.
+//! The only session builder. Both the planner and the workers use it.
 //!
-//! A serialised plan means what it meant only under the settings it was made with, so the settings
-//! travel in `root` as text and both ends build their session from that text. Some are **pinned**:
-//! with another value the fleet would answer wrongly or hang (`docs/decisions/0002`).
+//! A serialised plan keeps its meaning only with the settings that it was made with. So `root` holds the settings as
+//! text, and the planner and the workers build their sessions from that text. Some settings are **pinned**: with
+//! another value the fleet would give wrong answers or hang (`docs/decisions/0002`).
 
 use std::collections::BTreeMap;
 
@@ -13,36 +13,35 @@ use dunlin_shuffle::Compression;
 use crate::SettingError;
 use crate::config::EngineConfig;
 
-/// Settings that Dunlin's exactness rests on. The reason stands beside each.
+/// Settings that Dunlin's exactness depends on. The reason is next to each.
 pub const PINNED: &[(&str, &str)] = &[
-    // Partitions of one scan share a work queue otherwise: a task that runs its own partition alone
-    // would read every file, and the answer would be counted once a task.
+    // Otherwise the partitions of one scan share a work queue. A task that runs only its own partition would read
+    // every file, and every task would count the whole answer.
     ("datafusion.execution.enable_file_stream_work_stealing", "false"),
-    // A hash join that carries a dynamic filter waits until all its partitions report: a task that
-    // runs some of them would wait for ever. The umbrella flag comes first because setting it
-    // overwrites the three that follow.
+    // A hash join with a dynamic filter waits until all its partitions report, so a task that runs only some of them
+    // would wait forever. The flag for all of them comes first, because setting it overwrites the three that follow.
     ("datafusion.optimizer.enable_dynamic_filter_pushdown", "false"),
     ("datafusion.optimizer.enable_join_dynamic_filter_pushdown", "false"),
     ("datafusion.optimizer.enable_topk_dynamic_filter_pushdown", "false"),
     ("datafusion.optimizer.enable_aggregate_dynamic_filter_pushdown", "false"),
-    // Spreads rows by arrival, which no other process can repeat.
+    // Spreads rows by their arrival, which no other process can repeat.
     ("datafusion.optimizer.enable_round_robin_repartition", "false"),
     ("datafusion.optimizer.prefer_existing_union", "true"),
     ("datafusion.optimizer.prefer_existing_sort", "false"),
     ("datafusion.optimizer.preserve_file_partitions", "0"),
-    // The wire form of a scan drops what this decides.
+    // The wire form of a scan does not keep what this setting decides.
     ("datafusion.optimizer.enable_sort_pushdown", "false"),
-    // No wire form.
+    // It has no wire form.
     ("datafusion.optimizer.enable_piecewise_merge_join", "false"),
     ("datafusion.optimizer.enable_window_topn", "false"),
-    // Scalar subqueries are stages of one row, and more than one row stays an error.
+    // Scalar subqueries are stages of one row, and more than one row is still an error.
     ("datafusion.optimizer.enable_physical_uncorrelated_scalar_subquery", "true"),
     ("datafusion.execution.collect_statistics", "true"),
     ("datafusion.execution.batch_size", "8192"),
 ];
 
-/// Name of the setting that says how exchange data is compressed: `lz4`, or `none`. It is Dunlin's own: the
-/// engine is not told of it.
+/// Name of the setting for the compression of exchange data: `lz4`, or `none`. It is Dunlin's own setting, and the
+/// engine does not see it.
 pub const EXCHANGE_COMPRESSION: &str = "dunlin.exchange_compression";
 
 /// How the tasks of a query with these settings compress what they write.
@@ -54,14 +53,14 @@ pub fn exchange_compression(settings: &BTreeMap<String, String>) -> Compression 
     }
 }
 
-/// The text form of a query's settings, ordered so that applying it from first to last is sound.
+/// A query's settings as text, in an order in which they can be applied from first to last.
 #[must_use]
 pub fn settings(engine: &EngineConfig, target_partitions: usize) -> BTreeMap<String, String> {
     let mut map: BTreeMap<String, String> =
         PINNED.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
     let mut set = |key: &str, value: String| map.insert(key.to_owned(), value);
     set("datafusion.execution.target_partitions", target_partitions.to_string());
-    // Planning must not depend on the machine; this is only how many files are listed at once.
+    // Planning must not depend on the machine. This value only sets how many files are listed at once.
     set("datafusion.execution.planning_concurrency", "4".to_owned());
     set(
         "datafusion.optimizer.repartition_file_min_size",
@@ -79,10 +78,10 @@ pub fn settings(engine: &EngineConfig, target_partitions: usize) -> BTreeMap<Str
     map
 }
 
-/// The session configuration that a text form stands for.
+/// The session configuration for settings as text.
 ///
 /// # Errors
-/// A key or value that this engine does not know: the query was planned by another one.
+/// A key or value that this engine does not know. The query was planned by another engine version.
 pub fn config(settings: &BTreeMap<String, String>) -> Result<SessionConfig, SettingError> {
     const UMBRELLA: &str = "datafusion.optimizer.enable_dynamic_filter_pushdown";
     let mut options = ConfigOptions::new();

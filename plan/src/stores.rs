@@ -1,7 +1,7 @@
-//! From a location in the configuration to an object store.
+//! Opens the object stores for the locations in the configuration.
 //!
-//! One registry is built per process and used for table scans, the exchange and the state alike, so
-//! that writer and reader of an object can never resolve different stores.
+//! One registry is built for each process and is used for table scans, the exchange and the state. So the writer and
+//! the reader of an object always use the same store.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,10 +23,10 @@ use crate::StoreError;
 use crate::config::{StateConfig, StoreParams};
 use crate::location::{Location, address};
 
-/// A location that a process reads, and how it is reached.
+/// A location that a process reads, and how to reach it.
 #[derive(Clone, Copy, Debug)]
 pub struct Reach<'a> {
-    /// Who wants it, for messages: the table's name.
+    /// The user of the location, for messages: the table's name.
     pub owner: &'a str,
     /// As [`Location::parse`] reads it.
     pub location: &'a str,
@@ -38,14 +38,14 @@ pub struct Reach<'a> {
 #[derive(Clone, Debug)]
 pub struct Stores {
     stores: Arc<BTreeMap<String, Arc<dyn ObjectStore>>>,
-    /// Where the state lies.
+    /// Location of the state.
     pub state: Location,
 }
 
 impl Stores {
     /// Opens the state's store and those of the tables.
     ///
-    /// `io` is the runtime on which network I/O runs, apart from DataFusion's compute.
+    /// `io` is the runtime for network I/O. It is separate from DataFusion's compute.
     ///
     /// # Errors
     /// A location or parameter that cannot be used, or two parameter sets for one bucket.
@@ -58,7 +58,7 @@ impl Stores {
         let state = Location::parse(own.location)?;
         let mut chosen: BTreeMap<String, (&StoreParams, &str)> = BTreeMap::new();
         let mut stores: BTreeMap<String, Arc<dyn ObjectStore>> = BTreeMap::new();
-        // All locations are read before any store is opened: a mistake leaves nothing half done.
+        // All locations are read before any store is opened, so that a mistake leaves nothing half done.
         let wanted = std::iter::once(own)
             .chain(tables)
             .map(|reach| Ok((Location::parse(reach.location)?, reach.params, reach.owner)))
@@ -97,14 +97,14 @@ impl Stores {
         self.get(self.state.store.as_str()).unwrap_or_else(|| Arc::new(InMemory::new()))
     }
 
-    /// A registry for planning: every store as it is.
+    /// A registry for planning: every store without restrictions.
     #[must_use]
     pub fn registry(&self) -> Arc<Registry> {
         Arc::new(Registry { stores: (*self.stores).clone() })
     }
 
-    /// A registry for running one query: only pinned files can be read, in their pinned version only,
-    /// what is read is counted, and `watch` hears of inputs that changed.
+    /// A registry for running one query. Only pinned files can be read, and only in their pinned version. Reads are
+    /// counted, and `watch` records inputs that changed.
     #[must_use]
     pub fn pinned_registry(
         &self,
@@ -123,7 +123,7 @@ impl Stores {
     }
 }
 
-/// A fixed set of stores: a plan cannot name any other.
+/// A fixed set of stores. A plan cannot name any other store.
 #[derive(Debug)]
 pub struct Registry {
     stores: BTreeMap<String, Arc<dyn ObjectStore>>,
@@ -165,7 +165,7 @@ fn open_s3(
 ) -> Result<Arc<dyn ObjectStore>, StoreError> {
     let timeout = match params.client_timeout.as_deref() {
         Some(text) => parse_duration(text)?,
-        // object_store's own default: bounds one request, and with it one data part.
+        // The default of object_store. It limits one request, and so the upload of one part.
         None => Duration::from_secs(30),
     };
     let mut builder = AmazonS3Builder::from_env()

@@ -1,4 +1,4 @@
-//! The worker's end: from a plan object to something that can be run.
+//! Opens a plan object on a worker, so that a task can run it.
 
 use std::sync::Arc;
 
@@ -18,15 +18,15 @@ use crate::wire;
 pub struct TaskPlan {
     /// Run `execute(p)` for the task's own partitions.
     pub plan: Arc<dyn ExecutionPlan>,
-    /// The expressions whose hash places a row, and the number of buckets; `None` = by partition.
+    /// The expressions whose hash places a row, and the number of buckets; `None`: rows are placed by partition.
     pub hash: Option<(Vec<Arc<dyn PhysicalExpr>>, usize)>,
 }
 
-/// Decodes the plan object of a stage for a task that runs `own` partitions of it. Only those may be run:
-/// the scans of the others are empty.
+/// Decodes the plan object of a stage for a task that runs the partitions `own`. Only those may be run, because the
+/// scans of the other partitions are empty.
 ///
 /// # Errors
-/// Damaged bytes, or a plan that does not fit its stage.
+/// The bytes are damaged, or the plan does not fit its stage.
 pub fn open(packed: &[u8], spec: &StageSpec, own: &[u32], ctx: &TaskContext) -> Result<TaskPlan> {
     let plan = wire::decode(packed, Some(own), ctx)?;
     let opened = unwrap(plan, spec.output)?;
@@ -41,7 +41,7 @@ pub fn open(packed: &[u8], spec: &StageSpec, own: &[u32], ctx: &TaskContext) -> 
     Ok(opened)
 }
 
-/// Takes the bucket expressions off the root of a stage's plan.
+/// Removes the bucket expressions from the root of a stage's plan, and returns both.
 fn unwrap(plan: Arc<dyn ExecutionPlan>, output: Output) -> Result<TaskPlan> {
     let Output::Hash { buckets } = output else {
         return Ok(TaskPlan { plan, hash: None });
@@ -61,8 +61,8 @@ fn unwrap(plan: Arc<dyn ExecutionPlan>, output: Output) -> Result<TaskPlan> {
     }
     let body = Arc::clone(repartition.input());
     let plan = match scalars {
-        // The rows of the subqueries are read before the first batch leaves the body, so the bucket
-        // expressions may refer to them too.
+        // The rows of the subqueries are read before the first batch leaves the body, so the bucket expressions may
+        // refer to them, too.
         Some(scalars) => Arc::new(ScalarSubqueryExec::new(
             body,
             scalars.subqueries().to_vec(),

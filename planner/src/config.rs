@@ -1,7 +1,7 @@
 //! `dunlin.toml`: what a gateway, a worker and `dunlin run` read.
 //!
-//! Gateway and worker read the same file: a worker takes from it how to reach the state and the
-//! tables' stores, because credentials never travel in a query's objects.
+//! Gateway and worker read the same file. A worker takes from it how to reach the state and the stores of tables,
+//! because credentials are never stored in a query's objects.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -20,7 +20,7 @@ use crate::settings::RouteMode;
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// Where coordination state, exchange data and results live.
+    /// The location of coordination state, exchange data and results.
     pub state: StateConfig,
     /// Tables by name.
     #[serde(default)]
@@ -31,7 +31,7 @@ pub struct Config {
     /// How queries are planned.
     #[serde(default)]
     pub engine: EngineConfig,
-    /// What may be planned.
+    /// The limits of statements.
     #[serde(default)]
     pub planning: PlanningConfig,
     /// What a worker process may use.
@@ -40,44 +40,56 @@ pub struct Config {
     /// Limits and periods of queries.
     #[serde(default)]
     pub limits: LimitsConfig,
-    /// Who may ask a gateway, and what every client may take.
+    /// Who may use a gateway, and what every client may use.
     #[serde(default)]
     pub gateway: GatewayConfig,
 }
 
-/// `[planning]`: bounds on statements, so that no text ends or stalls a gateway.
+/// `[planning]`: limits on statements, so that no text crashes or blocks a gateway.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct PlanningConfig {
     /// See [`StatementLimits::max_depth`].
     pub max_depth: usize,
+    /// See [`StatementLimits::max_plan_depth`].
+    pub max_plan_depth: usize,
+    /// See [`StatementLimits::max_columns`].
+    pub max_columns: usize,
     /// See [`StatementLimits::max_operators`].
     pub max_operators: usize,
     /// See [`StatementLimits::max_expressions`].
     pub max_expressions: usize,
-    /// Statements planned at once; twice the cores if not set.
+    /// Statements planned at the same time; twice the number of cores if not set.
     pub at_once: Option<usize>,
     /// Statements that may wait to be planned; more are refused.
     pub queue: usize,
-    /// The longest that planning may take, in milliseconds: listing many files takes seconds.
+    /// The longest time that planning may take, in milliseconds. Listing many files takes seconds.
     pub time_limit_ms: u64,
 }
 
 impl PlanningConfig {
-    /// The bounds on one statement.
+    /// The limits on one statement.
     #[must_use]
     pub fn statement(&self) -> StatementLimits {
-        let Self { max_depth, max_operators, max_expressions, .. } = *self;
-        StatementLimits { max_depth, max_operators, max_expressions }
+        let Self { max_depth, max_plan_depth, max_columns, max_operators, max_expressions, .. } =
+            *self;
+        StatementLimits { max_depth, max_plan_depth, max_columns, max_operators, max_expressions }
     }
 }
 
 impl Default for PlanningConfig {
     fn default() -> Self {
-        let StatementLimits { max_depth, max_operators, max_expressions } =
-            StatementLimits::default();
+        let StatementLimits {
+            max_depth,
+            max_plan_depth,
+            max_columns,
+            max_operators,
+            max_expressions,
+        } = StatementLimits::default();
         Self {
             max_depth,
+            max_plan_depth,
+            max_columns,
             max_operators,
             max_expressions,
             at_once: None,
@@ -98,12 +110,12 @@ pub struct TableConfig {
     /// `parquet`, `csv` or `json` (newline-delimited).
     #[serde(default = "parquet")]
     pub format: String,
-    /// The order of the rows in every file, as `["day", "amount DESC NULLS LAST"]`: what a query asks for in
-    /// that order need not be sorted. Taken on trust: files in another order give wrong answers. Parquet
-    /// files that say how they are sorted need no such list.
+    /// The order of the rows in every file, as `["day", "amount DESC NULLS LAST"]`. A query that asks for this order
+    /// needs no sort. The order is not checked: files in another order give wrong answers. Parquet files that declare
+    /// their own order do not need this list.
     #[serde(default)]
     pub order: Vec<String>,
-    /// How to reach it.
+    /// How to reach its store.
     #[serde(default)]
     pub params: StoreParams,
 }
@@ -133,7 +145,7 @@ impl TableConfig {
             ["DESC", rest @ ..] => (false, rest),
             rest => (true, rest),
         };
-        // As in SQL: nulls are larger than everything.
+        // As in SQL, nulls are larger than all other values.
         let nulls_first = match rest {
             [] => !ascending,
             ["NULLS", "FIRST"] => true,
@@ -152,7 +164,7 @@ fn parquet() -> String {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RoutingConfig {
-    /// Route of queries that name none.
+    /// Route of queries that do not name one.
     pub mode: RouteMode,
     /// In `auto`, a query whose estimated scan is at most this many bytes runs in the gateway.
     pub inline_bytes: u64,
@@ -163,7 +175,7 @@ pub struct RoutingConfig {
 
 impl Default for RoutingConfig {
     fn default() -> Self {
-        // One core scans 64 MiB of Parquet in about the time that a fleet of containers needs to notice.
+        // One core scans 64 MiB of Parquet in about the time that a fleet of containers needs to see the query.
         Self { mode: RouteMode::Auto, inline_bytes: 64 << 20, inline_most_bytes: 8 << 30 }
     }
 }
@@ -172,13 +184,13 @@ impl Default for RoutingConfig {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct WorkerConfig {
-    /// Tasks that the process runs at once; the command line's `--slots` wins.
+    /// Tasks that the process runs at once. The command line's `--slots` has priority.
     pub slots: Option<usize>,
     /// Memory that operators and the exchange may reserve, in bytes, for the whole process.
     pub memory_bytes: usize,
     /// Folder for spills; the system's temporary folder if not set.
     pub spill_dir: Option<String>,
-    /// Longest pause between two looks of an idle worker, in milliseconds.
+    /// Longest pause of an idle worker between two looks for work, in milliseconds.
     pub idle_poll_ms: Option<u64>,
 }
 
@@ -188,7 +200,7 @@ impl Default for WorkerConfig {
     }
 }
 
-/// `[limits]`: the fields of [`Limits`], each optional.
+/// `[limits]`: the fields of [`Limits`], all optional.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LimitsConfig {
@@ -196,15 +208,15 @@ pub struct LimitsConfig {
     pub ttl_ms: Option<u64>,
     /// Period of heartbeats.
     pub heartbeat_ms: Option<u64>,
-    /// Silence after which a claim may be followed.
+    /// Time without a heartbeat after which the next attempt may be claimed.
     pub lease_ms: Option<u64>,
-    /// Age after which a claim may be followed.
+    /// Age of a claim after which the next attempt may be claimed.
     pub task_limit_ms: Option<u64>,
-    /// Tries of a task whose own work failed.
+    /// The most attempts of a task that may fail by their own work.
     pub max_failures: Option<u32>,
-    /// Claims of a task in all.
+    /// The most claims of a task.
     pub max_claims: Option<u32>,
-    /// How long a query may stand still with no worker able to take its tasks.
+    /// How long a query may make no progress while no worker can take its tasks.
     pub no_worker_ms: Option<u64>,
 }
 
@@ -237,12 +249,12 @@ impl LimitsConfig {
 /// Why a configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// The file is not there or not readable.
+    /// The file is missing or cannot be read.
     #[error("cannot read {path}: {source}")]
     Read {
         /// The file as given.
         path: String,
-        /// What the system said.
+        /// The error of the system.
         source: std::io::Error,
     },
     /// The file is not valid TOML, or has unknown or missing keys.
@@ -277,7 +289,7 @@ impl Config {
         })
     }
 
-    /// Parses and checks a text.
+    /// Parses and checks the text of a configuration.
     ///
     /// # Errors
     /// See [`ConfigError`].
@@ -290,7 +302,7 @@ impl Config {
         Ok(config)
     }
 
-    /// Opens the state's store and every table's. `io` is the runtime on which network I/O runs.
+    /// Opens the stores of the state and of every table. `io` is the runtime on which network I/O runs.
     ///
     /// # Errors
     /// A location or parameter that cannot be used, or two parameter sets for one bucket.

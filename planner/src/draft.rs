@@ -1,4 +1,4 @@
-//! A query whose plan is made and whose route is not decided yet: what cutting and encoding start from.
+//! A query that has a plan but no route yet. Cutting and encoding start from it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use crate::planned::StageGraph;
 use crate::route::{Route, RouteReason};
 use crate::stages::{self, SplitOptions, Stage};
 
-/// A plan before its route.
+/// A plan before its route is decided.
 #[derive(Debug)]
 pub(crate) struct Draft {
     pub(crate) physical: Arc<dyn ExecutionPlan>,
@@ -31,14 +31,14 @@ pub(crate) struct Draft {
     pub(crate) filters: WindowFilters,
     /// The settings that it was planned with.
     pub(crate) session: BTreeMap<String, String>,
-    /// A task is given partitions until its input reaches this many bytes.
+    /// Partitions are added to a task until its input reaches this many bytes.
     pub(crate) task_bytes: u64,
 }
 
-/// Why a plan has no stages that can be written down.
+/// Why a plan has no stages that can be encoded.
 #[derive(Debug)]
 pub(crate) enum Unwritable {
-    /// An operator would change on its way to a worker.
+    /// An operator would change when it is encoded and decoded.
     Mangled(Mangled),
     /// The engine failed.
     Engine(DataFusionError),
@@ -57,7 +57,8 @@ impl From<DataFusionError> for Unwritable {
 }
 
 impl Unwritable {
-    /// The error of a query that has no other way to run; `explained` says what would have to be written.
+    /// The error of a query that cannot run in another way. `explained` gives the text of what would have been
+    /// encoded.
     pub(crate) fn refused(self, explained: impl FnOnce(String) -> String) -> PlanError {
         match self {
             Self::Mangled(Mangled { operator, difference }) => {
@@ -69,7 +70,7 @@ impl Unwritable {
 }
 
 impl Draft {
-    /// Cuts the plan into stages for the fleet and writes them down.
+    /// Cuts the plan into stages for the fleet, and encodes them.
     pub(crate) fn on_fleet(
         &self,
         reason: RouteReason,
@@ -90,7 +91,7 @@ impl Draft {
         self.written(&stages, Route::Fleet, reason, engine, compression)
     }
 
-    /// Writes the plan down as one stage, for the process that made it.
+    /// Encodes the plan as one stage, for the process that made it.
     pub(crate) fn whole(
         &self,
         reason: RouteReason,
@@ -101,7 +102,7 @@ impl Draft {
         self.written(&stages, Route::Inline, reason, engine, compression)
     }
 
-    /// What EXPLAIN says about a plan that is run here.
+    /// The EXPLAIN text of a plan that runs in this process.
     pub(crate) fn explained_inline(&self, reason: &RouteReason) -> String {
         let stages = [Stage::whole(Arc::clone(&self.physical))];
         explain::distributed(Route::Inline, reason, &stages, self.task_bytes)

@@ -8,10 +8,10 @@ use dunlin_plan::SettingError;
 
 use crate::too_complex::TooComplex;
 
-/// How deep the parser reads nested expressions: the engine's default.
+/// How many levels of nested expressions the parser reads: the engine's default.
 pub(crate) const PARSER_NESTING: usize = 50;
 
-/// What the engine or a store said.
+/// The error of the engine or of a store.
 pub type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 /// Why a statement has no plan, or its plan no answer. Classified by type, never by text.
@@ -20,35 +20,35 @@ pub enum PlanError {
     /// The text is not SQL.
     #[error("{message}")]
     Syntax {
-        /// What the parser expected and found.
+        /// What the parser expected and what it found.
         message: String,
         /// Line and column, 1-based, where known.
         position: Option<(u64, u64)>,
-        /// What the engine said.
+        /// The engine's error.
         source: Option<Cause>,
     },
-    /// The SQL names what is not there, or mixes types that do not mix.
+    /// The SQL names something that does not exist, or combines types that do not fit.
     #[error("{message}")]
     Planning {
         /// What was wrong.
         message: String,
         /// Line and column, 1-based, where known.
         position: Option<(u64, u64)>,
-        /// What the engine said.
+        /// The engine's error.
         source: Option<Cause>,
     },
-    /// The statement is understood, and Dunlin will not run it.
+    /// The statement is valid, but Dunlin does not run it.
     #[error("{operator} is not supported: {reason}")]
     Unsupported {
         /// The operator or statement, by name.
         operator: String,
-        /// Why, and what to do instead.
+        /// The reason, and what to do instead.
         reason: String,
     },
-    /// The statement is larger than a process may be asked to plan.
+    /// The statement is larger than the limit for planning in one process.
     #[error(transparent)]
     TooComplex(#[from] TooComplex),
-    /// A setting or parameter of the request is unusable.
+    /// A setting or parameter of the request cannot be used.
     #[error("{0}")]
     Setting(String),
     /// The engine does not know a setting of the session.
@@ -61,15 +61,15 @@ pub enum PlanError {
         message: String,
         /// Whether running it again may help.
         retryable: bool,
-        /// What the engine said.
+        /// The engine's error.
         source: Option<Cause>,
     },
     /// A store could not be read.
     #[error("{message}")]
     Store {
-        /// Which, and what it said.
+        /// Which store, and its error.
         message: String,
-        /// What the engine said.
+        /// The engine's error.
         source: Option<Cause>,
     },
 }
@@ -108,7 +108,7 @@ impl PlanError {
         }
     }
 
-    /// An error met while planning.
+    /// Converts an error of planning.
     #[must_use]
     pub fn from_planning(error: DataFusionError) -> Self {
         let message = plain(&error);
@@ -125,7 +125,7 @@ impl PlanError {
             DataFusionError::ObjectStore(_) | DataFusionError::IoError(_) => {
                 Self::Store { message, source: Some(Box::new(error)) }
             }
-            // A file changed between two listings of one planning: the next one sees one version.
+            // A file changed between two listings of one planning. Planning again sees one version.
             DataFusionError::External(cause) if cause.is::<InputChanged>() => {
                 Self::Store { message, source: Some(Box::new(error)) }
             }
@@ -139,7 +139,7 @@ impl PlanError {
         }
     }
 
-    /// An error met while running.
+    /// Converts an error of running.
     #[must_use]
     pub fn from_execution(error: DataFusionError) -> Self {
         let retryable = matches!(
@@ -152,7 +152,7 @@ impl PlanError {
     }
 }
 
-/// The error's text without the backtrace that DataFusion may append.
+/// The error's text without the backtrace that DataFusion may add.
 fn plain(error: &DataFusionError) -> String {
     let text = error.strip_backtrace();
     text.trim().to_owned()
@@ -171,7 +171,7 @@ fn digits(text: &str) -> Option<u64> {
     text[..end].parse().ok()
 }
 
-/// The source span that a diagnostic carries.
+/// The source position of a diagnostic.
 fn span_of(error: &DataFusionError) -> Option<(u64, u64)> {
     match error {
         DataFusionError::Diagnostic(diagnostic, _) => {

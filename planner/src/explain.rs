@@ -1,4 +1,4 @@
-//! `distributed_plan`: the stage graph as people read it.
+//! `distributed_plan`: the stage graph as text for people.
 
 use std::fmt::Write as _;
 
@@ -9,7 +9,7 @@ use dunlin_manifest::records::{InputMode, Output, StageInput};
 use crate::route::{Route, RouteReason};
 use crate::stages::Stage;
 
-/// Renders the stages, the last first, as a plan is read from its root.
+/// Renders the stages. The last one comes first, because a plan is read from its root.
 pub(crate) fn distributed(
     route: Route,
     reason: &RouteReason,
@@ -57,7 +57,7 @@ fn plan(text: &mut String, plan: &dyn ExecutionPlan) {
     }
 }
 
-/// What the sealed facts of its inputs may change about a stage.
+/// What the sealed sizes of its inputs may change about a stage.
 fn notes(stage: &Stage) -> Vec<String> {
     let mut notes = Vec::new();
     if !stage.empty_with.is_empty() {

@@ -1,7 +1,6 @@
-//! `[gateway]`: who may ask a gateway, how its listeners are locked, and what every client may take.
+//! `[gateway]`: who may use a gateway, how its listeners are protected, and what every client may use.
 //!
-//! Plain data: what it means is said where it is used, and `docs/configuration.md` has units, defaults and
-//! reasons.
+//! Plain data. The code that uses a value explains it, and `docs/configuration.md` has units, defaults and reasons.
 
 use serde::Deserialize;
 
@@ -9,29 +8,29 @@ use serde::Deserialize;
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct GatewayConfig {
-    /// API keys; without any, everybody who reaches the gateway may use it.
+    /// API keys. Without keys, every client that reaches the gateway may use it.
     pub keys: Vec<KeyConfig>,
-    /// Certificates; without them, listeners speak plain TCP.
+    /// Certificates. Without them, listeners speak plain TCP.
     pub tls: Option<TlsConfig>,
-    /// What every client may take.
+    /// What every client may use.
     pub limits: ClientLimitsConfig,
-    /// What queries that the gateway runs itself may take.
+    /// What queries that the gateway runs itself may use.
     pub inline: InlineConfig,
 }
 
-/// `[gateway.inline]`: each optional.
+/// `[gateway.inline]`: all fields are optional.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct InlineConfig {
-    /// Queries that run at a time.
+    /// Queries that run at the same time.
     pub slots: Option<usize>,
     /// Queries that may wait for a slot.
     pub queue: Option<usize>,
-    /// The longest that one may run, in milliseconds.
+    /// The longest time that one query may run, in milliseconds.
     pub time_limit_ms: Option<u64>,
-    /// Bytes of memory of all of them; each slot has an equal share.
+    /// Bytes of memory of all of them. Each slot has an equal share.
     pub memory_bytes: Option<usize>,
-    /// Threads of each that compute at once; the cores if not set.
+    /// Threads of each query that compute at the same time; the number of cores if not set.
     pub threads: Option<usize>,
 }
 
@@ -47,7 +46,7 @@ pub struct KeyConfig {
     pub scopes: Vec<String>,
 }
 
-/// Never prints the hash: somebody may have written the key itself there.
+/// Never prints the hash, because a user may have written the key itself in its place.
 impl std::fmt::Debug for KeyConfig {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("KeyConfig")
@@ -61,7 +60,7 @@ impl std::fmt::Debug for KeyConfig {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TlsConfig {
-    /// PEM file: the server's certificate, then those between it and a root that clients know.
+    /// PEM file: the server's certificate, then the certificates between it and a root that clients know.
     pub certificate: String,
     /// PEM file: the private key of the certificate.
     pub key: String,
@@ -70,7 +69,7 @@ pub struct TlsConfig {
     /// Whether clients must show a certificate.
     #[serde(default)]
     pub client_auth: ClientAuth,
-    /// Pause between two looks at the files, in milliseconds.
+    /// Pause between two checks of the files, in milliseconds.
     #[serde(default = "reload_ms")]
     pub reload_ms: u64,
 }
@@ -90,7 +89,7 @@ pub enum ClientAuth {
     Optional,
 }
 
-/// `[gateway.limits]`: each optional.
+/// `[gateway.limits]`: all fields are optional.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ClientLimitsConfig {
@@ -110,11 +109,11 @@ pub struct ClientLimitsConfig {
     pub header_bytes: Option<usize>,
     /// Most encoded bytes of an answer that are held for a client.
     pub answer_buffer_bytes: Option<usize>,
-    /// Longest time that an answer waits for a client that takes none of it, in milliseconds.
+    /// Longest time that an answer waits for a client that reads nothing of it, in milliseconds.
     pub answer_stall_ms: Option<u64>,
-    /// Requests in hand at a time, of all clients.
+    /// Requests in progress at a time, of all clients.
     pub requests: Option<usize>,
-    /// Requests in hand at a time, of one key or address.
+    /// Requests in progress at a time, of one key or address.
     pub client_requests: Option<usize>,
 }
 

@@ -13,7 +13,7 @@ use futures::TryStreamExt;
 
 use crate::error::PlanError;
 
-/// A plan that runs in this process. Its operators keep the metrics of the run.
+/// A plan that runs in this process. Its operators hold the metrics of the run.
 #[derive(Clone, Debug)]
 pub struct InlinePlan {
     plan: Arc<dyn ExecutionPlan>,
@@ -36,7 +36,7 @@ impl InlinePlan {
         &self.plan
     }
 
-    /// The same plan, which ends soon after `stop` was asked for.
+    /// The same plan, which ends soon after `stop` was requested.
     ///
     /// # Errors
     /// An operator that cannot be rebuilt.
@@ -45,10 +45,10 @@ impl InlinePlan {
         Ok(Self { plan, ..self })
     }
 
-    /// Runs it, once: operators keep state.
+    /// Runs the plan. This works only once, because operators keep state.
     ///
     /// # Errors
-    /// What the plan's start says; later errors come through the stream.
+    /// Errors at the start of the plan. Later errors come through the stream.
     pub fn run(self) -> Result<SendableRecordBatchStream, PlanError> {
         let watch = self.watch;
         let rows = execute_stream(self.plan, self.context).map_err(PlanError::from_execution)?;

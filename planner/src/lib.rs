@@ -1,5 +1,5 @@
-//! Planning: SQL → logical plan → physical plan → stages → records. What the gateway and the command know, and
-//! no worker.
+//! Planning: SQL → logical plan → physical plan → stages → records. The gateway and the command use this crate, and
+//! no worker does.
 //!
 //! ```text
 //!  text ─statement─> parsed ─tables─> logical plan ─DataFusion, passes─> physical plan (a draft)
@@ -14,18 +14,18 @@
 //! |---|---|
 //! | [`config`], [`gateway_config`] | `dunlin.toml` |
 //! | `statement` | parses a statement once: its kind, the tables it names |
-//! | `complexity` | bounds on what a statement may be |
+//! | `complexity` | limits on statements |
 //! | `tables` | reads the tables that a statement names |
-//! | `passes` | what is changed about a plan before the cut, one pass a file |
-//! | [`stages`] | the cut, and what is proved about each piece |
-//! | `encode` | stages as records and objects, behind a gate that decodes and compares |
-//! | `describe` | plans as text, complete |
+//! | `passes` | changes to a plan before the cut, one pass in each file |
+//! | [`stages`] | the cut, and what is proved about each stage |
+//! | `encode` | encodes stages as records and objects; a gate decodes and compares them |
+//! | `describe` | describes plans as text, completely |
 //! | `route` | where a query runs, and why |
-//! | `explain` | the stages as people read them |
+//! | `explain` | the stages as text for people |
 //!
-//! What this crate promises: the stages, run anywhere in any order their inputs allow, give the rows that the
-//! uncut plan gives in one process. What cannot be cut soundly runs as one task, or is refused by the name of
-//! the operator ([`PlanError::Unsupported`]).
+//! What this crate promises: the stages give the rows that the whole plan gives in one process, on any workers and in
+//! any order that their inputs allow. A part that cannot be cut correctly runs as one task, or is refused with the
+//! name of the operator ([`PlanError::Unsupported`]).
 
 mod complexity;
 pub mod config;

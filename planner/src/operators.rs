@@ -1,4 +1,4 @@
-//! Questions about operators that several parts of the planner ask.
+//! Properties of operators that several parts of the planner need.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use datafusion::physical_plan::{
     ChildrenPropertiesMode, ExecutionPlan, Partitioning, ReplaceChildrenOptions,
 };
 
-/// The operator on other children.
+/// The operator with other children.
 pub(crate) fn rebuild(
     plan: Arc<dyn ExecutionPlan>,
     children: Vec<Arc<dyn ExecutionPlan>>,
@@ -23,7 +23,7 @@ pub(crate) fn rebuild(
     plan.replace_children(children, ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute))
 }
 
-/// True if the build side of a collect-left join of this type may be sent whole to every task.
+/// True if the build side of a collect-left join of this type may be read whole by every task.
 pub(crate) fn broadcast_is_sound(join_type: JoinType) -> bool {
     matches!(
         join_type,

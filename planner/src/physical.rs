@@ -1,4 +1,4 @@
-//! From a logical plan to the physical plan that is cut or run.
+//! Makes the physical plan that is cut or run from a logical plan.
 
 use std::sync::Arc;
 
@@ -12,14 +12,14 @@ use crate::passes;
 /// The physical plan of an optimised logical plan.
 ///
 /// # Errors
-/// What the engine's planner says.
+/// The error of the engine's planner.
 pub(crate) async fn physical_plan(
     state: &SessionState,
     logical: &LogicalPlan,
 ) -> Result<Arc<dyn ExecutionPlan>> {
     let planner = state.query_planner();
     let plan = if wants_any_rows(logical) {
-        // Footers of files that nobody may open must not be read to plan this.
+        // Planning must not read the footers of files that the query may never open.
         let mut without = state.clone();
         let options = without.config_mut().options_mut();
         options.execution.collect_statistics = false;
@@ -30,8 +30,8 @@ pub(crate) async fn physical_plan(
     passes::split_joins(plan, state.config_options())
 }
 
-/// True for some rows of one table that pass a filter, whichever: any file may have enough of them. Without a
-/// filter the footers of the first files tell how many are needed.
+/// True for a query that wants any rows of one table that pass a filter: any file may have enough of them. Without a
+/// filter the footers of the first files show how many are needed.
 fn wants_any_rows(plan: &LogicalPlan) -> bool {
     fn filtered_scan(plan: &LogicalPlan, filtered: bool) -> bool {
         match plan {

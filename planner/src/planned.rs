@@ -1,4 +1,4 @@
-//! What planning gives: a route, an explanation, and the stages of a query that is to be written down.
+//! The result of planning: a route, an explanation, and the stages of a query that will be stored.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ use crate::statement::StatementKind;
 pub struct Explain {
     /// Optimised logical plan.
     pub logical: String,
-    /// Physical plan, uncut.
+    /// The whole physical plan, before it is cut.
     pub physical: String,
     /// Stages, tasks, partitions, exchange keys, broadcast sides, the route and why.
     pub distributed: String,
@@ -32,17 +32,17 @@ pub struct Explain {
 /// A planned statement.
 #[derive(Clone, Debug)]
 pub struct Planned {
-    /// Where it runs.
+    /// The route.
     pub route: Route,
-    /// Why there.
+    /// The reason for the route.
     pub route_reason: RouteReason,
     /// Shape of the answer.
     pub schema: SchemaRef,
     /// Estimated bytes to be scanned.
     pub scan_bytes: u64,
-    /// The stages, if the query is to be written down (fleet, or durable).
+    /// The stages, if the query will be stored (fleet, or durable).
     pub graph: Option<StageGraph>,
-    /// For people.
+    /// The explanation for people.
     pub explain: Explain,
     /// Query or EXPLAIN.
     pub statement: StatementKind,
@@ -52,7 +52,7 @@ pub struct Planned {
 }
 
 impl Planned {
-    /// The uncut plan, for oracles and benchmarks.
+    /// The whole plan, for comparisons and benchmarks.
     #[must_use]
     pub fn physical(&self) -> &Arc<dyn ExecutionPlan> {
         &self.physical

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use datafusion::common::TableReference;
 use datafusion::execution::context::SessionContext;
 use datafusion::execution::memory_pool::{FairSpillPool, MemoryPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
@@ -11,10 +12,10 @@ use datafusion::physical_plan::displayable;
 use dunlin_manifest::meter::Meter;
 use dunlin_manifest::pinned::InputWatch;
 use dunlin_plan::config::EngineConfig;
-use dunlin_plan::session;
 use dunlin_plan::stores::Stores;
+use dunlin_plan::{functions, session};
 
-use crate::complexity::{StatementLimits, check_plan, check_text};
+use crate::complexity::{StatementLimits, check_constants};
 use crate::config::{Config, RoutingConfig};
 use crate::draft::{Draft, Unwritable};
 use crate::encode::WindowFilters;
@@ -25,12 +26,13 @@ use crate::route::{self, Decision, Route, RouteReason};
 use crate::settings::QuerySettings;
 use crate::statement::{ParsedStatement, StatementKind};
 use crate::tables::{Tables, because_unread};
+use crate::too_complex::TooComplex;
 use crate::{passes, physical, scans};
 
 /// The most memory that the listings of one query's tables may take while it is planned.
 const LISTING_BYTES: usize = 256 << 20;
 
-/// Plans statements over the configuration's tables. Cheap to clone.
+/// Plans statements over the tables of the configuration. Cloning it is cheap.
 #[derive(Clone, Debug)]
 pub struct Planner {
     inner: Arc<Inner>,
@@ -47,7 +49,7 @@ struct Inner {
     runtime: Arc<RuntimeEnv>,
 }
 
-/// Where a query runs, once that is known.
+/// The route of a query, with what that route needs.
 struct Routed {
     route: Route,
     reason: RouteReason,
@@ -56,8 +58,8 @@ struct Routed {
 }
 
 impl Planner {
-    /// A planner over the tables of a configuration. Reads nothing yet: a table's footers are read when
-    /// a query first names it.
+    /// A planner over the tables of a configuration. It reads nothing yet: a table's footers are read when a query
+    /// first names the table.
     ///
     /// # Errors
     /// A runtime that cannot be built.
@@ -65,16 +67,15 @@ impl Planner {
         let runtime = RuntimeEnvBuilder::new()
             .with_object_store_registry(stores.registry())
             .with_memory_pool(pool(config.worker.memory_bytes))
-            // A listing that is remembered hides files that arrived since.
+            // A cached listing would hide files that arrived later.
             .with_object_list_cache_limit(0)
             .build_arc()
             .map_err(PlanError::from_planning)?;
         let config_of_base =
             session::config(&session::settings(&config.engine, config.engine.target_partitions))?;
-        let base = SessionStateBuilder::new()
+        let base = functions::session_builder()
             .with_config(config_of_base)
             .with_runtime_env(Arc::clone(&runtime))
-            .with_default_features()
             .with_physical_optimizer_rules(passes::optimizer_rules())
             .build();
         Ok(Self {
@@ -90,16 +91,15 @@ impl Planner {
         })
     }
 
-    /// Parses one statement, and reads nothing.
+    /// Parses one statement. Reads no table.
     ///
     /// # Errors
     /// [`PlanError::Syntax`] and [`PlanError::TooComplex`]; more or fewer statements than one.
     pub fn parse(&self, sql: &str) -> Result<ParsedStatement, PlanError> {
-        check_text(sql, &self.inner.limits)?;
-        ParsedStatement::parse(&self.inner.base, sql)
+        ParsedStatement::parse(&self.inner.base, sql, &self.inner.limits)
     }
 
-    /// Plans one statement. Reads listings and footers of the tables that it names, never data pages.
+    /// Plans one statement. Reads listings and footers of the tables that it names, but no data pages.
     ///
     /// # Errors
     /// See [`PlanError`].
@@ -121,13 +121,17 @@ impl Planner {
         let mut config = session::config(&session)?;
         config.options_mut().sql_parser.collect_spans = true;
         let state = inner.state(config)?;
-        let unread = inner.tables.load(&statement.tables(&state)?).await;
-        let logical = match statement.logical_plan(&state, parameters).await {
+        let named = statement.tables(&state)?;
+        let unread = inner.tables.load(&named).await;
+        statement.check_columns(widest(&state, named).await, &inner.limits)?;
+        let logical = match statement.logical_plan(&state, parameters, &inner.limits).await {
             Ok(logical) => logical,
             Err(error) => return Err(because_unread(error, unread)),
         };
-        check_plan(&logical, &inner.limits)?;
-        let logical = state.optimize(&logical).map_err(planning)?;
+        let logical = functions::within_constants(|| state.optimize(&logical))
+            .ok_or(TooComplex::Constants { most: functions::MOST_CONSTANT_BYTES })?
+            .map_err(planning)?;
+        check_constants(&logical)?;
         let physical = physical::physical_plan(&state, &logical).await.map_err(planning)?;
         let draft = Draft {
             pins: scans::pins(&physical).map_err(planning)?,
@@ -160,8 +164,8 @@ impl Planner {
         })
     }
 
-    /// The uncut plan, made to read only the pinned versions of its inputs, and counted by `meter`. It may hold
-    /// `memory_bytes` of memory, and spills what is more where the engine can.
+    /// The whole plan. It reads only the pinned versions of its inputs, and `meter` counts its requests. It may hold
+    /// `memory_bytes` of memory, and spills the rest if the engine can.
     ///
     /// # Errors
     /// A runtime that cannot be built, or a store that the configuration does not know.
@@ -198,7 +202,21 @@ impl Planner {
     }
 }
 
-/// A pool whose errors name the operators that hold the most.
+/// Number of columns of the widest of some tables. Tables that do not exist are ignored.
+async fn widest(state: &SessionState, tables: Vec<TableReference>) -> usize {
+    let mut widest = 1;
+    for table in tables {
+        let name = table.table().to_owned();
+        if let Ok(schema) = state.schema_for_ref(table)
+            && let Ok(Some(table)) = schema.table(&name).await
+        {
+            widest = widest.max(table.schema().fields().len());
+        }
+    }
+    widest
+}
+
+/// A memory pool whose errors name the operators that hold the most.
 fn pool(bytes: usize) -> Arc<dyn MemoryPool> {
     let named = std::num::NonZeroUsize::new(5).unwrap_or(std::num::NonZeroUsize::MIN);
     Arc::new(TrackConsumersPool::new(FairSpillPool::new(bytes), named))
@@ -210,21 +228,21 @@ impl Inner {
         &self,
         config: datafusion::execution::config::SessionConfig,
     ) -> Result<SessionState, PlanError> {
-        // Listings are remembered for as long as this plan is made: two scans of one table see the same files.
+        // Listings are cached while this plan is made, so that two scans of one table see the same files.
         let runtime = RuntimeEnvBuilder::from_runtime_env(&self.runtime)
             .with_object_list_cache_limit(LISTING_BYTES)
             .build_arc()
             .map_err(PlanError::from_planning)?;
         let state = SessionStateBuilder::new_from_existing(self.base.clone())
-            // The catalog is the base session's; a fresh default one would hide its tables.
+            // The catalog comes from the base session. A new default catalog would hide its tables.
             .with_config(config.with_create_default_catalog_and_schema(false))
             .with_runtime_env(runtime)
             .build();
-        // The context's copy knows the time at which the statement began.
+        // The context's copy holds the time at which the statement began.
         Ok(SessionContext::new_with_state(state).state())
     }
 
-    /// Decides the route, and cuts or encodes what that route wants.
+    /// Decides the route, and cuts or encodes what that route needs.
     fn routed(
         &self,
         draft: &Draft,
@@ -275,7 +293,7 @@ impl Inner {
         Ok(Routed { route: Route::Inline, reason, graph, distributed })
     }
 
-    /// Compression of exchange data for this state's medium: LZ4 pays on a network only.
+    /// Compression of exchange data for this state's store. LZ4 helps only on a network.
     fn compression(&self) -> &str {
         match self.engine.exchange_compression.as_str() {
             "auto" if self.stores.state.is_remote() => "lz4",

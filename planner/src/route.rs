@@ -1,4 +1,4 @@
-//! Where a query runs, and why: a decision of sizes and of what was asked for, made before anything is cut.
+//! Where a query runs, and why. The decision uses sizes and the request, and is made before anything is cut.
 //!
 //! ```text
 //!  asked for inline ─────────────────────────────────────────────> Inline
@@ -21,7 +21,7 @@ use crate::settings::RouteMode;
 /// Why a query runs where it runs. Its text is for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RouteReason {
-    /// The request or the configuration names the route.
+    /// The request or the configuration sets the route.
     AskedFor,
     /// The estimated scan is small enough for the gateway.
     Within {
@@ -37,7 +37,7 @@ pub enum RouteReason {
         /// `[routing] inline_bytes`.
         threshold: u64,
     },
-    /// The plan would change on its way to a worker.
+    /// The plan would change when it is encoded for a worker.
     CannotTravel {
         /// The operator.
         operator: String,
@@ -71,18 +71,18 @@ impl Serialize for RouteReason {
     }
 }
 
-/// What is to be tried.
+/// What to try.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Decision {
     /// Run it in the gateway.
     Inline(RouteReason),
-    /// Run it on the fleet; if it cannot travel, see [`instead_of_fleet`].
+    /// Run it on the fleet; if it cannot be encoded, see [`instead_of_fleet`].
     FleetFirst(RouteReason),
     /// Run it on the fleet, or refuse it.
     FleetOnly(RouteReason),
 }
 
-/// Decides by what was asked for and the size of the scan.
+/// Decides by the requested route and the size of the scan.
 pub(crate) fn decide(mode: RouteMode, scan_bytes: u64, routing: &RoutingConfig) -> Decision {
     let threshold = routing.inline_bytes;
     match mode {
@@ -95,10 +95,10 @@ pub(crate) fn decide(mode: RouteMode, scan_bytes: u64, routing: &RoutingConfig) 
     }
 }
 
-/// Why the gateway runs a query that cannot travel.
+/// Why the gateway runs a query that cannot be encoded.
 ///
 /// # Errors
-/// The scan is larger than the gateway may run itself.
+/// The scan is larger than the gateway may run.
 pub(crate) fn instead_of_fleet(
     mangled: Mangled,
     scan_bytes: u64,

@@ -1,4 +1,4 @@
-//! The files that a plan scans: which they are, how large, and through which store they are read.
+//! The files that a plan scans: which files, their sizes, and the store through which they are read.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -33,7 +33,7 @@ pub(crate) fn pins(plan: &Arc<dyn ExecutionPlan>) -> Result<Vec<Pin>> {
                 size: file.object_meta.size,
                 e_tag: file.object_meta.e_tag.clone(),
             };
-            // Two tables may lie in one place, and are listed one after the other.
+            // Two tables may use the same location, and are listed one after the other.
             match pins.entry((store.clone(), path)) {
                 Entry::Occupied(known) if *known.get() != pin => changed = Some(pin.path),
                 Entry::Occupied(_) => {}
@@ -49,8 +49,8 @@ pub(crate) fn pins(plan: &Arc<dyn ExecutionPlan>) -> Result<Vec<Pin>> {
     }
 }
 
-/// The plan with Parquet scans that read through the stores of `runtime`: a scan keeps the store of the
-/// session that planned it, which knows nothing of pins and meters.
+/// The plan with Parquet scans that read through the stores of `runtime`. Otherwise a scan keeps the store of the
+/// session that planned it, which has no pins and meters.
 pub(crate) fn read_through(
     plan: Arc<dyn ExecutionPlan>,
     runtime: &RuntimeEnv,

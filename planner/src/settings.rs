@@ -1,4 +1,4 @@
-//! What a request may choose about how it is run.
+//! What a request may choose about how its query runs.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,12 +6,12 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RouteMode {
-    /// Small scans in the gateway, the rest on the fleet.
+    /// Small scans in the gateway, other queries on the fleet.
     #[default]
     Auto,
     /// In the gateway.
     Inline,
-    /// On the fleet, or not at all.
+    /// On the fleet, or refused.
     Fleet,
 }
 
@@ -19,13 +19,13 @@ pub enum RouteMode {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct QuerySettings {
-    /// Where the query may run; the configuration's mode if not set.
+    /// Where the query may run; the mode of the configuration if not set.
     pub route: Option<RouteMode>,
-    /// Partitions of wide stages; the configuration's number if not set. 1 to 4096.
+    /// Partitions of wide stages; the number of the configuration if not set. 1 to 4096.
     pub target_partitions: Option<usize>,
-    /// A task is given partitions until its input reaches this many bytes; 0 = one partition a task.
+    /// Partitions are added to a task until its input reaches this many bytes; 0: one partition for each task.
     pub task_bytes: Option<u64>,
-    /// The query must leave its objects even if it runs in the gateway. Set by the gateway only.
+    /// The query must be stored even if it runs in the gateway. Only the gateway sets this.
     #[serde(skip)]
     pub durable: bool,
 }

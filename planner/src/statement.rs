@@ -1,8 +1,8 @@
-//! A statement, parsed once: what kind it is, which tables it names, and its logical plan.
+//! A statement, parsed once: its kind, the tables it names, and its logical plan.
 //!
-//! The kind must be known before planning (an idempotency key may stand for a query that is already there and
-//! will not be planned again) and after it (the plan below EXPLAIN is what is planned), so the parsed value
-//! carries it.
+//! The kind must be known before planning, because an idempotency key may belong to a query that exists and will not
+//! be planned again. It must be known after planning, too, because the plan inside EXPLAIN is planned. So the parsed
+//! value holds the kind.
 
 use datafusion::common::{ParamValues, ScalarValue, TableReference};
 use datafusion::execution::SessionState;
@@ -10,7 +10,11 @@ use datafusion::execution::context::SQLOptions;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::logical_expr::logical_plan::{Analyze, ExplainFormat};
 use datafusion::sql::parser::Statement;
+use dunlin_plan::functions;
 
+use crate::complexity::{
+    StatementLimits, check_cases, check_columns, check_named, check_plan, check_text, check_texts, check_types,
+};
 use crate::error::PlanError;
 
 /// What kind of statement a text is.
@@ -20,14 +24,14 @@ pub enum StatementKind {
     Query,
     /// Answered by the texts of [`crate::Explain`].
     Explain,
-    /// Run like a query, and answered by what that took.
+    /// Run like a query, and answered with what the run cost.
     Analyze {
-        /// Task by task, not only stage by stage.
+        /// Report each task, not only each stage.
         verbose: bool,
     },
 }
 
-/// One statement of SQL, parsed and not planned yet.
+/// One SQL statement that is parsed and not planned yet.
 #[derive(Clone, Debug)]
 pub struct ParsedStatement {
     kind: StatementKind,
@@ -38,10 +42,21 @@ impl ParsedStatement {
     /// Parses one statement.
     ///
     /// # Errors
-    /// [`PlanError::Syntax`], and more or fewer statements than one.
-    pub(crate) fn parse(state: &SessionState, sql: &str) -> Result<Self, PlanError> {
+    /// [`PlanError::Syntax`] and [`PlanError::TooComplex`]; more or fewer statements than one.
+    pub(crate) fn parse(
+        state: &SessionState,
+        sql: &str,
+        limits: &StatementLimits,
+    ) -> Result<Self, PlanError> {
+        let deep_cases = check_text(sql, limits)?;
         let dialect = state.config_options().sql_parser.dialect;
-        let statement = state.sql_to_statement(sql, &dialect).map_err(PlanError::from_planning)?;
+        let parse =
+            |sql: &str| state.sql_to_statement(sql, &dialect).map_err(PlanError::from_planning);
+        if deep_cases {
+            check_cases(sql, |part| parse(part).map(drop))?;
+        }
+        let statement = parse(sql)?;
+        check_named(&statement, limits)?;
         let kind = match &statement {
             Statement::Explain(explain) if explain.options.analyze => {
                 StatementKind::Analyze { verbose: explain.options.verbose }
@@ -58,26 +73,45 @@ impl ParsedStatement {
         self.kind
     }
 
-    /// The tables that it names; names of its own `WITH` are none.
+    /// The tables that it names. Names from its own `WITH` are not tables.
     ///
     /// # Errors
-    /// A name of too many parts.
+    /// A name with too many parts.
     pub(crate) fn tables(&self, state: &SessionState) -> Result<Vec<TableReference>, PlanError> {
         state.resolve_table_references(&self.statement).map_err(PlanError::from_planning)
     }
 
-    /// The logical plan of the query in it: of EXPLAIN, what is explained.
+    /// Refuses a statement with too many columns. `widest` is the number of columns of the widest table that it
+    /// names.
     ///
     /// # Errors
-    /// A statement that is no query, names what is not there, or has options that the answer would silently
-    /// ignore.
+    /// [`PlanError::TooComplex`].
+    pub(crate) fn check_columns(
+        &self,
+        widest: usize,
+        limits: &StatementLimits,
+    ) -> Result<(), PlanError> {
+        check_columns(&self.statement, widest, limits)
+    }
+
+    /// The logical plan of the query in the statement. For EXPLAIN, this is the query that is explained.
+    ///
+    /// # Errors
+    /// The statement is not a query, names something that does not exist, or has options that the answer would
+    /// silently ignore.
     pub(crate) async fn logical_plan(
         &self,
         state: &SessionState,
         parameters: &[serde_json::Value],
+        limits: &StatementLimits,
     ) -> Result<LogicalPlan, PlanError> {
         let planning = PlanError::from_planning;
         let plan = state.statement_to_plan(self.statement.clone()).await.map_err(planning)?;
+        // Checked before anything walks through the plan, because a walk visits shared parts each time they are
+        // named.
+        check_plan(&plan, limits)?;
+        check_types(&plan)?;
+        check_texts(&plan, functions::MOST_CONSTANT_BYTES)?;
         only_queries().verify_plan(&plan).map_err(|error| PlanError::Unsupported {
             operator: statement_name(&plan),
             reason: format!("only queries are answered ({})", error.strip_backtrace()),
@@ -99,7 +133,7 @@ fn only_queries() -> SQLOptions {
     SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false)
 }
 
-/// The plan that an analysis runs.
+/// The plan that EXPLAIN ANALYZE runs.
 fn analyzed(analyze: &Analyze) -> Result<LogicalPlan, PlanError> {
     let refused = |reason: &str| PlanError::Unsupported {
         operator: "EXPLAIN ANALYZE".to_owned(),
@@ -122,7 +156,7 @@ fn statement_name(plan: &LogicalPlan) -> String {
     text.split([':', ' ', '(']).next().unwrap_or("this statement").to_owned()
 }
 
-/// A JSON parameter as a value: whole numbers are Int64, others Float64.
+/// A JSON parameter as a value: whole numbers are Int64, other numbers Float64.
 fn scalar(value: &serde_json::Value) -> Result<ScalarValue, PlanError> {
     use serde_json::Value;
     match value {

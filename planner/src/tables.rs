@@ -1,4 +1,4 @@
-//! The tables of the configuration, each read when a statement first names it.
+//! The tables of the configuration. Each is read when a statement first names it.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -33,7 +33,7 @@ enum TableError {
     /// Its location is wrong.
     #[error(transparent)]
     Location(#[from] StoreError),
-    /// Nothing is there.
+    /// The location has no files.
     #[error("no {format} file lies in {location}")]
     Empty { format: String, location: String },
     /// Its files cannot be listed or opened.
@@ -61,7 +61,7 @@ pub(crate) struct Tables {
     configured: Vec<TableConfig>,
     /// Holds the catalog.
     base: SessionState,
-    /// Those that have been read, by name.
+    /// The tables that have been read, by name.
     loaded: parking_lot::Mutex<BTreeMap<String, Arc<ListingTable>>>,
 }
 
@@ -71,8 +71,8 @@ impl Tables {
         Self { configured, base, loaded: parking_lot::Mutex::new(BTreeMap::new()) }
     }
 
-    /// Registers the tables that are named and not registered yet, and says which of them cannot be read and
-    /// why. A statement about the catalog itself names all tables.
+    /// Registers the named tables that are not registered yet. Returns those that cannot be read, with the reasons. A
+    /// statement about the catalog itself names all tables.
     pub(crate) async fn load(&self, named: &[TableReference]) -> Vec<Unread> {
         let all = named.iter().any(|name| name.schema() == Some(INFORMATION_SCHEMA));
         let mut unread = Vec::new();
@@ -108,7 +108,7 @@ impl Tables {
     async fn open(&self, table: &TableConfig) -> Result<Arc<ListingTable>, TableError> {
         let location = Location::parse(&table.location)?;
         let format: Arc<dyn FileFormat> = match table.format.as_str() {
-            // A quoted value may hold a newline: such a file cannot be split at any newline.
+            // A quoted value may contain a newline, so such a file cannot be split at newlines.
             "csv" => {
                 Arc::new(CsvFormat::default().with_has_header(true).with_newlines_in_values(true))
             }
@@ -139,7 +139,7 @@ impl Tables {
     }
 }
 
-/// The better of two errors: that a table could not be read explains why the planner does not know it.
+/// The better of two errors: a table that could not be read explains why the planner does not know it.
 pub(crate) fn because_unread(error: PlanError, unread: Vec<Unread>) -> PlanError {
     if !matches!(error, PlanError::Planning { .. }) {
         return error;

@@ -1,8 +1,8 @@
-//! Batches as the exchange wants them: exactly the declared schema, and no bytes that no row refers to.
+//! Prepares batches for the exchange: exactly the declared schema, and no bytes that no row uses.
 //!
-//! Operators may hand over batches whose fields differ from the declared ones in nullability or
-//! metadata; a stream has one schema. And `take` keeps whole buffers alive behind string views and
-//! dictionaries: encoded as they are, each bucket would carry the data of all of them.
+//! Operators may return batches whose fields differ from the declared ones in nullability or metadata, but a stream
+//! has one schema. Also, `take` keeps whole buffers alive behind string views and dictionaries. If they were encoded
+//! unchanged, each bucket would contain the data of all buckets.
 
 use std::sync::Arc;
 
@@ -15,8 +15,8 @@ use arrow_schema::{ArrowError, DataType, SchemaRef};
 
 use crate::{Result, ShuffleError};
 
-/// `batch` under `schema`, which may differ from its own in names, nullability and metadata, but not in
-/// types or number of columns. Costs nothing if the schemas are equal.
+/// `batch` under `schema`, which may differ from the batch's schema in names, nullability and metadata, but not in
+/// types or number of columns. This costs nothing if the schemas are equal.
 pub fn conform(batch: RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
     if Arc::ptr_eq(batch.schema_ref(), schema) || batch.schema_ref() == schema {
         return Ok(batch);
@@ -105,14 +105,14 @@ fn child_types(data_type: &DataType) -> Vec<&DataType> {
     }
 }
 
-/// Whether values of this type refer to buffers that other rows may share.
+/// Whether values of this type use buffers that other rows may share.
 pub(crate) fn shares_buffers(data_type: &DataType) -> bool {
     matches!(data_type, DataType::Utf8View | DataType::BinaryView | DataType::Dictionary(_, _))
         || child_types(data_type).into_iter().any(shares_buffers)
 }
 
-/// `batch` without what its rows do not refer to. View columns at the top are left alone: the coalescer
-/// that made the batch has compacted them.
+/// `batch` without data that its rows do not use. View columns at the top level stay unchanged, because the coalescer
+/// that made the batch has already compacted them.
 pub(crate) fn compact(batch: RecordBatch) -> Result<RecordBatch, ArrowError> {
     let worth = |column: &ArrayRef| {
         !matches!(column.data_type(), DataType::Utf8View | DataType::BinaryView)
@@ -134,7 +134,7 @@ fn compact_array(array: ArrayRef) -> Result<ArrayRef, ArrowError> {
     match array.data_type() {
         DataType::Utf8View => Ok(Arc::new(array.as_string_view().gc())),
         DataType::BinaryView => Ok(Arc::new(array.as_binary_view().gc())),
-        // A dictionary no larger than the rows that use it costs less than finding out what to drop.
+        // If a dictionary is no larger than the rows that use it, finding its unused values costs more than it saves.
         DataType::Dictionary(_, _) => match array.as_any_dictionary_opt() {
             Some(dictionary) if dictionary.values().len() > dictionary.len() => {
                 compact_dictionary(dictionary)
@@ -142,14 +142,14 @@ fn compact_array(array: ArrayRef) -> Result<ArrayRef, ArrowError> {
             _ => Ok(array),
         },
         _ => {
-            // A slice of a nested array still has all children: copy the rows first.
+            // A slice of a nested array still holds all children, so the rows are copied first.
             let rows = UInt64Array::from_iter_values(0..array.len() as u64);
             Ok(make_array(compact_data(take(&array, &rows, None)?.to_data())?))
         }
     }
 }
 
-/// The same rows over a dictionary of only the values that they use, in the order of first use.
+/// The same rows with a dictionary of only the values that they use, in the order of first use.
 fn compact_dictionary(dictionary: &dyn AnyDictionaryArray) -> Result<ArrayRef, ArrowError> {
     let nulls = dictionary.nulls().cloned();
     let mut places: Vec<Option<u64>> = vec![None; dictionary.values().len()];
@@ -198,7 +198,7 @@ fn compact_data(data: ArrayData) -> Result<ArrayData, ArrowError> {
     }
 }
 
-/// About how many bytes the rows of `batch` take, not counting what other rows share.
+/// Approximate bytes of the rows of `batch`, without data that other rows share.
 pub(crate) fn row_bytes(batch: &RecordBatch) -> usize {
     batch.columns().iter().map(column_bytes).sum()
 }

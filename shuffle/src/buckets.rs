@@ -1,11 +1,11 @@
-//! The rows that a task has produced and not yet written: for each bucket, rows that wait for a full
-//! batch, and the encoded stream so far.
+//! The rows that a task has produced and not yet written. Each bucket has rows that wait for a full batch, and the
+//! encoded stream so far.
 //!
 //! ```text
 //! push(bucket, rows) ──> coalescer ──full batch──> compact ──> encoder ──take()──> slices of a part
 //! ```
 //!
-//! Nothing here waits or does I/O: a whole set can be handed to a blocking thread and back.
+//! Nothing here waits or does I/O, so a whole set can be moved to a blocking thread and back.
 
 use arrow::array::RecordBatch;
 use arrow::compute::BatchCoalescer;
@@ -16,7 +16,7 @@ use crate::batch::{compact, row_bytes, shares_buffers};
 use crate::format::{Compression, StreamEncoder, checksum};
 use crate::{Result, ShuffleError};
 
-/// Batches between two looks at how large a row is.
+/// Number of batches between two measurements of the row size.
 const MEASURE_EVERY: u32 = 16;
 
 /// One finished slice.
@@ -40,8 +40,8 @@ pub(crate) struct BucketSet {
     schema: SchemaRef,
     compression: Compression,
     batch_size: usize,
-    // Batches of at least this many rows are encoded as they come; `None` where rows share buffers,
-    // because only the coalescer compacts views.
+    // Batches of at least this many rows are encoded directly. `None` if rows share buffers, because only the
+    // coalescer compacts views.
     pass_through: Option<usize>,
     buckets: Vec<Option<Bucket>>,
     encoded: usize,
@@ -69,7 +69,7 @@ impl BucketSet {
         }
     }
 
-    /// Notes how large the rows of an input batch are, before it is scattered.
+    /// Records how large the rows of an input batch are, before it is split into buckets.
     pub(crate) fn measure(&mut self, batch: &RecordBatch) {
         if self.until_measure > 0 {
             self.until_measure -= 1;
@@ -83,7 +83,7 @@ impl BucketSet {
         };
     }
 
-    /// Appends rows, which have the declared schema, to a bucket.
+    /// Appends rows with the declared schema to a bucket.
     pub(crate) fn push(&mut self, bucket: u32, batch: RecordBatch) -> Result<()> {
         let index = bucket as usize;
         if index >= self.buckets.len() {
@@ -100,18 +100,18 @@ impl BucketSet {
         self.drain(index)
     }
 
-    /// Encoded bytes that a part written now would have, not counting waiting rows.
+    /// Encoded bytes of a part that would be written now, without waiting rows.
     pub(crate) fn encoded(&self) -> usize {
         self.encoded
     }
 
-    /// About how much memory is held.
+    /// Approximate memory that is held.
     pub(crate) fn held(&self) -> usize {
         self.capacity + self.pending_rows * self.bytes_per_row
     }
 
-    /// Ends all streams and returns their slices by bucket. With `flush` waiting rows are included;
-    /// without, they wait on for a full batch of the next part.
+    /// Ends all streams and returns their slices by bucket. With `flush`, waiting rows are included. Without it, they
+    /// wait for a full batch of the next part.
     pub(crate) fn take(&mut self, flush: bool) -> Result<Vec<EncodedSlice>> {
         let mut slices = Vec::new();
         for index in 0..self.buckets.len() {
@@ -154,7 +154,7 @@ impl BucketSet {
             };
             let (encoded, capacity) = (stream.encoded(), stream.capacity());
             stream.write(&compact(batch)?)?;
-            // A new stream's schema is counted with its first batch.
+            // The schema of a new stream is counted with its first batch.
             let first = stream.rows() == rows as u64;
             self.encoded += stream.encoded() - if first { 0 } else { encoded };
             self.capacity += stream.capacity() - if first { 0 } else { capacity };

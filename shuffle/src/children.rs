@@ -1,13 +1,13 @@
-//! The children of an operator, as many as it has.
+//! The children of an operator, as a fixed number.
 
 use datafusion::common::internal_datafusion_err;
 use datafusion::error::Result;
 
-/// Exactly `N` of something that each child gives.
+/// Exactly `N` values, one for each child.
 ///
 /// # Errors
-/// There are more or fewer.
-pub(crate) fn only<const N: usize, T>(operator: &str, given: Vec<T>) -> Result<[T; N]> {
+/// There are more or fewer than `N`.
+pub fn only<const N: usize, T>(operator: &str, given: Vec<T>) -> Result<[T; N]> {
     let count = given.len();
     given
         .try_into()

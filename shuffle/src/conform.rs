@@ -1,4 +1,5 @@
-//! Passes rows on under another schema, where DataFusion would put a cast that its wire form forgets.
+//! An operator that passes rows on under another schema, in places where DataFusion would use a cast that its wire
+//! form does not keep.
 
 use std::fmt;
 use std::sync::Arc;
@@ -20,12 +21,12 @@ use futures::TryStreamExt;
 use crate::batch::conform;
 use crate::children::only;
 
-/// The rows of its input under a schema that differs in names, nullability or metadata of fields only. Keeps
-/// order, partitions and everything else of its input.
+/// Returns the rows of its input under a schema that differs only in names, nullability or metadata of fields. It
+/// keeps the order, the partitions and everything else of its input.
 ///
-/// A union wants one schema from all its branches, and wraps a branch that has another one in a cast to the
-/// same type and another *field*. datafusion-proto writes down the type of a cast and not its field, so the
-/// branch comes back as it was before, and is wrapped again. This operator stands in for that cast.
+/// A union needs one schema for all its branches. It wraps a branch with another schema in a cast to the same type
+/// and another *field*. datafusion-proto encodes the type of a cast but not its field, so the decoded branch has its
+/// old schema and is wrapped again. This operator replaces that cast.
 #[derive(Debug, Clone)]
 pub struct ConformExec {
     input: Arc<dyn ExecutionPlan>,
@@ -45,7 +46,7 @@ impl ConformExec {
         let properties = input.properties();
         let equivalences = properties.eq_properties.clone().with_new_schema(Arc::clone(&schema))?;
         let partitioning = match &properties.partitioning {
-            // Expressions name columns by their old names.
+            // Expressions use the old names of columns.
             Partitioning::Hash(..) | Partitioning::Range(..) if !same_names => {
                 Partitioning::UnknownPartitioning(properties.partitioning.partition_count())
             }
@@ -61,7 +62,7 @@ impl ConformExec {
         Ok(Self { input, schema, properties: Arc::new(properties) })
     }
 
-    /// Whose rows are passed on.
+    /// The operator whose rows are passed on.
     #[must_use]
     pub fn input(&self) -> &Arc<dyn ExecutionPlan> {
         &self.input

@@ -1,5 +1,5 @@
-//! What can go wrong in the exchange, told apart by type: whoever runs a task must know whether another
-//! attempt may help, and must never have to read a message to find out.
+//! The errors of the exchange, with a type for each. Code that runs a task must know whether another attempt may
+//! help, and must never have to read a message for that.
 
 use arrow_schema::ArrowError;
 use datafusion::error::DataFusionError;
@@ -7,7 +7,7 @@ use datafusion::error::DataFusionError;
 /// An error of the exchange.
 #[derive(Debug, thiserror::Error)]
 pub enum ShuffleError {
-    /// The bytes of a slice are not those that the producer recorded, read after read.
+    /// The bytes of a slice differ from those that the producer recorded, and repeated reads do not help.
     #[error("exchange data {key} at {offset}+{len} is damaged: {reason}")]
     Corrupt {
         /// Key below the state's prefix, or `inline`.
@@ -16,10 +16,10 @@ pub enum ShuffleError {
         offset: u64,
         /// Recorded length of the slice.
         len: u64,
-        /// What did not agree.
+        /// What did not match.
         reason: String,
     },
-    /// The store did not give a slice.
+    /// The store failed to return a slice.
     #[error("exchange data {key} cannot be read: {source}")]
     Read {
         /// Key below the state's prefix.
@@ -27,7 +27,7 @@ pub enum ShuffleError {
         /// The store's error.
         source: object_store::Error,
     },
-    /// The store did not take a part.
+    /// The store failed to write a part.
     #[error("exchange data {key} cannot be written: {source}")]
     Write {
         /// Key below the state's prefix.
@@ -44,15 +44,15 @@ pub enum ShuffleError {
     /// Rows have other types than the exchange declares.
     #[error("rows do not fit the schema of the exchange: {0}")]
     Schema(String),
-    /// The plan reads a stage that the task was given no data of.
+    /// The plan reads a stage for which the task has no data.
     #[error("no exchange data of stage {stage}: the task's inputs name stages {known:?}")]
     UnknownStage {
         /// Stage that the plan reads.
         stage: u32,
-        /// Stages that there is data of.
+        /// Stages for which the task has data.
         known: Vec<u32>,
     },
-    /// A plan declares an order that several unmerged runs cannot have.
+    /// A plan declares an order, but several unmerged runs have none.
     #[error(
         "bucket {bucket} of stage {stage} is declared ordered, but {tasks} tasks wrote to it: give each run its own partition and merge them"
     )]
@@ -64,7 +64,7 @@ pub enum ShuffleError {
         /// Tasks with rows in it.
         tasks: usize,
     },
-    /// The task's session carries no inputs.
+    /// The task's session has no exchange inputs.
     #[error(
         "the session has no exchange inputs: set `ExchangeInputs` with `SessionConfig::with_extension`"
     )]
@@ -83,7 +83,7 @@ impl ShuffleError {
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Read { source, .. } => !matches!(source, object_store::Error::NotFound { .. }),
-            // The bytes at rest may be good: another worker's network and memory get a say.
+            // The stored bytes may be correct. Another worker may read them through another network and memory.
             Self::Corrupt { .. } | Self::Write { .. } | Self::Lost(_) => true,
             Self::Malformed(_)
             | Self::Encode(_)

@@ -1,4 +1,4 @@
-//! Drops the rows that a join could not match, before they are exchanged.
+//! An operator that drops rows that a join cannot match, before they are exchanged.
 
 use std::fmt;
 use std::sync::Arc;
@@ -22,11 +22,11 @@ use crate::children::only;
 use crate::key_filter::key_hashes;
 use crate::{ExchangeInputs, ShuffleError};
 
-/// Rows after which a filter that drops next to nothing is left out.
+/// After this many rows, a filter that drops almost nothing is switched off.
 const TRIAL_ROWS: usize = 1 << 17;
 
-/// Passes on the rows whose keys may be among those of a build stage (see [`crate::KeyFilter`]). Keeps
-/// order, partitioning and everything else of its input.
+/// Passes on the rows whose keys may be among the keys of a build stage (see [`crate::KeyFilter`]). It keeps the
+/// order, the partitioning and everything else of its input.
 #[derive(Debug, Clone)]
 pub struct KeyFilterExec {
     input: Arc<dyn ExecutionPlan>,
@@ -37,8 +37,8 @@ pub struct KeyFilterExec {
 }
 
 impl KeyFilterExec {
-    /// Filters `input` by `keys` with the filter that the tasks of `stage` wrote as bucket `bucket`. `keys`
-    /// must correspond, one to one, to the expressions that place the rows of `stage` in buckets.
+    /// Filters `input` by `keys` with the filter that the tasks of `stage` wrote as bucket `bucket`. `keys` must
+    /// correspond, one to one, to the expressions that place the rows of `stage` in buckets.
     #[must_use]
     pub fn new(
         input: Arc<dyn ExecutionPlan>,
@@ -61,13 +61,13 @@ impl KeyFilterExec {
         self.bucket
     }
 
-    /// The keys, over the input's rows.
+    /// The keys, as expressions over the input's rows.
     #[must_use]
     pub fn keys(&self) -> &[Arc<dyn PhysicalExpr>] {
         &self.keys
     }
 
-    /// What is filtered.
+    /// The operator whose rows are filtered.
     #[must_use]
     pub fn input(&self) -> &Arc<dyn ExecutionPlan> {
         &self.input

@@ -1,8 +1,8 @@
-//! Bytes of a slice: one complete Arrow IPC stream (schema, dictionaries, batches, end mark).
+//! The bytes of a slice: one complete Arrow IPC stream (schema, dictionaries, batches, end mark).
 //!
-//! Each slice stands alone, so that a reader needs nothing but its range. Decoding uses the received
-//! bytes in place where they are uncompressed and aligned; `arrow-ipc` copies the few buffers that are
-//! not. It panics on some malformed inputs, which must not take a worker down: here a panic is an error.
+//! A reader needs only the byte range of a slice, because each slice is complete. Decoding uses the received bytes in
+//! place where they are uncompressed and aligned. `arrow-ipc` copies the few buffers that are not. It panics on some
+//! malformed inputs. Such a panic becomes an error here, because it must not stop a worker.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -18,13 +18,13 @@ use bytes::Bytes;
 /// Slices start at multiples of this many bytes in their object.
 pub const SLICE_ALIGN: usize = 64;
 
-/// How buffers are stored. LZ4 pays where a network lies between, not always on a local disk.
+/// How buffers are stored. LZ4 helps with a network store, but not always with a local disk.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Compression {
     /// As they are in memory.
     #[default]
     None,
-    /// LZ4 frames, each buffer for itself.
+    /// LZ4 frames, one for each buffer.
     Lz4,
 }
 
@@ -59,13 +59,13 @@ impl StreamEncoder {
         Ok(())
     }
 
-    /// Rows so far.
+    /// Rows written so far.
     #[must_use]
     pub fn rows(&self) -> u64 {
         self.rows
     }
 
-    /// Bytes so far.
+    /// Bytes encoded so far.
     #[must_use]
     pub fn encoded(&self) -> usize {
         self.writer.get_ref().len()
@@ -116,7 +116,7 @@ impl SliceDecoder {
         if self.done {
             return Ok(None);
         }
-        // The decoder is never used again after a panic, so its state cannot be seen half changed.
+        // The decoder is never used again after a panic, so its incomplete state cannot be seen.
         let step = catch_unwind(AssertUnwindSafe(|| self.decoder.decode(&mut self.buffer)))
             .unwrap_or_else(|panic| Err(ArrowError::IpcError(panic_text(panic.as_ref()))));
         match step {
@@ -155,7 +155,7 @@ pub fn decode_slice(bytes: Bytes, rows: u64) -> Result<Vec<RecordBatch>, ArrowEr
     Ok(batches)
 }
 
-/// XXH3-64 of `bytes` as the records hold it: 16 hex digits.
+/// XXH3-64 of `bytes` in the form of the records: 16 hex digits.
 #[must_use]
 pub fn checksum(bytes: &[u8]) -> String {
     format!("{:016x}", xxhash_rust::xxh3::xxh3_64(bytes))

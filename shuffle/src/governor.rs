@@ -1,22 +1,22 @@
-//! How much a process may have under way. Many partitions read at once; without a common bound their
-//! fetches would need memory in proportion to the partitions, and a burst of requests meets throttling.
+//! How much a process may fetch at once. Many partitions read at the same time. Without a common limit, their fetches
+//! would need memory in proportion to the number of partitions, and a burst of requests would be throttled.
 
 use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Bounds on reading.
+/// Limits on reading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReadLimits {
-    /// Bytes being fetched at one time by all who share the governor.
+    /// Bytes being fetched at the same time by all users of the governor.
     pub in_flight_bytes: u64,
-    /// Slices that a partition fetches ahead of the one being read.
+    /// Slices that a partition fetches before the current one is read.
     pub slices_ahead: usize,
-    /// Bytes that a partition fetches ahead; one slice may always be under way.
+    /// Bytes that a partition fetches in advance. One slice may always be in progress.
     pub bytes_ahead: u64,
     /// Small batches are joined up to this many rows.
     pub batch_rows: usize,
-    /// GETs of one slice before giving up, each of which the store's client may itself retry.
+    /// GETs of one slice before giving up. The store's client may retry each of them.
     pub attempts: u32,
 }
 
@@ -32,11 +32,11 @@ impl Default for ReadLimits {
     }
 }
 
-/// The shared bound of a process: make one, clone it for every task.
+/// The shared limit of a process: create one and clone it for every task.
 #[derive(Clone, Debug)]
 pub struct ReadGovernor {
     limits: ReadLimits,
-    // In KiB: a semaphore's permits are counted in 32 bits.
+    // In KiB, because the number of a semaphore's permits has 32 bits.
     permits: Arc<Semaphore>,
     total_kib: u32,
 }
@@ -62,13 +62,14 @@ impl ReadGovernor {
         self.limits
     }
 
-    /// Waits until `bytes` more may be under way. What exceeds the whole bound waits to be alone.
+    /// Waits until `bytes` more may be fetched. A request that is larger than the whole limit waits until nothing
+    /// else is fetched.
     ///
-    /// A permit is held while a fetch runs in a task of its own, never while its rows wait for a
-    /// reader: partitions that a merge does not poll could otherwise starve the one it waits for.
+    /// A permit is held while a fetch runs in a task of its own, but never while its rows wait for a reader.
+    /// Otherwise partitions that a merge does not poll could block the partition that it waits for.
     pub(crate) async fn acquire(&self, bytes: u64) -> Option<OwnedSemaphorePermit> {
         let kib = u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX).clamp(1, self.total_kib);
-        // The semaphore is never closed, so there is always a permit in the end.
+        // The semaphore is never closed, so a permit always becomes free.
         Arc::clone(&self.permits).acquire_many_owned(kib).await.ok()
     }
 }

@@ -1,5 +1,5 @@
-//! Which slices make up a bucket. A seal lists slices by task; a reader wants them by bucket. The
-//! index is made once for a stage, however many partitions are opened.
+//! Which slices belong to a bucket. A seal lists slices by task, and a reader needs them by bucket. The index is made
+//! once for a stage, for any number of opened partitions.
 
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
@@ -14,16 +14,16 @@ use tokio::sync::OnceCell;
 use crate::key_filter::KeyFilter;
 use crate::{Result, ShuffleError};
 
-/// The sealed data of one stage. Cheap to share, worth caching between the tasks of a worker.
+/// The sealed data of one stage. Sharing it is cheap, and a worker should cache it between its tasks.
 #[derive(Debug)]
 pub struct StageData {
     tasks: Arc<[TaskOutput]>,
     // Slices of bucket b: entries[starts[b]..starts[b + 1]], each (task, index of the slice).
     starts: Vec<usize>,
     entries: Vec<(u32, u32)>,
-    // Decoded when first read; `None` = not valid base64.
+    // Decoded at the first read; `None`: not valid base64.
     inline: Vec<OnceLock<Option<Bytes>>>,
-    // The runtime filter of the stage's keys, read once for all tasks of a process.
+    // The runtime filter of the stage's keys. It is read once for all tasks of a process.
     pub(crate) key_filter: OnceCell<Option<Arc<KeyFilter>>>,
 }
 

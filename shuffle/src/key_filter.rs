@@ -1,16 +1,16 @@
-//! Runtime filters: what the build side of a join tells its probe side before the probe side is exchanged.
+//! Runtime filters: the keys of a join's build side, used to filter the probe side before it is exchanged.
 //!
 //! ```text
 //!  build stage ─ hash of every key ─> Bloom filter, one a task, as bucket K of its output
 //!                                          │ sealed
 //!  probe stage: KeyFilterExec <────────────┘ drops rows whose key no build task has seen
 //! ```
-//! DataFusion's own dynamic filter lives in one process; this one travels like any other data. The hash is
-//! the one that places rows in buckets, so the filter is sound exactly where the exchange is: equal keys
-//! have equal hashes on both sides. A filter may let rows through that match nothing (the join drops
-//! them); it never drops a row whose key a build task has seen. Null keys hash like any other value.
+//! DataFusion's own dynamic filter exists in one process only; this filter is stored like any other data. It uses the
+//! same hash that places rows in buckets, so it is correct wherever the exchange is: equal keys have equal hashes on
+//! both sides. A filter may let rows through that match nothing (the join drops them). It never drops a row whose key
+//! a build task has seen. Null keys are hashed like any other value.
 //!
-//! A task that saw too many keys writes no filter, and then there is none for the whole stage.
+//! A task that has too many keys writes no filter, and then the whole stage has none.
 
 use std::sync::Arc;
 
@@ -22,15 +22,15 @@ use datafusion::error::Result as DfResult;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_plan::repartition::REPARTITION_RANDOM_STATE;
 
-/// Keys of a task above which it writes no filter: 2 Mi keys are 16 MiB while they are gathered and a
-/// filter of 4 MiB.
+/// A task with more keys than this writes no filter: 2 Mi keys take 16 MiB while they are collected, and a filter of
+/// 4 MiB.
 const MOST_KEYS: usize = 2 << 20;
-/// Bits a key: about 1 % of foreign keys pass.
+/// Bits for each key: about 1 % of the keys that are not in the build side pass.
 const BITS_PER_KEY: usize = 16;
-/// Words are powers of two up to this many, whatever a damaged record says.
+/// The number of words is a power of two up to this, even if a damaged record says more.
 const MOST_WORDS: usize = 1 << 20;
 
-/// The hashes of the key columns of a batch, as the exchange computes them.
+/// The hashes of a batch's key columns, computed in the same way as in the exchange.
 pub(crate) fn key_hashes(
     keys: &[Arc<dyn PhysicalExpr>],
     batch: &RecordBatch,
@@ -47,7 +47,7 @@ pub(crate) fn key_hashes(
     Ok(())
 }
 
-/// Gathers the keys of one build task.
+/// Collects the keys of one build task.
 #[derive(Debug)]
 pub(crate) struct KeyFilterBuilder {
     keys: Vec<Arc<dyn PhysicalExpr>>,
@@ -62,7 +62,7 @@ impl KeyFilterBuilder {
         Self { keys, hashes: Vec::new(), buffer: Vec::new(), full: false }
     }
 
-    /// Takes note of the keys of a batch.
+    /// Adds the keys of a batch.
     pub(crate) fn add(&mut self, batch: &RecordBatch) -> DfResult<()> {
         if self.full {
             return Ok(());
@@ -97,14 +97,14 @@ impl KeyFilterBuilder {
     }
 }
 
-/// A Bloom filter whose keys each set four bits of one 64-bit word, so that a look is one memory access.
+/// A Bloom filter in which each key sets four bits of one 64-bit word, so that a lookup is one memory access.
 #[derive(Debug, PartialEq, Eq)]
 pub struct KeyFilter {
     words: Vec<u64>,
 }
 
 impl KeyFilter {
-    /// True unless no build task has seen a key of this hash.
+    /// False only if no build task has seen a key with this hash.
     #[must_use]
     pub fn may_contain(&self, hash: u64) -> bool {
         let (word, bits) = self.place(hash);
@@ -117,7 +117,7 @@ impl KeyFilter {
         (word, bit(0) | bit(6) | bit(12) | bit(18))
     }
 
-    /// The rows of a batch that may match, and nothing else.
+    /// True for the rows of a batch that may match, and false for all others.
     pub(crate) fn mask(&self, hashes: &[u64]) -> BooleanArray {
         BooleanArray::from_unary(&UInt64Array::from(hashes.to_vec()), |hash| self.may_contain(hash))
     }
@@ -134,7 +134,8 @@ impl KeyFilter {
                     part.len()
                 )));
             }
-            // A filter of twice the words says the same with every word twice: places are the low bits.
+            // A filter with twice the words has the same meaning if every word is repeated, because positions use the
+            // low bits.
             while union.words.len() < words {
                 union.words.extend_from_within(..);
             }

@@ -1,8 +1,8 @@
-//! The exchange: how rows get from one stage to the next when no two workers ever talk.
+//! The exchange: how rows get from one stage to the next when workers never talk to each other.
 //!
-//! A producer's task sorts its rows into **buckets** and writes them, bucket after bucket, into as few
-//! objects as it can; its commit record says where each bucket's **slice** lies. A consumer's
-//! partition `j` then reads bucket `j` of every producer task with exactly one ranged GET a slice.
+//! A task of the producer places its rows in **buckets**. It writes them, bucket after bucket, into as few objects as
+//! it can. Its commit record says where the **slice** of each bucket is. Partition `j` of the consumer then reads
+//! bucket `j` of every producer task, with exactly one ranged GET for each slice.
 //!
 //! ```text
 //!  producer task 0                       consumer partition 1
@@ -23,15 +23,15 @@
 //! What it promises:
 //! * An object holds at most about `part_bytes` of data and costs one PUT; a task never writes an object per bucket.
 //! * A slice starts at a multiple of 64 bytes, so that uncompressed buffers are used where they were received.
-//! * Rows keep their order inside a bucket of a task. Rows without columns keep their number.
-//! * A slice is used only after its length and its XXH3 agree with the seal. Anything else is a typed error.
-//! * Memory is bounded: a writer reserves what it holds and writes a part early when it is refused; a
-//!   process fetches at most 48 MiB at a time, a partition runs at most 4 slices ahead.
-//! * Small outputs need no object: they travel inside the commit record.
+//! * Rows keep their order inside a bucket of a task. The number of rows is also kept for rows without columns.
+//! * A slice is used only after its length and its XXH3 match the seal. Any difference is a typed error.
+//! * Memory is limited: a writer reserves what it holds, and writes a part early when more memory is refused. A
+//!   process fetches at most 48 MiB at a time, and a partition fetches at most 4 slices in advance.
+//! * Small outputs need no object, because they are stored in the commit record.
 
 mod batch;
 mod buckets;
-mod children;
+pub mod children;
 mod conform;
 mod error;
 mod filter;
@@ -58,7 +58,7 @@ pub use reader::ExchangeReaderExec;
 pub use source::{ExchangeInputs, ReadCounters};
 pub use writer::{Buckets, DataTarget, KeyOf, TaskWriter, WriterOptions};
 
-/// What every function of this crate returns.
+/// The result type of this crate's functions.
 pub type Result<T, E = ShuffleError> = std::result::Result<T, E>;
 
 /// The store path of `key`, which is relative to `prefix`.

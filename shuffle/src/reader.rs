@@ -7,8 +7,8 @@
 //!     AggregateExec: Partial            (stage 3: AggregateExec: Partial, written by hash of k)
 //! ```
 //!
-//! The plan above was optimised with the order, constants and equivalences of what stood here, so the
-//! reader declares them itself; otherwise they would be lost at the cut.
+//! The plan above was optimised with the order, constants and equivalences of the operators that were here. So the
+//! reader declares them itself. Otherwise they would be lost at the cut.
 
 use std::fmt;
 use std::pin::Pin;
@@ -44,8 +44,8 @@ pub struct ExchangeReaderExec {
 }
 
 impl ExchangeReaderExec {
-    /// A reader of `stage` with one partition for each of `partitioning`. What `eq` declares (order,
-    /// constants, equivalences) is declared by the reader. Fails if `eq` is about another schema.
+    /// A reader of `stage` with one partition for each of `partitioning`. The reader declares what `eq` contains
+    /// (order, constants, equivalences). Fails if `eq` is for another schema.
     pub fn new(
         stage: u32,
         schema: SchemaRef,
@@ -111,7 +111,7 @@ impl ExecutionPlan for ExchangeReaderExec {
         Vec::new()
     }
 
-    // The expressions of the declared partitioning and order are facts about the rows, not computed here.
+    // The expressions of the declared partitioning and order are facts about the rows. They are not computed here.
     fn apply_expressions(
         &self,
         _visit: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,

@@ -1,8 +1,8 @@
 //! What a task reads from the exchange.
 //!
-//! The worker puts one [`ExchangeInputs`] into the task's session; every reader in the plan finds its
-//! stage there. Slices are fetched in tasks of their own, a few ahead of the one being read, so that
-//! fetching goes on while the plan computes and never depends on who is polled.
+//! The worker puts one [`ExchangeInputs`] into the task's session, and every reader in the plan finds its stage
+//! there. Slices are fetched in tasks of their own, a few in advance. So fetching continues while the plan computes,
+//! and does not depend on which stream is polled.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -30,19 +30,19 @@ use crate::index::{Piece, Place, StageData};
 use crate::key_filter::KeyFilter;
 use crate::{Result, ShuffleError, object_path};
 
-/// Slices up to this size are decoded where they were fetched; of larger ones only the bytes are held,
-/// and each batch is decoded when it is wanted, because decoded rows can be many times as large.
+/// Slices up to this size are decoded when they are fetched. For larger slices only the bytes are held, and each
+/// batch is decoded when it is needed, because decoded rows can be many times as large.
 const DECODE_AHEAD: u64 = 1 << 20;
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 
-/// What was read, for the task's metrics.
+/// Counts what was read, for the task's metrics.
 #[derive(Debug, Default)]
 pub struct ReadCounters {
     /// Encoded bytes of slices, inline ones included.
     pub bytes: AtomicU64,
     /// Rows.
     pub rows: AtomicU64,
-    /// GETs sent, repeated ones included.
+    /// GETs sent, with repeated ones.
     pub gets: AtomicU64,
 }
 
@@ -50,13 +50,13 @@ pub struct ReadCounters {
 #[derive(Clone, Debug)]
 pub struct ExchangeInputs {
     stages: BTreeMap<u32, Arc<StageData>>,
-    /// What the task reads of a bucket that several tasks share.
+    /// The part that the task reads of a bucket that several tasks share.
     share: Option<Share>,
     fetcher: Fetcher,
 }
 
 impl ExchangeInputs {
-    /// No stages yet; objects lie below `prefix` in `store`.
+    /// No stages yet. Objects are below `prefix` in `store`.
     #[must_use]
     pub fn new(
         store: Arc<dyn ObjectStore>,
@@ -90,8 +90,8 @@ impl ExchangeInputs {
         })
     }
 
-    /// The runtime filter that the tasks of a stage wrote as bucket `bucket`; `None` unless every task wrote
-    /// one. Read once for all tasks of a process.
+    /// The runtime filter that the tasks of a stage wrote as bucket `bucket`; `None` unless every task wrote one. It
+    /// is read once for all tasks of a process.
     pub async fn key_filter(&self, stage: u32, bucket: u32) -> Result<Option<Arc<KeyFilter>>> {
         let data = self.stage(stage)?;
         let read = || async {
@@ -110,14 +110,14 @@ impl ExchangeInputs {
         data.key_filter.get_or_try_init(read).await.cloned()
     }
 
-    /// What was read through these inputs so far.
+    /// Counts of what was read through these inputs so far.
     #[must_use]
     pub fn counters(&self) -> &Arc<ReadCounters> {
         &self.fetcher.counters
     }
 
-    /// The rows of a bucket: task after task, slice after slice. Nothing is fetched before the stream is
-    /// first polled. What is fetched ahead is accounted for in `pool`.
+    /// The rows of a bucket: task after task, slice after slice. Nothing is fetched before the stream is first
+    /// polled. Data that is fetched in advance is reserved in `pool`.
     pub fn open(
         &self,
         stage: u32,
@@ -213,7 +213,7 @@ impl BucketReader {
         }
     }
 
-    /// The next batch as it was encoded.
+    /// The next batch in its encoded size.
     async fn next_raw(&mut self) -> Result<Option<RecordBatch>> {
         loop {
             self.fill()?;
@@ -245,12 +245,12 @@ impl BucketReader {
         }
     }
 
-    /// Starts fetches up to the limits; one is always under way while there is anything to read.
+    /// Starts fetches up to the limits. One is always in progress while there is anything to read.
     fn fill(&mut self) -> Result<()> {
         while self.next < self.end && self.ahead.len() < self.limits.slices_ahead.max(1) {
             let piece = Arc::new(self.data.piece(self.bucket, self.next)?);
             if self.ahead.is_empty() && self.current.is_none() {
-                // Without this one there is no progress.
+                // Without this slice there is no progress, so its memory is reserved even over the limit.
                 self.reservation.grow(piece.memory());
             } else {
                 let far = self.ahead_bytes + piece.len > self.limits.bytes_ahead;
@@ -273,7 +273,7 @@ impl BucketReader {
 impl Piece {
     fn memory(&self) -> usize {
         match self.place {
-            // The record holds it anyway.
+            // The record holds these bytes in any case.
             Place::Inline(_) => 0,
             Place::Object { .. } => usize::try_from(self.len).unwrap_or(usize::MAX),
         }

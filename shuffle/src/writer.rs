@@ -1,7 +1,7 @@
-//! How a task's rows leave it.
+//! Writes a task's output rows.
 //!
-//! A task pushes batches; they are scattered into buckets, encoded as they fill, and held in memory
-//! until a part is worth its PUT. A small output is never an object: it travels in the commit record.
+//! A task pushes batches. Their rows are placed in buckets, encoded when a bucket fills, and held in memory until a
+//! part is large enough for a PUT. A small output needs no object: it is stored in the commit record.
 
 use std::fmt;
 use std::sync::Arc;
@@ -28,25 +28,25 @@ use crate::format::{Compression, SLICE_ALIGN, checksum};
 use crate::key_filter::KeyFilterBuilder;
 use crate::{Result, ShuffleError, object_path};
 
-/// A part is not cut below this size because memory is refused: each part costs a PUT, and later a GET
+/// When memory is refused, a part is not written early below this size, because each part costs a PUT and later a GET
 /// for each of its buckets.
 const MIN_EARLY_PART: usize = 4 << 20;
-/// Reservations grow in steps, so that a shared pool is not asked for every batch.
+/// Reservations grow in steps, so that not every batch asks the shared pool.
 const RESERVE_STEP: usize = 1 << 20;
-/// Less than this is encoded in place: a switch of threads costs more.
+/// Less than this is encoded on the same thread, because a change of threads costs more.
 const OFFLOAD_FROM: usize = 256 << 10;
-/// Tries of a PUT, each of which the store's client may itself retry. The key is this attempt's own, so
-/// repeating it is harmless.
+/// Tries of a PUT. The store's client may retry each of them. The key belongs to this attempt only, so repeating the
+/// PUT does no harm.
 const PUT_ATTEMPTS: u32 = 3;
 const PADDING: [u8; SLICE_ALIGN] = [0; SLICE_ALIGN];
 
-/// Names the key of part `n`, below the state's prefix. A key must be one that nobody else writes.
+/// Names the key of part `n`, below the state's prefix. No other process may write this key.
 pub type KeyOf = Arc<dyn Fn(u32) -> String + Send + Sync>;
 
 /// How rows are placed in buckets.
 #[derive(Clone, Debug)]
 pub enum Buckets {
-    /// By the hash of the expressions, exactly as DataFusion's `RepartitionExec` places them.
+    /// By the hash of the expressions, exactly as DataFusion's `RepartitionExec` does it.
     Hash {
         /// Expressions over the rows.
         exprs: Vec<Arc<dyn PhysicalExpr>>,
@@ -57,12 +57,12 @@ pub enum Buckets {
     Partitions,
 }
 
-/// Where parts go.
+/// Where parts are written.
 #[derive(Clone)]
 pub struct DataTarget {
     /// Store.
     pub store: Arc<dyn ObjectStore>,
-    /// The state's prefix in it.
+    /// The state's prefix in the store.
     pub prefix: Path,
     /// Keys of the parts.
     pub key_of: KeyOf,
@@ -74,7 +74,7 @@ impl fmt::Debug for DataTarget {
     }
 }
 
-/// What a writer needs.
+/// The inputs of a writer.
 #[derive(Debug)]
 pub struct WriterOptions {
     /// Schema of the exchange.
@@ -93,16 +93,16 @@ pub struct WriterOptions {
     pub target: DataTarget,
     /// Time and blocking work.
     pub env: Env,
-    /// Accounts for what is held.
+    /// Reserves the memory that is held.
     pub reservation: MemoryReservation,
-    /// Also write a filter of the keys, as the bucket after the last (where rows are placed by hash).
+    /// Also write a filter of the keys, in the bucket after the last one (if rows are placed by hash).
     pub key_filter: bool,
 }
 
 impl WriterOptions {
-    /// Rows of an encoded batch, unless set otherwise: DataFusion's own batch size.
+    /// Rows of an encoded batch, if not set: DataFusion's own batch size.
     pub const BATCH_SIZE: usize = 8192;
-    /// Bytes of a part, unless set otherwise: what one PUT carries well within a request's time limit.
+    /// Bytes of a part, if not set. One PUT can send this well within the time limit of a request.
     pub const PART_BYTES: usize = 128 << 20;
 
     /// Options with the usual sizes, no compression, and nothing inline.
@@ -144,9 +144,9 @@ pub struct TaskWriter {
     target: DataTarget,
     env: Env,
     reservation: MemoryReservation,
-    // `None` while a blocking thread has it, and for ever if it never came back.
+    // `None` while a blocking thread has it, and forever if that thread did not return it.
     set: Option<BucketSet>,
-    // The bucket that the filter becomes, and the filter so far.
+    // The bucket of the filter, and the filter so far.
     key_filter: Option<(u32, KeyFilterBuilder)>,
     objects: Vec<DataObject>,
     slices: Vec<Slice>,
@@ -194,7 +194,7 @@ impl TaskWriter {
         })
     }
 
-    /// Appends rows of a partition of the stage. May write a part.
+    /// Appends rows of a partition of the stage. This may write a part.
     pub async fn push(&mut self, partition: u32, batch: RecordBatch) -> Result<()> {
         if batch.num_rows() == 0 {
             return Ok(());
@@ -218,8 +218,8 @@ impl TaskWriter {
         self.settle().await
     }
 
-    /// Writes what is left and says where everything lies. The data is durable when this returns; it
-    /// counts only once the output stands in a commit record.
+    /// Writes what is left and returns where everything is. The data is durable when this returns. It counts only
+    /// when the output is in a commit record.
     pub async fn finish(mut self) -> Result<TaskOutput> {
         let mut last = self.encode(true).await?;
         if let Some((bucket, filter)) = self.key_filter.take()
@@ -254,7 +254,7 @@ impl TaskWriter {
         self.reservation.free();
         for object in &self.objects {
             let path = object_path(&self.target.prefix, &object.key);
-            // What stays is found by garbage collection under the claim's nonce.
+            // Garbage collection finds what remains, by the claim's nonce.
             if let Err(error) = self.target.store.delete(&path).await {
                 tracing::debug!(key = %object.key, %error, "part of an aborted attempt stays");
             }
@@ -290,7 +290,7 @@ impl TaskWriter {
         if held >= MIN_EARLY_PART.min(self.part_bytes) {
             return self.write_part(true).await;
         }
-        // The floor under which a writer cannot work: taken, and shown to the pool as taken.
+        // The smallest amount that a writer needs to work. It is used and reserved even if the pool refuses it.
         self.reservation.resize(held);
         Ok(())
     }
@@ -348,7 +348,7 @@ impl TaskWriter {
     }
 }
 
-/// The chunks of an object that holds `encoded` one after the other, and where each lies.
+/// The chunks of an object that holds `encoded` one after the other, and the position of each.
 fn layout(encoded: &[EncodedSlice], object: Option<u32>) -> (Vec<Bytes>, Vec<Slice>, u64) {
     let mut chunks = Vec::with_capacity(encoded.len() * 2);
     let mut slices = Vec::with_capacity(encoded.len());

@@ -1,4 +1,4 @@
-//! One attempt: claim, run, commit — with a heartbeat beside it.
+//! One attempt of a task: claim, run and commit, with a heartbeat at the same time.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,34 +23,34 @@ use crate::pulse::Pulse;
 use crate::run::{self, Attempt, AttemptError};
 use crate::shared::Shared;
 
-/// What became of an attempt.
+/// The result of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AttemptOutcome {
     /// Another worker has the claim.
     Lost,
-    /// It is not known whether the claim landed.
+    /// It is not known whether the claim was written.
     Unsettled,
-    /// It is committed, by this worker or by another.
+    /// The task is committed, by this worker or by another.
     Committed,
-    /// It failed and said so.
+    /// The attempt failed, and its `fail` record is written.
     Failed(FailClass),
     /// The query ended, or the worker was asked to stop.
     Stopped,
 }
 
-/// How long an aborted plan may take to notice.
+/// How long an aborted plan may take to stop.
 const ABORT_PATIENCE: Duration = Duration::from_millis(500);
 
-/// How a run of a plan that did not fail came to its end.
+/// How the run of a plan that did not fail ended.
 enum Run {
     Done(TaskOutput, TaskMetrics),
-    /// The query ended meanwhile.
+    /// The query ended before the plan was done.
     Ended,
     /// The worker was asked to stop.
     GivenBack,
 }
 
-/// Claims `task` and sees it through.
+/// Claims `task`, runs it and commits it.
 pub(crate) async fn attempt(
     shared: &Arc<Shared>,
     known: &Arc<Known>,
@@ -67,12 +67,12 @@ pub(crate) async fn attempt(
         Ok(Decision::Won) => {}
         Ok(Decision::Lost(_)) => return AttemptOutcome::Lost,
         Err(error) => {
-            // It may have landed: then it is a claim that stays silent, and is followed after the lease.
+            // The claim may be written. Then it stays silent, and the next attempt may be claimed after the lease.
             tracing::warn!(query = %handle.query, %key, %error, "a claim is left unsettled");
             return AttemptOutcome::Unsettled;
         }
     }
-    // Beats from the claim to the commit, whatever the attempt is at.
+    // Heartbeats run from the claim to the commit, whatever the attempt does.
     let pulse = Pulse::start(shared, known, task);
     let outcome = match prepare(shared, known, task, &claim).await {
         Ok(attempt) => run_watched(shared, attempt, compute, &pulse.over).await,
@@ -128,7 +128,7 @@ async fn prepare(
         .ok_or_else(|| unread(format!("stage {} has no manifest", task.stage)))?;
     let spec = planned.decided(manifest.broadcast);
     let plan = handle.plan(&spec.plan).await.map_err(|error| unread(error.to_string()))?;
-    // Exchange data is read and written through the counting store of this query.
+    // Exchange data is read and written through this query's store, which counts requests.
     let store = Arc::clone(handle.store().object_store());
     let prefix = handle.store().prefix().clone();
     let mut inputs = ExchangeInputs::new(
@@ -187,7 +187,7 @@ async fn run_watched(
             stop.ask();
             tokio::select! {
                 _ = &mut running => {}
-                // Some operators do not look up for long: the slot goes on without them.
+                // Some operators do not pause for a long time. The slot continues without them.
                 () = shared.env.clock.sleep(ABORT_PATIENCE) => compute.abandon(),
             }
             return Ok(Run::Ended);
@@ -200,11 +200,7 @@ async fn run_watched(
             metrics.requests = reading.requests;
             Run::Done(output, metrics)
         }),
-        Ok(Err(panic)) => Err(AttemptError {
-            class: FailClass::Retry,
-            code: ErrorCode::Internal,
-            message: format!("the engine panicked: {}", panic_text(panic.as_ref())),
-        }),
+        Ok(Err(panic)) => Err(panicked(&panic_text(panic.as_ref()))),
         Err(error) => Err(lost(&error)),
     }
 }
@@ -214,6 +210,23 @@ fn lost(error: &dyn std::error::Error) -> AttemptError {
         class: FailClass::Retry,
         code: ErrorCode::Internal,
         message: format!("the attempt was lost inside the worker: {error}"),
+    }
+}
+
+fn panicked(text: &str) -> AttemptError {
+    // Arrow's word for texts or lists of one batch that are more than 2 GiB together.
+    if text.contains("offset overflow") {
+        return AttemptError {
+            class: FailClass::Fatal,
+            code: ErrorCode::ExecutionFailed,
+            message: "a column of one batch would have more than 2 GiB of texts or list elements"
+                .to_owned(),
+        };
+    }
+    AttemptError {
+        class: FailClass::Retry,
+        code: ErrorCode::Internal,
+        message: format!("the engine panicked: {text}"),
     }
 }
 
@@ -261,7 +274,8 @@ async fn commit(
             AttemptOutcome::Committed
         }
         Err(error) => {
-            // It may land yet: its data stays, and a follower does the work again if it does not.
+            // The commit may still be written, so the data stays. If it is not written, a later attempt does the work
+            // again.
             tracing::warn!(query = %handle.query, %key, %error, "a commit is left unsettled");
             AttemptOutcome::Stopped
         }

@@ -1,4 +1,4 @@
-//! The bell: one object that changes when there may be work. A ring ends the pauses of idle slots.
+//! The bell: one object that changes when there may be work. A change ends the pauses of idle slots.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -9,9 +9,10 @@ use dunlin_manifest::store::{Changed, ControlStore};
 
 use crate::shared::Shared;
 
-/// Looks at the bell while the process is idle, and wakes its slots when it rang.
+/// Reads the bell while the process is idle, and wakes its slots when the bell has changed.
 pub(crate) async fn watch_bell(shared: Arc<Shared>) {
-    // `None` until the first look: what rang before this process came is found by its first look anyway.
+    // `None` until the first read. Work that was announced before this process started is found by its first look at
+    // the queries.
     let mut last: Option<Bell> = None;
     loop {
         let busy = shared.busy.load(Ordering::Relaxed) as usize >= shared.options.slots;

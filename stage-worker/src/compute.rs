@@ -1,12 +1,14 @@
-//! Where plans run: a thread a slot, apart from store requests and heartbeats.
+//! The threads on which plans run: one for each slot, separate from store requests and heartbeats.
 
+use dunlin_plan::priority;
 use tokio::runtime::{Handle, Runtime};
 
-/// How far plans stand back behind heartbeats, store requests and serving when cores are short.
-const NICE: i32 = 5;
+/// Stack of a compute thread. Plans are decoded, run and dropped on it, and nested operator calls are as deep as the
+/// deepest plan that planning accepts. Memory is used only for the part of the stack that is used.
+const STACK: usize = 256 << 20;
 
-/// The thread on which a slot's plans run: one, so that a process computes as many things at once as it
-/// has slots, and apart from the runtime of heartbeats and store requests.
+/// The thread on which a slot's plans run. There is one, so that a process computes as many tasks at once as it has
+/// slots. It is separate from the runtime of heartbeats and store requests.
 #[derive(Debug, Default)]
 pub(crate) struct Compute(Option<Runtime>);
 
@@ -16,7 +18,8 @@ impl Compute {
             let runtime = tokio::runtime::Builder::new_multi_thread()
                 .worker_threads(1)
                 .thread_name("dunlin-compute")
-                .on_thread_start(stand_back)
+                .on_thread_start(|| priority::stand_back(priority::NICE))
+                .thread_stack_size(STACK)
                 .enable_all()
                 .build()?;
             self.0 = Some(runtime);
@@ -24,7 +27,7 @@ impl Compute {
         self.0.as_ref().map(Runtime::handle).ok_or_else(|| std::io::Error::other("no runtime"))
     }
 
-    /// Leaves whatever still runs to itself; the next plan gets another thread.
+    /// Leaves what still runs on this thread. The next plan gets another thread.
     pub(crate) fn abandon(&mut self) {
         if let Some(runtime) = self.0.take() {
             runtime.shutdown_background();
@@ -35,11 +38,5 @@ impl Compute {
 impl Drop for Compute {
     fn drop(&mut self) {
         self.abandon();
-    }
-}
-
-fn stand_back() {
-    if let Err(error) = rustix::process::setpriority_process(None, NICE) {
-        tracing::debug!(%error, "the priority of a thread could not be lowered");
     }
 }

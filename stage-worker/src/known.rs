@@ -1,6 +1,6 @@
-//! One query as one worker process sees it: the handle, and what its slots tell each other about it.
+//! One query as one worker process sees it: the handle, and what its slots share about it.
 //!
-//! It is made once a process and query, and shared by the slots. It knows nothing of the process.
+//! There is one for each process and query, shared by the slots. It knows nothing of the process.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -18,12 +18,12 @@ use dunlin_shuffle::{ShuffleError, StageData};
 pub(crate) struct Known {
     pub(crate) handle: QueryHandle,
     pub(crate) meter: Arc<Meter>,
-    /// Why this process may not run it.
+    /// Why this process is not allowed to run the query.
     pub(crate) refused: Option<String>,
     stages: tokio::sync::Mutex<HashMap<u32, Arc<StageData>>>,
-    /// Attempts that a slot of this process claims or has claimed: slots do not race each other.
+    /// Attempts that a slot of this process claims or has claimed, so that its slots do not compete for one attempt.
     pub(crate) taken: parking_lot::Mutex<HashSet<(u32, u32, u32)>>,
-    /// Until when the other slots need not look, because one just found nothing to do.
+    /// Until this time the other slots do not have to look, because one slot just found nothing to do.
     pub(crate) quiet_until: parking_lot::Mutex<Duration>,
 }
 
@@ -54,10 +54,10 @@ impl Known {
         }
     }
 
-    /// The exchange data of a sealed stage, indexed once a process.
+    /// The exchange data of a sealed stage. A process builds this index once.
     ///
     /// # Errors
-    /// The seal cannot be read, is not there, or contradicts itself.
+    /// The seal cannot be read, does not exist, or contradicts itself.
     pub(crate) async fn stage(&self, stage: u32) -> Result<Arc<StageData>, StageError> {
         let mut stages = self.stages.lock().await;
         if let Some(known) = stages.get(&stage) {
@@ -70,7 +70,7 @@ impl Known {
     }
 }
 
-/// Why a process with this fence and these stores may not run a query, if it may not.
+/// Why a process with this fence and these stores is not allowed to run a query; `None` if it is allowed.
 pub(crate) fn refusal(fence: &EngineFence, stores: &Stores, root: &Root) -> Option<String> {
     let wanted = &root.engine;
     if fence != wanted {

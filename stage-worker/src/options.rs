@@ -1,4 +1,4 @@
-//! What a worker may use and how often it looks: every number of a worker process is set here.
+//! What a worker may use and how often it looks for work. Every number of a worker process is set here.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,16 +12,17 @@ pub struct WorkerOptions {
     pub memory_bytes: usize,
     /// Folder for spills.
     pub spill_dir: Option<PathBuf>,
-    /// Pause between two looks while there is work about.
+    /// Pause between two looks while there are active queries.
     pub active_poll: Duration,
-    /// Longest pause between two looks at the bell while there is none.
+    /// Longest pause between two reads of the bell while there are none.
     pub idle_poll: Duration,
-    /// Pause after which an idle worker looks whether or not the bell rang: a lost ring costs this much.
+    /// Pause after which an idle worker looks even if the bell did not change. A lost ring delays work by at most
+    /// this.
     pub sweep: Duration,
 }
 
 impl WorkerOptions {
-    /// Periods for a state on a folder or in memory, where a look costs microseconds.
+    /// Periods for a state in a folder or in memory, where a look takes microseconds.
     #[must_use]
     pub fn local(slots: usize, memory_bytes: usize) -> Self {
         Self {
@@ -34,7 +35,7 @@ impl WorkerOptions {
         }
     }
 
-    /// Periods for a state across a network: an idle worker's GETs of the bell cost $0.035 a day.
+    /// Periods for a state across a network: the GETs of the bell by an idle worker cost $0.035 a day.
     #[must_use]
     pub fn remote(slots: usize, memory_bytes: usize) -> Self {
         Self {

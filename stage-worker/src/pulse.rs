@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::known::Known;
 use crate::shared::Shared;
 
-/// The heartbeat of an attempt, and its watch for the end of the query; stops when dropped.
+/// The heartbeat of an attempt, and its watch for the end of the query. Both stop when it is dropped.
 pub(crate) struct Pulse {
     /// Cancelled once the query has ended.
     pub(crate) over: CancellationToken,
@@ -28,7 +28,7 @@ impl Pulse {
         let beating = async move {
             for beats in 1u64.. {
                 shared.env.clock.sleep(period).await;
-                // A request that hangs must not hold up the next beat.
+                // A request that hangs must not delay the next heartbeat.
                 tokio::select! {
                     () = beat(&shared, &known, task, beats) => {}
                     () = shared.env.clock.sleep(period) => {}
@@ -49,7 +49,7 @@ impl Drop for Pulse {
     }
 }
 
-/// A sign of life. Losing one is harmless: the lease is several periods.
+/// Writes one heartbeat. Losing one does no harm, because the lease is several periods long.
 async fn beat(shared: &Shared, known: &Known, task: OpenTask, beats: u64) {
     let handle = &known.handle;
     let key = keys::hb(&handle.query, task.stage, task.task, task.attempt);

@@ -5,8 +5,8 @@
 //!                          └─ExchangeReader─> sealed slices of the inputs
 //!                          └─scan─> pinned table files
 //! ```
-//! Everything here runs on the compute runtime; store requests, heartbeats and the watch for a
-//! cancelled query run elsewhere, where DataFusion's work cannot hold them up.
+//! Everything here runs on the compute runtime. Store requests, heartbeats and the watch for a cancelled query run
+//! elsewhere, where DataFusion's work cannot delay them.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -31,7 +31,7 @@ use futures::StreamExt;
 
 use crate::shared::Shared;
 
-/// Why an attempt failed, with what its `fail` record says.
+/// Why an attempt failed, with the content of its `fail` record.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct AttemptError {
@@ -43,7 +43,7 @@ pub struct AttemptError {
     pub message: String,
 }
 
-/// What one attempt needs to know.
+/// The inputs of one attempt.
 #[derive(Clone, Debug)]
 pub(crate) struct Attempt {
     pub(crate) root: Arc<Root>,
@@ -55,27 +55,27 @@ pub(crate) struct Attempt {
     pub(crate) target: DataTarget,
     /// Counts what is read from tables.
     pub(crate) scan_meter: Arc<Meter>,
-    /// Hears of inputs that changed.
+    /// Records inputs that changed.
     pub(crate) watch: InputWatch,
-    /// Asked when the attempt is given up: some operators return from a poll late or never.
+    /// Set when the attempt is given up, because some operators return from a poll late or never.
     pub(crate) stop: Stop,
 }
 
-/// Runs the attempt to its end and says what was written.
+/// Runs the attempt to its end and returns what was written.
 pub(crate) async fn run(
     shared: &Shared,
     attempt: Attempt,
 ) -> Result<(TaskOutput, TaskMetrics), AttemptError> {
     let watch = attempt.watch.clone();
     run_plan(shared, attempt).await.map_err(|error| match watch.changed() {
-        // Every attempt would find it changed; what the engine made of it says less.
+        // Every attempt would find the input changed. The engine's error says less.
         Some(changed) => AttemptError {
             class: FailClass::Fatal,
             code: ErrorCode::InputChanged,
             message: format!("{changed}; submit the query again to read the new version"),
         },
         None => match watch.trouble() {
-            // What the engine made of a failed request may look like an error of the query.
+            // The engine's error for a failed request may look like an error of the query.
             Some(trouble) if error.class == FailClass::Fatal => AttemptError {
                 class: FailClass::Retry,
                 code: ErrorCode::StoreUnavailable,
@@ -149,7 +149,7 @@ fn inline_limit(attempt: &Attempt) -> usize {
     usize::try_from(attempt.manifest.inline_bytes).unwrap_or(0)
 }
 
-/// A task context that sees the pinned inputs of this query and the exchange, nothing else.
+/// A task context that can read the pinned inputs of this query and the exchange, nothing else.
 fn context(shared: &Shared, attempt: &Attempt) -> Result<Arc<TaskContext>, DataFusionError> {
     let config = session::config(&attempt.root.session)
         .map_err(|error| DataFusionError::Internal(error.to_string()))?
@@ -160,7 +160,7 @@ fn context(shared: &Shared, attempt: &Attempt) -> Result<Arc<TaskContext>, DataF
             &attempt.scan_meter,
             &attempt.watch,
         ))
-        // The pool is shared by all slots; around it is counted what this attempt alone reserves.
+        // The pool is shared by all slots. This wrapper counts what this attempt alone reserves.
         .with_memory_pool(Arc::new(PeakRecordingPool::new(Arc::clone(&shared.runtime.memory_pool))))
         .build_arc()?;
     Ok(Arc::new(TaskContext::new(
@@ -175,7 +175,7 @@ fn context(shared: &Shared, attempt: &Attempt) -> Result<Arc<TaskContext>, DataF
     )))
 }
 
-/// One partition after another: memory for one at a time.
+/// Runs one partition after another, so that only one needs memory at a time.
 async fn feed_in_turn(
     plan: &Arc<dyn ExecutionPlan>,
     partitions: &[u32],
@@ -193,7 +193,7 @@ async fn feed_in_turn(
     Ok(())
 }
 
-/// All partitions at once, in one process, as the operator that forced a single task expects it.
+/// Runs all partitions at once in one process, as the operator that forced a single task expects.
 async fn feed_together(
     plan: &Arc<dyn ExecutionPlan>,
     partitions: &[u32],
@@ -246,7 +246,7 @@ fn internal(message: String) -> AttemptError {
     AttemptError { class: FailClass::Fatal, code: ErrorCode::Internal, message }
 }
 
-/// Whether another attempt may help, by the root of the error.
+/// Whether another attempt may help, decided by the root cause of the error.
 pub(crate) fn classify(error: &DataFusionError) -> AttemptError {
     let message = error.strip_backtrace();
     let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);

@@ -1,4 +1,4 @@
-//! What the slots of a process share: the store, the engine's resources, and one handle a query.
+//! What the slots of a process share: the store, the engine's resources, and one handle for each query.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -36,14 +36,14 @@ pub(crate) struct Shared {
     pub(crate) queries: parking_lot::Mutex<HashMap<QueryId, Arc<Known>>>,
     pub(crate) rung: tokio::sync::Notify,
     pub(crate) busy: AtomicU64,
-    /// Queries that this process alone runs, or has been asked to: those of the inline route.
+    /// Queries of the inline route that only this process runs, or was asked to run.
     pub(crate) local: parking_lot::Mutex<HashSet<QueryId>>,
-    /// As many of them run at once as the worker has slots.
+    /// Limits how many of them run at once to the worker's number of slots.
     pub(crate) local_slots: tokio::sync::Semaphore,
 }
 
 impl Shared {
-    /// The process's view of a query, made when it is first seen; `None` if it is not there or has ended.
+    /// The process's view of a query, created when the query is first seen; `None` if it does not exist or has ended.
     ///
     /// # Errors
     /// The store did not answer.

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //!   look ──> work_on a query: advance ─> choose ─> attempt ─┐
-//!    ^                            ^                         │ again at once: the slot that
-//!    └── nothing to do, pause ────┴─────────────────────────┘ sealed a stage goes on
+//!    ^                            ^                         │ again at once: the slot
+//!    └── nothing to do, pause ────┴─────────────────────────┘ that sealed a stage continues
 //! ```
 
 use std::sync::Arc;
@@ -21,10 +21,10 @@ use crate::compute::Compute;
 use crate::known::Known;
 use crate::shared::Shared;
 
-/// Pause of a slot after an attempt that another may better; doubles with the attempts.
+/// Pause of a slot after an attempt that failed in a way that another attempt may not. It doubles with each attempt.
 const RETRY_PAUSE: Duration = Duration::from_millis(250);
 
-/// Keeps a slot going: a panic outside a task (an unforeseen record, say) must not cost the process a slot.
+/// Keeps a slot running. A panic outside a task (caused by an unexpected record, for example) must not end the slot.
 pub(crate) async fn keep_slot(shared: Arc<Shared>, slot: usize) {
     loop {
         let running = slot_loop(Arc::clone(&shared), slot);
@@ -36,7 +36,7 @@ pub(crate) async fn keep_slot(shared: Arc<Shared>, slot: usize) {
     }
 }
 
-/// One loop of the process: finds a task, runs it, and starts again.
+/// One loop of the process: finds a task, runs it, and looks again.
 async fn slot_loop(shared: Arc<Shared>, slot: usize) {
     let mut pause = shared.options.active_poll;
     let mut compute = Compute::default();
@@ -51,7 +51,7 @@ async fn slot_loop(shared: Arc<Shared>, slot: usize) {
         };
         pause = match found {
             Found::Work => shared.options.active_poll,
-            // A ring ends the pause, so it may grow to an idle worker's.
+            // A ring of the bell ends the pause, so the pause may grow to that of an idle worker.
             Found::Active => (pause + pause / 4).clamp(
                 shared.options.active_poll,
                 shared.options.idle_poll.max(shared.options.active_poll * 4),
@@ -70,17 +70,17 @@ async fn slot_loop(shared: Arc<Shared>, slot: usize) {
     }
 }
 
-/// After a ring every slot looks: a little apart, so that they do not all race for the same task.
+/// After a ring every slot looks. They wait for different short times, so that they do not all try the same task.
 async fn spread(shared: &Shared) {
     let most = u64::try_from(shared.options.slots).unwrap_or(1).min(64) * 200;
     shared.env.clock.sleep(Duration::from_micros(shared.env.below(most.max(1)))).await;
 }
 
-/// What a look came to.
+/// The result of a look.
 enum Found {
-    /// A task was run, or a query moved on.
+    /// A task was run, or a query was advanced.
     Work,
-    /// There are queries, and nothing to do for this slot now.
+    /// There are queries, but nothing to do for this slot now.
     Active,
     /// There is no query.
     Nothing,
@@ -108,7 +108,7 @@ async fn look(
             Ok(Some(known)) => known,
             Ok(None) => continue,
             Err(error) => {
-                // One query that cannot be read must not keep this worker from the others.
+                // A query that cannot be read must not keep this worker from the others.
                 tracing::warn!(%query, %error, "a query could not be read");
                 active = true;
                 continue;
@@ -117,7 +117,7 @@ async fn look(
         if known.refused.is_some() {
             continue;
         }
-        // A query of the inline route is its gateway's to run; see `Worker::run_query`.
+        // The gateway of an inline query runs it; see `Worker::run_query`.
         if known.handle.root.route == Route::Inline {
             continue;
         }
@@ -134,7 +134,7 @@ async fn look(
     Ok(if active { Found::Active } else { Found::Nothing })
 }
 
-/// Moves a query on and runs a task of it; false if there was nothing to do.
+/// Advances a query and runs one of its tasks. Returns false if there was nothing to do.
 pub(crate) async fn work_on(
     shared: &Arc<Shared>,
     known: &Arc<Known>,
@@ -163,7 +163,7 @@ pub(crate) async fn work_on(
         if advanced.moved {
             *known.quiet_until.lock() = Duration::ZERO;
         }
-        // Asked before a task is chosen: a choice is kept from the other slots of this process.
+        // Checked before a task is chosen, because a chosen task is hidden from the other slots of this process.
         let over = shared.stopping.is_cancelled()
             || (!advanced.open.is_empty() && known.handle.ended().await?.is_some());
         if over {
@@ -188,7 +188,8 @@ pub(crate) async fn work_on(
             AttemptOutcome::Failed(class) => {
                 worked = true;
                 if class == FailClass::Retry {
-                    // What was short (memory, the store) gets time, and another worker a chance.
+                    // The pause gives the missing resource (memory, the store) time to recover, and gives another
+                    // worker a chance.
                     let pause = RETRY_PAUSE * (1 << task.attempt.min(4));
                     shared.env.clock.sleep(shared.env.jitter(pause)).await;
                 }
@@ -197,9 +198,9 @@ pub(crate) async fn work_on(
     }
 }
 
-/// One of the open tasks that no other slot of this process took: mostly the first, but each slot of
-/// each worker starts at its own offset among the tasks of the first stage, so that many workers do not
-/// race for one task.
+/// One of the open tasks that no other slot of this process took. It is mostly the first one. But each slot of each
+/// worker starts at its own offset among the tasks of the first stage, so that many workers do not compete for one
+/// task.
 fn choose(shared: &Shared, known: &Known, open: &[OpenTask], slot: usize) -> Option<OpenTask> {
     let mut taken = known.taken.lock();
     let free: Vec<OpenTask> = open

@@ -1,4 +1,4 @@
-//! The worker as a value: set up once, then run until it is asked to stop.
+//! A worker: set up once, then run until it is asked to stop.
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -9,12 +9,11 @@ use datafusion::error::DataFusionError;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
-use datafusion::execution::session_state::SessionStateBuilder;
 use dunlin_manifest::ids::QueryId;
 use dunlin_manifest::query::AdvanceError;
 use dunlin_manifest::store::ObjectControlStore;
-use dunlin_plan::fence;
 use dunlin_plan::stores::Stores;
+use dunlin_plan::{fence, functions};
 use dunlin_shuffle::{ReadGovernor, ReadLimits};
 use tokio_util::sync::CancellationToken;
 
@@ -24,21 +23,21 @@ use crate::options::WorkerOptions;
 use crate::shared::Shared;
 use crate::slot::{keep_slot, work_on};
 
-/// A worker process, or the worker part of one.
+/// A worker: a whole process, or a part of one.
 #[derive(Clone, Debug)]
 pub struct Worker {
     shared: Arc<Shared>,
 }
 
-/// A worker that cannot start.
+/// Why a worker cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The folder for spills cannot be made.
+    /// The folder for spills cannot be created.
     #[error("the worker cannot start: the folder for spills {} cannot be made: {source}", .folder.display())]
     SpillFolder {
         /// The folder.
         folder: PathBuf,
-        /// What the operating system said.
+        /// The error of the operating system.
         source: std::io::Error,
     },
     /// The engine cannot be set up.
@@ -47,11 +46,11 @@ pub enum StartError {
 }
 
 impl Worker {
-    /// A worker over a state. Plans run on a thread of their slot; everything else runs on the runtime that
-    /// calls [`Worker::run`].
+    /// A worker over a state. Plans run on the thread of their slot. Everything else runs on the runtime that calls
+    /// [`Worker::run`].
     ///
     /// # Errors
-    /// The engine cannot be set up (no folder for spills, say).
+    /// The engine cannot be set up, for example without a folder for spills.
     pub fn new(
         control: ObjectControlStore,
         stores: Stores,
@@ -80,7 +79,7 @@ impl Worker {
         let shared = Shared {
             name: format!("{}-{}", std::process::id(), &env.nonce()[..8]),
             fence: fence::current()?,
-            functions: SessionStateBuilder::new().with_default_features().build(),
+            functions: functions::session(),
             governor: ReadGovernor::new(ReadLimits::default()),
             control,
             stores,
@@ -103,13 +102,13 @@ impl Worker {
         &self.shared.name
     }
 
-    /// Tells idle slots of this process to look now. The bell does the same between processes.
+    /// Wakes idle slots of this process so that they look now. The bell does the same between processes.
     pub fn ring(&self) {
         self.shared.rung.notify_waiters();
     }
 
-    /// Runs the tasks of one query until it ends, whatever its route: how a gateway runs a query of the
-    /// inline route that must leave its objects. Calling it again meanwhile does nothing.
+    /// Runs the tasks of one query until it ends, on any route. A gateway runs an inline query that must write
+    /// objects in this way. Calling it again while it runs does nothing.
     pub async fn run_query(&self, query: &QueryId) {
         let shared = &self.shared;
         if !shared.local.lock().insert(query.clone()) {
@@ -130,7 +129,7 @@ impl Worker {
         shared.local.lock().remove(query);
     }
 
-    /// True once the query has ended, or is not this process's to run.
+    /// True if the query has ended, or if this process is not to run it.
     async fn step(&self, query: &QueryId, compute: &mut Compute) -> Result<bool, AdvanceError> {
         let Some(known) = self.shared.known(query).await? else { return Ok(true) };
         if known.refused.is_some() {
@@ -140,7 +139,7 @@ impl Worker {
         Ok(known.handle.ended().await?.is_some())
     }
 
-    /// Runs until the worker is asked to stop; tasks under way are given back.
+    /// Runs until the worker is asked to stop. Tasks in progress are then given back.
     pub async fn run(&self) {
         let bell = tokio::spawn(watch_bell(Arc::clone(&self.shared)));
         let slots: Vec<_> = (0..self.shared.options.slots.max(1))

@@ -1,5 +1,5 @@
-//! The benchmark: TPC-H on (a) one DataFusion process and (b) a fleet of one-slot workers, over the same
-//! files, side by side in one run. Prints a table and JSON; asserts nothing.
+//! The benchmark: TPC-H on (a) one DataFusion process and (b) a fleet of one-slot workers, over the same files, in
+//! one run. It prints a table and JSON, and checks nothing.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -49,7 +49,7 @@ struct Options {
     single: bool,
 }
 
-/// One query on one side.
+/// The measurement of one query on one side.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Measure {
     seconds: f64,
@@ -113,7 +113,7 @@ fn main() -> Result<()> {
         .with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// Runs this program again as the single process, so that its memory and CPU are its own.
+/// Runs this program again as the single process, so that its memory and CPU are measured separately.
 fn run_single(options: &Options, queries: &[usize]) -> Result<Vec<(usize, Measure)>> {
     let numbers: Vec<String> = queries.iter().map(ToString::to_string).collect();
     let output = Command::new(std::env::current_exe()?)
@@ -216,7 +216,7 @@ async fn fleet(
             if best.as_ref().is_none_or(|(best, _)| measure.seconds < best.seconds) {
                 best = Some((measure, answer.summary));
             }
-            // Exchange data is only deleted by the collector that a later version brings.
+            // Exchange data is deleted only by the garbage collector, which a later version adds.
             for kind in ["data", "res"] {
                 let _ = std::fs::remove_dir_all(state.join(kind));
             }

@@ -1,30 +1,30 @@
-//! Making keys: the only place that ever holds the text of one that it did not get from a client.
+//! Creating keys. This is the only place that holds the text of a key that did not come from a client.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
 
-/// What every key begins with, so that people and scanners of published code can tell what it is.
+/// The first characters of every key, so that people and scanners of published code can recognise one.
 pub const KEY_PREFIX: &str = "dunlin_";
 
 /// Random bits of a key, in bytes.
 const KEY_BYTES: usize = 32;
 
-/// The system has no source of secrets.
+/// The system cannot give random bits for a secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the system gives no random bits")]
 pub struct NoRandomBits;
 
-/// A key that was just made. Prints no secret when it is formatted for debugging.
+/// A new key. Its debug output does not contain the secret.
 pub struct NewKey {
     text: String,
 }
 
 impl NewKey {
-    /// Makes a key of 256 bits from the system's source of secrets.
+    /// Creates a key of 256 bits from the system's source of secrets.
     ///
-    /// The bits do not come from [`dunlin_manifest::env::Env`]: a run that can be replayed must not be able to
-    /// replay a secret.
+    /// The bits do not come from [`dunlin_manifest::env::Env`], because a replay of a run must not produce the same
+    /// secret.
     ///
     /// # Errors
     /// The system gives no random bits.
@@ -35,13 +35,13 @@ impl NewKey {
         Ok(Self { text: format!("{KEY_PREFIX}{}", URL_SAFE_NO_PAD.encode(bits)) })
     }
 
-    /// The text that a client presents. Show it once, to the person who asked for it.
+    /// The text that a client sends. Show it once, to the person who asked for it.
     #[must_use]
     pub fn text(&self) -> &str {
         &self.text
     }
 
-    /// What the configuration holds.
+    /// The hash that is written into the configuration.
     #[must_use]
     pub fn sha256(&self) -> String {
         hash_of(&self.text)
@@ -54,7 +54,7 @@ impl std::fmt::Debug for NewKey {
     }
 }
 
-/// SHA-256 of a key's text in lower-case hex: what the configuration holds.
+/// SHA-256 of a key's text in lower-case hex, as in the configuration.
 #[must_use]
 pub fn hash_of(text: &str) -> String {
     hex(&digest(text))

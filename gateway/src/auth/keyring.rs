@@ -1,4 +1,4 @@
-//! The configured keys, and the one question that faces ask of them: who is it?
+//! The configured keys. They answer one question: which key has this secret?
 
 use std::fmt;
 
@@ -7,10 +7,10 @@ use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
 use super::key::digest;
 use super::principal::{Owner, Principal, Scopes};
 
-/// Longest secret that is looked at, in bytes: a key has 50.
+/// Longest secret that is checked, in bytes. A key has 50.
 const MAX_SECRET: usize = 512;
 
-/// A key as it is configured: never its text.
+/// A key in the configuration. Its text is not stored.
 #[derive(Clone, PartialEq, Eq)]
 pub struct KeyOptions {
     /// For people: who uses the key.
@@ -30,7 +30,7 @@ impl fmt::Debug for KeyOptions {
     }
 }
 
-/// Why keys cannot be used. The texts quote no hash: somebody may have written the key itself there.
+/// Why keys cannot be used. The messages quote no hash, because a user may have written the key itself in its place.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeyringError {
     /// A key without a name.
@@ -39,7 +39,7 @@ pub enum KeyringError {
     /// Two keys with one name.
     #[error("key {0:?} is named twice in [[gateway.keys]]")]
     NamedTwice(String),
-    /// What should be a hash is none.
+    /// The value that should be a hash is not one.
     #[error(
         "key {0:?}: sha256 is not 64 hex digits; write the hash that `dunlin key new` prints, never the key itself"
     )]
@@ -47,15 +47,15 @@ pub enum KeyringError {
     /// Two names for one key.
     #[error("keys {0:?} and {1:?} have the same sha256; each key stands once")]
     SameKey(String, String),
-    /// A key that allows nothing.
+    /// A key with no scopes.
     #[error("key {0:?} has no scopes; give it query, admin or both")]
     NoScopes(String),
 }
 
-/// Why nobody was recognised. Both look the same to a client.
+/// Why a client was not recognised. A client sees no difference between the two reasons.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AuthError {
-    /// No secret was presented, and keys are configured.
+    /// The request has no secret, and keys are configured.
     #[error("an API key is needed")]
     Missing,
     /// The secret is that of no configured key.
@@ -81,7 +81,7 @@ impl fmt::Debug for Keyring {
 }
 
 impl Keyring {
-    /// A ring of these keys; of none, it takes everybody for [`Principal::anyone`].
+    /// A keyring of these keys. Without keys, it accepts every client as [`Principal::anyone`].
     ///
     /// # Errors
     /// See [`KeyringError`].
@@ -111,13 +111,13 @@ impl Keyring {
         Ok(Self { keys: entries })
     }
 
-    /// Whether no keys are configured, so that nobody is asked for one.
+    /// Whether no keys are configured, so that no client needs one.
     #[must_use]
     pub fn is_open(&self) -> bool {
         self.keys.is_empty()
     }
 
-    /// Who presents `secret`.
+    /// The owner of `secret`.
     ///
     /// # Errors
     /// See [`AuthError`].
@@ -130,7 +130,7 @@ impl Keyring {
             return Err(AuthError::Unknown);
         }
         let presented = digest(secret);
-        // All of them, and the place of the match is kept without a branch.
+        // All hashes are compared, and the index of the match is kept without a branch.
         let mut found = Choice::from(0);
         let mut place = 0u64;
         for (index, entry) in (0u64..).zip(&self.keys) {

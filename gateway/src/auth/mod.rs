@@ -1,16 +1,16 @@
-//! Who may ask: API keys, what they allow, and which queries they see.
+//! Authentication: API keys, what they allow, and which queries their owners can see.
 //!
 //! ```text
 //!   secret text ──SHA-256──> compare with every configured hash ──> Principal { name, scopes, owner }
 //! ```
 //!
-//! This module speaks values and knows no protocol: a face (HTTP, later the Postgres wire and Flight SQL) finds
-//! the secret in its own kind of request, asks the [`Keyring`], and gives the [`Principal`] on to the core.
+//! This module works on values and knows no protocol. A protocol (HTTP, later the Postgres protocol and Flight SQL)
+//! takes the secret from its own kind of request, asks the [`Keyring`], and gives the [`Principal`] to the core.
 //!
 //! What it promises:
-//! - A key's text is nowhere in the process: the configuration holds its SHA-256, and what a client presents is
-//!   hashed at once. A key has 256 random bits, so that a fast hash is enough: there is nothing to guess.
-//! - Every configured hash is compared, each in constant time: how long a refusal takes says nothing about a key.
+//! - The process does not store a key's text: the configuration holds its SHA-256, and the secret of a request is
+//!   hashed at once. A key has 256 random bits, so it cannot be guessed, and a fast hash is enough.
+//! - Every configured hash is compared, each in constant time. The duration of a refusal reveals nothing about a key.
 //! - A refusal does not say what was wrong with the secret.
 
 mod key;

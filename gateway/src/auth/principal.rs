@@ -1,4 +1,4 @@
-//! Who asks, once that is known: a name for people, what they may do, and which queries are theirs.
+//! The authenticated client: its name for people, what it may do, and which queries are its own.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,15 +8,15 @@ use sha2::{Digest, Sha256};
 
 use super::key::hex;
 
-/// Bytes of an [`Owner`]: enough that no two keys of one installation share one.
+/// Bytes of an [`Owner`]: enough that no two keys of one installation have the same one.
 const OWNER_BYTES: usize = 8;
 
 /// One thing that a key allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
-    /// Submit queries; see, fetch, analyse and cancel one's own.
+    /// Submit queries; see, fetch, analyse and cancel the client's own queries.
     Query,
-    /// See, fetch, analyse and cancel the queries of everybody.
+    /// See, fetch, analyse and cancel the queries of all clients.
     Admin,
 }
 
@@ -40,7 +40,7 @@ impl fmt::Display for Scope {
     }
 }
 
-/// A scope that is not known.
+/// An unknown scope.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("scope {0:?} is not known; use query or admin")]
 pub struct UnknownScope(String);
@@ -70,7 +70,7 @@ impl Scopes {
         Scope::ALL.into_iter().collect()
     }
 
-    /// Whether `scope` is among them.
+    /// Whether `scope` is allowed.
     #[must_use]
     pub fn has(self, scope: Scope) -> bool {
         match scope {
@@ -99,29 +99,29 @@ impl FromIterator<Scope> for Scopes {
     }
 }
 
-/// What a query's record says about the key that submitted it: 16 hex digits made from the key's hash.
+/// How a query's record names the key that submitted it: 16 hex digits made from the key's hash.
 ///
-/// Not the key's name: a name may be given to another key later, and that key must not find the queries of the
-/// first. Not the key's hash either: records are read by more eyes than the configuration.
+/// It is not the key's name: the name may be given to another key later, and that key must not find the queries of
+/// the first. It is not the key's hash either: more people can read records than the configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Owner(Arc<str>);
 
 impl Owner {
-    /// The owner that a key with this hash (lower-case hex) stands for.
+    /// The owner for the key with this hash (lower-case hex).
     #[must_use]
     pub fn of_key(sha256: &str) -> Self {
         let digest = Sha256::new().chain_update("owner").chain_update(sha256).finalize();
         Self(hex(&digest[..OWNER_BYTES]).into())
     }
 
-    /// As it stands in records.
+    /// The text in records.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The hash under which an idempotency key of this owner is stored: two keys' clients may use the same one
-    /// and must not meet each other's queries.
+    /// The hash under which an idempotency key of this owner is stored. Clients of two keys may use the same
+    /// idempotency key, and must not find each other's queries.
     #[must_use]
     pub fn scoped(&self, idempotency_key: &str) -> String {
         let text = format!("{}:{idempotency_key}", self.as_str());
@@ -129,25 +129,25 @@ impl Owner {
     }
 }
 
-/// Who asks.
+/// The client of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Principal {
     /// The key's name in the configuration, for logs.
     pub name: Arc<str>,
     /// What the key allows.
     pub scopes: Scopes,
-    /// Whose queries are its own; `None` where no keys are configured.
+    /// The owner of its queries; `None` if no keys are configured.
     pub owner: Option<Owner>,
 }
 
 impl Principal {
-    /// Whoever asks where no keys are configured: everything is allowed, and queries belong to nobody.
+    /// Any client, if no keys are configured: everything is allowed, and queries have no owner.
     #[must_use]
     pub fn anyone() -> Self {
         Self { name: "anyone".into(), scopes: Scopes::all(), owner: None }
     }
 
-    /// Whether a query whose record names `owner` exists as far as this principal is told.
+    /// Whether this principal may know about a query whose record names `owner`.
     #[must_use]
     pub fn sees(&self, owner: Option<&str>) -> bool {
         self.scopes.has(Scope::Admin)

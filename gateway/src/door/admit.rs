@@ -1,7 +1,7 @@
-//! How many requests are in hand at a time: of one client, and of all.
+//! How many requests may be in progress at a time: of one client, and of all clients.
 //!
-//! A client's own bound is asked first and before its body is read, so that a client that sends slowly is in its
-//! own way only; the bound of all is asked when the request is whole.
+//! A client's own limit is checked first, before the body is read, so a client that sends slowly only delays itself.
+//! The limit of all clients is checked when the whole request has arrived.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -13,17 +13,18 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::limits::DoorLimits;
 use crate::auth::Principal;
 
-/// Whom a request counts for.
+/// The client that a request counts for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Client {
     /// The holder of a key.
     Key(String),
-    /// Whoever is at an address. Of IPv6 the network of 64 bits, because a client has all of its addresses.
+    /// The client at an address. For IPv6 this is the network of 64 bits, because one client has all of its
+    /// addresses.
     Address(IpAddr),
 }
 
 impl Client {
-    /// Whom a request of `principal` from `address` counts for.
+    /// The client that a request of `principal` from `address` counts for.
     pub(crate) fn of(principal: &Principal, address: IpAddr) -> Self {
         match &principal.owner {
             Some(owner) => Self::Key(owner.as_str().to_owned()),
@@ -35,16 +36,16 @@ impl Client {
     }
 }
 
-/// Why a request is not taken.
+/// Why a request is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Refused {
-    /// The client has as many requests in hand as one client may.
+    /// The client has reached its limit of requests in progress.
     #[error("{most} requests of this client are in hand; wait for one of them")]
     Client {
         /// The limit.
         most: usize,
     },
-    /// All clients together have as many.
+    /// All clients together have reached their limit.
     #[error("the gateway has {most} requests in hand")]
     All {
         /// The limit.
@@ -52,7 +53,7 @@ pub(crate) enum Refused {
     },
 }
 
-/// Counts requests in hand.
+/// Counts requests in progress.
 #[derive(Debug)]
 pub(crate) struct Admission {
     most: usize,
@@ -61,7 +62,7 @@ pub(crate) struct Admission {
     each: Mutex<HashMap<Client, usize>>,
 }
 
-/// A request that one client has in hand. Ends when dropped.
+/// A request in progress of one client. It ends when dropped.
 #[derive(Debug)]
 pub(crate) struct Permit {
     admission: Arc<Admission>,
@@ -93,7 +94,7 @@ impl Admission {
 }
 
 impl Permit {
-    /// Counts the request for all clients too.
+    /// Counts the request for all clients, too.
     pub(crate) fn of_all(mut self) -> Result<Self, Refused> {
         let most = self.admission.most;
         let permit = Arc::clone(&self.admission.all).try_acquire_owned();

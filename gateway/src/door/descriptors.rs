@@ -1,12 +1,12 @@
-//! File descriptors for as many connections as may be open: many systems give a process 1,024 at first, and more
-//! if it asks.
+//! Enough file descriptors for all allowed connections. Many systems give a process 1,024 at first, and more if it
+//! asks.
 
 use rustix::process::{Resource, getrlimit, setrlimit};
 
-/// Descriptors for everything that is no connection of a client: store requests, spills, tables.
+/// Descriptors for everything except client connections: store requests, spills, tables.
 const SPARE: u64 = 1_024;
 
-/// Sees to it that `connections` and everything else can be open, as far as the system allows.
+/// Raises the limit so that `connections` and everything else can be open, as far as the system allows.
 pub(crate) fn make_room(connections: usize) {
     let wanted = (connections as u64).saturating_add(SPARE);
     let mut limit = getrlimit(Resource::Nofile);

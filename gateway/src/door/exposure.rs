@@ -1,8 +1,8 @@
-//! A door without locks stands on loopback only.
+//! A listener without keys or TLS may listen on loopback only.
 
 use std::net::{IpAddr, SocketAddr};
 
-/// A listener that anybody in the network could use, or listen to.
+/// The listener could be used, or its traffic read, from other machines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{address} can be reached from other machines, and the gateway has {lacks}. \
@@ -14,10 +14,10 @@ pub struct Exposed {
     lacks: &'static str,
 }
 
-/// Whether a listener at `address` may be opened with what it has.
+/// Whether a listener at `address` may be opened with its access control.
 ///
 /// # Errors
-/// [`Exposed`], with both ways out.
+/// [`Exposed`], which names both solutions.
 pub(crate) fn check(
     address: SocketAddr,
     keys: bool,
@@ -39,7 +39,7 @@ pub(crate) fn check(
     if is_loopback(address.ip()) { Ok(()) } else { Err(Exposed { address, lacks }) }
 }
 
-/// `::ffff:127.0.0.1` is loopback too; the unspecified address is every address.
+/// `::ffff:127.0.0.1` is loopback, too. The unspecified address means every address.
 fn is_loopback(address: IpAddr) -> bool {
     address.to_canonical().is_loopback()
 }

@@ -1,17 +1,16 @@
-//! What every client may take, whoever it is. Each limit is a key of `[gateway.limits]`; `docs/configuration.md`
-//! has the reasons.
+//! What every client may use. Each limit is a key of `[gateway.limits]`; `docs/configuration.md` has the reasons.
 
 use std::time::Duration;
 
 /// Limits of a listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DoorLimits {
-    /// Connections at a time. One more is accepted and closed at once, so that its client learns of it.
+    /// Connections at a time. One more is accepted and closed at once, so that its client sees the limit.
     pub connections: usize,
     /// Longest TLS handshake.
     pub tls_handshake: Duration,
-    /// Longest time for the headers of a request: from the connection's beginning, or from the first byte of a
-    /// later request.
+    /// Longest time for the headers of a request: from the start of the connection, or from the first byte of a later
+    /// request.
     pub headers: Duration,
     /// Longest time for the body of a request.
     pub body: Duration,
@@ -21,13 +20,13 @@ pub struct DoorLimits {
     pub header_count: usize,
     /// Most bytes of a request's headers.
     pub header_bytes: usize,
-    /// Most encoded bytes of an answer that a connection holds before the client takes them.
+    /// Most encoded bytes of an answer that a connection holds until the client reads them.
     pub answer_buffer_bytes: usize,
-    /// Longest time that an answer waits for a client that takes none of it.
+    /// Longest time that an answer waits for a client that reads nothing of it.
     pub answer_stall: Duration,
-    /// Requests in hand at a time, of all clients.
+    /// Requests in progress at a time, of all clients.
     pub requests: usize,
-    /// Requests in hand at a time, of one key, or of one address where no keys are configured.
+    /// Requests in progress at a time, of one key, or of one address if no keys are configured.
     pub client_requests: usize,
 }
 

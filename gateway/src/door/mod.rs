@@ -1,5 +1,5 @@
-//! The locks of a listener, whatever protocol it speaks: keys, certificates, limits for every client, and the
-//! rule that an open door stands on loopback only.
+//! The access control of a listener, for any protocol: keys, certificates, limits for every client, and the rule that
+//! a listener without keys or TLS may listen on loopback only.
 
 mod admit;
 mod descriptors;

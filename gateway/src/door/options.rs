@@ -1,4 +1,4 @@
-//! How a listener is locked, and the locks once they are made.
+//! The options of a listener's access control, and the access control made from them.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -8,20 +8,20 @@ use super::limits::DoorLimits;
 use crate::auth::{KeyOptions, Keyring, KeyringError};
 use crate::tls::{Tls, TlsError, TlsOptions};
 
-/// How a listener is locked. The default has no locks and is for loopback.
+/// The access control of a listener. The default has none, and is for loopback.
 #[derive(Clone, Debug, Default)]
 pub struct DoorOptions {
-    /// Whose requests are answered; everybody's, if there are none.
+    /// Keys of the clients that may send requests. Without keys, every client may.
     pub keys: Vec<KeyOptions>,
-    /// Certificates; plain TCP, if there are none.
+    /// Certificates. Without them, the listener uses plain TCP.
     pub tls: Option<TlsOptions>,
-    /// What every client may take.
+    /// What every client may use.
     pub limits: DoorLimits,
-    /// Listen off loopback even without keys or without TLS.
+    /// Listen on other addresses than loopback even without keys or TLS.
     pub allow_insecure: bool,
 }
 
-/// Why a door cannot be made or must not be opened. None of them passes by itself.
+/// Why a listener cannot or must not be opened. Trying again does not help.
 #[derive(Debug, thiserror::Error)]
 pub enum DoorError {
     /// Keys that cannot be used.
@@ -30,14 +30,14 @@ pub enum DoorError {
     /// Certificates that cannot be used.
     #[error("[gateway.tls] cannot be used")]
     Tls(#[from] TlsError),
-    /// A door without locks, off loopback.
+    /// The listener has no keys or no TLS, and its address is not loopback.
     #[error(transparent)]
     Exposed(#[from] Exposed),
 }
 
 impl DoorOptions {
-    /// Whether a listener at `address` may be opened with these locks, and whether they can be made: a program
-    /// asks before it does anything else, and [`serve`](crate::serve) asks again.
+    /// Whether a listener at `address` may be opened with this access control, and whether the access control can be
+    /// set up. A program checks this before anything else, and [`serve`](crate::serve) checks it again.
     ///
     /// # Errors
     /// See [`DoorError`].
@@ -46,7 +46,7 @@ impl DoorOptions {
     }
 }
 
-/// The locks of a listener.
+/// The access control of a listener.
 #[derive(Debug)]
 pub(crate) struct Door {
     pub(crate) keyring: Keyring,
@@ -55,7 +55,7 @@ pub(crate) struct Door {
 }
 
 impl Door {
-    /// Makes the locks of a listener at `address`, if it may be opened with them.
+    /// Sets up the access control of a listener at `address`, if the listener may be opened with it.
     pub(crate) fn new(options: &DoorOptions, address: SocketAddr) -> Result<Self, DoorError> {
         let (keys, tls) = (!options.keys.is_empty(), options.tls.is_some());
         exposure::check(address, keys, tls, options.allow_insecure)?;

@@ -1,4 +1,4 @@
-//! A connection that does not wait for slow clients.
+//! A connection with time limits, so that it does not wait for slow clients.
 //!
 //! ```text
 //!            first byte        head is whole          answer is out
@@ -7,8 +7,8 @@
 //!                                              └ writes: (stall)        └─ first byte ─> Headers
 //! ```
 //!
-//! [`Paced`] wraps the TCP stream itself, below TLS, so that what it times is what crosses the network. The
-//! service on top says when a request is whole and when its answer is out, through the [`Pace`] they share.
+//! [`Paced`] wraps the TCP stream itself, below TLS, so that it measures what crosses the network. The service above
+//! tells it through the shared [`Pace`] when a request has arrived and when its answer is sent.
 
 use std::io::{self, ErrorKind, IoSlice};
 use std::pin::Pin;
@@ -24,17 +24,17 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::limits::DoorLimits;
 
-/// Where a connection is.
+/// The phase of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Phase {
-    /// Nothing of a request has come yet on this connection.
+    /// No byte of a request has arrived on this connection yet.
     Opened,
-    /// The headers of a request are coming.
+    /// The headers of a request are arriving.
     Headers,
-    /// A request is in hand.
+    /// A request is being processed.
     Busy,
-    /// The answer is out, and no other request has come.
+    /// The answer is sent, and no other request has arrived.
     Idle,
     /// The headers took too long.
     TooSlow,
@@ -44,7 +44,7 @@ impl Phase {
     const ALL: [Self; 5] = [Self::Opened, Self::Headers, Self::Busy, Self::Idle, Self::TooSlow];
 }
 
-/// What a connection and the service on it tell each other.
+/// The state that a connection and the service on it share.
 #[derive(Debug)]
 pub(crate) struct Pace(AtomicU8);
 
@@ -71,9 +71,9 @@ pub(crate) struct Paced<S> {
     headers: Duration,
     idle: Duration,
     stall: Duration,
-    /// Ends the wait for bytes in the phase that it was set for.
+    /// Timer for reading, and the phase that it was set for.
     reading: Option<(Phase, BoxFuture<'static, ()>)>,
-    /// Ends the wait for a client to take bytes.
+    /// Timer for writing: how long the client takes no bytes.
     writing: Option<BoxFuture<'static, ()>>,
 }
 
@@ -96,10 +96,10 @@ impl<S> Paced<S> {
         }
     }
 
-    /// The stream has nothing to read: says whether that has lasted too long.
+    /// The stream has nothing to read. Checks whether this has lasted too long.
     fn poll_reading(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let phase = self.pace.phase();
-        // Bytes that come do not give a head more time.
+        // Bytes that arrive do not extend the time for the headers.
         let limit = match phase {
             Phase::Opened | Phase::Headers => self.headers,
             Phase::Idle => self.idle,
@@ -120,11 +120,11 @@ impl<S> Paced<S> {
             self.pace.set(Phase::TooSlow);
             return Poll::Ready(Err(ErrorKind::TimedOut.into()));
         }
-        // As if the client had closed the connection.
+        // The same result as when the client closes the connection.
         Poll::Ready(Ok(()))
     }
 
-    /// Passes on what a write came to, and ends one that makes no progress.
+    /// Returns the result of a write. Ends a write that makes no progress.
     fn poll_writing<T>(
         &mut self,
         cx: &mut Context<'_>,
@@ -211,7 +211,7 @@ mod tests {
     const SOON: Duration = Duration::from_millis(50);
     const NEVER: Duration = Duration::from_secs(3_600);
 
-    /// One end of a stream that holds 16 bytes, paced, and the other.
+    /// One end of a stream with a buffer of 16 bytes and time limits, and the other end.
     fn paced(limits: DoorLimits) -> (Arc<Pace>, Paced<DuplexStream>, DuplexStream) {
         let (ours, theirs) = duplex(16);
         let pace = Pace::new();

@@ -1,4 +1,4 @@
-//! Answers: a stream of batches becomes a response, in the client's format and in bounded memory.
+//! Answers: a stream of batches becomes a response, in the client's format and with bounded memory.
 //!
 //! ```text
 //!  batches ──encode──> chunks ──look ahead──> 200, headers, body
@@ -6,11 +6,11 @@
 //!                                  └─ an error here is still a problem+json
 //! ```
 //!
-//! A status line cannot be taken back, so an answer first **looks ahead**: the first rows are always
-//! awaited, and a little more (bytes and time are bounded) while it lasts. Most answers end inside the
-//! look-ahead: they are sent whole, with an exact row count and a `Content-Length`, and all of their
-//! errors are typed. Longer ones stream; an error after the first byte is the last line of JSONL, and
-//! breaks off the body of every other format, so that no client takes a part for the whole.
+//! A status line cannot be changed after it is sent, so an answer first **looks ahead**. It always waits for the
+//! first rows, and then for a little more, within limits of bytes and time. Most answers end inside the look-ahead.
+//! They are sent whole, with an exact row count and a `Content-Length`, and all their errors are typed. Longer
+//! answers are streamed. An error after the first byte is the last line of JSONL. In every other format it breaks off
+//! the body, so that no client takes a part for the whole.
 
 use std::time::Duration;
 
@@ -30,11 +30,10 @@ use super::request::Format;
 use super::respond::mark;
 use crate::query::answer::Answer;
 
-/// How long an answer that has rows may go on looking ahead: the price of an exact row count is
-/// never more than this much delay of the first byte.
+/// How long an answer that has rows may look ahead. An exact row count never delays the first byte by more than this.
 const LOOK_AHEAD_TIME: Duration = Duration::from_secs(1);
 
-/// An answer, and what only HTTP knows of it.
+/// An answer, with the data that only HTTP needs.
 pub(crate) struct Envelope {
     pub(crate) answer: Answer,
     pub(crate) replayed: bool,
@@ -42,8 +41,7 @@ pub(crate) struct Envelope {
     pub(crate) received: Duration,
 }
 
-/// Answers with rows, of which at most about `buffer` encoded bytes are held. Resolves when the headers can be
-/// sent.
+/// Answers with rows, and holds at most about `buffer` encoded bytes. Resolves when the headers can be sent.
 pub(crate) async fn answer(
     env: &Env,
     format: Format,
@@ -84,7 +82,7 @@ pub(crate) async fn answer(
 enum Ahead {
     /// The whole answer.
     Whole { bytes: Bytes, rows: u64 },
-    /// The beginning of an answer that goes on.
+    /// The first part of an answer that has more.
     Part { bytes: Bytes },
 }
 
@@ -381,7 +379,7 @@ mod tests {
         let response =
             answer(&Env::system(), Format::JsonLines, buffer, envelope(rows)).await.unwrap();
         let mut data = response.into_body().into_data_stream();
-        // 80 MB of rows are at hand; a few are encoded.
+        // 80 MB of rows are available, and only a few are encoded.
         for _ in 0..10 {
             assert!(data.next().await.unwrap().unwrap().len() <= buffer + (3 << 20));
         }

@@ -1,7 +1,7 @@
-//! A body that holds something until it is out: a place among the requests in hand, the pace of a connection.
+//! A body that holds a value until the body is sent, for example a permit or the pace of a connection.
 //!
-//! It also cuts what it carries into small frames. Connections take frames as their clients take bytes, so that
-//! the end of the body comes near the time when the client has it, and not when it was made.
+//! It also cuts its content into small frames. A connection takes a frame when its client reads, so the end of the
+//! body is near the time when the client has it, not the time when it was made.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -13,11 +13,11 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 /// Most bytes of a frame.
 pub(crate) const FRAME_BYTES: usize = 64 << 10;
 
-/// A body, and what ends with it.
+/// A body, and the value that is dropped with it.
 #[derive(Debug)]
 pub(crate) struct Carried<G> {
     body: Body,
-    /// What is left of the frame that is being cut.
+    /// The rest of the frame that is being cut.
     rest: Bytes,
     _until_end: G,
 }

@@ -1,4 +1,4 @@
-//! Rows into bytes: one encoder a format, a batch at a time.
+//! Encodes rows as bytes: one encoder for each format, one batch at a time.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -20,12 +20,12 @@ use crate::query::error::CoreError;
 
 /// Most rows encoded at once, so that one huge batch does not become one huge chunk.
 const CHUNK_ROWS: usize = 8_192;
-/// Rows encoded at once until it is known how long they are.
+/// Rows encoded at once until the length of a row is known.
 const FIRST_CHUNK_ROWS: usize = 64;
-/// Bytes that a chunk should have: wide rows are encoded few at a time.
+/// Target size of a chunk in bytes: few wide rows are encoded at a time.
 const CHUNK_BYTES: usize = 1 << 20;
 
-/// Rows to encode next, after `rows` that became `bytes`.
+/// Number of rows to encode next, after `rows` rows became `bytes` bytes.
 fn next_rows(rows: usize, bytes: usize) -> usize {
     if bytes > CHUNK_BYTES {
         (rows / 2).max(1)
@@ -42,8 +42,8 @@ pub(super) struct Chunk {
     pub(super) rows: u64,
 }
 
-/// Encodes batches as they come. A panic of an operator or an encoder becomes an error: it must not
-/// look like the end of the answer.
+/// Encodes batches as they arrive. A panic of an operator or an encoder becomes an error, because it must not look
+/// like the end of the answer.
 pub(super) fn encode(
     format: Format,
     rows: SendableRecordBatchStream,
@@ -81,7 +81,7 @@ pub(super) fn encode(
         };
         let count = most.min(current.num_rows() - from);
         let bytes = encoder.push(&current.slice(from, count)).map_err(encoding)?;
-        // The end of a batch says nothing about how many short rows fit.
+        // The last rows of a batch may be few, so they do not show how many short rows fit.
         let whole = count == most || bytes.len() > CHUNK_BYTES;
         let most = if whole { next_rows(count, bytes.len()) } else { most };
         let chunk = Chunk { bytes, rows: count as u64 };
@@ -100,7 +100,7 @@ fn encoding(error: ArrowError) -> ApiError {
     CoreError::rows(DataFusionError::ArrowError(Box::new(error), None)).into()
 }
 
-/// One answer's encoder. Bytes are taken out after every batch, so it never holds more than one.
+/// The encoder of one answer. Its bytes are taken after every batch, so it never holds more than one.
 enum Encoder {
     Json(arrow::json::Writer<Vec<u8>, JsonArray>),
     JsonLines(arrow::json::Writer<Vec<u8>, LineDelimited>),
@@ -109,7 +109,7 @@ enum Encoder {
 }
 
 impl Encoder {
-    /// An encoder, and what comes before the first row.
+    /// An encoder, and the bytes before the first row.
     fn start(format: Format, schema: &SchemaRef) -> Result<(Self, Bytes), ArrowError> {
         let json = || arrow::json::WriterBuilder::new().with_explicit_nulls(true);
         let mut encoder = match format {
@@ -145,7 +145,7 @@ impl Encoder {
         Ok(bytes.into())
     }
 
-    /// What comes after the last row.
+    /// The bytes after the last row.
     fn finish(&mut self) -> Result<Bytes, ArrowError> {
         let bytes = match self {
             Self::Json(writer) => {
@@ -174,7 +174,7 @@ fn csv(batch: &RecordBatch, header: bool) -> Result<Vec<u8>, ArrowError> {
     Ok(bytes)
 }
 
-/// CSV has no nested values: lists, structs and maps become JSON text.
+/// CSV has no nested values, so lists, structs and maps become JSON text.
 fn nested_as_json(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
     if !batch.schema_ref().fields().iter().any(|field| field.data_type().is_nested()) {
         return Ok(batch.clone());

@@ -1,11 +1,12 @@
-//! What every request passes before a handler sees it: key, bound of its client, body, bound of all.
+//! What every request passes before a handler sees it: key, limit of its client, body, limit of all clients.
 //!
 //! ```text
 //!   Authorization ──401──> client's bound ──429──> body, in time ──408──> bound of all ──503──> handler
 //! ```
 //!
-//! A request without a known key costs a hash, and the reading of a body that is thrown away. A slow body is in the way of its own client only.
-//! Health and readiness do not come through here: they must answer when nothing else does.
+//! A request without a known key costs one hash and the reading of a body that is discarded. A slow body delays only
+//! its own client. Requests for health and readiness do not pass through here, because they must be answered even
+//! when nothing else is.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -31,14 +32,14 @@ use crate::door::{Admission, Client, DoorLimits, Permit};
 use crate::options::MAX_BODY_BYTES;
 use crate::query::error::CoreError;
 
-/// Most bytes of a body that are read and thrown away, so that its client hears the refusal.
+/// Most bytes of a body that are read and discarded, so that its client receives the refusal.
 const DISCARDED_BYTES: usize = 4 * MAX_BODY_BYTES;
 
-/// Where a request came from.
+/// The address that a request came from.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Peer(pub(crate) SocketAddr);
 
-/// What the guard works with.
+/// The state of the guard.
 #[derive(Debug)]
 pub(crate) struct Guard {
     keyring: Keyring,
@@ -53,7 +54,7 @@ impl Guard {
     }
 }
 
-/// Lets a request in, or answers it.
+/// Admits a request, or answers it with an error.
 pub(crate) async fn guard(
     State(guard): State<Arc<Guard>>,
     request: Request,
@@ -99,7 +100,7 @@ async fn admitted(guard: &Guard, request: Request, next: Next) -> Result<Respons
 }
 
 impl Guard {
-    /// Who asks, and a place among what that client has in hand.
+    /// The client of a request, and a permit within that client's limit.
     fn enter(&self, parts: &mut Parts) -> Result<(Principal, Permit), ApiError> {
         let Some(Peer(peer)) = parts.extensions.get::<Peer>().copied() else {
             return Err(CoreError::internal("a request came from nowhere").into());
@@ -108,7 +109,7 @@ impl Guard {
             tracing::debug!(%peer, ?error, "a request shows no key that is known");
             Refusal::from(error)
         })?;
-        // Nothing behind the door needs the secret, and what is not there cannot be logged.
+        // Later code does not need the secret. Removing it keeps it out of logs.
         parts.headers.remove(AUTHORIZATION);
         let client = Client::of(&principal, peer.ip());
         let permit = self.admission.of_client(client).map_err(Refusal::from)?;
@@ -116,7 +117,7 @@ impl Guard {
     }
 }
 
-/// The secret that a request presents. Two of them are none.
+/// The secret of a request. A request with two secrets counts as one without.
 fn bearer(headers: &HeaderMap) -> Option<&str> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let value = values.next()?.to_str().ok()?;
@@ -127,7 +128,7 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| secret.trim())
 }
 
-/// The body, to its end. `expects` = the client sends it only if it is asked to.
+/// The whole body. `expects`: the client sends the body only when it is asked to.
 async fn whole(body: Body, expects: bool) -> Result<Bytes, ApiError> {
     let hint = body.size_hint();
     if hint.exact() == Some(0) {
@@ -159,8 +160,8 @@ async fn whole(body: Body, expects: bool) -> Result<Bytes, ApiError> {
     Ok(held.freeze())
 }
 
-/// Takes what is left of a body that nobody wants, up to a bound: most clients read an answer only when they have
-/// sent all, and one whose connection is closed meanwhile does not learn why. `taken` bytes were read before.
+/// Reads and discards the rest of a body, up to a limit. Most clients read an answer only after they have sent
+/// everything, and do not see the reason if the connection is closed before. `taken` bytes were read before.
 async fn discard(frames: &mut BodyDataStream, mut taken: usize) {
     while taken < DISCARDED_BYTES
         && let Some(Ok(frame)) = frames.next().await
@@ -169,12 +170,12 @@ async fn discard(frames: &mut BodyDataStream, mut taken: usize) {
     }
 }
 
-/// Who sent the request that a handler answers.
+/// The client of the request that a handler answers.
 #[derive(Debug)]
 pub(crate) struct Caller(pub(crate) Principal);
 
 impl Caller {
-    /// Who it is, if the key has `scope`.
+    /// The client, if its key has `scope`.
     pub(crate) fn with(self, scope: Scope) -> Result<Principal, Refusal> {
         if self.0.scopes.has(scope) { Ok(self.0) } else { Err(Refusal::Forbidden) }
     }

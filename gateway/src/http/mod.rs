@@ -1,4 +1,4 @@
-//! The HTTP face: requests into statements, answers into JSON, JSON lines, CSV and Arrow.
+//! The HTTP interface: requests become statements, and answers become JSON, JSON lines, CSV or Arrow.
 
 mod answer;
 mod carried;

@@ -1,7 +1,7 @@
 //! Errors as HTTP clients see them: RFC 9457 `application/problem+json` with a stable `code`.
 //!
-//! The core says what went wrong; HTTP adds what can only go wrong with a request. One function turns
-//! either into status, code and text, so that the same trouble looks the same on every route.
+//! The core reports what went wrong. HTTP adds errors that only a request can have. One function turns both into
+//! status, code and text, so the same error looks the same on every route.
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
@@ -17,32 +17,32 @@ use super::refusal::Refusal;
 use crate::options::MAX_BODY_BYTES;
 use crate::query::error::{CoreError, ErrorKind, GuestError};
 
-/// Where the documentation of error codes lives; `type` of a problem is this and the code.
+/// Base URL of the documentation of error codes. The `type` of a problem is this and the code.
 const TYPE_BASE: &str = "https://dunlin.dev/errors/";
-/// Seconds after which a client may try again when the store is out of reach.
+/// Seconds after which a client may try again when the store does not answer.
 const STORE_RETRY_SECONDS: u32 = 2;
-/// Longest `detail`, in characters: an error that quotes a whole plan helps nobody.
+/// Longest `detail`, in characters. An error that quotes a whole plan does not help.
 const MAX_DETAIL: usize = 4_000;
 
 /// What went wrong with a request.
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
-    /// The core has no answer.
+    /// An error of the core.
     #[error(transparent)]
     Core(#[from] CoreError),
     /// The body is too long.
     #[error("the request body is larger than {MAX_BODY_BYTES} bytes")]
     BodyTooLarge,
-    /// No format that the client accepts.
+    /// The client accepts no format that Dunlin can write.
     #[error("none of the accepted formats is known; known are {0}")]
     NotAcceptable(String),
-    /// The door does not let the request in.
+    /// The request was refused before a handler.
     #[error(transparent)]
     Refused(#[from] Refusal),
     /// No such path.
     #[error("there is nothing at this path")]
     NoSuchPath,
-    /// The path does not know the method.
+    /// The path does not support the method.
     #[error("this path does not answer that method")]
     MethodNotAllowed,
 }
@@ -59,19 +59,19 @@ pub struct Problem {
     pub status: u16,
     /// What was wrong, where, and what to do.
     pub detail: String,
-    /// Stable code to program against.
+    /// Stable code that clients program against.
     pub code: ErrorCode,
     /// Whether sending the same request again may help.
     pub retryable: bool,
-    /// The query, where there is one.
+    /// The query, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub query_id: Option<String>,
-    /// Where in the SQL text, 1-based.
+    /// Position in the SQL text, 1-based.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub position: Option<Position>,
 }
 
-/// A place in the SQL text.
+/// A position in the SQL text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Position {
     /// Line, 1-based.
@@ -105,7 +105,7 @@ impl ApiError {
         }
     }
 
-    /// Stable code to program against.
+    /// Stable code that clients program against.
     #[must_use]
     pub fn code(&self) -> ErrorCode {
         match self {
@@ -131,7 +131,7 @@ impl ApiError {
         }
     }
 
-    /// What the client is told.
+    /// The problem that the client sees.
     #[must_use]
     pub fn problem(&self) -> Problem {
         let status = self.status();
@@ -153,7 +153,7 @@ impl ApiError {
         }
     }
 
-    /// The error as one JSON object, for the end of an answer that has already begun.
+    /// The error as one JSON object, for the end of an answer that has already started.
     #[must_use]
     pub fn as_line(&self) -> Value {
         json!({ "error": self.problem() })
@@ -195,8 +195,8 @@ fn status_of_plan_error(error: &PlanError) -> StatusCode {
     }
 }
 
-/// Codes come from whichever process ended the query; one that this gateway does not know is a
-/// server's error.
+/// Any process may have ended the query and chosen the code. A code that this gateway does not know is a server
+/// error.
 fn status_of_query_error(error: &QueryError) -> StatusCode {
     match error.code {
         ErrorCode::ExecutionFailed if !error.retryable => StatusCode::BAD_REQUEST,

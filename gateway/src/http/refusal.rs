@@ -1,4 +1,4 @@
-//! What the door says to a request that it does not let in, in HTTP's words.
+//! Why the guard refuses a request, as HTTP status, code and text.
 
 use dunlin_manifest::records::ErrorCode;
 use http::StatusCode;
@@ -6,28 +6,28 @@ use http::StatusCode;
 use crate::auth::AuthError;
 use crate::door::Refused;
 
-/// Why the door does not let a request in. Of keys, a text says what is needed and never what was wrong.
+/// Why a request is refused. A text about keys says what is needed and never what was wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// No key, or none that is known.
+    /// The request has no key, or an unknown one.
     #[error("send an API key that this gateway knows, as Authorization: Bearer <key>")]
     Unauthorized,
-    /// A key that does not allow it.
+    /// The key does not allow the request.
     #[error("this API key does not allow the request")]
     Forbidden,
     /// Headers or body took too long.
     #[error("the request did not arrive in time; send it without pauses")]
     TooSlow,
-    /// The body ended before it was whole.
+    /// The body ended before it was complete.
     #[error("the body cannot be read to its end")]
     BrokenBody,
-    /// The client has too many requests in hand.
+    /// The client has too many requests in progress.
     #[error("this client has {most} requests in hand and may have no more; wait for one of them")]
     TooManyRequests {
         /// The limit.
         most: usize,
     },
-    /// The gateway has too many requests in hand.
+    /// The gateway has too many requests in progress.
     #[error("the gateway has {most} requests in hand and takes no more; try again soon")]
     Busy {
         /// The limit.
@@ -36,7 +36,7 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// Stable code to program against.
+    /// Stable code that clients program against.
     #[must_use]
     pub fn code(self) -> ErrorCode {
         match self {

@@ -1,7 +1,7 @@
-//! What a client asked for: bodies, headers and durations, checked before anything is planned.
+//! What a client asks for: bodies, headers and durations, checked before anything is planned.
 //!
-//! Kept apart from the handlers because all of it is a pure function of bytes: every refusal here
-//! can be tested without a store, and nothing a client sends reaches the planner unchecked.
+//! This code is separate from the handlers because all of it is a pure function of bytes. Every refusal here can be
+//! tested without a store, and no input of a client reaches the planner unchecked.
 
 use std::time::Duration;
 
@@ -13,17 +13,17 @@ use serde_json::{Map, Value};
 use super::problem::ApiError;
 use crate::query::statement::{Statement, sha256_hex};
 
-/// How long `POST /v1/sql` waits for the answer unless told otherwise.
+/// How long `POST /v1/sql` waits for the answer, unless the request sets another time.
 pub(crate) const DEFAULT_SQL_WAIT: Duration = Duration::from_secs(30);
-/// How long `POST /v1/queries` waits for the end unless told otherwise.
+/// How long `POST /v1/queries` waits for the end, unless the request sets another time.
 pub(crate) const DEFAULT_QUERY_WAIT: Duration = Duration::from_secs(10);
 /// Longest wait of one request.
 pub const MAX_WAIT: Duration = Duration::from_secs(600);
 /// Longest `Idempotency-Key`, in bytes.
 const MAX_IDEMPOTENCY_KEY: usize = 255;
 
-/// The JSON body of `/v1/sql`, `/v1/queries` and `/v1/explain`. Unknown fields are refused: a limit
-/// that the server silently ignores is worse than an error.
+/// The JSON body of `/v1/sql`, `/v1/queries` and `/v1/explain`. Unknown fields are refused, because a limit that the
+/// server silently ignores is worse than an error.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Body {
@@ -46,8 +46,8 @@ pub(crate) struct Asked {
 }
 
 impl Asked {
-    /// Reads the body of a request: JSON if it says so or starts with `{` (which no SQL does), else
-    /// SQL text.
+    /// Reads the body of a request. It is JSON if its type says so or if it starts with `{` (no SQL starts so), and
+    /// otherwise SQL text.
     ///
     /// # Errors
     /// `INVALID_REQUEST`, `INVALID_SETTING` or `SQL_TOO_LARGE`.
@@ -98,9 +98,8 @@ pub(crate) fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Api
     Ok(Some(sha256_hex(key.as_bytes())))
 }
 
-/// How long the client wants to wait, from `Prefer: wait=N` (seconds) or `Prefer: respond-async`.
-/// A preference that cannot be read is ignored, as RFC 7240 asks; a longer one than [`MAX_WAIT`]
-/// is cut.
+/// How long the client wants to wait, from `Prefer: wait=N` (seconds) or `Prefer: respond-async`. A preference that
+/// cannot be read is ignored, as RFC 7240 requires. A time longer than [`MAX_WAIT`] is reduced to it.
 #[must_use]
 pub(crate) fn preferred_wait(headers: &HeaderMap) -> Option<Duration> {
     let mut found = None;
@@ -120,7 +119,7 @@ pub(crate) fn preferred_wait(headers: &HeaderMap) -> Option<Duration> {
     found
 }
 
-/// A wait as the API writes it: `0s`, `500ms`, `2m`, or a bare number of seconds.
+/// Parses a wait as the API writes it: `0s`, `500ms`, `2m`, or a number of seconds without a unit.
 ///
 /// # Errors
 /// `INVALID_REQUEST` if it cannot be read or is longer than [`MAX_WAIT`].
@@ -145,12 +144,12 @@ pub(crate) fn wait(text: &str) -> Result<Duration, ApiError> {
     duration.filter(|wait| *wait <= MAX_WAIT).ok_or_else(refused)
 }
 
-/// How the rows of an answer are written.
+/// The format of an answer's rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// An array of objects.
     Json,
-    /// An object a line.
+    /// One object on each line.
     JsonLines,
     /// RFC 4180 with a header line.
     Csv,
@@ -184,7 +183,7 @@ impl Format {
         }
     }
 
-    /// The best format that `Accept` allows; JSON if the client does not say.
+    /// The best format that `Accept` allows. It is JSON if the client names none.
     ///
     /// # Errors
     /// `NOT_ACCEPTABLE` if the client accepts none.

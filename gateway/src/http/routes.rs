@@ -1,4 +1,4 @@
-//! Routes and handlers. Thin: each reads a request, asks the core, and writes a response.
+//! Routes and handlers. Each handler only reads a request, asks the core, and writes a response.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -36,7 +36,7 @@ type BodyBytes = Result<Bytes, BytesRejection>;
 type Id = Result<Path<String>, PathRejection>;
 type Parameters = Result<Query<HashMap<String, String>>, QueryRejection>;
 
-/// The parts of the core that HTTP asks.
+/// The parts of the core that HTTP uses.
 #[derive(Clone, Debug)]
 pub(crate) struct Face {
     pub(crate) intake: Arc<Intake>,
@@ -51,7 +51,7 @@ impl Face {
     }
 }
 
-/// The gateway's routes. All but the two that tell how the process is pass the guard.
+/// The gateway's routes. All but the two that report the state of the process pass the guard.
 pub(crate) fn router(face: Face, door: Arc<Guard>) -> Router {
     let open = Router::new().route("/v1/ready", get(ready)).route("/health", get(health));
     Router::new()
@@ -70,7 +70,7 @@ pub(crate) fn router(face: Face, door: Arc<Guard>) -> Router {
         .with_state(face)
 }
 
-/// `POST /v1/sql`: rows, or 202 if the wait ran out.
+/// `POST /v1/sql`: rows, or 202 if the wait has ended.
 async fn sql(
     State(face): State<Face>,
     caller: Caller,
@@ -84,7 +84,7 @@ async fn sql(
     let format = Format::negotiate(&headers)?;
     let key = idempotency_key(&headers)?;
     let preferred = preferred_wait(&headers).or(wait_timeout);
-    // A client that does not wait at all must be given something to come back to.
+    // A client that does not wait at all needs a query id to ask for later.
     let durable = key.is_some() || preferred == Some(Duration::ZERO);
     let wait = preferred.unwrap_or(DEFAULT_SQL_WAIT);
     let parsed = intake.parse(statement).await?;
@@ -93,7 +93,7 @@ async fn sql(
         Taken::Answer(taken) => {
             let left = wait.saturating_sub(queries.now().saturating_sub(received));
             let envelope = Envelope { answer: *taken, replayed: false, received };
-            // What leaves no trace ends with the wait; what is written down goes on.
+            // An answer that is not stored ends with the wait. A stored query continues.
             return within(queries, wait, left, face.respond(format, envelope)).await;
         }
         Taken::Query { query, replayed, analysis } => (query, replayed, analysis),
@@ -111,7 +111,7 @@ async fn sql(
     face.respond(format, Envelope { answer: found, replayed, received }).await
 }
 
-/// What `work` gives within `left`, which is left of a `wait`.
+/// The result of `work` if it is ready within `left`, the rest of a `wait`.
 async fn within<T>(
     queries: &Queries,
     wait: Duration,
@@ -137,7 +137,7 @@ async fn submit(
     let key = idempotency_key(&headers)?;
     let wait = wait_timeout.or_else(|| preferred_wait(&headers)).unwrap_or(DEFAULT_QUERY_WAIT);
     let parsed = intake.parse(statement).await?;
-    // Before it is taken: it would run, and the answer would be none that this path gives.
+    // Refused before it is taken: it would run, and this path cannot return its answer.
     if matches!(parsed.kind(), StatementKind::Analyze { .. }) {
         return Err(analysis_is_not_submitted());
     }
@@ -157,7 +157,7 @@ async fn submit(
     }
 }
 
-/// `GET /v1/queries/{id}?wait=5s`: the status, at once or when it is terminal.
+/// `GET /v1/queries/{id}?wait=5s`: the status, now or when the query has ended.
 async fn status(
     State(Face { queries, .. }): State<Face>,
     Caller(caller): Caller,
@@ -192,7 +192,7 @@ async fn results(
     face.respond(format, Envelope { answer: found, replayed: false, received }).await
 }
 
-/// `GET /v1/queries/{id}/analyze?verbose=true`: what the query took, stage by stage, as far as it has come.
+/// `GET /v1/queries/{id}/analyze?verbose=true`: what the query has cost so far, stage by stage.
 async fn analyze(
     State(face): State<Face>,
     Caller(caller): Caller,
@@ -225,7 +225,7 @@ async fn analyze(
     Ok(response)
 }
 
-/// `POST /v1/queries/{id}/cancel`: asks for no answer; says how the query ended.
+/// `POST /v1/queries/{id}/cancel`: cancels the query, and returns how it ended.
 async fn cancel(
     State(Face { queries, .. }): State<Face>,
     Caller(caller): Caller,
@@ -267,12 +267,12 @@ async fn explain(
     ))
 }
 
-/// `GET /health`: the process answers.
+/// `GET /health`: the process is running.
 async fn health() -> Response {
     answer_json(StatusCode::OK, &json!({ "status": "ok" }))
 }
 
-/// `GET /v1/ready`: the process can take queries: the store answers and no stop was asked for.
+/// `GET /v1/ready`: the process can take queries: the store answers, and the process was not asked to stop.
 async fn ready(State(Face { queries, .. }): State<Face>) -> Result<Response, ApiError> {
     queries.ready().await?;
     Ok(answer_json(StatusCode::OK, &json!({ "status": "ready" })))

@@ -1,11 +1,11 @@
-//! The accept loop: from a listener to requests, and no client in another's way.
+//! The accept loop: from a listener to requests, so that no client delays another.
 //!
 //! ```text
 //!   accept ──too many: close──> TLS, in time ──> HTTP/1.1 on a paced stream ──> router
 //! ```
 //!
-//! Everything that a slow or greedy client could hold is bounded here or in the stream below
-//! ([`Paced`]): connections, handshakes, headers, idle connections, answers that nobody takes.
+//! Everything that a slow client, or one that asks for much, could hold is limited here or in the stream below
+//! ([`Paced`]): connections, handshakes, headers, idle connections, and answers that no client reads.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -38,11 +38,11 @@ use super::refusal::Refusal;
 use crate::door::{DoorLimits, Pace, Paced, Phase};
 use crate::tls::Tls;
 
-/// Pause after an accept that failed for want of something (file descriptors), which passes when others end.
+/// Pause after an accept that failed because a resource (file descriptors) was missing. Others free it when they end.
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
-/// Longest time for the farewell to a client whose headers took too long.
+/// Longest time for the last answer to a client whose headers took too long.
 const FAREWELL: Duration = Duration::from_secs(1);
-/// Least size of hyper's buffers; its own minimum.
+/// Smallest size of hyper's buffers, which is hyper's own minimum.
 const LEAST_BUFFER: usize = 8 << 10;
 
 /// What a listener serves with.
@@ -55,8 +55,8 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Serves until `stop`; then takes no connection, lets requests in hand be answered, and returns. Dropping
-    /// the future ends every connection.
+    /// Serves until `stop`. Then it takes no connection, waits until requests in progress are answered, and returns.
+    /// Dropping the future ends every connection.
     pub(crate) async fn run(self, listener: TcpListener, stop: CancellationToken) {
         let places = Arc::new(Semaphore::new(self.limits.connections));
         let mut connections = JoinSet::new();
@@ -79,7 +79,8 @@ impl Server {
                     continue;
                 }
             };
-            // Closed at once, and not left waiting: its client learns of it, and may go to another gateway.
+            // The connection is closed at once instead of waiting, so that its client sees the limit and can use
+            // another gateway.
             let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
                 tracing::debug!(%peer, "a connection was closed: there are too many");
                 continue;
@@ -97,7 +98,7 @@ impl Server {
     }
 
     async fn connection(self, stream: TcpStream, peer: SocketAddr, stop: CancellationToken) {
-        // Answers are written in whole buffers: waiting for more to fill a packet only delays them.
+        // Answers are written in whole buffers. Waiting for more data to fill a packet would only delay them.
         let _ = stream.set_nodelay(true);
         let pace = Pace::new();
         let clock = Arc::clone(&self.env.clock);
@@ -131,8 +132,8 @@ impl Server {
         let mut builder = http1::Builder::new();
         builder
             .timer(TokioTimer::new())
-            // The paced stream is quicker than this, and tells idle connections from slow headers. That it is
-            // set makes hyper read as soon as an answer is out, which starts the stream's own watch.
+            // The paced stream has a shorter limit than this, and knows idle connections from slow headers. With this
+            // limit set, hyper reads as soon as an answer is sent, which starts the stream's own timer.
             .header_read_timeout(limits.headers + limits.idle)
             .max_headers(limits.header_count)
             .max_header_size(limits.header_bytes)
@@ -170,13 +171,13 @@ fn log_panic(ended: Result<(), tokio::task::JoinError>) {
     }
 }
 
-/// Errors that the client caused before its connection was accepted.
+/// Errors that a client caused before its connection was accepted.
 fn is_of_one_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }
 
-/// The whole answer to headers that took too long: hyper has none.
+/// The whole answer to headers that took too long. hyper has none.
 fn too_slow() -> Vec<u8> {
     let body = serde_json::to_string(&ApiError::from(Refusal::TooSlow).problem());
     let body = body.unwrap_or_default();
@@ -187,14 +188,14 @@ fn too_slow() -> Vec<u8> {
     .into_bytes()
 }
 
-/// The router as a connection's service: it says where requests come from and when answers are out.
+/// The router as a connection's service. It adds the address of the request and records when an answer is sent.
 struct Front {
     router: TowerToHyperService<Router>,
     peer: Peer,
     pace: Arc<Pace>,
 }
 
-/// An answer is out when this is dropped.
+/// An answer is sent when this is dropped.
 #[derive(Debug)]
 struct Out(Arc<Pace>);
 

@@ -1,4 +1,4 @@
-//! The status of a query as HTTP gives it: one JSON object, with links to what can be asked next.
+//! The status of a query in HTTP: one JSON object, with links to the next requests.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::query::status::{QueryStatus, Status};
 
-/// A status and where to go from it.
+/// A status, with links to the next requests.
 #[derive(Debug, Serialize)]
 pub(crate) struct StatusBody<'a> {
     #[serde(flatten)]

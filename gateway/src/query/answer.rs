@@ -1,4 +1,4 @@
-//! An answer as the core gives it: a schema, a stream of rows, and a receipt.
+//! An answer as the core returns it: a schema, a stream of rows, and a receipt.
 
 use std::sync::Arc;
 
@@ -8,12 +8,12 @@ use dunlin_manifest::meter::Meter;
 use dunlin_manifest::records::{Requests, Route, Summary};
 use serde::Serialize;
 
-/// What an answer took.
+/// What an answer cost.
 #[derive(Clone, Debug, Serialize)]
 pub struct Receipt {
-    /// Where it ran.
+    /// The route.
     pub route: Route,
-    /// Rows of the answer; `null` if an inline answer was still growing when its headers were sent.
+    /// Rows of the answer; `null` if an inline answer was not complete when its headers were sent.
     pub rows: Option<u64>,
     /// Stages; 0 if the gateway ran the plan itself.
     pub stages: u64,
@@ -25,16 +25,16 @@ pub struct Receipt {
     pub bytes_scanned: u64,
     /// Bytes written to the exchange.
     pub shuffle_bytes: u64,
-    /// Requests that the query's workers made; of an inline answer, those of this process for the
-    /// tables until the headers were sent. Those of the gateway's own waiting are not counted.
+    /// Requests of the query's workers. For an inline answer: requests of this process for the tables until the
+    /// headers were sent. Requests that the gateway makes while it waits are not counted.
     pub requests: Requests,
-    /// Milliseconds from the receipt of the request to the answer's headers, by this gateway's clock; or
-    /// what the query itself took by the store's stamps, where that is more (its answer is fetched later).
+    /// Milliseconds from the request's arrival to the answer's headers, by this gateway's clock. If the query itself
+    /// took longer by the store's stamps (its answer is fetched later), it is that time.
     pub wall_ms: u64,
 }
 
 impl Receipt {
-    /// What a query took, for an answer whose rows are not counted yet.
+    /// The receipt of an answer whose rows are not counted yet.
     pub(crate) fn of(route: Route, totals: &Summary) -> Self {
         Self {
             route,
@@ -52,11 +52,11 @@ impl Receipt {
 
 /// The answer to a statement.
 pub(crate) struct Answer {
-    /// The query, or the id of a statement that leaves no trace.
+    /// The query, or the id of a statement that is not stored.
     pub(crate) query: QueryId,
-    /// Schema and rows. Dropping them stops the work that makes them.
+    /// Schema and rows. Dropping them stops the work that produces them.
     pub(crate) rows: SendableRecordBatchStream,
-    /// What it took, as far as that is known now.
+    /// What it cost, as far as this is known now.
     pub(crate) receipt: Receipt,
     /// Counts the requests of an answer that this process computes.
     pub(crate) meter: Option<Arc<Meter>>,

@@ -1,4 +1,4 @@
-//! Why the core gives no answer: one type, whatever face it is shown through.
+//! Why the core gives no answer: one type for all protocols.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// What went wrong with a statement or a query.
 #[derive(Debug, thiserror::Error)]
 pub enum ErrorKind {
-    /// The request cannot be understood.
+    /// The request cannot be parsed.
     #[error("{0}")]
     InvalidRequest(String),
     /// A setting is unknown or unusable.
@@ -41,13 +41,13 @@ pub enum ErrorKind {
     /// The answer was deleted after its time to live.
     #[error("the result is no longer stored; submit the query again")]
     Expired,
-    /// The idempotency key stands for another request.
+    /// The idempotency key was used for another request.
     #[error("this Idempotency-Key was used for another request; use a new key for a new request")]
     IdempotencyMismatch,
-    /// Too much is being done already.
+    /// The process is at the limit of its work.
     #[error("{0}")]
     Busy(String),
-    /// The client does not wait any longer for an answer that leaves no trace.
+    /// The client stopped waiting for an answer that is not stored.
     #[error(
         "the answer was not there after the {} s that the request waits; nothing of it is kept: wait longer (Prefer: wait=600), or submit it to POST /v1/queries and come back",
         .0.as_secs()
@@ -56,7 +56,7 @@ pub enum ErrorKind {
     /// An inline query ran for too long.
     #[error(transparent)]
     Guest(#[from] GuestError),
-    /// The planner's verdict.
+    /// An error of the planner.
     #[error(transparent)]
     Plan(#[from] PlanError),
     /// The query ended without an answer.
@@ -70,7 +70,7 @@ pub enum ErrorKind {
     Internal(#[source] BoxError),
 }
 
-/// Why a guest ended without its last row.
+/// Why an inline query ended without its last row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum GuestError {
     /// It ran for too long.
@@ -94,7 +94,7 @@ pub struct CoreError {
     /// What went wrong.
     #[source]
     pub kind: ErrorKind,
-    /// The query, where there is one.
+    /// The query, if there is one.
     pub query: Option<String>,
 }
 
@@ -131,7 +131,7 @@ impl From<SubmitError> for CoreError {
 }
 
 impl From<StoreError> for CoreError {
-    /// A record that cannot be read is a defect, anything else is trouble that may pass.
+    /// A record that cannot be read is a defect. Every other error may be temporary.
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Malformed { .. } => Self::internal(error),
@@ -161,7 +161,7 @@ impl CoreError {
         ErrorKind::Internal(error.into()).into()
     }
 
-    /// The error of a stream of rows, whichever process it arose in.
+    /// The error of a stream of rows, for any process that caused it.
     pub(crate) fn rows(error: DataFusionError) -> Self {
         if dunlin_manifest::pinned::is_input_changed(&error) {
             return ErrorKind::Query(QueryError {
@@ -214,7 +214,7 @@ impl CoreError {
         }
     }
 
-    /// Stable code to program against.
+    /// Stable code that clients program against.
     #[must_use]
     pub fn code(&self) -> ErrorCode {
         match &self.kind {
@@ -237,7 +237,7 @@ impl CoreError {
         }
     }
 
-    /// Line and column in the SQL text, 1-based, where known.
+    /// Line and column in the SQL text, 1-based, if known.
     #[must_use]
     pub fn position(&self) -> Option<(u64, u64)> {
         match &self.kind {

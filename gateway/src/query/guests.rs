@@ -1,5 +1,5 @@
-//! Inline queries are guests of the gateway: a bounded number at a time, each on threads of its own, with a
-//! share of the memory, for a bounded time, and only for as long as somebody reads the rows.
+//! Inline queries, called guests of the gateway. A limited number runs at a time. Each has its own threads, a share
+//! of the memory, and a time limit. It runs only as long as a client reads its rows.
 //!
 //! ```text
 //!  seat (waits in a bounded queue) ──> threads of its own ──batches──> the client's answer
@@ -7,8 +7,8 @@
 //!                                        └────────── asked to stop ───────┘
 //! ```
 //!
-//! A statement that reads nothing and multiplies nothing (`SELECT 1`) needs no seat: it is answered beside any
-//! number of runaways.
+//! A statement that reads no file and multiplies no rows (`SELECT 1`) needs no normal seat. It is answered even when
+//! all seats are taken by long queries.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -20,8 +20,20 @@ use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::error::{DataFusionError, Result as DfResult};
 use datafusion::execution::{RecordBatchStream, SendableRecordBatchStream};
 use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::aggregates::AggregateExec;
+use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
+use datafusion::physical_plan::empty::EmptyExec;
+use datafusion::physical_plan::filter::FilterExec;
+use datafusion::physical_plan::limit::{GlobalLimitExec, LocalLimitExec};
+use datafusion::physical_plan::placeholder_row::PlaceholderRowExec;
+use datafusion::physical_plan::projection::ProjectionExec;
+use datafusion::physical_plan::repartition::RepartitionExec;
+use datafusion::physical_plan::sorts::sort::SortExec;
+use datafusion::physical_plan::sorts::sort_preserving_merge::SortPreservingMergeExec;
+use datafusion::physical_plan::union::UnionExec;
 use dunlin_manifest::env::Env;
 use dunlin_plan::guard::{Stop, StopOnDrop};
+use dunlin_plan::priority;
 use dunlin_planner::InlinePlan;
 use futures::{FutureExt, Stream, StreamExt};
 use tokio::sync::mpsc;
@@ -31,12 +43,10 @@ use super::seats::{Seat, Seats};
 use super::threads::ThreadKind;
 use crate::options::InlineLimits;
 
-/// Batches that wait for the client: enough to overlap computing and sending.
+/// Batches that wait for the client: enough to compute and send at the same time.
 const BATCHES_AHEAD: usize = 2;
-/// Stack of a guest's threads: operators call one another as deep as the plan is.
+/// Stack of a guest's threads: nested operator calls are as deep as the plan.
 const STACK: usize = 64 << 20;
-/// Guests stand back behind planning, serving and heartbeats when cores are short.
-const NICE: i32 = 5;
 /// Most operators of a plan that needs no seat.
 const TINY_PLAN: usize = 64;
 
@@ -46,7 +56,7 @@ pub(super) struct Guests {
     env: Env,
     limits: InlineLimits,
     seats: Seats,
-    /// Seats of statements that read and multiply nothing.
+    /// Seats for statements that read no file and multiply no rows.
     tiny: Seats,
 }
 
@@ -62,8 +72,8 @@ impl Guests {
         self.limits.memory_bytes / self.limits.slots.max(1)
     }
 
-    /// Runs `plan` as soon as there is a seat, for which it waits at most `patience`. Gives the plan that runs,
-    /// whose operators keep the metrics, and its rows; dropping them stops it.
+    /// Runs `plan` as soon as a seat is free, and waits at most `patience` for it. Returns the running plan, whose
+    /// operators hold the metrics, and its rows. Dropping the rows stops the plan.
     ///
     /// # Errors
     /// `GATEWAY_BUSY`, or a thread that cannot be started.
@@ -80,7 +90,7 @@ impl Guests {
         let threads = if tiny { 1 } else { self.limits.threads };
         let running = Arc::clone(plan.plan());
         let (sender, batches) = mpsc::channel(BATCHES_AHEAD);
-        let kind = ThreadKind { name: "dunlin-guest", stack: STACK, nice: NICE, threads };
+        let kind = ThreadKind { name: "dunlin-guest", stack: STACK, nice: priority::NICE, threads };
         let done = kind.run(move || work(plan, seat, sender)).map_err(CoreError::internal)?;
         let rows = Rows {
             schema: running.schema(),
@@ -95,9 +105,9 @@ impl Guests {
 }
 
 async fn work(plan: InlinePlan, seat: Seat, sender: mpsc::Sender<DfResult<RecordBatch>>) {
-    // Held until the work is over: a guest that does not stop keeps its seat.
+    // Held until the work has ended: a guest that does not stop keeps its seat.
     let _seat = seat;
-    // On a thread of the runtime, not on the one that waits for it: both would compute otherwise.
+    // The plan runs on a thread of the runtime, not on the thread that waits for it. Otherwise both would compute.
     let rows = async move {
         let mut rows = match plan.run() {
             Ok(rows) => rows,
@@ -108,7 +118,7 @@ async fn work(plan: InlinePlan, seat: Seat, sender: mpsc::Sender<DfResult<Record
         };
         while let Some(batch) = rows.next().await {
             let failed = batch.is_err();
-            // Nobody listens any more, or nothing sensible can follow.
+            // The client has left, or an error ends the rows.
             if sender.send(batch).await.is_err() || failed {
                 return;
             }
@@ -121,7 +131,7 @@ async fn work(plan: InlinePlan, seat: Seat, sender: mpsc::Sender<DfResult<Record
     }
 }
 
-/// Rows of a guest, until they are over, or it is.
+/// The rows of a guest, until the rows or the guest end.
 struct Rows {
     schema: SchemaRef,
     batches: mpsc::Receiver<DfResult<RecordBatch>>,
@@ -129,7 +139,7 @@ struct Rows {
     done: Pin<Box<dyn Future<Output = bool> + Send>>,
     late: Pin<Box<dyn Future<Output = ()> + Send>>,
     limit: Duration,
-    /// Asks the guest to stop when it is dropped; gone when there is nothing more to come.
+    /// Asks the guest to stop when it is dropped. `None` when no more rows will come.
     stop: Option<StopOnDrop>,
 }
 
@@ -149,7 +159,7 @@ impl Stream for Rows {
         }
         match self.batches.poll_recv(context) {
             Poll::Ready(Some(batch)) => return Poll::Ready(Some(batch)),
-            // The sender is gone: the work is over, or it panicked.
+            // The sender is dropped: the work has ended, or it panicked.
             Poll::Ready(None) => {
                 return match self.done.poll_unpin(context) {
                     Poll::Ready(true) => self.end(None),
@@ -175,25 +185,22 @@ impl RecordBatchStream for Rows {
     }
 }
 
-/// Whether a plan reads no file and makes about as many rows as its text has: few operators, no joins, and
-/// leaves that hold one row or none.
+/// Whether a plan reads no file and produces about as many rows as its text has: few operators, no joins, and leaves
+/// with at most one row.
 fn is_tiny(plan: &Arc<dyn ExecutionPlan>) -> bool {
     fn count(plan: &Arc<dyn ExecutionPlan>, left: &mut usize) -> bool {
-        let known = matches!(
-            plan.name(),
-            "PlaceholderRowExec"
-                | "EmptyExec"
-                | "ProjectionExec"
-                | "FilterExec"
-                | "GlobalLimitExec"
-                | "LocalLimitExec"
-                | "UnionExec"
-                | "CoalescePartitionsExec"
-                | "SortExec"
-                | "AggregateExec"
-                | "RepartitionExec"
-                | "SortPreservingMergeExec"
-        );
+        let known = plan.is::<PlaceholderRowExec>()
+            || plan.is::<EmptyExec>()
+            || plan.is::<ProjectionExec>()
+            || plan.is::<FilterExec>()
+            || plan.is::<GlobalLimitExec>()
+            || plan.is::<LocalLimitExec>()
+            || plan.is::<UnionExec>()
+            || plan.is::<CoalescePartitionsExec>()
+            || plan.is::<SortExec>()
+            || plan.is::<AggregateExec>()
+            || plan.is::<RepartitionExec>()
+            || plan.is::<SortPreservingMergeExec>();
         if !known || *left == 0 {
             return false;
         }

@@ -1,4 +1,4 @@
-//! What this process knows about queries: one handle a query, however many requests ask for it.
+//! What this process knows about queries: one handle for each query, shared by all requests for it.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 
 use super::error::CoreError;
 
-/// Handles somebody holds: a query that is swept and watched is read once.
+/// Handles that are in use: a query that is swept and watched is read once.
 #[derive(Debug)]
 pub(crate) struct Handles {
     store: Arc<ObjectControlStore>,
@@ -38,7 +38,7 @@ impl Handles {
         self.env.clock.monotonic()
     }
 
-    /// What this process knows about a query, read from `root` if nobody holds it.
+    /// The handle of a query. Reads `root` if no handle is in use.
     pub(super) async fn open(&self, query: &QueryId) -> Result<Arc<QueryHandle>, CoreError> {
         if let Some(handle) = self.held.lock().get(query).and_then(Weak::upgrade) {
             return Ok(handle);
@@ -50,7 +50,7 @@ impl Handles {
         let handle = Arc::new(handle);
         let mut held = self.held.lock();
         held.retain(|_, handle| handle.strong_count() > 0);
-        // Of two that read at the same time, the first stays: its caches may be warm.
+        // If two requests read it at the same time, the first handle is kept, because its caches may be filled.
         if let Some(first) = held.get(query).and_then(Weak::upgrade) {
             return Ok(first);
         }

@@ -1,7 +1,7 @@
-//! Taking a statement: planned, then answered here or written down as a query.
+//! Taking a statement: it is planned, and then answered here or stored as a query.
 //!
-//! Everything that must not stop half way when a client hangs up (plan and submit) runs in a task of
-//! its own: between `idem` and `root` lies a state that only a retry of the same client could leave.
+//! Planning and submitting must not stop half-way when a client disconnects, so they run in a task of their own.
+//! Between `idem` and `root` there is a state that only a retry of the same client could complete.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,9 +25,9 @@ use super::statement::Statement;
 use crate::auth::Principal;
 use crate::options::{Gateway, GatewayOptions};
 
-/// What became of a statement.
+/// The result of taking a statement.
 pub(crate) enum Taken {
-    /// It is being answered here and now, without a trace.
+    /// It is being answered now, and nothing is stored.
     Answer(Box<Answer>),
     /// It is a query in the store; EXPLAIN ANALYZE asks for its analysis and not for its rows.
     Query { query: QueryId, replayed: bool, analysis: Option<Detail> },
@@ -47,16 +47,16 @@ impl Parsed {
     }
 }
 
-/// How a client wants its statement taken.
+/// How a client wants its statement to be run.
 #[derive(Clone, Debug)]
 pub(crate) struct Wish {
-    /// Whose query it becomes.
+    /// The owner of the query.
     pub(crate) caller: Principal,
     /// The hash of the client's idempotency key.
     pub(crate) key: Option<String>,
-    /// The query must be written down wherever it runs.
+    /// The query must be stored, on any route.
     pub(crate) durable: bool,
-    /// The longest that the client waits: for a plan, and for a place among the inline queries.
+    /// The longest time that the client waits for a plan, and for a place among the inline queries.
     pub(crate) patience: Duration,
 }
 
@@ -88,20 +88,19 @@ impl Intake {
         &self.gateway.control
     }
 
-    /// Parses a statement: what kind it is decides what may be done with it.
+    /// Parses a statement. Its kind decides what may be done with it.
     pub(crate) async fn parse(&self, statement: Statement) -> Result<Parsed, CoreError> {
         let parsed = self.planning.parse(statement.sql.clone()).await?;
         Ok(Parsed { statement, parsed })
     }
 
-    /// Plans a statement, and that is all.
+    /// Plans a statement and does nothing else.
     pub(crate) async fn plan(&self, parsed: Parsed) -> Result<Planned, CoreError> {
         self.planning.plan(parsed.parsed, parsed.statement).await
     }
 
-    /// Plans a statement and either starts to answer it here or writes it down as a query. What is written
-    /// down is written to its end even if the caller goes away; a statement that leaves no trace is given
-    /// up with its caller.
+    /// Plans a statement, and either starts to answer it here or stores it as a query. Storing a query is completed
+    /// even if the client leaves. A statement that is not stored is given up when its client leaves.
     pub(crate) async fn take(
         self: Arc<Self>,
         parsed: Parsed,
@@ -120,11 +119,11 @@ impl Intake {
         let mut query = QueryId::new(self.env());
         let key = key.map(|key| caller.idempotency_scope(key));
         if let Some(key) = &key {
-            // Before planning, so that a retry finds its query even if the tables have gone since.
+            // Done before planning, so that a retry finds its query even if the tables were deleted since.
             match submit::find(self.store(), key, &statement.fingerprint).await {
                 Ok(None) => {}
                 Ok(Some(query)) => return Ok(Taken::Query { query, replayed: true, analysis }),
-                // An earlier try left the key and no root: the plan goes down under its id.
+                // An earlier try wrote the key and no root: the query is stored under its id.
                 Err(SubmitError::Orphaned { query: announced }) => query = announced,
                 Err(error) => return Err(error.into()),
             }
@@ -135,7 +134,7 @@ impl Intake {
         let durable = statement.settings.durable;
         let planned = tokio::select! {
             planned = self.planning.plan(parsed, statement) => planned,
-            // What is to be written down is planned to the end.
+            // Planning of a query that will be stored is completed.
             () = self.env().clock.sleep(patience), if !durable => {
                 Err(ErrorKind::WaitOver(patience).into())
             }
@@ -156,7 +155,7 @@ impl Intake {
         Ok(Taken::Query { query, replayed, analysis })
     }
 
-    /// Starts the uncut plan in this process.
+    /// Starts the whole plan, without stages, in this process.
     async fn answer_here(
         &self,
         query: &QueryId,
@@ -179,7 +178,7 @@ impl Intake {
         Ok(here(query.clone(), planned, meter, rows))
     }
 
-    /// Submits a planned query, and starts it where this process means to run it.
+    /// Submits a planned query, and starts it if this process runs it.
     async fn write_down(
         &self,
         planned: &Planned,
@@ -216,8 +215,8 @@ impl Intake {
             submission
         };
         let outcome = match submit::submit(self.store(), under(&query)).await {
-            // Another request with the same key announced its id meanwhile, and has no root yet.
-            // Whichever root lands, the two requests are the same.
+            // Another request with the same key has announced its id and has no root yet. Whichever root is written,
+            // the two requests are the same.
             Err(SubmitError::Orphaned { query }) => {
                 submit::submit(self.store(), under(&query)).await
             }
@@ -252,7 +251,7 @@ fn detail(statement: StatementKind) -> Option<Detail> {
     }
 }
 
-/// The answer to EXPLAIN: one row a view of the plan.
+/// The answer to EXPLAIN: one row for each view of the plan.
 fn explain_rows(planned: &Planned) -> Result<SendableRecordBatchStream, CoreError> {
     let route = format!("{}: {}", planned.route.as_str(), planned.route_reason);
     let rows = [

@@ -1,11 +1,11 @@
-//! Work that must not stop half way when a client hangs up.
+//! Work that must not stop half-way when a client disconnects.
 
 use std::future::Future;
 
 use super::error::CoreError;
 
-/// Runs `work` in a task of its own, so that it runs to its end even if nobody waits any more, and
-/// a panic in it is an error of this request alone.
+/// Runs `work` in a task of its own, so that it runs to its end even if no client waits any more, and a panic in it
+/// is an error of this request only.
 pub(super) async fn lasting<T: Send + 'static>(
     work: impl Future<Output = Result<T, CoreError>> + Send + 'static,
 ) -> Result<T, CoreError> {

@@ -1,16 +1,16 @@
-//! The core: takes statements, follows queries, and gives answers, in values.
+//! The core: takes statements, follows queries, and returns answers as values.
 //!
 //! ```text
 //!              ┌────────────────────── core ───────────────────────┐
 //!  statement ──> intake: plan ─ inline ──> run here ──> Answer      │
 //!              │            └ fleet ───> submit ──> query id        │
 //!  query id ───> queries: wait, status, cancel, answer, analysis    │
-//!              │ sweep: queries whose processes died move on, or end │
+//!              │ sweep: advances or ends queries of dead processes   │
 //!              └─────────────────────────────────────────────────────┘
 //! ```
 //!
-//! The core speaks a schema, a stream of rows, a receipt and its own typed error. It knows no protocol
-//! and imports no face: HTTP and what comes beside it translate.
+//! The core returns a schema, a stream of rows, a receipt and its own typed error. It knows no protocol and imports
+//! none: HTTP and later protocols translate.
 
 pub(crate) mod analyze;
 pub(crate) mod answer;

@@ -1,5 +1,5 @@
-//! Where statements are parsed and planned: on threads with the stack that the limits of a statement need, a
-//! bounded number at a time, and for a bounded time.
+//! Parsing and planning statements: on threads with the stack that the statement limits need, a limited number at a
+//! time, and for a limited time.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,8 +13,8 @@ use super::statement::Statement;
 use super::threads::ThreadKind;
 use crate::options::PlanningLimits;
 
-/// Stack of a planning thread: generous, because how much a statement at the limits uses was not measured yet. Memory
-/// is taken only as far as a stack is used.
+/// Stack of a planning thread. It is generous, because the use of a statement at the limits has not been measured
+/// yet. Memory is used only for the part of the stack that is used.
 const STACK: usize = 512 << 20;
 
 /// Plans statements.
@@ -24,11 +24,11 @@ pub(super) struct Planning {
     env: Env,
     limits: PlanningLimits,
     seats: Seats,
-    /// Threads at work, those included that nobody waits for any more.
+    /// Running threads, including those whose result no request waits for any more.
     running: Arc<AtomicUsize>,
 }
 
-/// Counts a thread for as long as it works.
+/// Counts a thread while it runs.
 struct Counted(Arc<AtomicUsize>);
 
 impl Drop for Counted {

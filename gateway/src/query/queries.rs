@@ -1,6 +1,6 @@
-//! Following a query by its id: where it stands, its end, its answer, its analysis.
+//! Following a query by its id: its status, its end, its answer, its analysis.
 //!
-//! Everything is rebuilt from the store's objects: any gateway answers for any query.
+//! Everything is read from the store's objects, so any gateway answers for any query.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,15 +26,15 @@ use super::watch::{Snapshot, Watchers};
 use crate::auth::Principal;
 use crate::options::WatchPeriods;
 
-/// Where a query stands after a wait.
+/// The state of a query after a wait.
 pub(crate) enum Waited {
     /// It has ended.
     Ended(Box<Ended>),
-    /// It goes on.
+    /// It is still running.
     Running(Box<QueryStatus>),
 }
 
-/// A query that has ended. Its records may be collected before its end is.
+/// A query that has ended. Its records may be deleted earlier than its end.
 pub(crate) struct Ended {
     pub(crate) query: QueryId,
     pub(crate) end: Arc<End>,
@@ -42,7 +42,7 @@ pub(crate) struct Ended {
 }
 
 impl Ended {
-    /// What a client is told about it.
+    /// The status that a client sees.
     pub(crate) fn status(&self) -> QueryStatus {
         let root = self.handle.as_ref().map(|handle| &*handle.root);
         QueryStatus::new(self.query.as_str(), root, Progress::default(), Some(&self.end))
@@ -82,7 +82,7 @@ impl Queries {
         self.handles.now()
     }
 
-    /// Whether this gateway can take queries: the store answers and no stop was asked for.
+    /// Whether this gateway can take queries: the store answers, and the gateway was not asked to stop.
     pub(crate) async fn ready(&self) -> Result<(), CoreError> {
         if self.stop.is_cancelled() {
             return Err(CoreError::store("the gateway is stopping"));
@@ -90,7 +90,7 @@ impl Queries {
         Ok(self.handles.store().get(keys::BELL).await.map(|_| ())?)
     }
 
-    /// What is known of a query that `caller` may see; to others there is none.
+    /// What is known of a query that `caller` may see. For other callers the query does not exist.
     async fn open(
         &self,
         caller: &Principal,
@@ -122,7 +122,7 @@ impl Queries {
         }
     }
 
-    /// Where a query stands, after waiting at most `wait` for its end.
+    /// The status of a query, after waiting at most `wait` for its end.
     pub(crate) async fn status(
         &self,
         caller: &Principal,
@@ -147,7 +147,7 @@ impl Queries {
         Ok(QueryStatus::new(query.as_str(), root, handle.progress(&view), None))
     }
 
-    /// A submit that never completed may have been ended. Without a root it has no owner.
+    /// An incomplete submit may have been ended. Without a root it has no owner.
     async fn status_without_root(
         &self,
         caller: &Principal,
@@ -190,7 +190,7 @@ impl Queries {
         }
     }
 
-    /// Sees to it that the query has an end, and says which.
+    /// Ends the query as cancelled if it has no end, and returns its end.
     pub(crate) async fn cancel(
         &self,
         caller: Principal,
@@ -225,7 +225,7 @@ impl Queries {
                 return Err(ErrorKind::Query(error).into());
             }
         }
-        // Records may be collected before `end` is.
+        // Records may be deleted earlier than `end`.
         let handle = handle.as_ref().ok_or(ErrorKind::Expired)?;
         let root = &handle.root;
         let Some(last) = root.stages.last() else {
@@ -241,7 +241,7 @@ impl Queries {
         Ok(Answer { query: query.clone(), rows, receipt, meter: None })
     }
 
-    /// What a query took, by its records; of one that has not succeeded, as far as its seals go.
+    /// What a query cost, by its records. If it has not succeeded, by the seals that exist.
     pub(crate) async fn analysis(
         &self,
         caller: &Principal,
@@ -271,7 +271,7 @@ impl Queries {
     ) -> Result<(Arc<QueryHandle>, Analysis), CoreError> {
         let handle = match self.open(caller, query).await {
             Ok(handle) => handle,
-            // Records may be collected before `end` is.
+            // Records may be deleted earlier than `end`.
             Err(error) => {
                 self.status_without_root(caller, query, error).await?;
                 return Err(CoreError::from(ErrorKind::Expired).about(query));
@@ -292,7 +292,7 @@ async fn open_seen(
     if caller.sees(handle.root.owner.as_deref()) {
         Ok(handle)
     } else {
-        // The very error of a query that is not there.
+        // The same error as for a query that does not exist.
         Err(CoreError::no_such_query(query.as_str()))
     }
 }

@@ -1,12 +1,12 @@
-//! The rows of a query that has ended: what the last stage's seal names, in order.
+//! The rows of a query that has ended: what the seal of its last stage names, in order.
 //!
 //! ```text
 //!  end ──names──> seal of the last stage ──names──> res/… objects
 //!                                                   bucket 0, bucket 1, … = the answer
 //! ```
 //!
-//! Nothing is listed and nothing is guessed: an answer is exactly the slices that the seal names,
-//! checked by length and checksum as they are read.
+//! Nothing is listed and nothing is guessed. An answer is exactly the slices that the seal names, and their length
+//! and checksum are verified when they are read.
 
 use std::sync::Arc;
 
@@ -25,7 +25,7 @@ use super::error::CoreError;
 /// Buckets whose first slices are fetched while an earlier one is being sent.
 const BUCKETS_AHEAD: usize = 4;
 
-/// Reads answers; what is in flight is bounded for the whole process.
+/// Reads answers. The bytes that are fetched at once are limited for the whole process.
 #[derive(Debug)]
 pub(crate) struct ResultReader {
     control: ObjectControlStore,
@@ -40,8 +40,8 @@ impl ResultReader {
             control,
             env,
             governor: ReadGovernor::default(),
-            // The governor and the read-ahead already bound what is held; a pool that refuses
-            // could only turn a slow answer into a failed one.
+            // The governor and the read-ahead already limit what is held. A pool that refuses memory would only turn
+            // a slow answer into a failed one.
             pool: Arc::new(UnboundedMemoryPool::default()),
         }
     }

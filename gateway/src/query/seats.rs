@@ -1,4 +1,4 @@
-//! A bounded number of seats, and a bounded queue for them: what keeps one kind of work from filling a process.
+//! A limited number of seats with a limited queue, so that one kind of work cannot use a whole process.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,7 +12,7 @@ use super::error::{CoreError, ErrorKind};
 /// Seats for one kind of work.
 #[derive(Debug)]
 pub(super) struct Seats {
-    /// What sits here, for people: `statements are planned`.
+    /// The work that uses the seats, for people: `statements are planned`.
     work: &'static str,
     free: Arc<Semaphore>,
     waiting: AtomicUsize,
@@ -20,7 +20,7 @@ pub(super) struct Seats {
     queue: usize,
 }
 
-/// A seat; dropping it gives it to the next who waits.
+/// A seat. Dropping it gives it to the next waiter.
 #[derive(Debug)]
 pub(super) struct Seat {
     _permit: OwnedSemaphorePermit,
@@ -36,13 +36,13 @@ impl Drop for Place<'_> {
 }
 
 impl Seats {
-    /// `seats` at a time, and at most `queue` who wait.
+    /// `seats` at a time, and at most `queue` waiters.
     pub(super) fn new(work: &'static str, seats: usize, queue: usize) -> Self {
         let free = Arc::new(Semaphore::new(seats));
         Self { work, free, waiting: AtomicUsize::new(0), seats, queue }
     }
 
-    /// A seat, waiting for one at most `patience`. Dropping the future leaves the queue.
+    /// Takes a seat, and waits at most `patience` for it. Dropping the future leaves the queue.
     ///
     /// # Errors
     /// `GATEWAY_BUSY` if the queue is full or the wait is over.
@@ -58,7 +58,7 @@ impl Seats {
         tokio::select! {
             permit = Arc::clone(&self.free).acquire_owned() => match permit {
                 Ok(permit) => Ok(Seat { _permit: permit }),
-                // Nothing closes the semaphore.
+                // The semaphore is never closed.
                 Err(_) => Err(self.busy()),
             },
             () = env.clock.sleep(patience) => Err(self.busy()),
@@ -93,13 +93,13 @@ mod tests {
         while seats.waiting.load(Ordering::Relaxed) == 0 {
             tokio::task::yield_now().await;
         }
-        // The queue is full: a third is refused at once, however patient.
+        // The queue is full, so a third waiter is refused at once, however long it would wait.
         let refused = seats.take(&env, Duration::from_secs(60)).await.unwrap_err();
         assert_eq!(refused.code(), ErrorCode::GatewayBusy);
         assert!(refused.is_retryable());
         drop(first);
         second.await.unwrap().unwrap();
-        // Whoever gives up leaves the queue.
+        // A waiter that gives up leaves the queue.
         let held = seats.take(&env, Duration::ZERO).await.unwrap();
         assert!(seats.take(&env, Duration::from_millis(1)).await.is_err());
         assert_eq!(seats.waiting.load(Ordering::Relaxed), 0);

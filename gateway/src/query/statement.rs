@@ -1,4 +1,4 @@
-//! A statement as every face hands it in: checked before anything is planned.
+//! A statement as every protocol passes it in, checked before anything is planned.
 
 use dunlin_planner::QuerySettings;
 use serde_json::{Map, Value};
@@ -10,7 +10,7 @@ use crate::options::MAX_SQL_BYTES;
 /// Most parameters of a statement.
 pub(crate) const MAX_PARAMETERS: usize = 1_000;
 
-/// A statement to plan, with all that changes its answer.
+/// A statement to plan, with everything that changes its answer.
 #[derive(Clone, Debug)]
 pub(crate) struct Statement {
     /// SQL text.
@@ -24,7 +24,7 @@ pub(crate) struct Statement {
 }
 
 impl Statement {
-    /// Checks a statement. Settings that are null count as not given.
+    /// Checks a statement. A setting that is null counts as not set.
     ///
     /// # Errors
     /// `INVALID_REQUEST`, `INVALID_SETTING` or `SQL_TOO_LARGE`.
@@ -65,7 +65,7 @@ fn fingerprint(sql: &str, parameters: &[Value], settings: &Map<String, Value>) -
     sha256_hex(text.as_bytes())
 }
 
-/// Writes `value` with the keys of every object sorted, whatever order the client sent.
+/// Writes `value` with the keys of every object sorted, independent of the order that the client sent.
 fn canonical(value: &Value, out: &mut String) {
     match value {
         Value::Object(map) => {

@@ -1,14 +1,14 @@
-//! Where a query stands: built from the store's objects alone.
+//! The status of a query, built only from the store's objects.
 
 use dunlin_manifest::query::Progress;
 use dunlin_manifest::records::{End, EndStatus, QueryError, Root, Route, Summary};
 use serde::Serialize;
 
-/// Where a query stands.
+/// The status of a query.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub(crate) enum Status {
-    /// Nobody has begun.
+    /// No task has been claimed.
     #[default]
     Pending,
     /// Tasks are being run.
@@ -17,11 +17,11 @@ pub(crate) enum Status {
     Succeeded,
     /// There will be no answer.
     Failed,
-    /// Somebody asked for no answer.
+    /// A client cancelled the query.
     Cancelled,
 }
 
-/// What a client is told about a query.
+/// The status that a client sees.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct QueryStatus {
     pub(crate) query_id: String,
@@ -42,8 +42,8 @@ pub(crate) struct QueryStatus {
 }
 
 impl QueryStatus {
-    /// The status of a query with this `root` (missing if it was never submitted completely) and
-    /// this `end` (missing while it runs).
+    /// The status of a query with this `root` (missing if its submit was not completed) and this `end` (missing while
+    /// it runs).
     pub(crate) fn new(
         query: &str,
         root: Option<&Root>,

@@ -1,11 +1,11 @@
-//! The sweeper: queries whose processes died move on, or end.
+//! The sweeper: advances or ends queries whose processes died.
 //!
-//! Every gateway lists `active/` now and then and advances what it finds; any number of gateways may
-//! do so at once, because each step is a create that one of them wins. Two kinds of query cannot be
-//! helped by advancing them, and are ended so that nobody waits for ever:
+//! Every gateway lists `active/` from time to time and advances the queries in it. Any number of gateways may do so
+//! at once, because each step is a create that one of them wins. Advancing does not help two kinds of query. They are
+//! ended, so that no client waits forever:
 //!
 //! - one whose tasks no living worker takes: `NO_COMPATIBLE_WORKER`;
-//! - one that was announced and whose `root` never came: `SUBMISSION_FAILED`.
+//! - one that was announced and whose `root` was never written: `SUBMISSION_FAILED`.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::panic::AssertUnwindSafe;
@@ -32,7 +32,7 @@ use crate::options::{LocalRunner, SweepPeriods};
 const AT_ONCE: usize = 8;
 /// Refusals read for the message of `NO_COMPATIBLE_WORKER`.
 const REFUSALS_SHOWN: usize = 5;
-/// Refusals are looked for when a query has stood still for this long.
+/// Refusals are listed when a query has made no progress for this long.
 const LOOK_FOR_REFUSALS: Duration = Duration::from_secs(3);
 
 /// Sweeps until the gateway stops.
@@ -70,18 +70,18 @@ pub(crate) async fn run(
     }
 }
 
-/// What workers have done for a query, as its keys tell: if it changes, a worker is alive.
+/// What workers have done for a query, as its keys show. If it changes, a worker is alive.
 #[derive(Debug, Default)]
 struct Traces {
     attempts: u64,
     fails: usize,
     commits: usize,
-    /// Every heartbeat ever seen: a view without heartbeats does not make them new again.
+    /// Every heartbeat ever seen, so that it does not count as new after a view without heartbeats.
     beats: BTreeMap<(StageId, TaskId, Attempt), (i64, u64)>,
 }
 
 impl Traces {
-    /// Takes a view in; true if it shows something new.
+    /// Adds a view. Returns true if it shows something new.
     fn take(&mut self, view: &QueryView) -> bool {
         let attempts = view.attempts();
         let stages = || view.stages.values();
@@ -101,11 +101,11 @@ impl Traces {
 struct Care {
     handle: Arc<QueryHandle>,
     traces: Traces,
-    /// When a worker was last seen at it, or when it was first seen.
+    /// When a worker was last seen at the query, or when the query was first seen.
     since: Duration,
 }
 
-/// Where the sweeper looks, and who runs what this process means to run itself.
+/// The store that the sweeper reads, and the workers of this process.
 #[derive(Clone, Debug)]
 struct Site {
     handles: Arc<Handles>,
@@ -117,22 +117,22 @@ struct Sweeper {
     site: Site,
     periods: SweepPeriods,
     cares: HashMap<QueryId, Care>,
-    /// Announced queries without a root, and when they were first seen.
+    /// Announced queries without a root, with the time when each was first seen.
     rootless: HashMap<QueryId, Duration>,
-    /// When a worker was last seen at any query of the fleet.
+    /// When a worker was last seen at any fleet query.
     fleet_seen: Option<Duration>,
 }
 
-/// What one look at an active query showed.
+/// The result of one look at an active query.
 #[derive(Debug)]
 enum Found {
-    /// It has ended; whether with an answer.
+    /// It has ended. True if it has an answer.
     Ended(bool),
     /// It has no root.
     Rootless,
-    /// It goes on.
+    /// It is still running.
     Going { handle: Arc<QueryHandle>, view: Box<QueryView>, idle: bool },
-    /// It could not be looked at.
+    /// It could not be read.
     Unknown,
 }
 
@@ -141,7 +141,7 @@ impl Sweeper {
         Self { site, periods, cares: HashMap::new(), rootless: HashMap::new(), fleet_seen: None }
     }
 
-    /// One sweep; gives the number of active queries.
+    /// One sweep. Returns the number of active queries.
     async fn sweep(&mut self) -> Result<usize, StoreError> {
         let queries = active(self.site.handles.store()).await?;
         let known: HashSet<&QueryId> = queries.iter().collect();
@@ -168,14 +168,14 @@ impl Sweeper {
                 standing.push(idle);
             }
         }
-        // Judged only when all were looked at: a worker busy elsewhere is a living worker.
+        // Judged only after all queries were looked at: a worker that is busy with another query is alive.
         for (handle, view) in standing {
             self.judge(now, &handle, &view).await;
         }
         Ok(count)
     }
 
-    /// Remembers a look; gives the query back if its tasks are open and nobody runs any.
+    /// Records a look. Returns the query if its tasks are open and no worker runs any.
     async fn note(
         &mut self,
         now: Duration,
@@ -209,7 +209,7 @@ impl Sweeper {
                     traces: Traces::default(),
                     since: now,
                 });
-                // What was there before this gateway looked is no sign of life.
+                // Objects from before this gateway's first look do not show that a worker is alive.
                 if care.traces.take(&view) && known {
                     care.since = now;
                     if handle.root.route == Route::Fleet {
@@ -230,7 +230,7 @@ impl Sweeper {
         {
             since = since.max(seen);
         }
-        // This process runs it itself when a slot of its own is free: it waits, and is not without a worker.
+        // This process runs it when one of its own slots is free, so it has a worker and waits for it.
         if handle.root.route == Route::Inline
             && self.site.local.is_some()
             && view.refusals.is_empty()
@@ -246,7 +246,7 @@ impl Sweeper {
         if still < patience {
             return;
         }
-        // The view is from some time ago: what happened meanwhile is a sign of life.
+        // The view is older. Anything that happened since then shows that a worker is alive.
         match handle.look(true).await {
             Ok(fresh) if fresh.attempts() == view.attempts() && fresh.objects == view.objects => {}
             Ok(_) => return,
@@ -310,7 +310,7 @@ impl Sweeper {
     }
 }
 
-/// Looks at a query and does what is due. `still` = how long no worker was seen at it.
+/// Looks at a query and writes what is due. `still`: how long no worker was seen at it.
 async fn look(site: &Site, query: &QueryId, still: Option<Duration>) -> Found {
     match try_look(site, query, still).await {
         Ok(found) => found,
@@ -365,7 +365,7 @@ async fn try_look(
     Ok(Found::Going { handle, view: Box::new(view), idle })
 }
 
-/// What a refusal says, whether it is a JSON object with an `engine` or plain text.
+/// The text of a refusal, which is a JSON object with an `engine` or plain text.
 fn reason(body: &[u8]) -> String {
     let text = String::from_utf8_lossy(body);
     let engine = serde_json::from_str::<serde_json::Value>(&text)

@@ -1,25 +1,26 @@
-//! Threads of their own for work that computes.
+//! Separate threads for work that computes.
 //!
-//! A plan computes for milliseconds at a time, and some operators for hours. On shared threads a few of them
-//! would hold up everybody; on threads of their own the operating system shares the cores among them. A panic
-//! ends one of them and is told; nothing waits for a thread that was given up.
+//! A plan computes for milliseconds at a time, and some operators for hours. On shared threads a few plans would
+//! delay everything. With separate threads, the operating system divides the cores among them. A panic ends one
+//! thread and is reported. Nothing waits for a thread that was given up.
 
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 
+use dunlin_plan::priority::stand_back;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
 
-/// How a thread runs.
+/// How to start a thread.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ThreadKind {
-    /// Name, for people who look at the process.
+    /// Name, for people who inspect the process.
     pub(super) name: &'static str,
-    /// Bytes of stack. Memory is taken only as far as a stack is used.
+    /// Bytes of stack. Memory is used only for the part of the stack that is used.
     pub(super) stack: usize,
-    /// How far the thread stands back when cores are short, 0 (not at all) to 19.
+    /// The `nice` value of the thread, 0 (normal priority) to 19 (lowest priority).
     pub(super) nice: i32,
-    /// Threads that compute at once.
+    /// Threads that compute at the same time.
     pub(super) threads: usize,
 }
 
@@ -44,16 +45,12 @@ impl ThreadKind {
         let (tell, told) = oneshot::channel();
         std::thread::Builder::new().name(self.name.to_owned()).stack_size(self.stack).spawn(
             move || {
-                // Threads that this one starts inherit it.
-                if self.nice > 0
-                    && let Err(error) = rustix::process::setpriority_process(None, self.nice)
-                {
-                    tracing::debug!(%error, "the priority of a thread could not be lowered");
-                }
+                // Threads that this one starts inherit the priority.
+                stand_back(self.nice);
                 let done = std::panic::catch_unwind(AssertUnwindSafe(|| {
                     let runtime = self.runtime()?;
                     let done = runtime.block_on(work());
-                    // An operator that never pauses must not hold this thread, too.
+                    // An operator that never pauses must not block this thread, too.
                     runtime.shutdown_background();
                     Ok::<_, std::io::Error>(done)
                 }));

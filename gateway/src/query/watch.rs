@@ -1,13 +1,13 @@
-//! Watching queries: one watcher per query and process, however many requests wait for it.
+//! Watching queries: one watcher for each query in a process, shared by all requests that wait for the query.
 //!
 //! ```text
 //!  request ─┐                 ┌─ GET end          5 → 100 ms, growing with the query's age
 //!  request ─┼─ Watch <─ watcher
-//!  request ─┘                 └─ LIST, advance    every 500 ms: repairs what a dead process left
+//!  request ─┘                 └─ LIST, advance    every 500 ms: repairs the work of a dead process
 //! ```
 //!
-//! A watcher lives as long as somebody waits. It does not only look: a query whose last worker died
-//! between a commit and the seal would otherwise stand still until a sweep.
+//! A watcher runs as long as a request waits. It also repairs: without this, a query whose last worker died between a
+//! commit and the seal would make no progress until the next sweep.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
@@ -23,26 +23,25 @@ use tokio_util::sync::CancellationToken;
 
 use crate::options::WatchPeriods;
 
-/// What the last look said.
+/// The result of the last look.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Snapshot {
     /// The end, once there is one.
     pub(crate) end: Option<Arc<End>>,
-    /// How far the query was at the last LIST.
+    /// The progress of the query at the last LIST.
     pub(crate) progress: Progress,
     /// Why the last look failed, if it did.
     pub(crate) trouble: Option<String>,
 }
 
-/// A share in the watcher of one query.
+/// A share of the watcher of one query.
 #[derive(Debug)]
 pub(crate) struct Watch {
     snapshots: watch::Receiver<Snapshot>,
 }
 
 impl Watch {
-    /// Waits until the query has ended, `wait` has passed or `stop` is asked for, and says what was
-    /// seen last.
+    /// Waits until the query has ended, `wait` has passed or `stop` is requested. Returns what was seen last.
     pub(crate) async fn end(
         &self,
         env: &Env,
@@ -51,7 +50,7 @@ impl Watch {
     ) -> Snapshot {
         let mut snapshots = self.snapshots.clone();
         tokio::select! {
-            // A failed wait means that the watcher is gone, which it only is after an end.
+            // A failed wait means that the watcher has stopped, which happens only after an end.
             _ = snapshots.wait_for(|snapshot| snapshot.end.is_some()) => {}
             () = env.clock.sleep(wait) => {}
             () = stop.cancelled() => {}
@@ -75,7 +74,7 @@ impl Watchers {
         Self { env, periods, stop, live: Arc::default() }
     }
 
-    /// A share in the query's watcher, started if there is none. It looks until all shares are gone.
+    /// A share of the query's watcher, which is started if there is none. It runs until all shares are dropped.
     pub(crate) fn watch(&self, query: &QueryId, handle: &Arc<QueryHandle>) -> Arc<Watch> {
         let mut live = self.live.lock();
         if let Some(watch) = live.get(query).and_then(Weak::upgrade) {
@@ -98,7 +97,7 @@ impl Watchers {
                 () = stop.cancelled() => {}
             }
             let mut live = registry.lock();
-            // Another watcher of the same query may have been started since the last share went.
+            // Another watcher of the same query may have been started after the last share was dropped.
             if live.get(&query).is_some_and(|watch| watch.ptr_eq(&own)) {
                 live.remove(&query);
             }
@@ -127,7 +126,7 @@ impl Watcher {
             if self.look(repair).await {
                 return;
             }
-            // An eighth of the age: late by at most 12 % of what the query took anyway.
+            // The pause is an eighth of the age, so the end is seen late by at most 12 % of the query's time.
             let age = self.env.clock.monotonic().saturating_sub(begun);
             let pause = (age / 8).clamp(self.periods.first, self.periods.most);
             tokio::select! {
@@ -137,7 +136,7 @@ impl Watcher {
         }
     }
 
-    /// One look; true if the query has ended.
+    /// One look. Returns true if the query has ended.
     async fn look(&self, repair: bool) -> bool {
         let mut progress = None;
         let found = self.find_end(repair, &mut progress).await;

@@ -1,4 +1,4 @@
-//! From PEM files to a rustls configuration.
+//! Builds a rustls configuration from PEM files.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,25 +9,25 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{VerifierBuilderError, WebPkiClientVerifier};
 use rustls::{RootCertStore, ServerConfig};
 
-/// Where the certificates of a listener lie.
+/// The certificate files of a listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsOptions {
-    /// PEM: the server's certificate, then those between it and a root that clients know.
+    /// PEM: the server's certificate, then the certificates between it and a root that clients know.
     pub certificate: PathBuf,
     /// PEM: the private key of the first certificate.
     pub key: PathBuf,
-    /// Certificates of clients; not asked for if not set.
+    /// Certificates of clients. If not set, clients are not asked for one.
     pub client: Option<ClientCertificates>,
-    /// Pause between two looks at the files.
+    /// Pause between two checks of the files.
     pub look: Duration,
 }
 
-/// Which certificates clients show.
+/// Which certificates clients must show.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientCertificates {
     /// PEM: the roots that sign clients' certificates.
     pub ca: PathBuf,
-    /// Whether a client without a certificate is refused. One with a wrong certificate always is.
+    /// Whether a client without a certificate is refused. A client with a wrong certificate always is.
     pub required: bool,
 }
 
@@ -39,7 +39,7 @@ pub enum TlsError {
     Read {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         source: std::io::Error,
     },
     /// A file holds no PEM of the kind that is needed.
@@ -47,7 +47,7 @@ pub enum TlsError {
     Pem {
         /// The file.
         path: PathBuf,
-        /// What was looked for.
+        /// What was expected.
         what: &'static str,
         /// What is wrong with it.
         source: pem::Error,
@@ -60,7 +60,7 @@ pub enum TlsError {
         /// What is wrong with it.
         source: rustls::Error,
     },
-    /// The authorities of clients together.
+    /// The clients' certificate authorities together cannot be used.
     #[error("client certificates cannot be checked with {}", path.display())]
     Verifier {
         /// The file.
@@ -68,7 +68,7 @@ pub enum TlsError {
         /// What is wrong with it.
         source: VerifierBuilderError,
     },
-    /// Certificate and key do not make a server.
+    /// The certificate and the key do not fit.
     #[error("{} and {} do not belong together or cannot be used", certificate.display(), key.display())]
     Pair {
         /// The certificate's file.
@@ -80,7 +80,7 @@ pub enum TlsError {
     },
 }
 
-/// Reads the files and makes of them what a handshake needs.
+/// Reads the files and builds what a handshake needs.
 pub(super) fn load(options: &TlsOptions) -> Result<Arc<ServerConfig>, TlsError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let pair = |source| TlsError::Pair {
@@ -138,12 +138,12 @@ fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
     std::fs::read(path).map_err(|source| TlsError::Read { path: path.to_owned(), source })
 }
 
-/// What tells one state of the files from another without reading them.
+/// Shows whether the files have changed, without reading them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Stamps(Vec<Option<(SystemTime, u64)>>);
 
 impl Stamps {
-    /// As the files are now; a file that is not there counts too.
+    /// The current state of the files. A missing file counts as a state, too.
     pub(super) fn of(options: &TlsOptions) -> Self {
         let files = [&options.certificate, &options.key];
         let files = files.into_iter().chain(options.client.as_ref().map(|client| &client.ca));

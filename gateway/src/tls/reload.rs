@@ -1,4 +1,4 @@
-//! Keeping up with certificate files that somebody renews.
+//! Reloads certificate files when they are renewed.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::files::{Stamps, TlsError, TlsOptions, load};
 
-/// The certificates of a listener, as they are now.
+/// The current certificates of a listener.
 pub(crate) struct Tls {
     options: TlsOptions,
     current: RwLock<Arc<ServerConfig>>,
@@ -23,14 +23,14 @@ impl std::fmt::Debug for Tls {
     }
 }
 
-/// What a look at the files came to.
+/// The result of a check of the files.
 #[derive(Debug)]
 pub(crate) enum Look {
-    /// As they were at the last look.
+    /// The files have not changed since the last check.
     Same,
     /// They changed, and are in use.
     Renewed,
-    /// They changed, cannot be used, and the earlier ones go on. Said once for each change.
+    /// They changed and cannot be used, so the earlier ones stay in use. Reported once for each change.
     Broken(TlsError),
 }
 
@@ -40,18 +40,18 @@ impl Tls {
     /// # Errors
     /// See [`TlsError`].
     pub(crate) fn open(options: TlsOptions) -> Result<Self, TlsError> {
-        // Stamps before contents: a change in between is found at the next look.
+        // The stamps are taken before the contents are read, so the next check finds a change in between.
         let seen = RwLock::new(Stamps::of(&options));
         let current = RwLock::new(load(&options)?);
         Ok(Self { options, current, seen })
     }
 
-    /// What the next handshake uses.
+    /// The configuration for the next handshake.
     pub(crate) fn acceptor(&self) -> TlsAcceptor {
         TlsAcceptor::from(Arc::clone(&self.current.read()))
     }
 
-    /// Takes up files that have changed. Blocks for the time of reading them.
+    /// Loads files that have changed. Blocks while it reads them.
     pub(crate) fn look(&self) -> Look {
         let stamps = Stamps::of(&self.options);
         if *self.seen.read() == stamps {
@@ -67,7 +67,7 @@ impl Tls {
         }
     }
 
-    /// Looks at the files again and again until `stop`.
+    /// Checks the files repeatedly until `stop`.
     pub(crate) async fn watch(self: Arc<Self>, env: Env, stop: CancellationToken) {
         loop {
             tokio::select! {

@@ -1,4 +1,4 @@
-//! Inline queries as guests: seats, queue, time, memory, and clients that leave or do not wait.
+//! Inline queries as guests: seats, queue, time, memory, and clients that disconnect or do not wait.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,10 +13,10 @@ use tokio::task::JoinHandle;
 use super::queries::impatient;
 use super::site::*;
 
-/// Runs for hours, without one pause between its leaves, and reads nothing.
+/// Runs for hours, without a pause between its leaves, and reads nothing.
 const RUNAWAY: &str =
     "select count(*) from generate_series(1, 10000000) a, generate_series(1, 10000000) b";
-/// Needs a seat, and little else.
+/// Needs a seat, and few resources.
 const MODEST: &str = "select count(*) as n from generate_series(1, 1000)";
 
 fn one_seat() -> GatewayOptions {
@@ -24,16 +24,16 @@ fn one_seat() -> GatewayOptions {
     GatewayOptions { inline, ..GatewayOptions::default() }
 }
 
-/// Starts a request and lets it go on by itself.
+/// Starts a request in the background.
 fn start(request: RequestBuilder) -> JoinHandle<reqwest::Result<Response>> {
     tokio::spawn(request.send())
 }
 
-/// A runaway that has the only seat, where nobody may wait for one.
+/// A long query that has the only seat, where no request may wait for one.
 async fn seated_runaway(gateway: &Running) -> JoinHandle<reqwest::Result<Response>> {
     let mut runaway = start(gateway.sql(RUNAWAY));
     let seated = async {
-        // A probe that had the seat when the runaway came has sent it away.
+        // A test query that held the seat when the long query arrived made the gateway refuse the long one.
         while gateway.sql(MODEST).send().await.unwrap().status() != 503 {
             if runaway.is_finished() {
                 runaway = start(gateway.sql(RUNAWAY));
@@ -44,7 +44,7 @@ async fn seated_runaway(gateway: &Running) -> JoinHandle<reqwest::Result<Respons
     runaway
 }
 
-/// Asks until the status is `wanted`.
+/// Sends the statement until the status is `wanted`.
 async fn until(gateway: &Running, sql: &str, wanted: u16) {
     let tried = async {
         while gateway.sql(sql).send().await.unwrap().status() != wanted {
@@ -62,11 +62,11 @@ async fn a_full_house_refuses_and_says_when_to_come_back_and_small_talk_goes_on(
     let response = gateway.sql(MODEST).send().await.unwrap();
     assert!(!header(&response, "retry-after").is_empty());
     assert_eq!(json(response).await["code"], "GATEWAY_BUSY");
-    // What reads and multiplies nothing needs no seat.
+    // A statement that reads no file and multiplies no rows needs no seat.
     let response = gateway.sql("select 1 as one").send().await.unwrap();
     assert_eq!(json(response).await, json!([{"one": 1}]));
     assert_eq!(gateway.get("/health").await.status(), 200);
-    // The client leaves, and its seat is free.
+    // The client leaves, and its seat becomes free.
     runaway.abort();
     until(&gateway, MODEST, 200).await;
 }
@@ -77,9 +77,21 @@ async fn a_query_that_finds_no_seat_waits_for_one() {
     let mut options = one_seat();
     options.inline.queue = 1;
     let gateway = site.gateway(None, options).await;
-    let (first, second) = (start(gateway.sql(RUNAWAY)), start(gateway.sql(RUNAWAY)));
-    // One has the seat, the other the only place in the queue.
-    until(&gateway, MODEST, 503).await;
+    let (first, mut second) = (start(gateway.sql(RUNAWAY)), start(gateway.sql(RUNAWAY)));
+    // One has the seat, the other the only place in the queue. A test query that got that place first waits for as long
+    // as the test lets it, and the other long query was refused meanwhile.
+    let full = async {
+        loop {
+            let modest = gateway.sql(MODEST).timeout(Duration::from_millis(500));
+            if modest.send().await.is_ok_and(|response| response.status() == 503) {
+                return;
+            }
+            if second.is_finished() {
+                second = start(gateway.sql(RUNAWAY));
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), full).await.unwrap();
     first.abort();
     second.abort();
     until(&gateway, MODEST, 200).await;
@@ -140,7 +152,7 @@ async fn statements_over_a_limit_are_told_which() {
     }
 }
 
-/// Workers of this process that never come to the query.
+/// Workers of this process that never run the query.
 #[derive(Debug)]
 struct Busy;
 
@@ -155,7 +167,7 @@ async fn a_durable_inline_query_that_waits_for_a_slot_is_not_without_a_worker() 
     let gateway = site.gateway(Some(Arc::new(Busy)), impatient()).await;
     let body = json!({"sql": "select 1", "wait_timeout": "0s"});
     let id = json(gateway.submit(&body).send().await.unwrap()).await["query_id"].clone();
-    // Many times as long as a query of the fleet may stand still here.
+    // Many times as long as a fleet query may make no progress here.
     let path = format!("/v1/queries/{}", id.as_str().unwrap());
     let status = json(gateway.get(&format!("{path}?wait=3s")).await).await;
     assert_eq!(status["status"], "PENDING", "{status}");

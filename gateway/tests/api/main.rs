@@ -1,5 +1,5 @@
-//! The HTTP interface as a client meets it: real sockets, a folder as the store, and workers that are
-//! played by the test where a query needs any.
+//! The HTTP interface as a client sees it: real sockets, a folder as the store, and workers that the test simulates
+//! if a query needs any.
 
 #![allow(clippy::unwrap_used)]
 

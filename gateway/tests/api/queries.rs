@@ -39,10 +39,10 @@ async fn a_submitted_query_is_answered_by_any_gateway_also_a_later_one() {
     assert_eq!(summary["attempts"], 1);
     let rows = json(response).await;
     assert_eq!(rows, json!([{"n": 0}, {"n": 1}, {"n": 2}, {"n": 3}, {"n": 4}]));
-    // What has ended cannot be cancelled any more.
+    // A query that has ended cannot be cancelled any more.
     let cancelled = json(second.post(&format!("/v1/queries/{id}/cancel")).await).await;
     assert_eq!(cancelled["status"], "SUCCEEDED");
-    // The rows are gone: the answer has expired, and says so.
+    // The rows are deleted: the answer has expired, and the error says so.
     std::fs::remove_dir_all(site.folder.path().join("res")).unwrap();
     let (code, body) =
         problem(second.client.get(format!("{}/v1/queries/{id}/results", second.url))).await;
@@ -136,7 +136,7 @@ async fn a_query_without_workers_waits_is_watched_and_is_cancelled() {
         status["progress"],
         json!({"stages_done": 0, "stages": 1, "tasks_done": 0, "tasks": 1})
     );
-    // A cancel ends a wait that is under way, on another gateway too.
+    // A cancel ends a wait that is in progress, on another gateway too.
     let other = site.gateway(None, GatewayOptions::default()).await;
     let path = format!("{location}?wait=600s");
     let waiting = other.get(&path);
@@ -163,7 +163,7 @@ async fn a_wait_that_runs_out_leaves_the_query_to_come_back_to() {
     let query = QueryId::parse(&header(&response, "dunlin-query-id")).unwrap();
     assert_eq!(json(gateway.get(&location).await).await["status"], "PENDING");
     Worker { control: Arc::clone(&site.control), outcome: Outcome::Rows }.run(query).await;
-    // The worker died after its commit: whoever waits repairs.
+    // The worker died after its commit, so a waiting request repairs the query.
     let status = json(gateway.get(&format!("{location}?wait=30s")).await).await;
     assert_eq!(status["status"], "SUCCEEDED");
     let rows = json(gateway.get(&format!("{location}/results")).await).await;

@@ -1,4 +1,4 @@
-//! A state folder, the gateways on it, and workers that are played by the test.
+//! A state folder, the gateways on it, and workers that the test simulates.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,10 +36,10 @@ pub(super) struct Site {
     pub(super) waits: watch::Receiver<usize>,
 }
 
-/// Waits of at least this are some request's: everything else in a gateway pauses for less.
+/// A wait of at least this length belongs to a request. Every other pause in a gateway is shorter.
 pub(super) const LONG: Duration = Duration::from_secs(600);
 
-/// The system's clock, which tells when a long wait begins.
+/// The system's clock, which also reports when a long wait begins.
 #[derive(Debug)]
 pub(super) struct TellingClock {
     pub(super) inner: Arc<dyn Clock>,
@@ -151,7 +151,7 @@ pub(super) enum Outcome {
     Fails,
 }
 
-/// Plays a worker: the answer to every query is the numbers 0 to 4 in two buckets.
+/// Simulates a worker: the answer to every query is the numbers 0 to 4 in two buckets.
 #[derive(Debug)]
 pub(super) struct Worker {
     pub(super) control: Arc<ObjectControlStore>,

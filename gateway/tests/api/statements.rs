@@ -1,4 +1,4 @@
-//! Statements that are answered at once: formats, parameters, mistakes, EXPLAIN and EXPLAIN ANALYZE.
+//! Statements that are answered at once: formats, parameters, errors, EXPLAIN and EXPLAIN ANALYZE.
 
 use std::sync::Arc;
 
@@ -164,7 +164,7 @@ async fn what_cannot_be_analyzed_is_refused_and_not_run() {
         assert_eq!((status, body["code"].as_str()), (422, Some("UNSUPPORTED")), "{body}");
     }
     assert_eq!(site.objects(), 0);
-    // The word alone makes no analysis.
+    // The word alone does not make it an analysis.
     let status = json(
         gateway
             .submit(&json!({"sql": "select 'explain analyze' as x", "wait_timeout": "0s"}))
@@ -208,7 +208,7 @@ async fn a_keyed_analysis_is_given_from_the_records_by_any_gateway() {
         "{text}"
     );
     assert!(text.contains("    PlaceholderRowExec"), "{text}");
-    // A retry elsewhere finds the query, and knows by its own text that it asks for the analysis.
+    // A retry on another gateway finds the query, and its own text shows that it asks for the analysis.
     let two = keyed(&second).send().await.unwrap();
     assert_eq!(header(&two, "idempotent-replayed"), "true");
     assert_eq!(header(&two, "dunlin-query-id"), id);
@@ -222,10 +222,10 @@ async fn a_keyed_analysis_is_given_from_the_records_by_any_gateway() {
     let brief = response.text().await.unwrap();
     assert!(brief.starts_with("stage 0: ") && brief.contains("\ntotal: succeeded; "), "{brief}");
     assert!(!brief.contains("worker played"), "{brief}");
-    // The query that was run is the one that was analyzed: its rows are there.
+    // The query that was run is the one that was analyzed: its rows exist.
     let results = json(second.get(&format!("/v1/queries/{id}/results")).await).await;
     assert_eq!(results.as_array().unwrap().len(), 5);
-    // Records that went are said to have gone.
+    // If records were deleted, the error says so.
     std::fs::remove_dir_all(site.folder.path().join("ctl")).unwrap();
     let third = site.gateway(None, GatewayOptions::default()).await;
     let (code, body) = problem(third.client.get(format!("{}{path}", third.url))).await;

@@ -1,7 +1,7 @@
-//! The one extension codec: how the exchange's operators travel in a plan.
+//! The only extension codec: how the exchange's operators are encoded in a plan.
 //!
-//! A reader carries what the cut would lose: partitioning, orderings, constants and equivalences of the
-//! plan below it, because the plan above was optimised with them and checks them again when decoded.
+//! A reader carries what the cut would lose: partitioning, orderings, constants and equivalences of the plan below
+//! it. The plan above was optimised with them, and checks them again when it is decoded.
 
 use std::sync::Arc;
 
@@ -28,7 +28,7 @@ use super::series::{self, SeriesNode};
 use super::windows::{self, WindowNode};
 use super::wrapped::{Form, WireExec};
 
-/// Dunlin's codec. There is exactly one, on both ends.
+/// Dunlin's codec. It is the only one, in the planner and in the workers.
 #[derive(Debug, Default)]
 pub struct DunlinCodec;
 

@@ -1,15 +1,15 @@
 //! A stage's plan on the wire.
 //!
-//! datafusion-proto writes the plan. Some operators it writes down wrongly; these travel in a form that brings
-//! them back whole:
+//! datafusion-proto encodes the plan. It encodes some operators incorrectly. Those are encoded in another form, which
+//! restores them completely:
 //!
-//! | operator | what its own wire form loses | what travels instead |
+//! | operator | what its own wire form loses | what is encoded instead |
 //! |---|---|---|
-//! | window functions | `FILTER`, `IGNORE NULLS` of lag and its kin, reversal, whether a frame is causal | the function as it was before the reversal, with these facts beside it ([`windows`]) |
-//! | `generate_series`, `range` | the order of their rows; that no column is wanted | the operator with its column, with these facts beside it ([`series`]) |
+//! | window functions | `FILTER`, `IGNORE NULLS` of lag and similar functions, reversal, whether a frame is causal | the function before the reversal, with these facts ([`windows`]) |
+//! | `generate_series`, `range` | the order of their rows; that no column is wanted | the operator with its column, with these facts ([`series`]) |
 //!
-//! Before a stage is encoded, the planner wraps each such operator in a [`WireExec`], for which the extension
-//! codec is asked; what is decoded is the operator itself.
+//! Before a stage is encoded, the planner wraps each such operator in a [`WireExec`], which the extension codec
+//! encodes. Decoding gives the operator itself.
 
 mod codec;
 mod object;

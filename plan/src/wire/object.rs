@@ -1,14 +1,14 @@
-//! A stage's plan as an object, and back.
+//! Encoding a stage's plan as an object, and decoding it.
 //!
 //! ```text
 //! zstd( plan:   protobuf, the file groups of its scans left empty
 //!       leaf 0: partition p of the stage reads group p - offset:  group 0 | group 1 | …
 //!       leaf 1: every task may read all of it:                    in the plan )
 //! ```
-//! The object is named by the BLAKE3 of its bytes: whoever writes it twice writes the same object. A task
-//! takes the groups of its own partitions from it and nothing else: a stage over 10,000 files does not make
-//! each of its tasks decode 10,000 of them. Scans are slimmed first (per-file statistics are not needed to
-//! run, except where an ordering between files rests on them: such a scan travels whole).
+//! The object is named by the BLAKE3 of its bytes, so writing it twice gives the same object. A task decodes only the
+//! groups of its own partitions. So with a stage over 10,000 files, no task has to decode all 10,000. Statistics of
+//! files are removed from scans first, because running does not need them. An exception is a scan whose order between
+//! files depends on them: such a scan is encoded whole.
 
 use std::sync::Arc;
 
@@ -29,7 +29,7 @@ use prost::Message;
 use super::codec::DunlinCodec;
 use crate::operators::file_scan;
 
-/// Plans larger than this are not decoded: a plan of ours never is, so it is not ours.
+/// Plans larger than this are not decoded. Dunlin never writes such a plan.
 const MAX_PLAN_BYTES: usize = 256 << 20;
 
 #[derive(Clone, PartialEq, Message)]
@@ -43,13 +43,13 @@ struct StageObject {
 
 #[derive(Clone, PartialEq, Message)]
 struct Leaf {
-    /// True if the groups are here and not in the plan.
+    /// True if the groups are stored here and not in the plan.
     #[prost(bool, tag = "1")]
     sliced: bool,
     /// The stage's partition that reads group 0.
     #[prost(uint32, tag = "2")]
     offset: u32,
-    /// Each group on its own, so that a task decodes those it reads.
+    /// Each group separately, so that a task decodes only those that it reads.
     #[prost(bytes = "bytes", repeated, tag = "3")]
     groups: Vec<Bytes>,
 }
@@ -59,16 +59,16 @@ struct Leaf {
 pub struct PlanObject {
     /// BLAKE3 of the bytes, in hex.
     pub name: String,
-    /// What is written.
+    /// The bytes to write.
     pub bytes: Bytes,
 }
 
-/// The object of a stage's plan. `leaves` tells for each file scan which partition of the stage reads its first
-/// group; `None` = every task may read all groups. Operators that would not survive their own wire form have
-/// to be wrapped before ([`super::WireExec`]).
+/// Encodes a stage's plan as an object. For each file scan, `leaves` tells which partition of the stage reads its
+/// first group; `None`: every task may read all groups. Operators that their own wire form would change must be
+/// wrapped before ([`super::WireExec`]).
 ///
 /// # Errors
-/// An operator without a form that can be written down.
+/// An operator without a wire form.
 pub fn encode(plan: Arc<dyn ExecutionPlan>, leaves: &[Option<usize>]) -> Result<PlanObject> {
     let (plan, leaves) = take_groups(plan, leaves)?;
     let plan = physical_plan_to_bytes_with_proto_converter(
@@ -82,8 +82,8 @@ pub fn encode(plan: Arc<dyn ExecutionPlan>, leaves: &[Option<usize>]) -> Result<
     Ok(PlanObject { name: blake3::hash(&packed).to_hex().to_string(), bytes: Bytes::from(packed) })
 }
 
-/// The plan that an object holds, with the file groups that `partitions` of the stage read; `None` = with
-/// all. Run it once: operators keep state.
+/// The plan in an object, with the file groups that `partitions` of the stage read; `None`: with all groups. Run the
+/// plan only once, because operators keep state.
 ///
 /// # Errors
 /// Damaged bytes, or an operator that this engine does not know.
@@ -111,7 +111,8 @@ fn with_groups(config: &FileScanConfig, groups: Vec<FileGroup>) -> Arc<dyn Execu
     DataSourceExec::from_data_source(builder.build())
 }
 
-/// Takes the file groups out of the scans that can be sliced, and statistics out of all that can do without.
+/// Takes the file groups out of the scans that can be sliced, and the statistics out of all scans that do not need
+/// them.
 fn take_groups(
     plan: Arc<dyn ExecutionPlan>,
     offsets: &[Option<usize>],
@@ -152,7 +153,7 @@ fn slim(group: &FileGroup) -> FileGroup {
     FileGroup::new(files.collect())
 }
 
-/// Puts the groups of `partitions` back; the others stay empty, and keep their numbers.
+/// Puts the groups of `partitions` back. The other groups stay empty and keep their numbers.
 fn put_groups(
     plan: Arc<dyn ExecutionPlan>,
     leaves: &[Leaf],

@@ -1,4 +1,4 @@
-//! A schema as text, as records hold it.
+//! Encoding a schema as text, as records hold it.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -8,7 +8,7 @@ use datafusion::common::{Result, internal_datafusion_err};
 /// A schema as text: an IPC stream without batches, base64.
 ///
 /// # Errors
-/// A type that Arrow IPC cannot carry.
+/// A type that Arrow IPC cannot encode.
 pub fn schema_to_text(schema: &Schema) -> Result<String> {
     let mut bytes = Vec::new();
     arrow_ipc::writer::StreamWriter::try_new(&mut bytes, schema)

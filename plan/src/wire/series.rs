@@ -1,4 +1,4 @@
-//! `generate_series` and `range`: the order of their rows, and that no column is wanted.
+//! The wire form of `generate_series` and `range`: the order of their rows, and whether any column is wanted.
 
 use std::sync::Arc;
 
@@ -16,19 +16,19 @@ use datafusion_proto::physical_plan::{
 use datafusion_proto::protobuf;
 use prost::Message;
 
-/// The wire form of a table function's operator.
+/// The wire form of the operator of a table function.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct SeriesNode {
     #[prost(message, optional, tag = "1")]
     inner: Option<protobuf::PhysicalPlanNode>,
     #[prost(message, repeated, tag = "2")]
     order: Vec<protobuf::PhysicalSortExprNode>,
-    /// Only the number of rows is wanted.
+    /// Only the number of rows is wanted, and no column.
     #[prost(bool, tag = "3")]
     without_columns: bool,
 }
 
-/// True for a series whose own wire form loses something.
+/// True for a series that its own wire form would change.
 #[must_use]
 pub fn loses(plan: &Arc<dyn ExecutionPlan>) -> bool {
     plan.is::<LazyMemoryExec>() && (order(plan).is_some() || plan.schema().fields().is_empty())
@@ -52,12 +52,13 @@ pub(super) fn encode(
     })
 }
 
-/// The order that a table function's operator declares. `output_ordering` was computed before it was told.
+/// The order that a table function's operator declares. `output_ordering` was computed before the operator knew the
+/// order.
 fn order(plan: &Arc<dyn ExecutionPlan>) -> Option<&LexOrdering> {
     plan.equivalence_properties().oeq_class().iter().next()
 }
 
-/// A series with the column that its rows have before it is projected away.
+/// A series with the column that its rows have before a projection removes it.
 fn with_column(plan: &Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
     let generators: &[_] =
         plan.downcast_ref::<LazyMemoryExec>().map_or(&[], |series| series.generators());
@@ -73,7 +74,7 @@ fn with_column(plan: &Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> 
     Ok(Arc::new(LazyMemoryExec::try_new(Arc::new(schema), generators.to_vec())?))
 }
 
-/// The table function's operator that a node stands for.
+/// Builds the operator of a table function from its wire form.
 pub(super) fn decode(
     node: &SeriesNode,
     ctx: &PhysicalPlanDecodeContext<'_>,

@@ -1,4 +1,5 @@
-//! Window functions: `FILTER`, `IGNORE NULLS` of lag and its kin, reversal, and whether a frame is causal.
+//! The wire form of window functions: `FILTER`, `IGNORE NULLS` of lag and similar functions, reversal, and whether a
+//! frame is causal.
 
 use std::sync::Arc;
 
@@ -20,23 +21,23 @@ use datafusion_proto::physical_plan::{
 use datafusion_proto::protobuf;
 use prost::Message;
 
-/// How a window function can be rebuilt.
+/// What is needed to rebuild a window function.
 #[derive(Clone, Debug)]
 pub struct WindowForm {
-    /// The function, before it was reversed if it was.
+    /// The function as it was before a reversal.
     pub base: Arc<dyn WindowExpr>,
     /// `IGNORE NULLS`.
     pub ignore_nulls: bool,
-    /// It runs from the last row to the first.
+    /// True if it runs from the last row to the first.
     pub reversed: bool,
     /// `FILTER`.
     pub filter: Option<Arc<dyn PhysicalExpr>>,
-    /// Whether the function's own frame is held to end at the row, which cannot be told from its bounds.
+    /// Whether the function treats its frame as ending at the current row. The frame's bounds do not show this.
     pub causal: bool,
 }
 
 impl WindowForm {
-    /// The function as whoever decodes this form will build it, over rows of `schema`.
+    /// The function that decoding this form gives, over rows of `schema`.
     ///
     /// # Errors
     /// The function has no wire form.
@@ -59,7 +60,7 @@ pub(super) struct WindowNode {
     functions: Vec<FunctionNode>,
     #[prost(bool, tag = "2")]
     can_repartition: bool,
-    /// Absent for a window operator that is not bounded.
+    /// Absent if the window operator is not bounded.
     #[prost(message, optional, tag = "3")]
     mode: Option<ModeNode>,
 }
@@ -82,7 +83,7 @@ struct FunctionNode {
 struct ModeNode {
     #[prost(bool, tag = "1")]
     sorted: bool,
-    /// Partition columns that are sorted, where not all are.
+    /// Partition columns that are sorted, if not all are.
     #[prost(uint64, repeated, tag = "2")]
     columns: Vec<u64>,
 }
@@ -123,7 +124,7 @@ pub(super) fn encode(
     Ok(WindowNode { functions, can_repartition, mode })
 }
 
-/// The window operator that a node stands for.
+/// Builds the window operator from its wire form.
 pub(super) fn decode(
     node: &WindowNode,
     input: &Arc<dyn ExecutionPlan>,
@@ -198,8 +199,8 @@ fn decode_function(
     Ok(function)
 }
 
-/// A frame of the same bounds. When a query is planned, the flag is found while a bound may still be a text,
-/// and kept when the bound becomes a number; made anew from the bounds, it may come out the other way.
+/// A frame with the same bounds. When a query is planned, this flag is set while a bound may still be a text, and is
+/// kept when the bound becomes a number. A frame that is made again from the bounds may get the other value.
 fn with_causality(frame: &WindowFrame, causal: bool) -> WindowFrame {
     let end = if causal {
         WindowFrameBound::CurrentRow
@@ -212,7 +213,7 @@ fn with_causality(frame: &WindowFrame, causal: bool) -> WindowFrame {
     same
 }
 
-/// The function once more, with another filter and frame.
+/// The same function with another filter and frame.
 fn again(
     function: &Arc<dyn WindowExpr>,
     filter: Option<&Arc<dyn PhysicalExpr>>,

@@ -1,4 +1,4 @@
-//! An operator that travels in a form of ours.
+//! A wrapper for an operator that is encoded in Dunlin's own form.
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,7 +15,8 @@ use datafusion::physical_plan::{
 
 use super::windows::WindowForm;
 
-/// An operator that travels in a form of ours. Only ever encoded: what is decoded is the operator.
+/// A wrapper for an operator that is encoded in Dunlin's own form. It is only encoded: decoding gives the operator
+/// itself.
 #[derive(Clone, Debug)]
 pub struct WireExec {
     inner: Arc<dyn ExecutionPlan>,
@@ -56,7 +57,7 @@ impl DisplayAs for WireExec {
     }
 }
 
-/// Stands for the wrapped operator in everything.
+/// Behaves as the wrapped operator in every way.
 impl ExecutionPlan for WireExec {
     fn name(&self) -> &str {
         self.inner.name()

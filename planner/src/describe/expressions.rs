@@ -1,8 +1,8 @@
-//! Expressions as text, complete and of a size in proportion to the expression.
+//! Describes expressions as text, completely, with a size in proportion to the expression.
 //!
-//! The debug form tells everything about an expression, but some expressions print a part of themselves twice
-//! (a `CASE` does, for how it is evaluated), so that forty nested ones would print 2⁴⁰ times. Here each node
-//! is printed once, with columns in the place of its children, and then its children.
+//! The debug form contains everything about an expression, but some expressions print a part of themselves twice
+//! (`CASE` does, for how it is evaluated), so forty nested ones would print 2⁴⁰ times. Here each node is printed
+//! once, with columns in the place of its children, and then its children.
 
 use std::fmt::{Debug, Write};
 use std::sync::Arc;
@@ -11,13 +11,13 @@ use datafusion::common::{Result, not_impl_err};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::Column;
 
-/// The longest text of one expression, or of one part that only its debug form tells about.
+/// The longest text of one expression, or of one part that only its debug form describes.
 const MOST: usize = 16 << 20;
 
 /// Everything about an expression.
 ///
 /// # Errors
-/// It is too large to be told.
+/// The expression is too large to describe.
 pub(crate) fn expression(expr: &Arc<dyn PhysicalExpr>) -> Result<String> {
     let mut text = String::new();
     append(&mut text, expr)?;
@@ -48,7 +48,7 @@ fn append(text: &mut String, expr: &Arc<dyn PhysicalExpr>) -> Result<()> {
         Arc::clone(expr).with_new_children((0..children.len()).map(stand_in).collect()).ok()
     };
     let Some(shallow) = shallow else {
-        // A leaf, or one that takes no other children.
+        // A leaf, or an expression that accepts no other children.
         *text += &debug(expr)?;
         return Ok(());
     };
@@ -65,7 +65,7 @@ fn append(text: &mut String, expr: &Arc<dyn PhysicalExpr>) -> Result<()> {
     Ok(())
 }
 
-/// The debug form, if it is not endless.
+/// The debug form, if it is not too long.
 ///
 /// # Errors
 /// It is longer than 16 MiB.

@@ -1,5 +1,5 @@
-//! Plans as text, complete: what is compared when a plan comes back from the wire, and what makes two stages
-//! one. Not for people, who are shown the engine's own display.
+//! Describes plans as text, completely. The text is used to compare a decoded plan with the original, and to find
+//! equal stages. It is not for people, who see the engine's own display.
 
 mod expressions;
 mod node;

@@ -1,6 +1,6 @@
-//! One node of a plan as text: everything that its answer depends on.
+//! Describes one node of a plan as text: everything that its answer depends on.
 //!
-//! Two views are told: what the node displays about itself with its properties, and everything about every
+//! The text has two parts: what the node displays about itself with its properties, and everything about every
 //! expression that it holds (display texts omit fields).
 
 use std::fmt::Write as _;
@@ -31,7 +31,7 @@ pub(crate) fn text(plan: &Arc<dyn ExecutionPlan>) -> Result<String> {
     Ok(text)
 }
 
-/// Everything about one node that its answer depends on, one fact a line.
+/// Everything about one node that its answer depends on, with one fact on each line.
 pub(crate) fn node(plan: &Arc<dyn ExecutionPlan>) -> Result<String> {
     let mut text = String::new();
     let mut line = |label: &str, value: String| {
@@ -110,15 +110,14 @@ pub(crate) fn node(plan: &Arc<dyn ExecutionPlan>) -> Result<String> {
     Ok(text)
 }
 
-/// A debug text without its `schema: Schema { … }` parts. A window's aggregate keeps the schema that it
-/// was planned against, which has one field more than the decoded one's: the window's own output, which
-/// no argument can name.
+/// A debug text without its `schema: Schema { … }` parts. A window's aggregate keeps the schema that it was planned
+/// with. That schema has one field more than the decoded one: the window's own output, which no argument can name.
 pub(crate) fn without_schemas(text: &str) -> String {
     without(text, "schema: Schema {")
 }
 
-/// `text` without the parts that begin with `opening` and end with the brace that it opened. Strings are
-/// stepped over, so that no column's name can hide anything else.
+/// `text` without the parts that begin with `opening` and end with the matching brace. Strings are skipped, so that a
+/// column's name cannot hide anything else.
 fn without(text: &str, opening: &str) -> String {
     let mut kept = String::with_capacity(text.len());
     let mut rest = text;
@@ -149,7 +148,7 @@ fn without(text: &str, opening: &str) -> String {
     kept
 }
 
-/// Orderings, constants and classes of equal expressions, each as the set that it is.
+/// Orderings, constants and classes of equal expressions, each as a set.
 fn sets(equivalences: &EquivalenceProperties) -> String {
     let sorted = |texts: &mut dyn Iterator<Item = String>| {
         let mut texts: Vec<String> = texts.collect();
@@ -170,9 +169,9 @@ fn sets(equivalences: &EquivalenceProperties) -> String {
     format!("order: {orders}, constants: {constants}, equal: {classes}")
 }
 
-/// A debug text without what differs from one decoding to the next and means nothing: the order in which a
-/// `CASE`'s lookup table (made from its branches, which stand beside it) prints its hash map, and the numbers
-/// of dictionaries, which old readers of Arrow IPC wanted.
+/// A debug text without details that differ between two decodings and have no meaning: the order in which a `CASE`
+/// prints the hash map of its lookup table (which is made from its branches, and those are printed, too), and the
+/// numbers of dictionaries, which old readers of Arrow IPC needed.
 fn steady(text: &str) -> String {
     let text = without(text, "IndexMap { map: {");
     let mut kept = String::with_capacity(text.len());
@@ -206,7 +205,7 @@ fn describe_scan(config: &FileScanConfig, line: &mut impl FnMut(&str, String)) -
     for order in &config.output_ordering {
         line("declared order", sort_keys(order)?);
     }
-    // Decoding sets it wherever the files are ordered, which only forbids short cuts.
+    // Decoding sets this wherever the files are ordered. It only forbids shortcuts.
     let preserve = config.preserve_order || !config.output_ordering.is_empty();
     line("preserve order", preserve.to_string());
     line("adapter", config.expr_adapter_factory.is_some().to_string());

@@ -1,4 +1,4 @@
-//! The filters of a query's window functions: a physical function has its own, and does not tell it.
+//! The filters of a query's window functions. A physical function has its own filter, but does not expose it.
 
 use std::sync::Arc;
 
@@ -11,8 +11,8 @@ use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::Column;
 
-/// The filters of a query's window functions, over the rows that they see: the physical functions have
-/// theirs too, and do not tell.
+/// The filters of a query's window functions, over the rows that they read. The physical functions have them, too,
+/// but do not expose them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct WindowFilters(Vec<Arc<dyn PhysicalExpr>>);
 
@@ -28,7 +28,8 @@ impl WindowFilters {
                 expr.apply(|inner| {
                     if let Expr::WindowFunction(function) = inner
                         && let Some(filter) = &function.params.filter
-                        // One that holds a scalar subquery stays unknown: the gate will name the operator.
+                        // A filter that holds a scalar subquery stays unknown. The wire gate will then name the
+                        // operator.
                         && let Ok(filter) = datafusion::physical_expr::create_physical_expr(
                             filter,
                             window.input.schema(),
@@ -46,7 +47,8 @@ impl WindowFilters {
         Ok(Self(found))
     }
 
-    /// The filters as they may stand above `schema`: as planned, and with each column where its name is now.
+    /// The filters as they may be above `schema`: as planned, and with each column at the place of its name in
+    /// `schema`.
     pub(crate) fn above(&self, schema: &Schema) -> Vec<Arc<dyn PhysicalExpr>> {
         let moved = |filter: &Arc<dyn PhysicalExpr>| {
             Arc::clone(filter)

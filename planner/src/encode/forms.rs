@@ -5,9 +5,9 @@
 //!    input                  ==>      input
 //! ```
 //!
-//! Window functions do not tell their flags, so the form is *found*: each combination is rebuilt as a worker
-//! would rebuild it, and the one whose debug form is the original's is taken. If none is, the operator stays
-//! as it is and the wire gate says so.
+//! Window functions do not expose their flags, so the form is *searched*: each combination is rebuilt as a worker
+//! would rebuild it, and the one with the original's debug form is used. If there is none, the operator stays as it
+//! is, and the wire gate reports it.
 
 use std::sync::Arc;
 
@@ -25,7 +25,7 @@ use dunlin_plan::wire::{DunlinCodec, WireExec, series};
 use crate::describe::{debug, without_schemas};
 use crate::encode::filters::WindowFilters;
 
-/// Wraps the operators of a stage that would not survive their own wire form.
+/// Wraps the operators of a stage that their own wire form would change.
 pub(crate) fn wrap(
     plan: Arc<dyn ExecutionPlan>,
     filters: &WindowFilters,
@@ -46,7 +46,7 @@ pub(crate) fn wrap(
     .data()
 }
 
-/// The forms of all functions, if one of them needs a form of ours and each has one.
+/// The forms of all functions, if one of them needs Dunlin's form and each has one.
 fn forms(
     functions: &[Arc<dyn WindowExpr>],
     schema: &Schema,
@@ -72,7 +72,7 @@ fn forms(
     (!found.iter().all(plain)).then_some(found)
 }
 
-/// The form that is rebuilt as the function itself.
+/// The form that gives the function itself when it is rebuilt.
 fn find(
     function: &Arc<dyn WindowExpr>,
     schema: &Schema,
@@ -118,7 +118,7 @@ mod tests {
     use super::*;
     use crate::encode::gate;
 
-    /// What the gate says about the plan of `sql`, encoded and decoded.
+    /// What the gate reports about the plan of `sql` after encoding and decoding.
     async fn crossing(sql: &str) -> Option<String> {
         let settings = session::settings(&EngineConfig::default(), 3);
         let context = SessionContext::new_with_config(session::config(&settings).unwrap());

@@ -1,11 +1,11 @@
-//! The wire gate: a plan that was encoded is decoded again and compared, node by node.
+//! The wire gate: it decodes an encoded plan again and compares it with the original, node by node.
 //!
 //! datafusion-proto 55 encodes some plans *successfully and wrongly*: the filter of a window aggregate,
-//! `IGNORE NULLS` of window functions, reversed window functions, options of scans. A plan that comes
-//! back different must never reach a worker; the caller runs the query from the plan in memory, or
-//! refuses it by the name that this gate gives.
+//! `IGNORE NULLS` of window functions, reversed window functions, options of scans. A plan that changed must never
+//! reach a worker. The caller then runs the query from the plan in memory, or refuses it with the operator's name
+//! from this gate.
 //!
-//! What is compared is everything that [`crate::describe`] tells about a node.
+//! The gate compares everything in the description of a node by [`crate::describe`].
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use datafusion::physical_plan::ExecutionPlan;
 
 use crate::describe::node;
 
-/// The first operator that did not survive the wire.
+/// The first operator that changed when it was encoded and decoded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Mangled {
     /// Its name.
@@ -25,7 +25,7 @@ pub(crate) struct Mangled {
 /// Compares a plan with its decoded form.
 ///
 /// # Errors
-/// The first operator that came back different, or that is too large to be compared.
+/// The first operator that changed, or that is too large to compare.
 pub(crate) fn compare(
     before: &Arc<dyn ExecutionPlan>,
     after: &Arc<dyn ExecutionPlan>,
@@ -43,7 +43,7 @@ pub(crate) fn compare(
     left.into_iter().zip(right).try_for_each(|(left, right)| compare(left, right))
 }
 
-/// The first line that differs, cut down to the place where it differs.
+/// The first line that differs, shortened to the place of the difference.
 fn first_difference(before: &str, after: &str) -> String {
     for (said, came) in before.lines().zip(after.lines()) {
         if said != came {

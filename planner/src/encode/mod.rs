@@ -1,4 +1,4 @@
-//! From stages to what is written down: plan objects that are known to come back as they were.
+//! Encodes stages as records and plan objects. Every plan object is decoded and compared before it is used.
 
 mod filters;
 mod forms;

@@ -1,4 +1,4 @@
-//! A stage's plan goes over the wire and back before any worker sees it.
+//! Encodes and decodes a stage's plan before any worker gets it.
 //!
 //! ```text
 //!  plan ─wrap─> ─encode─> object ─decode─> plan'      gate: plan' is plan, or the operator that differs
@@ -16,7 +16,7 @@ use crate::encode::filters::WindowFilters;
 use crate::encode::forms::wrap;
 use crate::encode::gate::{self, Mangled};
 
-/// What encoding and decoding need besides the plan.
+/// What encoding and decoding need in addition to the plan.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Wire<'a> {
     pub(crate) context: &'a TaskContext,
@@ -27,14 +27,14 @@ impl Wire<'_> {
     /// Encodes a plan of a stage, decodes it and compares.
     ///
     /// # Errors
-    /// The operator that does not survive.
+    /// The operator that changed.
     pub(crate) fn across(
         self,
         plan: &Arc<dyn ExecutionPlan>,
         leaves: &[Option<usize>],
     ) -> Result<PlanObject, Mangled> {
         let encoded = self.encode(plan, leaves).map_err(|error| self.unencodable(plan, &error))?;
-        // What is written to the exchange, and read from it, has to be a type that Arrow IPC knows.
+        // Rows that are written to the exchange or read from it must have types that Arrow IPC knows.
         if let Err(error) = wire::schema_to_text(&plan.schema()) {
             let difference = format!("its rows cannot be exchanged: {}", error.strip_backtrace());
             return Err(Mangled { operator: plan.name().to_owned(), difference });
@@ -49,7 +49,7 @@ impl Wire<'_> {
         wire::encode(wrap(Arc::clone(plan), self.filters, self.context)?, leaves)
     }
 
-    /// Which operator of a stage has no wire form, found by trying: the lowest whose inputs have one.
+    /// Finds the operator of a stage that has no wire form: the lowest one whose inputs have one.
     fn unencodable(self, plan: &Arc<dyn ExecutionPlan>, error: &DataFusionError) -> Mangled {
         let fails = |plan: &Arc<dyn ExecutionPlan>| {
             self.encode(plan, &[])

@@ -1,4 +1,4 @@
-//! Stages as records, and their plans as objects.
+//! Encodes stages as records, and their plans as objects.
 
 use bytes::Bytes;
 use dunlin_manifest::records::{Broadcast, StageSpec};
@@ -8,12 +8,12 @@ use crate::encode::gate::Mangled;
 use crate::encode::round_trip::Wire;
 use crate::stages::{BroadcastPlan, Stage};
 
-/// What the records of all stages say alike.
+/// Values that the records of all stages share.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct StageLimits {
-    /// A task is given partitions until its input reaches this many bytes.
+    /// Partitions are added to a task until its input reaches this many bytes.
     pub(crate) task_bytes: u64,
-    /// The largest build side that is sent whole once it is written.
+    /// The largest written build side that every task reads whole.
     pub(crate) broadcast_bytes: u64,
 }
 
@@ -28,7 +28,7 @@ impl EncodedStages {
     /// Encodes the stages, decodes them again and compares.
     ///
     /// # Errors
-    /// The operator that does not survive.
+    /// The operator that changed.
     pub(crate) fn of(
         stages: &[Stage],
         wire: Wire<'_>,
@@ -65,7 +65,7 @@ impl EncodedStages {
         Ok(())
     }
 
-    /// The second way to run a stage. One that does not survive is left out: the stage has another.
+    /// The second way to run a stage. If it cannot be encoded, it is left out, because the stage has another way.
     fn second_way(
         &mut self,
         stage: &Stage,
@@ -91,7 +91,7 @@ impl EncodedStages {
         })
     }
 
-    /// Adds a plan object, and gives its name.
+    /// Adds a plan object and returns its name.
     fn keep(&mut self, object: PlanObject) -> String {
         if !self.plans.iter().any(|(known, _)| *known == object.name) {
             self.plans.push((object.name.clone(), object.bytes));

@@ -1,4 +1,4 @@
-//! The casts that a union puts on its branches become operators that the wire knows.
+//! Replaces the casts that a union puts on its branches by operators that can be encoded.
 //!
 //! ```text
 //!  UnionExec                                        UnionExec
@@ -6,8 +6,8 @@
 //!      branch                                           branch
 //! ```
 //!
-//! Only casts that change fields (nullability, names) and no values: datafusion-proto writes down the type of
-//! a cast and not its field (decision 0010).
+//! This applies only to casts that change fields (nullability, names) and no values: datafusion-proto encodes the
+//! type of a cast but not its field (decision 0010).
 
 use std::sync::Arc;
 
@@ -27,8 +27,8 @@ pub(super) fn rule() -> Rule {
     Rewrite::rule("conform_unions", conform_union)
 }
 
-/// The casts that a union puts on branches whose fields differ in nullability or name from its own become
-/// [`ConformExec`]s.
+/// Replaces by [`ConformExec`] the casts of branches whose fields differ from the union's fields in nullability or
+/// name.
 fn conform_union(node: Arc<dyn ExecutionPlan>) -> Rewritten {
     if !node.is::<UnionExec>() && !node.is::<InterleaveExec>() {
         return Ok(Transformed::no(node));
@@ -51,7 +51,7 @@ fn conform_union(node: Arc<dyn ExecutionPlan>) -> Rewritten {
     Ok(Transformed::yes(rebuild(node, branches)?))
 }
 
-/// The input of a projection that changes nothing but fields.
+/// The input of a projection that changes only fields.
 fn coerced(plan: &Arc<dyn ExecutionPlan>) -> Option<&Arc<dyn ExecutionPlan>> {
     let projection = plan.downcast_ref::<ProjectionExec>()?;
     let input = projection.input();

@@ -1,4 +1,4 @@
-//! Filters are kept above projections that give two columns one name.
+//! Keeps filters above projections that give two columns the same name.
 //!
 //! ```text
 //!  while filters are pushed down:
@@ -9,11 +9,11 @@
 //!                                                      HashJoinExec
 //! ```
 //!
-//! DataFusion 55 maps a filter through a projection by the *names* of columns. Above a join whose sides were
-//! swapped stands a projection that may hold two columns `m`, and `l.m IS NULL OR r.m = 1` became
-//! `r.m IS NULL OR r.m = 1`; on the side of `r`, where nothing is null, its statistics then pruned files and
-//! row groups that had rows of the answer (decision 0010). The barrier, a [`ConformExec`] that changes nothing,
-//! is taken away once filters were pushed.
+//! DataFusion 55 moves a filter through a projection by the *names* of columns. A join whose sides were swapped has a
+//! projection above it, which may hold two columns `m`. So `l.m IS NULL OR r.m = 1` became `r.m IS NULL OR r.m = 1`.
+//! On the side of `r`, where nothing is null, its statistics then pruned files and row groups with rows of the answer
+//! (decision 0010). The barrier is a [`ConformExec`] that changes nothing. It is removed after filters were pushed
+//! down.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -25,12 +25,12 @@ use dunlin_shuffle::ConformExec;
 
 use crate::passes::rewrite::{Rewrite, Rewritten, Rule};
 
-/// Puts the barriers up.
+/// Adds the barriers.
 pub(super) fn raise() -> Rule {
     Rewrite::rule("raise_barriers", raise_barrier)
 }
 
-/// Takes them away.
+/// Removes the barriers.
 pub(super) fn remove() -> Rule {
     Rewrite::rule("remove_barriers", remove_barrier)
 }
@@ -43,7 +43,7 @@ fn raise_barrier(node: Arc<dyn ExecutionPlan>) -> Rewritten {
     Ok(Transformed::yes(Arc::new(ConformExec::try_new(node, schema)?)))
 }
 
-/// Takes away what [`raise_barrier`] put there.
+/// Removes the barrier that [`raise_barrier`] added.
 fn remove_barrier(node: Arc<dyn ExecutionPlan>) -> Rewritten {
     match node.downcast_ref::<ConformExec>().map(ConformExec::input) {
         Some(input) if input.schema() == node.schema() => Ok(Transformed::yes(Arc::clone(input))),

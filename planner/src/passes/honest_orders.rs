@@ -1,4 +1,4 @@
-//! Scans of several files a partition claim an order only where it is sure.
+//! Scans with several files in a partition declare an order only if it is certain.
 //!
 //! ```text
 //!  files 1, 2, null and 3, 4:
@@ -6,9 +6,9 @@
 //!  DataSourceExec: output_ordering=[k]   ==>   DataSourceExec
 //! ```
 //!
-//! That one file's rows come before the next one's is read from their least and greatest values, which know
-//! nothing of nulls: files `1, 2, null` and `3, 4` looked ordered one after the other, and a sort above them
-//! was left out (decision 0010). An order of several files holds here only if no key of theirs is null.
+//! Whether one file's rows come before the next file's rows is decided by their smallest and largest values, which do
+//! not include nulls. So files `1, 2, null` and `3, 4` seemed ordered one after the other, and a sort above them was
+//! left out (decision 0010). An order of several files is kept here only if none of its keys is null.
 
 use datafusion::common::stats::Precision;
 use datafusion::common::tree_node::Transformed;

@@ -1,4 +1,4 @@
-//! What is changed about a plan between DataFusion and the cut: one pass a file.
+//! Changes to a plan between DataFusion and the cut, with one pass in each file.
 //!
 //! A plan stays executable after every pass, and gives the same rows.
 

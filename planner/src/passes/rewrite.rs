@@ -1,4 +1,4 @@
-//! What a pass that looks at one node at a time is made of.
+//! The common frame of the passes that look at one node at a time.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use datafusion::physical_plan::ExecutionPlan;
 
 /// A rule of the physical optimiser.
 pub(super) type Rule = Arc<dyn PhysicalOptimizerRule + Send + Sync>;
-/// What a pass makes of a node.
+/// The result of a pass for one node.
 pub(super) type Rewritten = Result<Transformed<Arc<dyn ExecutionPlan>>>;
 
 /// A rule that rewrites a plan node by node, from the leaves up, and keeps its schema.
@@ -21,7 +21,7 @@ pub(super) struct Rewrite {
 }
 
 impl Rewrite {
-    /// The rule of this name.
+    /// The rule with this name.
     pub(super) fn rule(name: &'static str, node: fn(Arc<dyn ExecutionPlan>) -> Rewritten) -> Rule {
         Arc::new(Self { name, node })
     }

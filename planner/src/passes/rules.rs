@@ -1,4 +1,4 @@
-//! Which rules the physical optimiser runs, and in which order.
+//! The rules of the physical optimiser, and their order.
 //!
 //! ```text
 //!  conform_unions, honest_orders,  DataFusion's own rules …
@@ -10,9 +10,9 @@ use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use crate::passes::rewrite::Rule;
 use crate::passes::{conform_unions, filter_barriers, honest_orders};
 
-/// The rules of the physical optimiser: DataFusion's own, and those of ours that keep them exact.
+/// The rules of the physical optimiser: DataFusion's own rules, and Dunlin's rules that keep answers exact.
 pub(crate) fn optimizer_rules() -> Vec<Rule> {
-    // The first, before any other rule moves the casts of unions about.
+    // First, before any other rule moves the casts of unions.
     let mut rules = vec![conform_unions::rule(), honest_orders::rule()];
     for rule in PhysicalOptimizer::new().rules {
         let pushes = rule.name().starts_with("FilterPushdown");

@@ -1,4 +1,4 @@
-//! Joins that could not be split are turned into joins that can.
+//! Turns joins that cannot be split between tasks into joins that can.
 //!
 //! ```text
 //!  HashJoin CollectLeft, type Left            HashJoin Partitioned, type Left
@@ -8,11 +8,11 @@
 //!                                                 right
 //! ```
 //!
-//! A collect-left join keeps one hash table for all its partitions, and types that emit build rows
-//! decide which rows were never matched by counting partitions: that count lives in one process. The
-//! types Inner, Right, RightSemi, RightAnti and RightMark emit probe rows only, so their build side may
-//! be sent whole to every task. Nested-loop joins of the other types get one probe partition. Where this
-//! pass cannot help (null-aware anti joins), the stage gets one task ([`crate::stages`]).
+//! A collect-left join has one hash table for all its partitions. Types that emit build rows find the rows that were
+//! never matched by counting partitions, and that count exists in one process only. The types Inner, Right,
+//! RightSemi, RightAnti and RightMark emit only probe rows, so their build side may be read whole by every task.
+//! Nested-loop joins of the other types get one probe partition. If this pass cannot help (null-aware anti joins),
+//! the stage gets one task ([`crate::stages`]).
 
 use std::sync::Arc;
 
@@ -29,8 +29,8 @@ use dunlin_plan::operators::partition_count;
 
 use crate::operators::{broadcast_is_sound, rebuild};
 
-/// Rewrites the plan; gives the plan back unchanged where the rewrite would not pass the engine's own
-/// sanity check (a parent may rest on the ordering or partitioning that the old join had).
+/// Rewrites the plan. The plan stays unchanged if the rewrite would not pass the engine's own sanity check (a parent
+/// may need the ordering or partitioning that the old join had).
 pub(crate) fn split_joins(
     plan: Arc<dyn ExecutionPlan>,
     options: &ConfigOptions,
@@ -59,9 +59,9 @@ pub(crate) fn split_joins(
     }
 }
 
-/// A nested-loop join that emits build rows gets one probe partition. With several it counts matches in one
-/// process; and when memory is short it falls back to a pass over its inputs that forgets, by its own
-/// comment, what other partitions matched.
+/// A nested-loop join that emits build rows gets one probe partition. With several partitions it counts matches in
+/// one process. When memory is short, it also falls back to a pass over its inputs that forgets, by its own comment,
+/// what other partitions matched.
 fn gathered(
     node: &Arc<dyn ExecutionPlan>,
     join: &NestedLoopJoinExec,

@@ -1,9 +1,9 @@
-//! The second way to run a join, for the case that its build side turns out to be small.
+//! The second way to run a join, for a build side that is small once it is written.
 //!
 //! ```text
 //!  stage 2: HashJoin Partitioned          stage 2: HashJoin CollectLeft
 //!             reader(0)                              Coalesce, reader(0)
-//!             reader(1)              or              what stage 1 exchanges
+//!             reader(1)              or              what stage 1 would exchange
 //!  stage 1: the probe side                stage 1: no tasks
 //! ```
 
@@ -25,16 +25,16 @@ use crate::stages::finish::{Finished, Level, finish};
 use crate::stages::prove::{readers, shared_state};
 use crate::stages::stage::{BroadcastPlan, Stage};
 
-/// A probe side's stage, and what it would be without its filter.
+/// The stage of a probe side, and its plan without the filter.
 pub(super) struct Filtered {
     pub(super) build: StageId,
     pub(super) probe: StageId,
     pub(super) body: Arc<dyn ExecutionPlan>,
 }
 
-/// The second way to run a stage that joins a filtered probe side: the join moves to where the probe side
-/// lies, and every task reads the build side whole. `None` if there is no such join, or if something
-/// above it rests on the exchange that would be missing.
+/// The second way to run a stage that joins a filtered probe side: the join is merged with the stage of the probe
+/// side, and every task reads the whole build side. `None` if there is no such join, or if an operator above it
+/// depends on the exchange that would be missing.
 pub(super) fn broadcast_plan(
     body: &Arc<dyn ExecutionPlan>,
     output: Output,
@@ -89,7 +89,7 @@ pub(super) fn broadcast_plan(
     }))
 }
 
-/// The filtered probe side that a join reads, if the join may have its build side whole in every task.
+/// The filtered probe side that a join reads, if every task of the join may read the whole build side.
 fn filtered_join<'a>(
     node: &Arc<dyn ExecutionPlan>,
     filtered: &'a [Filtered],
@@ -99,8 +99,8 @@ fn filtered_join<'a>(
     let build = join.left().downcast_ref::<ExchangeReaderExec>()?.stage();
     let probe = join.right().downcast_ref::<ExchangeReaderExec>()?.stage();
     let filtered = filtered.iter().find(|it| it.build == build && it.probe == probe)?;
-    // Of a chain of joins every other one has two ways: the second way of a stage would read the probe
-    // side of the first, which may have given its work away.
+    // In a chain of joins, only every other one has two ways. The second way of a stage would read the probe side of
+    // the first, which may be merged into another stage.
     let chained = stages.get(probe as usize)?.broadcast.is_some();
     (*join.partition_mode() == PartitionMode::Partitioned
         && broadcast_is_sound(*join.join_type())
@@ -109,7 +109,7 @@ fn filtered_join<'a>(
         .then_some(filtered)
 }
 
-/// A stage whose work another one may do must not be read by a third.
+/// A stage that may be merged into another one must not be read by a third stage.
 pub(super) fn keep_sound_broadcasts(stages: &mut [Stage]) {
     for number in 0..stages.len() {
         let Some(probe) = stages[number].broadcast.as_ref().map(|it| it.probe) else { continue };

@@ -1,4 +1,4 @@
-//! Which joins let their build side filter their probe side before that is exchanged (decision 0009).
+//! Which joins let their build side filter their probe side before the probe side is exchanged (decision 0009).
 
 use std::sync::Arc;
 
@@ -22,9 +22,9 @@ pub(crate) struct FilteredJoin {
 }
 
 impl FilteredJoin {
-    /// `None` unless every condition holds: both sides are exchanged by hash of corresponding keys; a probe
-    /// row without a match leaves no trace in the join's output; the build side is estimated at less than
-    /// half of the probe side's rows.
+    /// `None` unless every condition holds. Both sides are exchanged by hash of corresponding keys. A probe row
+    /// without a match does not affect the join's output. The build side is estimated to have less than half of the
+    /// probe side's rows.
     pub(crate) fn of(join: &HashJoinExec) -> Result<Option<Self>> {
         let traceless = matches!(
             join.join_type(),
@@ -60,7 +60,7 @@ impl FilteredJoin {
     }
 }
 
-/// By estimated rows, or by the bytes of the files below where rows cannot be estimated.
+/// Compares estimated rows, or the bytes of the files below if rows cannot be estimated.
 fn promises_to_pay(build: &Arc<dyn ExecutionPlan>, probe: &Arc<dyn ExecutionPlan>) -> Result<bool> {
     let rows = |plan: &Arc<dyn ExecutionPlan>| -> Result<Option<usize>> {
         let statistics = StatisticsContext::new().compute(plan.as_ref(), &StatisticsArgs::new())?;

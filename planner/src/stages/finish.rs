@@ -1,4 +1,4 @@
-//! The last look at the body of a stage: what it reads, and which scalar subqueries go on top of it.
+//! The last check of a stage's body: what it reads, and which scalar subqueries are put on top of it.
 
 use std::sync::Arc;
 
@@ -21,21 +21,21 @@ pub(super) struct Level {
     pub(super) links: Vec<ScalarSubqueryLink>,
 }
 
-/// The body of a stage, looked at.
+/// A checked body of a stage.
 pub(super) struct Finished {
-    /// With the scalar subqueries that it uses.
+    /// The plan with the scalar subqueries that it uses.
     pub(super) plan: Arc<dyn ExecutionPlan>,
-    /// Below the exchange at the root.
+    /// The plan below the exchange at the root.
     pub(super) inner: Arc<dyn ExecutionPlan>,
-    /// Of `inner`.
+    /// Partitions of `inner`.
     pub(super) partitions: usize,
     /// What it reads.
     pub(super) walk: Walk,
-    /// It reads the row of a scalar subquery.
+    /// True if it reads the row of a scalar subquery.
     pub(super) subqueries: bool,
 }
 
-/// Looks at the body of a stage, and puts the scalar subqueries that it uses on top.
+/// Checks the body of a stage, and puts the scalar subqueries that it uses on top.
 pub(super) fn finish(
     body: &Arc<dyn ExecutionPlan>,
     output: Output,

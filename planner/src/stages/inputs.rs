@@ -1,4 +1,4 @@
-//! What a stage reads: found by walking its plan down from its partitions.
+//! What a stage reads, found by a walk through its plan from its partitions down.
 
 use std::sync::Arc;
 
@@ -53,7 +53,7 @@ impl Walk {
         }
         let own = partition_count(plan);
         let collected = collected_join(plan).is_some();
-        // What an unknown operator's partition reads is unknown.
+        // It is not known what a partition of an unknown operator reads.
         let known = shares_nothing(plan);
         for (number, child) in plan.children().into_iter().enumerate() {
             let same = known && partition_count(child) == own && !(collected && number == 0);
@@ -64,7 +64,7 @@ impl Walk {
     pub(crate) fn input(&mut self, stage: StageId, mode: InputMode, offset: u32) {
         let whole = |input: &StageInput| input.stage == stage && input.mode == InputMode::Whole;
         match mode {
-            // Sizes of buckets are what matters: reading everything adds nothing to that.
+            // Only the sizes of buckets matter here, and reading all of them adds nothing.
             InputMode::Whole if self.inputs.iter().any(|input| input.stage == stage) => return,
             InputMode::Whole => {}
             InputMode::Partitioned => self.inputs.retain(|input| !whole(input)),

@@ -1,4 +1,4 @@
-//! From a physical plan to stages: the cut, and what is proved about each piece.
+//! From a physical plan to stages: the cut, and what is proved about each stage.
 //!
 //! ```text
 //!   SortPreservingMerge                     stage 2: SortPreservingMerge ← reader(1)      1 partition

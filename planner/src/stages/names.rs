@@ -1,4 +1,4 @@
-//! What people call a stage.
+//! The names of stages, for people.
 
 use std::sync::Arc;
 

@@ -1,13 +1,14 @@
-//! What the splitter may rely on, proved from a plan before anything runs.
+//! Facts that the splitter uses, proved from a plan before anything runs.
 //!
-//! | fact | what rests on it |
+//! | fact | what it allows |
 //! |---|---|
 //! | an operator shares nothing between its partitions | several processes may each run some of them |
 //! | an empty input makes a stage empty | the stage has no tasks then |
-//! | the rows of one bucket may be worked on apart | a partition that is too large becomes several tasks |
+//! | the rows of one bucket may be processed separately | a partition that is too large becomes several tasks |
 //! | two plans are the same and give the same rows | they are one stage |
 //!
-//! Each is a list of what is known. What is not on a list is not proved, and the stage runs the plain way.
+//! Each proof is a list of known cases. A case that is not on a list is not proved, and the stage runs without the
+//! advantage.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -31,8 +32,8 @@ use dunlin_shuffle::{ExchangeReaderExec, KeyFilterExec};
 use crate::describe;
 use crate::operators::broadcast_is_sound;
 
-/// Operators whose partitions share nothing (joins and sorts: see [`shares_nothing`]). To be read again at every
-/// upgrade of DataFusion; a test fails while an operator of it is in no list.
+/// Operators whose partitions share nothing (joins and sorts: see [`shares_nothing`]). Check this list again at every
+/// upgrade of DataFusion; a test fails if one of its operators is in no list.
 pub const SHARES_NOTHING: &[&str] = &[
     "AggregateExec",
     "AsyncFuncExec",
@@ -75,8 +76,8 @@ pub fn shares_nothing(node: &Arc<dyn ExecutionPlan>) -> bool {
     if let Some(join) = node.downcast_ref::<NestedLoopJoinExec>() {
         return partition_count(join.right()) == 1 || broadcast_is_sound(*join.join_type());
     }
-    // A sort names itself `SortExec(TopK)` when it has a fetch. Its partitions share a threshold then,
-    // which only spares rows that cannot be among the first of any partition's merge.
+    // A sort is named `SortExec(TopK)` when it has a fetch. Its partitions then share a threshold, which only skips
+    // rows that cannot be among the first of any partition's merge.
     if node.is::<CrossJoinExec>() || node.is::<SortExec>() {
         return true;
     }
@@ -104,7 +105,7 @@ fn label(node: &Arc<dyn ExecutionPlan>) -> String {
     }
 }
 
-/// The stages of which each, if it has no rows, leaves `plan` without rows.
+/// The stages of which each, if it has no rows, makes `plan` return no rows.
 pub(crate) fn empty_with(plan: &Arc<dyn ExecutionPlan>) -> BTreeSet<StageId> {
     if let Some(reader) = plan.downcast_ref::<ExchangeReaderExec>() {
         return BTreeSet::from([reader.stage()]);
@@ -121,19 +122,19 @@ pub(crate) fn empty_with(plan: &Arc<dyn ExecutionPlan>) -> BTreeSet<StageId> {
         };
     }
     match plan.name() {
-        // A row comes out only where all inputs together have one.
+        // There is a row only if at least one input has one.
         "UnionExec" | "InterleaveExec" => {
             children.into_iter().reduce(|all, one| &all & &one).unwrap_or_default()
         }
         "AggregateExec" => {
-            // Without keys, or with a grouping set that has none, an empty input gives a row.
+            // Without keys, or with a grouping set that has none, an empty input still gives a row.
             let keyed = plan.downcast_ref::<AggregateExec>().is_some_and(|aggregate| {
                 !aggregate.group_expr().is_empty() && aggregate.group_expr().is_single()
             });
             children.into_iter().next().filter(|_| keyed).unwrap_or_default()
         }
         "KeyFilterExec" => {
-            // It stands only where a row without a partner leaves no trace.
+            // The filter is placed only where a row without a match does not affect the result.
             let mut stages = children.into_iter().next().unwrap_or_default();
             stages.extend(plan.downcast_ref::<KeyFilterExec>().map(KeyFilterExec::stage));
             stages
@@ -152,7 +153,7 @@ pub(crate) fn empty_with(plan: &Arc<dyn ExecutionPlan>) -> BTreeSet<StageId> {
         | "UnnestExec"
         | "WindowAggExec" => children.into_iter().next().unwrap_or_default(),
         _ if plan.is::<SortExec>() => children.into_iter().next().unwrap_or_default(),
-        // A scalar subquery may have to fail, whatever else is empty.
+        // A scalar subquery may have to fail, even if everything else is empty.
         _ => BTreeSet::new(),
     }
 }
@@ -170,8 +171,8 @@ fn join_type(plan: &Arc<dyn ExecutionPlan>) -> Option<JoinType> {
     plan.downcast_ref::<SortMergeJoinExec>().map(SortMergeJoinExec::join_type)
 }
 
-/// The input of which several tasks may each take some rows of a bucket: everything between it and the
-/// exchange at the root of `plan` works row by row, or is repeated whole beside it.
+/// The input for which several tasks may each read some rows of a bucket. Everything between this input and the
+/// exchange at the root of `plan` works row by row, or is repeated whole in each task.
 pub(crate) fn divisible_input(plan: &Arc<dyn ExecutionPlan>) -> Option<StageId> {
     let root = plan.downcast_ref::<RepartitionExec>()?;
     if !matches!(root.partitioning(), Partitioning::Hash(..)) || plan.output_ordering().is_some() {
@@ -204,7 +205,7 @@ pub(crate) fn divisible_input(plan: &Arc<dyn ExecutionPlan>) -> Option<StageId> 
                     && aggregate.limit_options().is_none();
                 partial.then_some(*input)?
             }
-            // The left side is collected whole, or its bucket is read whole, by each of the tasks.
+            // Each of the tasks reads the whole left side or the whole bucket of it.
             (_, [_, probe]) if joins_row_by_row(node) => probe,
             _ => return None,
         };
@@ -221,15 +222,15 @@ fn joins_row_by_row(node: &Arc<dyn ExecutionPlan>) -> bool {
     node.is::<CrossJoinExec>()
 }
 
-/// How often `plan` reads `stage`.
+/// How many times `plan` reads `stage`.
 pub(crate) fn readers(plan: &Arc<dyn ExecutionPlan>, stage: StageId) -> usize {
     let own = plan.downcast_ref::<ExchangeReaderExec>().is_some_and(|it| it.stage() == stage);
     usize::from(own) + plan.children().into_iter().map(|child| readers(child, stage)).sum::<usize>()
 }
 
-/// What makes `plan` what it is, as text: two plans of the same text over the same inputs give the same
-/// rows. `None` where that is not known: a volatile function gives other rows each time it runs, and a leaf
-/// that is neither a file nor an exchange may not tell all about itself.
+/// A text that identifies `plan`: two plans with the same text over the same inputs give the same rows. `None` if
+/// that is not known: a volatile function gives other rows each time it runs, and the text of a leaf that is neither
+/// a file nor an exchange may not be complete.
 pub(crate) fn identity(plan: &Arc<dyn ExecutionPlan>) -> Result<Option<String>> {
     let mut known = true;
     plan.apply(|node| {
@@ -249,6 +250,6 @@ pub(crate) fn identity(plan: &Arc<dyn ExecutionPlan>) -> Result<Option<String>> 
         }
         Ok(if known { TreeNodeRecursion::Continue } else { TreeNodeRecursion::Stop })
     })?;
-    // A plan that is too large to be told about is not known to be another's equal.
+    // A plan that is too large to describe cannot be shown to equal another one.
     Ok(if known { describe::text(plan).ok() } else { None })
 }

@@ -1,4 +1,4 @@
-//! The reader that stands where a plan was cut.
+//! The reader that replaces the part of a plan that was cut off.
 
 use std::sync::Arc;
 
@@ -10,8 +10,8 @@ use dunlin_shuffle::ExchangeReaderExec;
 
 use crate::operators::holds_subquery;
 
-/// A reader that stands for `original`, with everything that the plan above may rest on. What is declared by
-/// the row of a scalar subquery is left out: it means nothing where the row is not at hand.
+/// A reader that replaces `original`, with everything that the plan above may depend on. Properties that contain the
+/// row of a scalar subquery are left out, because they have no meaning where that row is not available.
 pub(super) fn reader(
     stage: StageId,
     original: &Arc<dyn ExecutionPlan>,

@@ -1,6 +1,6 @@
 //! Cuts a physical plan into stages.
 //!
-//! A stage ends wherever rows must change hands:
+//! A stage ends wherever rows must move between tasks:
 //!
 //! | operator | the cut | what the consumer reads |
 //! |---|---|---|
@@ -11,10 +11,10 @@
 //! | scalar subquery | at its root | its one row |
 //! | hash join on exchanged keys | its probe side's stage also reads the build side's | a filter of the build side's keys |
 //!
-//! Nothing is renumbered: a task runs its own partitions `p` of the stage's plan, and everything inside
-//! the plan keeps its index. That is sound only while no operator shares state between partitions, so a
-//! stage that holds an operator outside [`crate::stages::SHARES_NOTHING`] runs as **one task**, in one process, which is
-//! the situation that the operator was written for.
+//! Nothing is renumbered: a task runs its own partitions `p` of the stage's plan, and everything inside the plan
+//! keeps its index. That is correct only if no operator shares state between partitions. So a stage with an operator
+//! outside [`crate::stages::SHARES_NOTHING`] runs as **one task**, in one process. The operator was written for that
+//! case.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -45,7 +45,7 @@ use crate::stages::stage::{SplitOptions, Stage};
 /// Cuts `plan`; the last stage's output is the answer.
 ///
 /// # Errors
-/// What DataFusion says when a node is rebuilt on new children.
+/// The error of DataFusion when a node is rebuilt with new children.
 pub fn split(plan: Arc<dyn ExecutionPlan>, options: SplitOptions) -> Result<Vec<Stage>> {
     let mut splitter = Splitter {
         stages: Vec::new(),
@@ -65,14 +65,14 @@ struct Splitter {
     /// The scalar subqueries that expressions at the current level may refer to.
     level: Option<Level>,
     options: SplitOptions,
-    /// Stages by what makes them what they are: the same rows are made once.
+    /// Stages by their identity, so that the same rows are produced only once.
     known: HashMap<String, StageId>,
     /// Probe sides that were cut with a filter.
     filtered: Vec<Filtered>,
 }
 
 impl Splitter {
-    /// Cuts a whole plan (the query's or a scalar subquery's) and makes its remains the last stage.
+    /// Cuts a whole plan (the query's or a scalar subquery's) and makes the rest of it the last stage.
     fn root(&mut self, plan: Arc<dyn ExecutionPlan>, output: Output) -> Result<StageId> {
         let outer = self.level.take();
         let body = self.open(plan)?;
@@ -81,7 +81,7 @@ impl Splitter {
         Ok(id)
     }
 
-    /// Enters a level of scalar subqueries: each becomes a stage of one row.
+    /// Enters a level of scalar subqueries. Each becomes a stage of one row.
     fn open(&mut self, plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
         let Some(exec) = plan.downcast_ref::<ScalarSubqueryExec>() else {
             return self.cut(plan);
@@ -102,8 +102,8 @@ impl Splitter {
 
     fn cut(&mut self, plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
         if plan.is::<ScalarSubqueryExec>() {
-            // A level inside another one: its whole subtree is cut with its own subqueries in force and
-            // handed over as a stage, because a stage can hold one level only.
+            // A level inside another one: its whole subtree is cut with its own subqueries and becomes a stage,
+            // because a stage can hold only one level.
             let id = self.root(Arc::clone(&plan), Output::Partitions)?;
             return reader(id, &plan);
         }
@@ -130,7 +130,7 @@ impl Splitter {
             if !keys.iter().any(|key| holds_subquery(&key.expr)) {
                 return rebuild(plan, vec![read]);
             }
-            // A reader could not declare an order by the row of a subquery that it does not see.
+            // A reader cannot declare an order by the row of a subquery that it does not have.
             let gathered = Arc::new(CoalescePartitionsExec::new(read));
             let sort = SortExec::new(keys.clone(), gathered).with_fetch(merge.fetch());
             return Ok(Arc::new(sort));
@@ -138,7 +138,7 @@ impl Splitter {
         if let Some([left, right]) = collected_join(&plan) {
             let (left, right) = (Arc::clone(left), Arc::clone(right));
             let build = if partition_count(&right) > 1 && !is_gather(&left) {
-                // Every task would compute the build side again.
+                // Otherwise every task would compute the build side again.
                 self.hand_over(&left, None)?
             } else {
                 self.cut(left)?
@@ -163,8 +163,8 @@ impl Splitter {
         if children.is_empty() { Ok(plan) } else { rebuild(plan, children) }
     }
 
-    /// Cuts a join whose build side filters its probe side: the probe side's stage waits for the build side's
-    /// seal and drops what cannot match before it places rows in buckets.
+    /// Cuts a join whose build side filters its probe side. The stage of the probe side waits for the seal of the
+    /// build side, and drops rows that cannot match before it places rows in buckets.
     fn cut_filtered(
         &mut self,
         join: &Arc<dyn ExecutionPlan>,
@@ -192,7 +192,7 @@ impl Splitter {
         rebuild(Arc::clone(join), vec![build, probe])
     }
 
-    /// Makes `input` a stage whose partitions are read as they are.
+    /// Makes `input` a stage whose partitions are read without changes.
     fn hand_over(
         &mut self,
         input: &Arc<dyn ExecutionPlan>,
@@ -209,7 +209,7 @@ impl Splitter {
         reader(id, input)
     }
 
-    /// Makes a stage, or finds the one that gives the same rows.
+    /// Creates a stage, or finds the one that gives the same rows.
     fn stage(&mut self, body: Arc<dyn ExecutionPlan>, output: Output) -> Result<StageId> {
         let id = StageId::try_from(self.stages.len())
             .map_err(|_| DataFusionError::Plan("the plan has too many stages".to_owned()))?;
@@ -240,7 +240,7 @@ impl Splitter {
             one_task,
             key_filter: false,
             leaves: walk.leaves,
-            // The row of a subquery must be asked for even if nothing else is there: it may be an error.
+            // The row of a subquery must be read even if nothing else has rows, because it may be an error.
             empty_with: if subqueries {
                 Vec::new()
             } else {
@@ -254,8 +254,8 @@ impl Splitter {
     }
 }
 
-/// True for a build side that, once cut, only reads an exchange. Not with a fetch: which rows are the first
-/// to arrive must be decided once, not by every task for itself.
+/// True for a build side that only reads an exchange once it is cut. This does not include one with a fetch: which
+/// rows arrive first must be decided once, and not by every task.
 fn is_gather(plan: &Arc<dyn ExecutionPlan>) -> bool {
     if plan.fetch().is_some() {
         return false;

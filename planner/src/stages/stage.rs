@@ -1,4 +1,4 @@
-//! A stage, as the splitter leaves it.
+//! A stage as the splitter returns it.
 
 use std::sync::Arc;
 
@@ -13,30 +13,30 @@ pub struct Stage {
     pub id: StageId,
     /// A few words for people.
     pub name: String,
-    /// The plan; a `RepartitionExec` by hash at the root (below a `ScalarSubqueryExec`) names the buckets.
+    /// The plan. A `RepartitionExec` by hash at the root (below a `ScalarSubqueryExec`) defines the buckets.
     pub plan: Arc<dyn ExecutionPlan>,
     /// Partitions of the plan below that root.
     pub partitions: usize,
     /// Producers.
     pub inputs: Vec<StageInput>,
-    /// How rows leave.
+    /// How the stage writes its rows.
     pub output: Output,
-    /// Bytes scanned by each partition; empty if the stage scans nothing of its own.
+    /// Bytes scanned by each partition; empty if the stage scans no files.
     pub scan_bytes: Vec<u64>,
     /// The operator that forces a single task, if one does.
     pub one_task: Option<String>,
-    /// Each task also writes a filter of its keys.
+    /// True if each task also writes a filter of its keys.
     pub key_filter: bool,
     /// For each file scan, from left to right: the partition that reads its first file group; `None` if
     /// every task may read all of them.
     pub leaves: Vec<Option<usize>>,
-    /// Stages of which each, if it is empty, makes this one empty.
+    /// Stages of which each, if it is empty, makes this stage empty.
     pub empty_with: Vec<StageId>,
     /// The input whose buckets several tasks may share.
     pub shares: Option<StageId>,
-    /// How the stage runs where a build side turns out to be small.
+    /// How the stage runs if a build side is small.
     pub broadcast: Option<BroadcastPlan>,
-    /// The stage that does this one's work in that case.
+    /// The stage that this one is merged into in that case.
     pub absorbed_by: Option<StageId>,
 }
 
@@ -62,8 +62,8 @@ impl Stage {
     }
 }
 
-/// A stage whose join reads its build side whole in every task, and its probe side where that lies: it does
-/// the work of the stage that would have exchanged the probe side, too.
+/// A stage that contains a join. Every task reads the whole build side, and reads the probe side directly. So the
+/// stage also does the work of the stage that would have exchanged the probe side.
 #[derive(Clone, Debug)]
 pub struct BroadcastPlan {
     /// Stage of the build side.
@@ -82,12 +82,12 @@ pub struct BroadcastPlan {
     pub leaves: Vec<Option<usize>>,
 }
 
-/// What the splitter may do besides cutting.
+/// What the splitter may do in addition to cutting.
 #[derive(Clone, Copy, Debug)]
 pub struct SplitOptions {
-    /// The build side of a join filters its probe side before that is exchanged, where that is sound and
-    /// promises to pay.
+    /// The build side of a join filters its probe side before the probe side is exchanged, if that is correct and is
+    /// expected to save work.
     pub runtime_filters: bool,
-    /// Joins get a second way to run, for the case that their build side turns out to be small.
+    /// Joins get a second way to run, for a build side that is small once it is written.
     pub sealed_broadcast: bool,
 }

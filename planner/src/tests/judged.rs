@@ -6,11 +6,11 @@ use std::path::Path;
 use crate::stages::SHARES_NOTHING;
 use crate::tests::metadata::Metadata;
 
-/// Operators that are judged by more than their name, see [`crate::stages::shares_nothing`].
+/// Operators that need more than their name to decide, see [`crate::stages::shares_nothing`].
 const JUDGED: &[&str] = &["CrossJoinExec", "HashJoinExec", "NestedLoopJoinExec", "SortExec"];
 
-/// Operators that share state between their partitions, or never reach a stage: these run as one task, are
-/// cut away or refused.
+/// Operators that share state between their partitions, or never reach a stage. They run as one task, are cut off, or
+/// are refused.
 const NOT_SPLIT: &[(&str, &str)] = &[
     ("AnalyzeExec", "handled by the gateway"),
     ("DataSinkExec", "writes; a retry would write twice"),
@@ -53,7 +53,7 @@ fn every_operator_of_datafusion_has_been_judged() {
     assert!(gone.is_empty(), "no such operator any more: {gone:?}");
 }
 
-/// Names of all types of the DataFusion in use that implement `ExecutionPlan`, from its source.
+/// Names of all types that implement `ExecutionPlan` in the DataFusion in use, from its source.
 fn operators() -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     for package in Metadata::of_workspace().packages() {
@@ -75,7 +75,7 @@ fn read(folder: &Path, found: &mut BTreeSet<String>) {
             }
         } else if name.ends_with(".rs") && name != "test.rs" && name != "test_utils.rs" {
             let text = std::fs::read_to_string(&path).unwrap();
-            // Operators of test modules are indented.
+            // Operators in test modules are indented, so they are not found.
             let lines =
                 text.lines().filter_map(|line| line.strip_prefix("impl ExecutionPlan for "));
             found.extend(

@@ -1,5 +1,5 @@
-//! What Cargo says about the workspace, for this machine's platform only: crates of other platforms need not be
-//! here.
+//! What Cargo reports about the workspace, only for this machine's platform: crates of other platforms may not be
+//! downloaded here.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -11,7 +11,7 @@ use serde_json::Value;
 #[derive(Debug)]
 pub(super) struct Package {
     pub(super) name: String,
-    /// Where its source lies.
+    /// The folder of its source.
     pub(super) folder: PathBuf,
     id: String,
 }
@@ -20,12 +20,12 @@ pub(super) struct Package {
 #[derive(Debug)]
 pub(super) struct Metadata {
     packages: Vec<Package>,
-    /// By id, the ids of normal dependencies: neither for tests only nor for building.
+    /// For each id, the ids of its normal dependencies (no test and no build dependencies).
     links: BTreeMap<String, Vec<String>>,
 }
 
 impl Metadata {
-    /// Asks Cargo, without a network.
+    /// Runs Cargo without a network.
     pub(super) fn of_workspace() -> Self {
         let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
         let text = run(Command::new(cargo)
@@ -64,7 +64,7 @@ impl Metadata {
         own.flat_map(|package| &self.links[&package.id]).map(|id| self.name(id)).collect()
     }
 
-    /// Names of the crates that `name` links, directly and not.
+    /// Names of the crates that `name` links, directly or indirectly.
     pub(super) fn closure(&self, name: &str) -> BTreeSet<&str> {
         let own = self.packages.iter().find(|package| package.name == name).unwrap();
         let mut ids = BTreeSet::from([own.id.as_str()]);

@@ -1,5 +1,5 @@
-//! Tests of the workspace as a whole: which crates see which, and whether every operator of the engine has been
-//! judged.
+//! Tests of the workspace as a whole: which crates may use which, and whether every operator of the engine is in a
+//! list.
 #![allow(clippy::unwrap_used)]
 
 mod judged;

@@ -1,4 +1,4 @@
-//! The walls between the crates: what a worker must not link, and who may see whom.
+//! Dependency rules between the crates: what a worker must not link, and which crate may use which.
 
 use crate::tests::metadata::Metadata;
 
@@ -12,7 +12,7 @@ fn a_worker_links_no_planner_and_no_face() {
     {
         assert!(!linked.contains(never), "dunlin-worker links {never}");
     }
-    // Requests are the object stores' affair.
+    // Only the object stores send requests.
     for package in linked {
         let asks = metadata.links(package).contains("reqwest");
         assert!(!asks || package == "object_store", "{package} of dunlin-worker links reqwest");

@@ -1,4 +1,4 @@
-//! A bucket carries its own rows and nothing else.
+//! A bucket contains only its own rows.
 
 use std::sync::Arc;
 
@@ -36,7 +36,7 @@ async fn encoded(batch: RecordBatch, buckets: u32) -> u64 {
 async fn views_do_not_drag_the_buffers_of_other_buckets_along() {
     let column = StringViewArray::from_iter_values((0..ROWS).map(text));
     let bytes = encoded(numbered("v", Arc::new(column)), 64).await;
-    // 8 for the number, 16 for the view, 100 for the text; the schema of 64 streams.
+    // 8 bytes for the number, 16 for the view, 100 for the text, plus the schema of 64 streams.
     assert!(bytes < ROWS as u64 * 124 * 3 / 2 + 64 * 2000, "{bytes} bytes");
 }
 

@@ -1,4 +1,4 @@
-//! Damage is found, and named; what may pass is tried again.
+//! Damage is found and named in an error. Temporary errors are retried.
 
 use std::sync::Arc;
 
@@ -110,7 +110,7 @@ fn malformed_streams_are_errors_and_never_panics() {
     for at in (0..good.len().min(2000)).step_by(3) {
         let mut bytes = good.to_vec();
         bytes[at] ^= 0x15;
-        // Rows may come out changed, which is what the checksum is for.
+        // Rows may be decoded with other values. The checksum finds that.
         let _ = decode_slice(Bytes::from(bytes), 100);
     }
     for cut in [0, 1, 7, 8, 100, good.len() / 2] {

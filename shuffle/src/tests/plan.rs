@@ -112,7 +112,7 @@ fn the_codec_can_read_back_what_a_reader_was_made_of() {
     assert!(reader.eq_properties().output_ordering().is_some());
 }
 
-/// Rows 0..1000 filtered by what build tasks with the given keys wrote; `with` says which wrote a filter.
+/// Rows 0..1000 filtered by the filters of build tasks with the given keys; `with` says which tasks wrote a filter.
 async fn filtered(builds: &[(RecordBatch, bool)]) -> Vec<i64> {
     let (store, schema) = (TestStore::memory(), table_schema());
     let mut outputs = Vec::new();

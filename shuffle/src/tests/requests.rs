@@ -1,4 +1,4 @@
-//! What the exchange costs, and how much it holds.
+//! The requests of the exchange, and the memory it holds.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

@@ -1,4 +1,4 @@
-//! What goes in comes out: same rows, same order, in the right bucket.
+//! The rows that are read are the rows that were written: same rows, same order, in the right bucket.
 
 use std::sync::Arc;
 

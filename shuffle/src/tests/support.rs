@@ -1,4 +1,4 @@
-//! A small exchange to test with: counted, breakable stores, and a writer and reader around them.
+//! A small exchange for tests: stores that count requests and can fail, with a writer and a reader.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -36,7 +36,7 @@ pub(crate) enum Fault {
     Cut,
 }
 
-/// Counts requests and breaks those it was told to.
+/// Counts requests, and lets those fail that the test selected.
 #[derive(Debug)]
 pub(crate) struct TestStore {
     pub(crate) inner: Arc<dyn ObjectStore>,
@@ -152,7 +152,7 @@ impl ObjectStore for TestStore {
     }
 }
 
-/// A clock whose sleeps end at once: a retry need not be waited for.
+/// A clock whose sleeps end at once, so that a test does not wait for a retry.
 #[derive(Debug)]
 struct Hasty;
 

@@ -1,4 +1,4 @@
-//! What an analysis is, whether it comes from records or from a run in this process.
+//! An analysis, made from records or from a run in this process.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -11,12 +11,12 @@ use dunlin_manifest::records::Summary;
 
 use crate::query::error::CoreError;
 
-/// How much an analysis tells.
+/// How detailed an analysis is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Detail {
-    /// A line a stage.
+    /// One line for each stage.
     Stages,
-    /// A line a task as well; of an inline run, the metrics of every partition.
+    /// Also one line for each task. For an inline run: the metrics of every partition.
     Tasks,
 }
 
@@ -34,12 +34,12 @@ pub(crate) struct Analysis {
 }
 
 impl Analysis {
-    /// Rows of `plan_type` and `plan`.
+    /// The rows, with the columns `plan_type` and `plan`.
     pub(crate) fn rows(&self) -> Result<SendableRecordBatchStream, CoreError> {
         plan_stream(&self.sections)
     }
 
-    /// The same as one text.
+    /// The same content as one text.
     pub(crate) fn text(&self) -> String {
         let mut text = String::new();
         for (kind, section) in &self.sections {
@@ -54,7 +54,7 @@ impl Analysis {
 
 pub(super) const ANALYZED_PLAN: &str = "analyzed_plan";
 
-/// What EXPLAIN answers with, whatever it explains.
+/// The answer to EXPLAIN, for any kind of explanation.
 pub(crate) fn plan_stream<T: AsRef<str>>(
     rows: &[(&'static str, T)],
 ) -> Result<SendableRecordBatchStream, CoreError> {

@@ -1,4 +1,4 @@
-//! The analysis of a run in this process that leaves no records: measured by the engine's own metrics.
+//! The analysis of a run in this process that stores no records. It uses the engine's own metrics.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -15,17 +15,17 @@ use super::analysis::{ANALYZED_PLAN, Detail, plan_rows};
 use super::text::{bytes, count, millis, requests};
 use crate::query::error::CoreError;
 
-/// A run on the inline route that leaves no records.
+/// A run on the inline route that stores no records.
 pub(crate) struct Ran {
-    /// The plan that gives the rows: its operators hold the metrics.
+    /// The plan that produces the rows. Its operators hold the metrics.
     pub(crate) plan: Arc<dyn ExecutionPlan>,
-    /// The route, and why.
+    /// The route, and the reason for it.
     pub(crate) route: String,
-    /// What was asked of the stores.
+    /// Counts the requests to the stores.
     pub(crate) meter: Arc<Meter>,
 }
 
-/// Runs `rows` to their end, and answers with what the run took.
+/// Runs `rows` to their end, and answers with what the run cost.
 pub(crate) fn inline(
     mut rows: SendableRecordBatchStream,
     ran: Ran,

@@ -1,4 +1,4 @@
-//! EXPLAIN ANALYZE: what a query took, stage by stage.
+//! EXPLAIN ANALYZE: what a query cost, stage by stage.
 
 mod analysis;
 mod inline;

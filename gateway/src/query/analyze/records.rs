@@ -1,15 +1,15 @@
-//! EXPLAIN ANALYZE: what a query took, stage by stage.
+//! EXPLAIN ANALYZE: what a query cost, stage by stage.
 //!
 //! ```text
 //!  root ──> stages, inputs, the plan's lines      ┐
-//!  one LIST ──> attempts, how far it came         ├──> text
+//!  one LIST ──> attempts, progress                ├──> text
 //!  seals ──> rows, bytes, time, requests by task  │
 //!  end ──> outcome                                ┘
 //! ```
 //!
-//! Of a query that is written down, the analysis is a function of its records: any gateway can give it,
-//! at any time, whether the query ran for EXPLAIN ANALYZE or not. Only a query on the inline route that
-//! leaves no records is measured while it runs, by the engine's own metrics.
+//! The analysis of a stored query is a function of its records. Any gateway can make it at any time, whether the
+//! query ran for EXPLAIN ANALYZE or not. Only an inline query without records is measured while it runs, by the
+//! engine's own metrics.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -26,13 +26,13 @@ use super::stage::{StageRun, Took, task_line};
 use super::text::{bytes, count, grouped, millis, requests};
 use crate::query::error::{CoreError, ErrorKind};
 
-/// Seals read at once.
+/// Seals read at the same time.
 const READS: usize = 8;
 
-/// Reads a query's records and renders them: one LIST, and a GET for each seal that is not known here.
+/// Reads a query's records and renders them: one LIST, and a GET for each seal that this process does not know.
 ///
 /// # Errors
-/// The store's; `RESULT_EXPIRED` if records of a query that has succeeded are gone.
+/// The store's; `RESULT_EXPIRED` if records of a succeeded query are deleted.
 pub(crate) async fn of_records(
     handle: &QueryHandle,
     end: Option<&End>,
@@ -59,7 +59,7 @@ async fn read_stage(
 ) -> Result<StageRun, StoreError> {
     let seen = view.stages.get(&spec.id).cloned().unwrap_or_default();
     let seal = if seen.sealed { handle.seal(spec.id).await? } else { None };
-    // A seal tells who ran a task and what it took; what the task was is in the manifest.
+    // A seal shows which worker ran a task and what the task cost. What the task was is in the manifest.
     let adaptive =
         spec.broadcast.is_some() || spec.absorbed_by.is_some() || !spec.empty_with.is_empty();
     let wanted = seen.manifest
@@ -141,7 +141,7 @@ fn status(end: Option<&End>) -> String {
     }
 }
 
-/// What EXPLAIN shows below the line of each stage.
+/// The lines that EXPLAIN shows below each stage's line.
 fn plan_lines(explain: &str) -> BTreeMap<StageId, Vec<&str>> {
     let mut found: BTreeMap<StageId, Vec<&str>> = BTreeMap::new();
     let mut stage = None;
@@ -158,11 +158,11 @@ fn plan_lines(explain: &str) -> BTreeMap<StageId, Vec<&str>> {
     found
 }
 
-/// The chain of sealed stages that took longest, by the longest task of each: no number of workers makes the
-/// query faster than this.
+/// The chain of sealed stages that took longest, by the longest task of each. No number of workers makes the query
+/// faster than this.
 fn critical_path(runs: &[StageRun]) -> String {
     let runs = || runs.iter().filter(|run| run.seal.is_some());
-    // Producers come before consumers: when a stage is met, its inputs' chains are known.
+    // Producers come before consumers, so the chains of a stage's inputs are already known.
     let mut chains: BTreeMap<StageId, (u64, Option<StageId>)> = BTreeMap::new();
     for run in runs() {
         let longest = run

@@ -1,4 +1,4 @@
-//! One stage of a query, as far as its records go.
+//! One stage of a query, as far as its records show it.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use dunlin_manifest::records::{Requests, Seal, SealedTask, StageId, StageManifes
 
 use super::text::{bytes, count, millis, ranges, requests, skew};
 
-/// One stage, as far as its records go.
+/// One stage, as far as its records show it.
 #[derive(Clone, Debug)]
 pub(super) struct StageRun {
     pub(super) id: StageId,
@@ -19,9 +19,9 @@ pub(super) struct StageRun {
     pub(super) attempts: u64,
     pub(super) failed: u64,
     pub(super) committed: usize,
-    /// Partitions of each task, where they are worked out and asked for.
+    /// Partitions of each task, if they were computed and asked for.
     pub(super) planned: Option<Vec<Vec<u32>>>,
-    /// What the sealed facts of its inputs changed about it.
+    /// What the sealed sizes of its inputs changed about the stage.
     pub(super) decided: Option<String>,
     pub(super) seal: Option<Arc<Seal>>,
 }
@@ -130,7 +130,7 @@ impl StageRun {
     }
 }
 
-/// What a manifest decided besides the number of tasks.
+/// What a manifest decided in addition to the number of tasks.
 fn decision(spec: &StageSpec, manifest: &StageManifest) -> Option<String> {
     let shares = manifest.tasks.iter().filter(|task| task.share.is_some()).count();
     if manifest.broadcast {
@@ -146,7 +146,7 @@ fn decision(spec: &StageSpec, manifest: &StageManifest) -> Option<String> {
     (shares > 0).then(|| format!("{} of large partitions", count(shares, "share")))
 }
 
-/// What tasks took together. Memory is that of the task which had the most.
+/// What the tasks cost together. Memory is that of the task with the most.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Took {
     pub(super) scanned: u64,

@@ -1,4 +1,4 @@
-//! Numbers of an analysis as people read them.
+//! Formats the numbers of an analysis for people.
 
 use dunlin_manifest::records::Requests;
 
@@ -48,7 +48,7 @@ pub(super) fn bytes(number: u64) -> String {
     let mut value = number as f64;
     let mut unit = "B";
     for larger in ["kB", "MB", "GB", "TB", "PB"] {
-        // What would be shown as 1000 is 1.00 of the next unit.
+        // A value that would be shown as 1000 is shown as 1.00 of the next unit.
         if value < 999.5 {
             break;
         }
@@ -73,7 +73,7 @@ pub(super) fn millis(us: u64) -> String {
     }
 }
 
-/// Classes that were asked at all.
+/// The request classes that are not zero.
 pub(super) fn requests(counted: &Requests) -> String {
     let Requests { put, get, list, head, delete } = *counted;
     let classes = [("PUT", put), ("GET", get), ("LIST", list), ("HEAD", head), ("DELETE", delete)];

@@ -1,4 +1,4 @@
-//! A plan that can be stopped, whatever its operators do between two rows.
+//! Makes a plan stoppable, even if its operators do not pause between two rows.
 //!
 //! ```text
 //!  AggregateExec                    AggregateExec
@@ -12,7 +12,7 @@
 //! never: a cross join feeds an aggregate for hours without one pause, and a nested loop join whose filter
 //! lets nothing through makes no batch at all. The engine's own pauses stand at the leaves, and a join
 //! multiplies what lies between two of them. So the operators that multiply rows are asked from above, and
-//! the filters of joins from within. Guards are put on last: they are no part of a plan that is written down.
+//! the filters of joins from within.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -23,27 +23,29 @@ use std::task::{Context, Poll};
 
 use datafusion::arrow::datatypes::{DataType, FieldRef, Schema, SchemaRef};
 use datafusion::arrow::record_batch::RecordBatch;
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::{RecordBatchStream, SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::ColumnarValue;
 use datafusion::physical_expr::PhysicalExpr;
-use datafusion::physical_plan::execution_plan::{ChildrenPropertiesMode, ReplaceChildrenOptions};
+use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::joins::utils::JoinFilter;
 use datafusion::physical_plan::joins::{
     CrossJoinExec, HashJoinExec, HashJoinExecBuilder, NestedLoopJoinExec,
     NestedLoopJoinExecBuilder, SortMergeJoinExec,
 };
 use datafusion::physical_plan::unnest::UnnestExec;
-use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
+use dunlin_shuffle::children::only;
 use futures::Stream;
+
+use super::pass::{Pass, PassExec};
 
 /// A wish that work ends, shared by the one who wishes and the work.
 #[derive(Clone, Debug, Default)]
 pub struct Stop(Arc<AtomicBool>);
 
 impl Stop {
-    /// Asks the work to end. It ends with [`Stopped`] when it next looks.
+    /// Asks the work to end. It ends with [`Stopped`] at its next check.
     pub fn ask(&self) {
         self.0.store(true, Ordering::Relaxed);
     }
@@ -75,16 +77,19 @@ impl Drop for StopOnDrop {
     }
 }
 
-/// The work was asked to end.
+/// The error of work that was asked to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the work was asked to end")]
 pub struct Stopped;
 
-/// `plan`, which ends soon after `stop` was asked for.
+/// `plan`, which ends soon after `stop` was requested.
 ///
 /// # Errors
 /// An operator that cannot be rebuilt.
-pub fn guarded(plan: Arc<dyn ExecutionPlan>, stop: &Stop) -> Result<Arc<dyn ExecutionPlan>> {
+pub(super) fn stoppable(
+    plan: Arc<dyn ExecutionPlan>,
+    stop: &Stop,
+) -> Result<Arc<dyn ExecutionPlan>> {
     plan.transform_up(|node| {
         let node = with_guarded_filter(node, stop)?;
         let multiplies = node.is::<CrossJoinExec>()
@@ -96,7 +101,7 @@ pub fn guarded(plan: Arc<dyn ExecutionPlan>, stop: &Stop) -> Result<Arc<dyn Exec
         if !multiplies {
             return Ok(Transformed::no(node));
         }
-        Ok(Transformed::yes(Arc::new(GuardExec { input: node, stop: stop.clone() }) as _))
+        Ok(Transformed::yes(PassExec::above(node, UntilStopped(stop.clone()))))
     })
     .data()
 }
@@ -127,70 +132,22 @@ fn with_guarded_filter(
     Ok(node)
 }
 
-/// The rows of its input, until it is asked to stop.
+/// Its input's rows, until it is asked to stop.
 #[derive(Debug)]
-struct GuardExec {
-    input: Arc<dyn ExecutionPlan>,
-    stop: Stop,
-}
+struct UntilStopped(Stop);
 
-impl DisplayAs for GuardExec {
-    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("GuardExec")
-    }
-}
-
-impl ExecutionPlan for GuardExec {
+impl Pass for UntilStopped {
     fn name(&self) -> &'static str {
         "GuardExec"
     }
 
-    fn properties(&self) -> &Arc<PlanProperties> {
-        self.input.properties()
-    }
-
-    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        vec![&self.input]
-    }
-
-    fn maintains_input_order(&self) -> Vec<bool> {
-        vec![true]
-    }
-
-    fn apply_expressions(
+    fn pass(
         &self,
-        _visit: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
-    ) -> Result<TreeNodeRecursion> {
-        Ok(TreeNodeRecursion::Continue)
-    }
-
-    fn replace_children(
-        self: Arc<Self>,
-        mut children: Vec<Arc<dyn ExecutionPlan>>,
-        _: ReplaceChildrenOptions,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        match (children.pop(), children.is_empty()) {
-            (Some(input), true) => Ok(Arc::new(Self { input, stop: self.stop.clone() })),
-            _ => Err(DataFusionError::Internal("GuardExec has one child".to_owned())),
-        }
-    }
-
-    fn with_new_children(
-        self: Arc<Self>,
-        children: Vec<Arc<dyn ExecutionPlan>>,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        let options = ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute);
-        self.replace_children(children, options)
-    }
-
-    fn execute(
-        &self,
-        partition: usize,
-        context: Arc<TaskContext>,
+        rows: SendableRecordBatchStream,
+        _: &TaskContext,
     ) -> Result<SendableRecordBatchStream> {
-        self.stop.check()?;
-        let rows = self.input.execute(partition, context)?;
-        Ok(Box::pin(GuardedRows { rows, stop: self.stop.clone() }))
+        self.0.check()?;
+        Ok(Box::pin(GuardedRows { rows, stop: self.0.clone() }))
     }
 }
 
@@ -206,7 +163,7 @@ impl Stream for GuardedRows {
         if let Err(stopped) = self.stop.check() {
             return Poll::Ready(Some(Err(stopped)));
         }
-        // Other work of the same thread has its turn, too.
+        // Lets other work of the same thread run, too.
         match tokio::task::coop::poll_proceed(context) {
             Poll::Pending => Poll::Pending,
             Poll::Ready(turn) => {
@@ -277,12 +234,10 @@ impl PhysicalExpr for GuardExpr {
 
     fn with_new_children(
         self: Arc<Self>,
-        mut children: Vec<Arc<dyn PhysicalExpr>>,
+        children: Vec<Arc<dyn PhysicalExpr>>,
     ) -> Result<Arc<dyn PhysicalExpr>> {
-        match (children.pop(), children.is_empty()) {
-            (Some(inner), true) => Ok(Arc::new(Self { inner, stop: self.stop.clone() })),
-            _ => Err(DataFusionError::Internal("a guard has one child".to_owned())),
-        }
+        let [inner] = only("a guard", children)?;
+        Ok(Arc::new(Self { inner, stop: self.stop.clone() }))
     }
 
     fn fmt_sql(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -301,7 +256,7 @@ mod tests {
 
     use super::*;
 
-    /// Runs `sql` on a thread of its own, asks it to stop after a moment, and gives what it ended with.
+    /// Runs `sql` on a thread of its own, asks it to stop after a moment, and returns how it ended.
     fn stopped(sql: &'static str) -> (DataFusionError, Duration) {
         let stop = Stop::default();
         let asked = stop.clone();
@@ -314,7 +269,7 @@ mod tests {
                 let frame = context.sql(sql).await.unwrap();
                 let (task, plan) =
                     (Arc::new(frame.task_ctx()), frame.create_physical_plan().await.unwrap());
-                let plan = guarded(plan, &stop).unwrap();
+                let plan = stoppable(plan, &stop).unwrap();
                 let mut rows = execute_stream(plan, task).unwrap();
                 let error = loop {
                     if let Err(error) = rows.next().await.unwrap() {
@@ -324,7 +279,7 @@ mod tests {
                 told.send(error).unwrap();
             });
         });
-        // Long enough to be in the middle of it; a run that was not would fail below.
+        // Long enough that the query is running. If it was not running, the checks below would fail.
         assert!(ended.recv_timeout(Duration::from_millis(500)).is_err(), "it ended by itself");
         let began = Instant::now();
         asked.ask();
