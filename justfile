@@ -54,6 +54,14 @@ oracle-s3:
     trap 'scripts/minio stop' EXIT
     cargo test -p dunlin --test system oracle_s3:: -- --nocapture
 
+# Mutated statements and bodies for some minutes, with a new seed: `just fuzz 60`, `just fuzz 1 42` for seed 42
+fuzz minutes="10" seed="":
+    DUNLIN_FUZZ_MINUTES={{ minutes }} DUNLIN_FUZZ_SEED={{ seed }} cargo test -p dunlin --test system fuzz:: -- --nocapture
+
+# Statements that are too much in every way, through a real process: all of them, not only those of CI
+monsters:
+    DUNLIN_MONSTERS=all cargo test -p dunlin --test system monsters:: -- --nocapture
+
 # Kill, freeze and restart real processes
 survival:
     cargo test -p dunlin --test system survival:: -- --nocapture

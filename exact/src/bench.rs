@@ -1,4 +1,4 @@
-//! One set of tables, and the ways to answer a query over them.
+//! One set of tables, and the forms in which a query over them can be answered.
 //!
 //! ```text
 //!   single   one DataFusion process with its own settings: what the answer must be
@@ -7,7 +7,7 @@
 //!   fleet    gateway and workers over HTTP              wrong = the protocol
 //! ```
 //!
-//! The first form that is wrong tells where to look.
+//! The first form that is wrong shows where to look.
 
 use std::future::Future;
 use std::io::Cursor;
@@ -25,25 +25,25 @@ use crate::in_process::InProcess;
 use crate::place::TableOf;
 use crate::reference::Reference;
 
-/// Longest time that any form may take: these queries are small, and a hang is a defect.
+/// Longest time for any form. These queries are small, so a query that takes longer is a defect.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// What became of a query.
+/// The result of a query.
 #[derive(Clone, Debug)]
 pub enum Outcome {
-    /// At least one batch, which may be empty: it carries the columns.
+    /// At least one batch, which may be empty, because it holds the columns.
     Rows(Vec<RecordBatch>),
     /// Dunlin's typed refusal.
     Refused {
-        /// The operator that cannot travel.
+        /// The operator that cannot be encoded.
         operator: String,
-        /// Why.
+        /// The reason.
         reason: String,
     },
     /// Any other error, a panic or a hang.
     Failed(String),
 }
 
-/// Tables, and what answers queries over them.
+/// Tables, and the forms that answer queries over them.
 #[derive(Clone, Debug)]
 pub struct Bench {
     inner: Arc<Inner>,
@@ -89,22 +89,22 @@ impl Bench {
         .await
     }
 
-    /// Dunlin's plan, run in this process as the inline route does.
+    /// Runs Dunlin's plan in this process, as the inline route does.
     pub async fn uncut(&self, sql: &str, partitions: usize) -> Outcome {
         let (inner, sql) = (Arc::clone(&self.inner), sql.to_owned());
         bounded(async move { outcome(inner.engine.uncut(&sql, partitions).await) }).await
     }
 
-    /// Cut, encoded, decoded and run stage after stage in this process, one task a partition.
+    /// Cuts, encodes, decodes and runs a query stage by stage in this process, with one task for each partition.
     pub async fn decoded(&self, sql: &str, partitions: usize) -> Outcome {
         let (inner, sql) = (Arc::clone(&self.inner), sql.to_owned());
         bounded(async move { outcome(inner.engine.decoded(&sql, partitions).await) }).await
     }
 
-    /// Through a gateway and workers, started on first use.
+    /// Runs a query through a gateway and workers, which are started on first use.
     pub async fn fleet(&self, sql: &str, partitions: usize) -> Outcome {
         let (inner, sql) = (Arc::clone(&self.inner), sql.to_owned());
-        // Starting takes as long as it takes; only the query is timed.
+        // Only the query has a time limit, and not the start.
         inner.running().await;
         bounded(async move { inner.ask(&sql, partitions).await }).await
     }
@@ -164,7 +164,7 @@ impl Inner {
     }
 }
 
-/// An error of the API: refusals open with the operator's name.
+/// An error of the API. A refusal starts with the operator's name.
 fn problem(status: StatusCode, body: &[u8]) -> Outcome {
     let body: Value = serde_json::from_slice(body).unwrap_or_default();
     let detail = body["detail"].as_str().unwrap_or("no detail");
@@ -190,7 +190,7 @@ fn outcome(result: anyhow::Result<Vec<RecordBatch>>) -> Outcome {
     }
 }
 
-/// On a task of its own, so that neither a panic nor a plan that never yields takes the test along.
+/// Runs on a task of its own, so that neither a panic nor a plan that never yields ends or blocks the test.
 async fn bounded(form: impl Future<Output = Outcome> + Send + 'static) -> Outcome {
     let mut task = tokio::spawn(form);
     match tokio::time::timeout(PATIENCE, &mut task).await {

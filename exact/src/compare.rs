@@ -1,4 +1,4 @@
-//! The comparison of two answers: the same rows, each as often, floats within a tolerance.
+//! Compares two answers: the same rows, each the same number of times, and floats within a tolerance.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -9,7 +9,7 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, FieldRef, Float64Type};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 
-/// Relative difference that two floats may have: sums are made in another order.
+/// Largest relative difference between two floats. Sums may be computed in another order.
 const TOLERANCE: f64 = 1e-9;
 
 /// A value: floats are compared within a tolerance, everything else by its exact text.
@@ -31,7 +31,7 @@ impl Table {
     /// The rows of an answer.
     ///
     /// # Panics
-    /// There is no batch: an answer without rows has one for its columns.
+    /// There is no batch. An answer without rows has one batch, for its columns.
     #[must_use]
     pub fn new(batches: &[RecordBatch]) -> Self {
         let schema = batches.first().expect("an answer has a schema").schema();
@@ -50,8 +50,8 @@ impl Table {
         self.rows.len()
     }
 
-    /// `None` if `got` holds the same rows, each as often, and in the same order if that is asked for; else a
-    /// few words about the first difference.
+    /// `None` if `got` holds the same rows, each the same number of times, and in the same order if `ordered`.
+    /// Otherwise a short text about the first difference.
     #[must_use]
     pub fn difference(&self, got: &Self, ordered: bool) -> Option<String> {
         if self.columns != got.columns {
@@ -63,8 +63,8 @@ impl Table {
             let (at, (one, two)) = pairs.find(|(_, (one, two))| !same(one, two))?;
             return Some(format!("row {at} is {}, not {}", brief(two), brief(one)));
         }
-        // Rows that differ in floats only are matched one by one: a sort by floats that are merely close
-        // may pair the wrong ones.
+        // Rows that differ only in floats are matched one by one. A sort by floats that are only close could pair the
+        // wrong rows.
         let mut left: BTreeMap<Vec<Option<&str>>, Vec<&Vec<Cell>>> = BTreeMap::new();
         for row in &got.rows {
             left.entry(exact(row)).or_default().push(row);
@@ -107,7 +107,7 @@ impl Table {
     }
 }
 
-/// What must be the same to the letter; floats are left out, nulls are not texts.
+/// The values that must be exactly the same. Floats are left out, and nulls are not texts.
 fn exact(row: &[Cell]) -> Vec<Option<&str>> {
     row.iter()
         .map(|cell| match cell {
@@ -118,7 +118,7 @@ fn exact(row: &[Cell]) -> Vec<Option<&str>> {
         .collect()
 }
 
-/// A row for a message: big values shortened.
+/// A row for a message, with large values shortened.
 fn brief(row: &[Cell]) -> String {
     let cell = |cell: &Cell| match cell {
         Cell::Null => "null".to_owned(),
@@ -132,8 +132,8 @@ fn brief(row: &[Cell]) -> String {
     format!("({})", cells.join(" | "))
 }
 
-/// Texts and binaries are one type each, however they are laid out; whether a part may be null, and what
-/// the elements of a list are called, is no part of a type.
+/// Texts are one type and binaries are one type, in any layout. Nullability and the names of a list's elements do not
+/// count as parts of a type.
 fn plain(kind: &DataType) -> DataType {
     let field = |field: &FieldRef, name: &str| {
         Arc::new(Field::new(name, plain(field.data_type()), true)) as FieldRef
@@ -158,7 +158,7 @@ fn plain(kind: &DataType) -> DataType {
 }
 
 fn rows(batch: &RecordBatch) -> Vec<Vec<Cell>> {
-    // An empty text inside a list must not look like a null.
+    // An empty text inside a list must not look the same as a null.
     let options = FormatOptions::default().with_null("∅");
     let mut rows = vec![Vec::with_capacity(batch.num_columns()); batch.num_rows()];
     for column in batch.columns() {
@@ -178,7 +178,7 @@ fn rows(batch: &RecordBatch) -> Vec<Vec<Cell>> {
 
 fn close(one: &Cell, two: &Cell) -> bool {
     match (one, two) {
-        // Nothing but itself is within a tolerance of an infinity.
+        // Only infinity itself is within the tolerance of an infinity.
         (Cell::Float(one), Cell::Float(two)) if one.is_finite() && two.is_finite() => {
             (one - two).abs() <= TOLERANCE * one.abs().max(two.abs())
         }
@@ -187,7 +187,7 @@ fn close(one: &Cell, two: &Cell) -> bool {
     }
 }
 
-/// Exact values first, so that floats that differ in their last digits do not part equal rows.
+/// Exact values come first, so that floats that differ in their last digits do not separate equal rows.
 fn order(one: &[Cell], two: &[Cell]) -> Ordering {
     let exact = |cell: &Cell| match cell {
         Cell::Null => (0, String::new()),
@@ -204,10 +204,10 @@ fn order(one: &[Cell], two: &[Cell]) -> Ordering {
     })
 }
 
-/// Panics unless `got` holds the rows of `want`, each as often, in the order of `keys`.
+/// Panics unless `got` holds the rows of `want`, each the same number of times, in the order of `keys`.
 ///
 /// # Panics
-/// The answers differ; `label` opens the message.
+/// The answers differ. The message starts with `label`.
 pub fn assert_same(label: &str, want: &Table, got: &Table, keys: &[&str]) {
     assert_eq!(want.columns, got.columns, "{label}: columns");
     assert_eq!(want.row_count(), got.row_count(), "{label}: rows");
@@ -226,8 +226,8 @@ pub fn assert_same(label: &str, want: &Table, got: &Table, keys: &[&str]) {
     }
 }
 
-/// `None` if `got` holds the rows of `want`, each as often (and, if `ordered`, in the same order); else a few
-/// words: columns differ, row counts, first differing row.
+/// `None` if `got` holds the rows of `want`, each the same number of times (and, if `ordered`, in the same order).
+/// Otherwise a short text: columns differ, row counts, first differing row.
 #[must_use]
 pub fn difference(want: &[RecordBatch], got: &[RecordBatch], ordered: bool) -> Option<String> {
     Table::new(want).difference(&Table::new(got), ordered)

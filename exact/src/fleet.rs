@@ -1,5 +1,5 @@
-//! A gateway and workers of this process, over a state in memory: asked over HTTP like any other, on
-//! threads of their own.
+//! A gateway and workers in this process, with a state in memory. Tests use them over HTTP like any other gateway.
+//! They run on threads of their own.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ const THREADS: usize = 2;
 pub struct Fleet {
     address: SocketAddr,
     stopping: CancellationToken,
-    /// Ended without waiting: a task that never yields must not hold up the test.
+    /// The runtime is dropped without waiting, because a task that never yields must not block the test.
     io: Option<Runtime>,
 }
 

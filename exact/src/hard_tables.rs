@@ -1,8 +1,8 @@
-//! The tables of the library: small, and made to hurt.
+//! The tables of the library: small tables with difficult contents.
 //!
-//! Every table lies in several files, among them an empty one, one of a single row and, where it says so, one
-//! of nulls only, so that partitions are uneven and statistics are missing where a plan would like them. Rows
-//! come from SQL over `generate_series` on one partition: the same rows on every machine.
+//! Every table has several files. One is empty, one has a single row and, where it says so, one has only nulls. So
+//! partitions are uneven, and statistics are missing where a plan would use them. Rows come from SQL over
+//! `generate_series` on one partition, so they are the same on every machine.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
@@ -18,13 +18,12 @@ use parquet::file::properties::WriterProperties;
 use crate::parquet_files::write_file;
 use crate::place::TableOf;
 
-/// A table: its name, the query of its rows, and how many of them each file takes; the last file takes the
-/// rest.
+/// A table: its name, the query of its rows, and how many rows each file gets. The last file gets the rest.
 struct Recipe {
     name: &'static str,
     rows: String,
     files: &'static [usize],
-    /// The files say that they are sorted by their first two columns.
+    /// True if the files declare that they are sorted by their first two columns.
     sorted: bool,
 }
 
@@ -32,7 +31,7 @@ const fn recipe(name: &'static str, rows: String, files: &'static [usize]) -> Re
     Recipe { name, rows, files, sorted: false }
 }
 
-/// Floats that compare, hash and print in more than one way, each at a remainder of `i`.
+/// Floats that can be compared, hashed and printed in more than one way, one for each remainder of `i`.
 const FLOATS: &str = "case i % 11 when 1 then cast('NaN' as double) when 2 then cast('-0.0' as double) \
     when 3 then 0.0 when 4 then cast('inf' as double) when 5 then cast('-inf' as double) \
     when 6 then null else (i - 30) / 4.0 end";
@@ -53,7 +52,7 @@ fn recipes() -> Vec<Recipe> {
           case when i % 7 <> 6 then arrow_cast(concat('b', i % 4), 'Binary') end as bin
         from (select value as i from generate_series(0, 63))"
     );
-    // Rows 40 to 45 are a file of their own: only the id is there.
+    // Rows 40 to 45 are a separate file, and only their id is set.
     let t = format!(
         "select id, {} from ({t})",
         ["k", "g", "v", "d", "dt", "ts", "tz", "b", "bin"]
@@ -69,7 +68,7 @@ fn recipes() -> Vec<Recipe> {
           cast({FLOATS} as double) as v
         from (select value as i from generate_series(0, 43))"
     );
-    // Rows 30 to 34 are a file of nulls, and rows 35 to 37 come twice.
+    // Rows 30 to 34 are a file of nulls, and rows 35 to 37 occur twice.
     let u = format!(
         "select {} from ({u}) cross join (values (0), (1)) as twice(c)
          where c = 0 or n between 35 and 37 order by n",
@@ -147,7 +146,7 @@ fn recipes() -> Vec<Recipe> {
             sorted: true,
             ..recipe("sorted", sorted.to_owned(), &[25, 35, 1, 40, 29, 50])
         },
-        // Each file is sorted and holds one remainder of `b`, so that they overlap.
+        // Each file is sorted and holds one remainder of `b`, so the files overlap.
         Recipe {
             sorted: true,
             ..recipe(
@@ -156,7 +155,7 @@ fn recipes() -> Vec<Recipe> {
                 &[35, 35, 28, 28, 28, 28],
             )
         },
-        // Names that SQL must quote, and that a plan's text must not confuse.
+        // Names that SQL must quote, and that must not be confused in the text of a plan.
         recipe(
             "names",
             "select cast(i as int) as \"Id\", i % 3 as \"a b\", i % 4 as \"a.b\", i % 5 as \"select\",
@@ -175,8 +174,8 @@ fn recipes() -> Vec<Recipe> {
     ]
 }
 
-/// A table whose files were written by different versions of a program: columns in another order, not there
-/// yet, or there no more.
+/// A table whose files were written by different versions of a program: columns in another order, not added yet, or
+/// removed.
 const VERSIONS: [&str; 7] = [
     "select cast(value as int) as id, concat('a', value % 3) as name from generate_series(0, 9)",
     "select concat('b', value % 2) as name, cast(value as int) as id from generate_series(10, 14)",
@@ -201,12 +200,12 @@ const JSON: [&str; 4] = [
     "{\"id\":6,\"kind\":\"b\",\"at\":{\"x\":1,\"y\":[1,null]}}\n",
 ];
 
-/// The tables, written once for all tests that read them.
+/// The tables, written once for all tests that use them.
 ///
 /// # Panics
 /// They cannot be written below `scratch`.
 pub async fn tables(scratch: &Path) -> Vec<TableOf> {
-    // Tables of another generator must not be taken for this one's.
+    // Tables of another version of the generator must not be used here.
     let mut hasher = DefaultHasher::new();
     include_str!("hard_tables.rs").hash(&mut hasher);
     let folder = scratch.join(format!("exact-{:016x}", hasher.finish()));
@@ -223,7 +222,7 @@ pub async fn tables(scratch: &Path) -> Vec<TableOf> {
         }
         texts(&fresh.path().join("texts"), "csv", &CSV);
         texts(&fresh.path().join("events"), "json", &JSON);
-        // Renamed when complete: the process that comes second uses what the first one wrote.
+        // Renamed when complete, so a second process uses what the first one wrote.
         if std::fs::rename(fresh.path(), &folder).is_ok() {
             let _ = fresh.keep();
         }
@@ -249,7 +248,7 @@ pub async fn rows(sql: &str) -> RecordBatch {
     concat_batches(&schema, &frame.collect().await.unwrap()).unwrap()
 }
 
-/// Writes `rows` as files of the given numbers of rows, and one of the rest.
+/// Writes `rows` as files with the given numbers of rows, and one file with the rest.
 ///
 /// # Panics
 /// They cannot be written.

@@ -1,5 +1,5 @@
-//! Ten join types in six modes: what a join does with rows that match nothing differs between them, and so
-//! does what may be cut. Every failure reads as a sentence.
+//! Ten join types in six modes. The types differ in what they do with rows that match nothing, and so in what may be
+//! cut. Every failure message is a sentence.
 
 use std::path::Path;
 use std::time::Instant;
@@ -33,8 +33,8 @@ const TYPES: [(&str, &str); 10] = [
     ),
 ];
 
-/// The modes: a name, the engine's section, the join condition, and what the subquery of the null-aware join
-/// asks beyond.
+/// The modes: a name, the engine's section, the join condition, and an additional condition for the subquery of the
+/// null-aware join.
 const MODES: [(&str, &str, &str, &str); 5] = [
     ("broadcast", ENGINE, "l.k = r.k", ""),
     ("partitioned", EXCHANGED, "l.k = r.k", " where r.m > 2"),
@@ -43,8 +43,8 @@ const MODES: [(&str, &str, &str, &str); 5] = [
     ("with a filter on both sides", EXCHANGED, "l.k = r.k and l.n < r.m + 12", " where r.m < l.n"),
 ];
 
-/// What the plan of a mode must show, where both sides have rows: a mode that the planner does not choose
-/// would test nothing.
+/// What the plan of a mode must show, if both sides have rows. A mode that the planner does not choose would test
+/// nothing.
 const SHOWN: [(&str, &str); 4] = [
     ("partitioned", "mode=Partitioned"),
     ("by sort and merge", "SortMergeJoinExec"),
@@ -64,10 +64,10 @@ const DATA: [(&str, &str, &str); 5] = [
     ("with keys that are all null on the right", "l", "void"),
 ];
 
-/// Joins every pair of sides in every way, over tables below `scratch`.
+/// Joins every pair of sides in every mode, over tables below `scratch`.
 ///
 /// # Panics
-/// An answer is not exact, or a plan does not show the mode that it is meant to test.
+/// An answer is not exact, or a plan does not show the mode that it should test.
 pub async fn run(scratch: &Path) {
     let folder = tempfile::tempdir_in(scratch).unwrap();
     let mut sides = Vec::new();

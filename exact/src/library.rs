@@ -4,11 +4,11 @@
 //!
 //! - `-- ordered`: the rows must come in the reference's order;
 //! - `-- error: text`: every form must fail with an error that contains the text;
-//! - `-- refused: Operator`: the fleet refuses the plan and names the operator; uncut it must be right;
-//! - `-- not at: 1, 2`: partition counts at which the query is not asked of the fleet.
+//! - `-- refused: Operator`: the fleet must refuse the plan and name the operator; the uncut form must be right;
+//! - `-- not at: 1, 2`: partition counts at which the query is not run on the fleet.
 //!
-//! A refusal that no directive announces is a failure, as is an announced one that does not come: what works
-//! and what does not stays written down.
+//! A refusal without a directive is a failure, and so is a directive without its refusal. So the files always record
+//! what works and what does not.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -22,7 +22,7 @@ use crate::engines::{ENGINE, EXCHANGED, PARTITIONED, SORTED};
 use crate::hard_tables as tables;
 use crate::settings::{PARTITIONS, full, only};
 
-/// Queries at once: the fleet waits more than it computes.
+/// Concurrent queries. The fleet waits more than it computes.
 const AT_ONCE: usize = 6;
 
 #[derive(Debug, Default)]
@@ -44,8 +44,7 @@ enum Form {
     Fleet,
 }
 
-/// How joins are planned: words for people, and the engine's section. The first is asked at every partition
-/// count.
+/// How joins are planned: a name for people, and the engine's section. The first is run at every partition count.
 const JOINS: [(&str, &str); 4] = [
     ("", ENGINE),
     (", partitioned joins that may turn to broadcast", PARTITIONED),
@@ -60,23 +59,23 @@ struct Library {
     benches: Vec<Bench>,
 }
 
-/// What came of a query: what went wrong in which forms, and the operator that was refused.
+/// The results of a query: the errors by form, and the operator that was refused.
 #[derive(Default)]
 struct Report {
     failures: BTreeMap<String, Vec<String>>,
     refused: Option<String>,
     runs: usize,
-    /// Runs that go as they do in one process under the same settings.
+    /// Runs that give the same result as one process with the same settings.
     engine: usize,
 }
 
-/// Runs the library; its tables are kept below `scratch` for the next run.
+/// Runs the library. Its tables are kept below `scratch` for the next run.
 ///
-/// `DUNLIN_EXACT=full` runs every form at every partition count; `DUNLIN_EXACT_ONLY=text` runs the queries
-/// whose file or name contains the text and shows their plans when they fail.
+/// `DUNLIN_EXACT=full` runs every form at every partition count. `DUNLIN_EXACT_ONLY=text` runs the queries whose file
+/// or name contains the text, and shows their plans when they fail.
 ///
 /// # Panics
-/// An answer is not exact: the message lists all of them.
+/// An answer is not exact. The message lists all failures.
 pub async fn run(scratch: &Path) {
     let tables = tables::tables(scratch).await;
     let mut library = Library { benches: Vec::new() };
@@ -181,8 +180,8 @@ impl Library {
                 (outcome, _) => judge(rows, outcome, query),
             };
             if verdict.is_some() && joins == SORT_MERGE {
-                // DataFusion 55.2's sort-merge join does not run every plan that its planner makes of it, and
-                // tells zero from minus zero: what it does uncut, it may do on the fleet.
+                // DataFusion 55.2's sort-merge join cannot run every plan that its planner makes for it, and it
+                // treats zero and minus zero as different. What it does in the uncut form, it may do on the fleet.
                 let alike = match (bench.uncut(&query.sql, partitions).await, &outcome) {
                     (Outcome::Failed(_), Outcome::Failed(_)) => true,
                     (Outcome::Rows(uncut), Outcome::Rows(cut)) => {
@@ -206,7 +205,7 @@ impl Library {
     }
 }
 
-/// `None` if the outcome is the wanted one: the rows, or where there are none, the announced error.
+/// `None` if the outcome is the expected one: the rows, or the expected error if there are no rows.
 fn judge(
     want: Option<&Vec<arrow::array::RecordBatch>>,
     got: &Outcome,
@@ -219,7 +218,7 @@ fn judge(
             (!text.contains(error)).then(|| format!("another error: {text}"))
         }
         (None, Outcome::Rows(_)) => Some("rows instead of an error".to_owned()),
-        // What DataFusion cannot plan at all is an error of the planner and a refusal of Dunlin.
+        // A plan that DataFusion cannot make is an error of its planner and a refusal of Dunlin.
         (None, Outcome::Refused { reason, .. })
             if query.error.as_ref().is_some_and(|error| reason.contains(error)) =>
         {
@@ -269,7 +268,7 @@ fn parse(file: &str, block: &str) -> Query {
             ("not at", counts) => {
                 query.not_at = counts.split(", ").map(|count| count.parse().unwrap()).collect();
             }
-            // Prose between blocks.
+            // Comments between blocks.
             _ if line.starts_with("-- #") => {}
             _ => panic!("{file}: {name}: unknown directive {line}"),
         }

@@ -1,4 +1,4 @@
-//! Parquet files of given rows: every generator of tables writes them here.
+//! Writes Parquet files with given rows, for every generator of tables.
 
 use std::fs::File;
 use std::path::Path;

@@ -1,11 +1,11 @@
-//! Where a table of a test lies: one description for Dunlin's configuration and for DataFusion.
+//! The location of a test's table, in one description for Dunlin's configuration and for DataFusion.
 
 use std::path::{Path, PathBuf};
 
-/// Where a table lies.
+/// The location of a table.
 #[derive(Clone, Debug)]
 pub struct TableOf {
-    /// What queries call it.
+    /// The name in queries.
     pub name: String,
     /// A folder or a file.
     pub location: PathBuf,

@@ -1,4 +1,4 @@
-//! What the answer must be: a single DataFusion process with its own settings.
+//! The expected answer: from a single DataFusion process with its own settings.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -16,7 +16,7 @@ use crate::place::TableOf;
 /// Plain DataFusion over a set of tables.
 pub struct Reference {
     tables: Vec<TableOf>,
-    /// By number of partitions.
+    /// One context for each number of partitions.
     contexts: Mutex<BTreeMap<usize, SessionContext>>,
 }
 
@@ -39,7 +39,7 @@ impl Reference {
     /// The engine's own.
     pub async fn rows(&self, sql: &str, partitions: usize) -> Result<Vec<RecordBatch>> {
         let context = self.context(partitions).await?;
-        // The columns are the physical plan's: a frame's are those from before the types were coerced.
+        // The columns come from the physical plan. Those of a frame have the types from before coercion.
         let plan = context.sql(sql).await?.create_physical_plan().await?;
         let mut rows = vec![RecordBatch::new_empty(plan.schema())];
         rows.extend(collect(plan, context.task_ctx()).await?);
@@ -65,7 +65,7 @@ async fn register(context: &SessionContext, table: &TableOf) -> Result<()> {
     let address = table.address();
     match table.format {
         "csv" => {
-            // As Dunlin reads CSV: a quoted value may hold a newline.
+            // As Dunlin reads CSV: a quoted value may contain a newline.
             let options = CsvReadOptions::new().newlines_in_values(true);
             context.register_csv(name, address, options).await
         }

@@ -1,9 +1,9 @@
-//! How much is asked: what the environment says about a run of the library and the joins.
+//! How much is run: the environment variables of the library and the joins.
 
-/// Partition counts: none, few, as many as files, more than files.
+/// Partition counts: one, few, as many as files, more than files.
 pub(crate) const PARTITIONS: [usize; 4] = [1, 2, 7, 16];
 
-/// Whether everything is asked for at everything.
+/// Whether every form is run at every partition count.
 pub(crate) fn full() -> bool {
     std::env::var("DUNLIN_EXACT").is_ok_and(|value| value == "full")
 }

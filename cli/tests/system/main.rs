@@ -6,6 +6,8 @@ mod budget;
 mod common;
 mod door;
 mod footers;
+mod fuzz;
+mod monsters;
 mod oracle;
 mod oracle_s3;
 mod plans;

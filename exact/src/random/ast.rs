@@ -1,24 +1,24 @@
-//! Queries as trees, so that a failing one can be cut smaller, and their text.
+//! Queries as trees, so that a failing query can be made smaller, and their SQL text.
 //!
-//! Only as much structure as generating and shrinking need: most expressions are a template with
-//! arguments, because nothing looks inside them.
+//! The trees have only the structure that generating and shrinking need. Most expressions are a template with
+//! arguments, because no code looks inside them.
 
 use std::fmt::{self, Display, Formatter};
 
-/// What an expression yields. `Int` is INT and BIGINT alike: the engine makes one of the other.
+/// The type of an expression. `Int` is INT and BIGINT, because the engine converts between them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Type {
     Int,
     /// A double whose sums are exact in any order: halves of small whole numbers.
     Double,
-    /// A double whose sums are not: never an argument of a sum.
+    /// A double whose sums depend on the order. It is never an argument of a sum.
     Real,
     Decimal,
     Text,
     Bool,
     Date,
     Timestamp,
-    /// Of BIGINT.
+    /// A list of BIGINT.
     List,
 }
 
@@ -36,7 +36,7 @@ impl Type {
         }
     }
 
-    /// The smallest expressions that shrinking may put in place of another.
+    /// The simplest expressions with which shrinking may replace another.
     pub(crate) fn plainest(self) -> [Expr; 2] {
         let text = match self {
             Self::Int => "1",
@@ -93,7 +93,7 @@ pub(crate) struct Call {
     pub(crate) ignore_nulls: bool,
     pub(crate) over: Option<Over>,
     pub(crate) kind: Type,
-    /// Put around the call: some return types that mix with nothing.
+    /// Put a cast around the call, because some functions return types that cannot be combined with others.
     pub(crate) cast: bool,
 }
 
@@ -103,7 +103,7 @@ pub(crate) struct Over {
     pub(crate) partition: Vec<Expr>,
     pub(crate) order: Vec<Key>,
     pub(crate) frame: String,
-    /// The answer is determined in any order of the rows.
+    /// True if the answer does not depend on the order of the rows.
     pub(crate) any_order: bool,
 }
 
@@ -120,7 +120,7 @@ pub(crate) struct Key {
 pub(crate) struct Query {
     pub(crate) ctes: Vec<(String, Query)>,
     pub(crate) body: Body,
-    /// Names all columns of the body, or none.
+    /// Names all columns of the body, or none of them.
     pub(crate) order: Vec<Key>,
     pub(crate) limit: Option<usize>,
     pub(crate) offset: Option<usize>,
@@ -161,7 +161,7 @@ pub(crate) enum Grouping {
     Sets(Vec<Vec<usize>>),
 }
 
-/// A relation of FROM, and how it joins those before it.
+/// A relation of FROM, and how it is joined with those before it.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Join {
     /// Empty for the first.
@@ -178,7 +178,7 @@ pub(crate) enum Relation {
     Table(String),
     Derived(Box<Query>),
     Lateral(Box<Query>),
-    /// As the columns `c0`, `c1`, …
+    /// With the columns `c0`, `c1`, …
     Values(Vec<Vec<Expr>>),
 }
 
@@ -209,7 +209,7 @@ impl Expr {
         }
     }
 
-    /// Whether it is a column of `alias`.
+    /// Whether the expression is a column of `alias`.
     pub(crate) fn is_of(&self, alias: &str) -> bool {
         matches!(self, Self::Column { relation, .. } if relation == alias)
     }
@@ -231,7 +231,7 @@ impl Query {
         }
     }
 
-    /// Names and types of what the query yields.
+    /// Names and types of the query's columns.
     pub(crate) fn outputs(&self) -> Vec<(String, Type)> {
         match &self.body {
             Body::Select(select) => {

@@ -1,4 +1,4 @@
-//! What one query shows: every form's answer against the reference, and whose fault a difference is.
+//! Evaluates one query: the answer of every form against the reference, and which part caused a difference.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -17,18 +17,17 @@ use crate::random::shrink::is_ordered;
 use crate::random::tables::{self, Table};
 use crate::rng::Rng;
 
-/// Rows beyond which comparing costs more than it shows.
+/// Answers with more rows than this are not compared, because that takes too long.
 const ROWS: usize = 50_000;
 
-/// One set of tables, with small build sides sent whole and with every join partitioned.
+/// One set of tables, with two engines: small build sides broadcast, and every join partitioned.
 pub(crate) struct Set {
     pub(crate) tables: Vec<Table>,
     benches: [Bench; 2],
-    /// DataFusion without pruning, statistics, filters made while running, and the physical rule that pushes
-    /// filters down by the names of columns: where it answers otherwise than by default, the default answer
-    /// is wrong.
+    /// DataFusion without pruning, statistics, dynamic filters, and the physical rule that pushes filters down by the
+    /// names of columns. If it answers otherwise than the default engine, the default answer is wrong.
     plain: SessionContext,
-    /// Ask `plain` about every query, not only about those that differ.
+    /// Ask `plain` about every query, and not only about queries with a difference.
     thorough: bool,
 }
 
@@ -56,7 +55,7 @@ impl Set {
         Self { tables, benches, plain, thorough }
     }
 
-    /// What is wrong with the default answer, if anything is.
+    /// What is wrong with the default answer, if anything.
     async fn doubt(&self, sql: &str, want: &[RecordBatch], ordered: bool) -> Option<String> {
         let frame = self.plain.sql(sql).await.ok()?;
         let schema = Arc::new(frame.schema().as_arrow().clone());
@@ -64,7 +63,7 @@ impl Set {
         if rows.is_empty() {
             rows.push(RecordBatch::new_empty(schema));
         }
-        // Which types an answer without rows has is not known.
+        // The types of an answer without rows are not known.
         let empty = |batches: &[RecordBatch]| batches.iter().all(|batch| batch.num_rows() == 0);
         if empty(want) && empty(&rows) {
             return None;
@@ -85,11 +84,11 @@ pub(crate) struct Way {
     pub(crate) check: Check,
 }
 
-/// What became of a query.
+/// The result of a query.
 #[derive(Clone, Debug)]
 pub(crate) enum Verdict {
     Same,
-    /// The reference has no answer, or one too large.
+    /// The reference gives no answer, or one that is too large.
     Invalid(String),
     /// Dunlin's typed refusal.
     Refused {
@@ -98,7 +97,7 @@ pub(crate) enum Verdict {
     },
     /// DataFusion contradicts itself.
     Engine(String),
-    /// Ours. `kind` stays the same while a query is made smaller.
+    /// An error of Dunlin. `kind` stays the same while a query is made smaller.
     Failure {
         kind: String,
         detail: String,
@@ -106,7 +105,7 @@ pub(crate) enum Verdict {
 }
 
 impl Verdict {
-    /// Whether two verdicts have the same cause, as far as can be told.
+    /// Whether two verdicts seem to have the same cause.
     pub(crate) fn is_like(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Failure { kind: one, .. }, Self::Failure { kind: two, .. }) => one == two,
@@ -120,7 +119,7 @@ impl Verdict {
     }
 }
 
-/// The opening of a message without its numbers and names.
+/// The beginning of a message without its numbers and names.
 pub(crate) fn cause(message: &str) -> String {
     message.chars().filter(|c| !c.is_ascii_digit()).take(60).collect()
 }
@@ -133,7 +132,7 @@ enum Compared {
 }
 
 impl Compared {
-    /// What is wrong, if anything is.
+    /// What is wrong, if anything.
     fn wrong(self) -> Option<String> {
         match self {
             Self::Same => None,
@@ -145,7 +144,7 @@ impl Compared {
 
 fn compare(want: &[RecordBatch], got: Outcome, ordered: bool) -> Compared {
     match typed(got) {
-        // The first batch of a reference has the types of before coercion: no rows, no types.
+        // The first batch of a reference has the types from before coercion. Without rows, types are not compared.
         Outcome::Rows(got) if want.iter().all(|batch| batch.num_rows() == 0) => {
             match got.iter().map(RecordBatch::num_rows).sum::<usize>() {
                 0 => Compared::Same,
@@ -161,7 +160,7 @@ fn compare(want: &[RecordBatch], got: Outcome, ordered: bool) -> Compared {
     }
 }
 
-/// Asks `query` in every form that `way` names.
+/// Runs `query` in every form that `way` names.
 pub(crate) async fn evaluate(set: &Set, way: Way, query: &Query) -> Verdict {
     if way.check != Check::Same {
         return match metamorphic::pair(way.check, query) {
@@ -197,7 +196,7 @@ pub(crate) async fn evaluate(set: &Set, way: Way, query: &Query) -> Verdict {
     refused.unwrap_or(Verdict::Same)
 }
 
-/// Without the empty batch at the front, if rows follow it: its types are those of before coercion.
+/// Removes the empty batch at the front if rows follow it, because its types are those from before coercion.
 fn typed(outcome: Outcome) -> Outcome {
     match outcome {
         Outcome::Rows(mut rows) if rows.len() > 1 => {
@@ -219,7 +218,7 @@ async fn reference(bench: &Bench, sql: &str) -> Result<Vec<RecordBatch>, String>
     }
 }
 
-/// Kind and description, unless the form is right or refuses.
+/// Kind and description of an error, unless the form is right or refuses.
 fn fault(
     compared: Compared,
     form: &str,
@@ -243,14 +242,14 @@ fn fault(
     }
 }
 
-/// Errors of operators that a single process does not meet where something else is empty: there it never runs
-/// them, and the fleet runs every stage whose own inputs have rows.
+/// Errors of operators that a single process does not run when another input is empty. The fleet runs every stage
+/// whose own inputs have rows, so it meets these errors.
 const ENGINE_ERRORS: &[&str] = &[
-    // A window aggregate that was reversed, to share a sort, into a frame that it has no code for.
+    // A window aggregate that was reversed to share a sort, and now has a frame that its code does not support.
     "can not be used as a sliding accumulator",
 ];
 
-/// Whether the engine by itself, the planner's settings or what comes after them is at fault.
+/// Whether the cause is the engine itself, the planner's settings, or a later step.
 #[allow(clippy::too_many_arguments)] // what `evaluate` knows
 async fn blame(
     set: &Set,
@@ -280,7 +279,7 @@ async fn blame(
     Verdict::Failure { kind: format!("{kind}; {side}"), detail: format!("{detail}\n  {uncut}") }
 }
 
-/// Two statements that must have one answer.
+/// Runs two statements that must have the same answer.
 async fn agree(set: &Set, way: Way, (one, two): &(String, String)) -> Verdict {
     let bench = &set.benches[usize::from(way.partitioned)];
     let want = match reference(bench, one).await {
@@ -317,7 +316,7 @@ async fn agree(set: &Set, way: Way, (one, two): &(String, String)) -> Verdict {
     }
 }
 
-/// What every form says to one statement, for looking at a finding by hand.
+/// The answer of every form to one statement, to examine a finding by hand.
 pub(crate) async fn look(set: &Set, sql: &str, partitions: usize) {
     for (name, bench) in ["broadcast", "partitioned"].iter().zip(&set.benches) {
         let want = match reference(bench, sql).await {

@@ -1,13 +1,13 @@
-//! Random expressions of a wanted type, well-typed and determined: no division by zero, no cast that can
-//! fail, nothing volatile, and order-sensitive functions over total orders only.
+//! Random expressions of a given type, with correct types and determined answers: no division by zero, no cast that
+//! can fail, nothing volatile, and order-sensitive functions only over total orders.
 //!
-//! Not made, because DataFusion 55.2 is wrong or undetermined there, or has no plan:
-//! - `array_append` and its like on a null list: they append to what lies under the null, which is there
-//!   after a CASE and gone after an exchange;
+//! The following are not generated, because DataFusion 55.2 is wrong or undetermined there, or has no plan:
+//! - `array_append` and similar functions on a null list: they append to the values under the null, which exist after
+//!   a CASE and are gone after an exchange;
 //! - EXISTS and `IN (SELECT …)` outside WHERE, HAVING and the ON of inner joins: no physical plan;
-//! - a correlated `NOT IN` as a conjunct: its null-aware join takes one key only (made rarely);
+//! - a correlated `NOT IN` as a conjunct: its null-aware join takes one key only (generated rarely);
 //! - `x IN (SELECT …) IS NULL`: never true, so three-valued logic does not partition (not in that check);
-//! - `bool_and` and `bool_or` over frames whose start moves: they cannot take rows back;
+//! - `bool_and` and `bool_or` over frames whose start moves: they cannot remove rows again;
 //! - aggregates in one SELECT that want different orders of the same rows: no plan.
 
 use crate::random::ast::{Expr, Type};
@@ -49,7 +49,7 @@ impl Generator<'_> {
         self.operator(kind, scope, depth - 1)
     }
 
-    /// A condition that more often than not looks at a column.
+    /// A condition that usually uses a column.
     pub(crate) fn condition(&mut self, scope: &Scope, depth: usize) -> Expr {
         if scope.subqueries > 0 && self.rng.percent(25) {
             return self.subquery(Type::Bool, scope);
@@ -102,7 +102,7 @@ impl Generator<'_> {
     // Long, because it is a table of templates by type.
     /// Long because it is one list of forms.
     fn operator(&mut self, kind: Type, scope: &Scope, depth: usize) -> Expr {
-        // What every type has.
+        // Forms that every type has.
         if kind != Type::List && self.rng.one_in(if kind == Type::Real { 1 } else { 4 }) {
             return match self.rng.below(5) {
                 0 => self.fill("coalesce({}, {})", &[kind, kind], kind, scope, depth),
@@ -244,7 +244,7 @@ impl Generator<'_> {
         }
     }
 
-    /// A type that some column in scope has, mostly.
+    /// A type that usually some column in scope has.
     pub(crate) fn key_kind(&mut self, scope: &Scope) -> Type {
         let columns: Vec<Type> = scope
             .columns

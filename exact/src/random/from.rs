@@ -4,16 +4,16 @@ use crate::random::ast::{Expr, Join, Query, Relation, Select, Type};
 use crate::random::generator::{Generator, KEYS, Place, Scope, Tests};
 use crate::random::tables::Table;
 
-/// Rows that a FROM may make, as estimated.
+/// Largest estimated number of rows of a FROM.
 const LARGEST: usize = 20_000;
 
 /// A relation to join.
 struct Made {
     relation: Relation,
     columns: Vec<(String, Type)>,
-    /// The first column tells all rows apart.
+    /// True if the first column is different in all rows.
     unique: bool,
-    /// About so many.
+    /// Estimated number of rows.
     rows: usize,
 }
 
@@ -67,7 +67,7 @@ impl Generator<'_> {
                     join.on = Some(if cross {
                         self.inequality(&scope.columns, &here).unwrap_or(link)
                     } else if self.rng.percent(30) {
-                        // The engine plans subqueries in the condition of an inner join only.
+                        // The engine plans subqueries in a join condition only for inner joins.
                         let mut inside = both.clone();
                         if join.kind == "JOIN" && place.depth > 0 && self.rng.one_in(4) {
                             (inside.subqueries, inside.tests) = (1, Tests::All);
@@ -84,7 +84,7 @@ impl Generator<'_> {
             if !hidden {
                 scope = both;
                 scope.total.extend(total);
-                // A column left out of the order may tell rows apart that tie.
+                // A column that is left out of the order may differ between rows that are equal in the order.
                 if !unique {
                     let alias = &from[from.len() - 1].alias;
                     let list = |column: &Expr| column.kind() == Type::List && column.is_of(alias);
@@ -137,7 +137,7 @@ impl Generator<'_> {
         Made { relation: Relation::Table(name), columns, unique: true, rows }
     }
 
-    /// The elements of a list column; UNNEST in FROM has no plan where it refers to another relation.
+    /// The elements of a list column. UNNEST in FROM has no plan if it refers to another relation.
     fn unnested(&mut self) -> Option<Query> {
         let table = self.rng.pick(self.tables).clone();
         let list = table.columns.iter().find(|(_, kind)| *kind == Type::List)?;
@@ -153,7 +153,7 @@ impl Generator<'_> {
         Some(Query::of(select))
     }
 
-    /// `outer = inner` on columns of one type, or two such.
+    /// `outer = inner` on columns of one type, or two such conditions.
     pub(crate) fn link(&mut self, outer: &[Expr], inner: &[Expr]) -> Option<Expr> {
         let first = self.equality(outer, inner)?;
         if !self.rng.percent(15) {

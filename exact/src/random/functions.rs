@@ -74,7 +74,7 @@ impl Generator<'_> {
                     args.push(Expr::node("CAST({} AS BIGINT)", vec![arg], Type::Int));
                     distinct = self.rng.percent(25);
                 }
-                // Ties are alike.
+                // Rows that are equal in the order have equal values.
                 order = ascending(&args[..1]);
                 if name == "string_agg" {
                     args.push(Expr::literal("','", Type::Text));
@@ -133,7 +133,7 @@ impl Generator<'_> {
         let picks = matches!(name, "lag" | "lead" | "first_value" | "last_value" | "nth_value");
         let reused = self.opposite.take().filter(|(keys, _)| *keys == whole);
         let over = match reused {
-            // The same window in the opposite order: the engine reads one sort backwards.
+            // The same window in the opposite order, so that the engine reads one sort backwards.
             Some((_, mut over)) => {
                 for key in &mut over.order {
                     key.descending = !key.descending;
@@ -148,7 +148,7 @@ impl Generator<'_> {
             over.order = self.total_order(&whole);
             over.any_order = false;
         }
-        // These two cannot take rows back.
+        // These two cannot remove rows again.
         let grows = matches!(name, "bool_or" | "bool_and");
         if !grows && (aggregates || matches!(name, "first_value" | "last_value" | "nth_value")) {
             over.frame = self.frame(&over);
@@ -221,7 +221,7 @@ impl Generator<'_> {
     }
 }
 
-/// Always the same order: the engine has no plan for aggregates that want several.
+/// Always the same order, because the engine has no plan for aggregates with several orders.
 fn ascending(keys: &[Expr]) -> Vec<Key> {
     let key = |expr: &Expr| Key { expr: expr.clone(), descending: false, nulls_first: false };
     keys.iter().map(key).collect()

@@ -55,12 +55,12 @@ impl Generator<'_> {
         Select { distinct: false, items, from, filter, groups: None, having: None }
     }
 
-    /// A query without CTEs, of the `wanted` types if any are.
+    /// A query without CTEs, with the `wanted` types if there are any.
     pub(crate) fn nested(&mut self, place: Place<'_>, wanted: Option<&[Type]>) -> Query {
         let mut query = if place.depth > 0 && self.rng.percent(15) {
             let kinds = match wanted {
                 Some(kinds) => kinds.to_vec(),
-                // Real values do not stand in keys, and every column of a set operation is one.
+                // Real values are not used as keys, and every column of a set operation is a key.
                 None => (0..1 + self.rng.below(3)).map(|_| *self.rng.pick(&KEYS)).collect(),
             };
             let below = Place {
@@ -78,7 +78,7 @@ impl Generator<'_> {
         };
         let columns = query.outputs();
         if self.rng.percent(30) && columns.iter().all(|(_, kind)| *kind != Type::List) {
-            // All columns: rows that tie are alike, so any LIMIT is determined.
+            // All columns: rows that are equal in the order are equal in everything, so any LIMIT is determined.
             let all: Vec<Expr> =
                 columns.iter().map(|(name, kind)| Expr::column("", name, *kind)).collect();
             let mut order = self.rng.some(&all, all.len());
@@ -121,7 +121,7 @@ impl Generator<'_> {
             let made = self.groups(&scope);
             scope.keys = Some(made.keys.clone());
             scope.correlate = false;
-            // A total order of groups: their keys, if each set of keys occurs once.
+            // A total order of groups: their keys, if each combination of keys occurs once.
             scope.windows = matches!(made.form, Grouping::Plain) && self.rng.one_in(2);
             having = self.rng.percent(20).then(|| {
                 let scope = Scope { windows: false, tests: Tests::All, ..scope.clone() };
@@ -159,7 +159,7 @@ impl Generator<'_> {
             let kind = *self.rng.pick(&KEYS);
             let depth = usize::from(self.rng.one_in(4));
             let key = self.expr(kind, &below, depth);
-            // A literal would be a position; a key twice is one key.
+            // A literal would be a column's position, and a repeated key has no effect.
             if !constant(&key) && !keys.contains(&key) {
                 keys.push(key);
             }
@@ -184,7 +184,7 @@ impl Generator<'_> {
     }
 }
 
-/// Whether no column is in it.
+/// Whether the expression contains no column.
 fn constant(expr: &Expr) -> bool {
     match expr {
         Expr::Literal { .. } => true,

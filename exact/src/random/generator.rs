@@ -1,32 +1,32 @@
-//! The state of one random query while it is made: numbers, names, tables in reach, and what an
-//! expression at a place may refer to. How its parts are made is in the other files of this folder.
+//! The state of one random query while it is generated: random numbers, names, available tables, and what an
+//! expression at a place may refer to. The other files of this folder generate its parts.
 
 use crate::random::ast::{Expr, Key, Over, Type};
 use crate::random::tables::Table;
 use crate::rng::Rng;
 
-/// Types that order, group and join.
+/// Types that can be ordered, grouped and joined by.
 pub(crate) const KEYS: [Type; 7] =
     [Type::Int, Type::Double, Type::Decimal, Type::Text, Type::Bool, Type::Date, Type::Timestamp];
 
-/// Makes one query.
+/// Generates one query.
 pub(crate) struct Generator<'a> {
     pub(crate) rng: Rng,
     pub(crate) tables: &'a [Table],
     pub(crate) ctes: Vec<Table>,
     pub(crate) names: usize,
-    /// How the names of a query's columns begin.
+    /// The prefix of the names of a query's columns.
     pub(crate) columns: String,
-    /// A window that the next one may turn around, and the total order it was made for.
+    /// A window that the next one may reverse, and the total order for which it was made.
     pub(crate) opposite: Option<(Vec<Expr>, Over)>,
 }
 
-/// What surrounds a query.
+/// The surroundings of a query.
 #[derive(Clone, Copy)]
 pub(crate) struct Place<'a> {
     /// Levels of nesting that are left.
     pub(crate) depth: usize,
-    /// Relations of a FROM, at most.
+    /// Maximum number of relations of a FROM.
     pub(crate) relations: usize,
     /// Columns of the surrounding query that a condition may refer to.
     pub(crate) outer: &'a [Expr],
@@ -36,9 +36,9 @@ pub(crate) struct Place<'a> {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Scope {
     pub(crate) columns: Vec<Expr>,
-    /// After GROUP BY: the keys, which stand beside aggregates of `columns`.
+    /// After GROUP BY: the keys, which may be used together with aggregates of `columns`.
     pub(crate) keys: Option<Vec<Expr>>,
-    /// Columns that together order the rows totally, up to rows that are alike in everything.
+    /// Columns that together order the rows totally, except for rows that are equal in everything.
     pub(crate) total: Vec<Expr>,
     /// Window functions may be used.
     pub(crate) windows: bool,
@@ -46,11 +46,11 @@ pub(crate) struct Scope {
     pub(crate) subqueries: usize,
     /// Subqueries may refer to the columns here.
     pub(crate) correlate: bool,
-    /// The subqueries that stand as conditions.
+    /// The subqueries that may be used as conditions.
     pub(crate) tests: Tests,
 }
 
-/// Which subqueries may stand as conditions.
+/// Which subqueries may be used as conditions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Tests {
     #[default]
@@ -77,7 +77,7 @@ impl<'a> Generator<'a> {
         Self { rng, tables, ctes: Vec::new(), names: 0, columns: "c".to_owned(), opposite: None }
     }
 
-    /// A name that nothing else in the query has.
+    /// A name that is unique in the query.
     pub(crate) fn name(&mut self, prefix: &str) -> String {
         self.names += 1;
         format!("{prefix}{}", self.names)

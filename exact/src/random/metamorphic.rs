@@ -1,5 +1,5 @@
-//! Questions whose answers must agree whatever the engine is: they tell a bug of DataFusion, which is also
-//! in the reference, from one of ours.
+//! Pairs of questions whose answers must agree with any engine. They separate a bug of DataFusion, which the
+//! reference has too, from a bug of Dunlin.
 //!
 //! ```text
 //!   ternary     Q  =  Q WHERE p  +  Q WHERE NOT p  +  Q WHERE p IS NULL
@@ -8,18 +8,18 @@
 
 use crate::random::ast::{Body, Expr, Query, Select, Type};
 
-/// What is asked of a query.
+/// The check of a query.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Check {
     /// The answer is the reference's.
     Same,
     /// Three-valued logic partitions the rows.
     Ternary,
-    /// A condition counts alike as a filter and as a value.
+    /// A condition gives the same count as a filter and as a value.
     NoRewrite,
 }
 
-/// Two statements whose answers must be the same; `None` if the query is no plain SELECT with a condition.
+/// Two statements whose answers must be the same; `None` if the query is not a plain SELECT with a condition.
 pub(crate) fn pair(check: Check, query: &Query) -> Option<(String, String)> {
     let Body::Select(select) = &query.body else { return None };
     let condition = select.filter.clone()?;

@@ -1,5 +1,5 @@
-//! A run of random queries: makes them by seed and number, evaluates them, makes what fails smaller, and
-//! tells.
+//! A run of random queries: it generates them by seed and number, evaluates them, makes failing queries smaller, and
+//! reports.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -16,15 +16,15 @@ use crate::random::shrink;
 use crate::random::tables::Table;
 use crate::rng::Rng;
 
-/// The seed of a run that names none.
+/// The seed of a run that sets none.
 pub const SEED: u64 = 55;
 /// Queries of a run in CI.
 const QUERIES: u64 = 300;
 /// Sets of tables of a run.
 const SETS: u64 = 3;
-/// Queries at a time.
+/// Concurrent queries.
 const PARALLEL: usize = 2;
-/// Findings that are made smaller; the rest is told as it was found.
+/// Number of findings that are made smaller. The others are reported unchanged.
 const SHRUNK: usize = 40;
 /// Time that making one finding smaller may take.
 const SHRINKING: Duration = Duration::from_secs(120);
@@ -32,11 +32,11 @@ const SHRINKING: Duration = Duration::from_secs(120);
 struct World {
     seed: u64,
     sets: Vec<Set>,
-    /// Look at the engine's own contradictions too.
+    /// Also look for contradictions of the engine itself.
     engine: bool,
 }
 
-/// One query and how it is run, made from seed and number alone.
+/// One query and how it is run. Both depend only on seed and number.
 struct Case {
     number: u64,
     query: Query,
@@ -46,7 +46,7 @@ struct Case {
 struct Finding {
     number: u64,
     verdict: Verdict,
-    /// Made smaller if that was worth it.
+    /// The query, made smaller if this was worth the time.
     query: Query,
     way: Way,
 }
@@ -77,9 +77,9 @@ impl World {
         let mut generator = Generator::new(rng, &self.set(number).tables);
         let query = match check {
             Check::Same => generator.query(),
-            // `IN (SELECT …)` is never null to the engine.
+            // The engine never returns null for `IN (SELECT …)`.
             Check::Ternary => Query::of(generator.filtered(Tests::Exists)),
-            // The rewritten condition stands in SELECT, where the engine plans no EXISTS.
+            // The rewritten condition is in SELECT, where the engine cannot plan EXISTS.
             Check::NoRewrite => Query::of(generator.filtered(Tests::None)),
         };
         Case { number, query, way }
@@ -91,7 +91,7 @@ impl World {
         Finding { number, verdict, query, way }
     }
 
-    /// The smallest query found that shows the same.
+    /// The smallest query found that has the same result.
     async fn smaller(&self, finding: Finding) -> Finding {
         let until = Instant::now() + SHRINKING;
         let Finding { number, verdict, query, way } = finding;
@@ -126,8 +126,8 @@ impl World {
     }
 }
 
-/// Runs the random queries that the environment asks for, over tables below `scratch`; what must not be, if
-/// anything was found.
+/// Runs the random queries that the environment sets, over tables below `scratch`. Returns what is wrong, if anything
+/// was found.
 ///
 /// # Panics
 /// The tables cannot be written, or a setting is no number.
@@ -176,7 +176,7 @@ async fn all(folder: impl AsRef<Path>) -> Option<String> {
     report(&world, findings, took, only.is_none()).await
 }
 
-/// Prints what was found; something is wrong if any of it is our fault, or if too little was compared to tell.
+/// Prints the findings. The run fails if any finding is an error of Dunlin, or if too little was compared.
 async fn report(
     world: &World,
     findings: Vec<Finding>,
@@ -211,7 +211,7 @@ async fn report(
                 those[0].1
             );
         }
-        // One of each operator: the others have the same cause, mostly.
+        // One of each operator, because the others mostly have the same cause.
         for those in refused.values_mut() {
             if let Some(finding) = those.pop() {
                 let finding = world.smaller(finding).await;
@@ -270,7 +270,7 @@ pub fn text(seed: u64, number: u64) -> String {
     Generator::new(Rng::of(seed, number), &tables_without_files()).query().to_string()
 }
 
-/// The smallest text made of query `number` of a seed, as [`text`] gives it, for which `fails` holds.
+/// The smallest text made from query `number` of a seed, in the form of [`text`], for which `fails` holds.
 pub async fn smaller(seed: u64, number: u64, fails: impl Fn(&str) -> bool) -> String {
     let query = Generator::new(Rng::of(seed, number), &tables_without_files()).query();
     let fails = &fails;

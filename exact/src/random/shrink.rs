@@ -1,16 +1,16 @@
-//! Makes a failing query smaller while it fails in the same way.
+//! Makes a failing query smaller as long as it fails in the same way.
 //!
-//! A query has a numbered list of places where it can be reduced. Each is tried in turn; what still fails
-//! is kept and tried further from the same place, so parts are dropped from the outside inwards.
+//! A query has a numbered list of places where it can be reduced. Each is tried in turn. If the reduced query still
+//! fails, it is kept, and the next try starts at the same place. So parts are removed from the outside to the inside.
 
 use std::future::Future;
 
 use crate::random::ast::{Body, Call, Expr, Grouping, Query, Relation, Select, Type};
 
-/// Tries that one failing query may take.
+/// Most tries for one failing query.
 pub(crate) const TRIES: usize = 500;
 
-/// The smallest query found for which `fails` holds, as it does for `query`.
+/// The smallest query found for which `fails` holds, as it holds for `query`.
 pub(crate) async fn shrink<F>(query: Query, mut fails: impl FnMut(Query) -> F) -> Query
 where
     F: Future<Output = bool>,
@@ -43,13 +43,13 @@ where
 
 /// Walks a query and reduces it at one place.
 struct Chisel {
-    /// Places to pass by.
+    /// Number of places to skip.
     left: usize,
     done: bool,
 }
 
 impl Chisel {
-    /// Whether this place is the one.
+    /// Whether this is the place to reduce.
     fn here(&mut self) -> bool {
         if self.done {
             return false;
@@ -66,7 +66,7 @@ impl Chisel {
         for inner in parts(query) {
             if self.here() {
                 let mut inner = inner;
-                // It may name a CTE of the whole.
+                // It may name a CTE of the whole query.
                 let mut ctes = std::mem::take(&mut query.ctes);
                 ctes.retain(|(_, cte)| *cte != inner);
                 ctes.append(&mut inner.ctes);
@@ -86,7 +86,7 @@ impl Chisel {
         if query.offset.is_some() && self.here() {
             query.offset = None;
         }
-        // A limit is determined under a total order only.
+        // A limit is determined only under a total order.
         let free = query.limit.is_none() && query.offset.is_none();
         if free && !query.order.is_empty() && self.here() {
             query.order.clear();
@@ -113,7 +113,7 @@ impl Chisel {
         }
     }
 
-    /// Drops a column of both branches.
+    /// Removes a column of both branches.
     fn columns(&mut self, left: &mut Query, right: &mut Query) {
         let (Body::Select(one), Body::Select(two)) = (&mut left.body, &mut right.body) else {
             return;
@@ -141,7 +141,7 @@ impl Chisel {
                 if let Some(first) = select.from.first_mut() {
                     first.on = None;
                 }
-                // Without the relation, its columns tell no rows apart.
+                // Without the relation, its columns cannot make rows different.
                 for (item, _) in &mut select.items {
                     unordered_by(item, &|key| key.is_of(&gone.alias));
                 }
@@ -203,7 +203,7 @@ impl Chisel {
         let one_row = select.groups.as_ref().is_some_and(|groups| groups.keys.is_empty());
         for (item, _) in &mut select.items {
             match item {
-                // Without its aggregate it would be as many rows as there are below.
+                // Without its aggregate the query would have as many rows as its input.
                 Expr::Call(call) if one_row => self.call(call),
                 item => self.expr(item),
             }
@@ -277,7 +277,7 @@ impl Chisel {
             if over.any_order && over.frame.is_empty() && !over.order.is_empty() && self.here() {
                 over.order.clear();
             }
-            // The order itself stays: the answer would not be determined without it.
+            // The order itself stays, because without it the answer would not be determined.
             for key in &mut over.order {
                 if (key.descending || key.nulls_first) && self.here() {
                     (key.descending, key.nulls_first) = (false, false);
@@ -286,7 +286,7 @@ impl Chisel {
         }
         match (call.order.as_mut_slice(), call.args.as_mut_slice()) {
             ([], args) => args.iter_mut().for_each(|arg| self.expr(arg)),
-            // Ordered by the argument: both change together.
+            // It is ordered by the argument, so both change together.
             ([key], [arg, ..]) if key.expr == *arg => {
                 self.expr(arg);
                 key.expr = arg.clone();
@@ -299,7 +299,7 @@ impl Chisel {
     }
 }
 
-/// Every query inside, which may fail by itself.
+/// Every query inside, because it may fail alone.
 fn parts(query: &Query) -> Vec<Query> {
     let mut parts: Vec<Query> = query.ctes.iter().map(|(_, cte)| cte.clone()).collect();
     match &query.body {
@@ -328,7 +328,7 @@ fn subqueries(expr: &Expr, found: &mut Vec<Query>) {
     }
 }
 
-/// Drops keys from the orders of windows and aggregates.
+/// Removes keys from the orders of windows and aggregates.
 fn unordered_by(expr: &mut Expr, gone: &dyn Fn(&Expr) -> bool) {
     match expr {
         Expr::Node { args, .. } => args.iter_mut().for_each(|arg| unordered_by(arg, gone)),

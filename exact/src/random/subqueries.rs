@@ -7,7 +7,7 @@ impl Generator<'_> {
     /// A subquery that yields `kind`.
     pub(crate) fn subquery(&mut self, kind: Type, scope: &Scope) -> Expr {
         let opposite = self.opposite.take();
-        // A name of its own for each: decorrelated, it stands beside the columns outside.
+        // Each has its own name, because a decorrelated subquery is placed next to the outer columns.
         let name = self.name("q");
         let names = std::mem::replace(&mut self.columns, name + "c");
         let expr = if kind == Type::Bool && scope.tests != Tests::None && !self.rng.one_in(4) {
@@ -68,7 +68,7 @@ impl Generator<'_> {
         Query::of(Select { distinct: false, items, from, filter, groups: None, having: None })
     }
 
-    /// An aggregate of everything, which is one row.
+    /// An aggregate of all rows, which gives one row.
     fn scalar(&mut self, kind: Type, scope: &Scope) -> Expr {
         let outer: &[Expr] = if scope.correlate && scope.keys.is_none() && self.rng.one_in(2) {
             &scope.columns

@@ -1,8 +1,7 @@
 //! Small tables with many nulls and few distinct values, in several files each.
 //!
-//! Keys come from small domains, so that joins match and groups have members; every table has a unique
-//! `id`, on which total orders rest. Doubles are halves of small whole numbers: their sums are exact,
-//! whatever order they are made in.
+//! Keys have few possible values, so that joins match and groups have several members. Every table has a unique `id`,
+//! on which total orders depend. Doubles are halves of small whole numbers, so their sums are exact in any order.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -18,7 +17,7 @@ use crate::place::TableOf;
 use crate::random::ast::Type;
 use crate::rng::Rng;
 
-/// A table as the generator knows it.
+/// A table as the generator sees it.
 #[derive(Clone, Debug)]
 pub(crate) struct Table {
     pub(crate) name: String,
@@ -68,7 +67,7 @@ pub(crate) fn write(folder: &Path, rng: &mut Rng) -> (Vec<Table>, Vec<TableOf>) 
     let mut places = Vec::new();
     for number in 0..count {
         let rows = match number {
-            // Enough for several row groups' worth of partitions to hold rows; then small; then nothing.
+            // First enough rows for several row groups in all partitions, then few, then none.
             0 => 90 + rng.below(60),
             1 => 1 + rng.below(3),
             2 if rng.one_in(2) => 0,
@@ -77,7 +76,7 @@ pub(crate) fn write(folder: &Path, rng: &mut Rng) -> (Vec<Table>, Vec<TableOf>) 
         let name = format!("t{number}");
         let path = folder.join(&name);
         std::fs::create_dir_all(&path).unwrap();
-        // Every column once in the first table, most in the others.
+        // The first table has every column, the others have most of them.
         let columns: Vec<_> =
             COLUMNS.into_iter().filter(|_| number == 0 || !rng.one_in(3)).collect();
         let nulls = [2, 4, 10][rng.below(3)];
@@ -90,7 +89,7 @@ pub(crate) fn write(folder: &Path, rng: &mut Rng) -> (Vec<Table>, Vec<TableOf>) 
     (known, places)
 }
 
-/// Seven to nine files: one empty, one of one row, one all null, and the rest anyhow.
+/// Seven to nine files: one empty, one with one row, one with only nulls, and the others random.
 fn write_table(
     folder: &Path,
     columns: &[(&str, Type, Storage)],
@@ -112,7 +111,7 @@ fn write_table(
     let schema = Arc::new(Schema::new(fields));
     let mut id = 0;
     for (file, &size) in sizes.iter().enumerate() {
-        // The second file that may hold rows holds nothing but nulls.
+        // The second file that may hold rows holds only nulls.
         let nulls = if file == 2 { 1 } else { nulls };
         let size = if file == 1 { size.min(1) } else { size };
         let ids = Int32Array::from_iter_values(id..id + size as i32);

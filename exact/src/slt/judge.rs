@@ -1,4 +1,4 @@
-//! One query, answered by Dunlin and by a single DataFusion process over the same files.
+//! Judges one query: Dunlin and a single DataFusion process answer it over the same files.
 
 use std::sync::Arc;
 
@@ -11,13 +11,13 @@ use crate::slt::keeper::{Copy, Keeper};
 use crate::slt::sql::{Asked, sort_columns};
 use crate::slt::tally::Verdict;
 
-/// Partitions of Dunlin's plans: as many as files with rows, fewer than files.
+/// Partitions of Dunlin's plans: as many as files with rows, and fewer than files.
 const PARTITIONS: usize = 3;
 
-/// Why a query is left out that the engine cannot answer either.
+/// The reason for leaving out a query that the engine cannot answer either.
 pub(crate) const ENGINE_ERROR: &str = "engine error";
 
-/// A query with what it is answered from.
+/// A query with the tables that answer it.
 pub(crate) struct Case<'a> {
     pub(crate) sql: &'a str,
     pub(crate) asked: &'a Asked,
@@ -25,7 +25,7 @@ pub(crate) struct Case<'a> {
     pub(crate) bench: Arc<Bench>,
     /// The same tables under another configuration.
     pub(crate) other: Option<Arc<Bench>>,
-    /// Ask gateway and workers, too.
+    /// Also run it with a gateway and workers.
     pub(crate) fleet: bool,
 }
 
@@ -43,7 +43,7 @@ pub(crate) async fn judge(case: &Case<'_>, keeper: &mut Keeper) -> Verdict {
     };
     let keys = sort_columns(&case.asked.query, &want);
     let answer = Answer { rows: want, keys };
-    // Where the engine disagrees with itself, the number of rows may still be determined.
+    // If the engine's answers differ, the number of rows may still be determined.
     let determined = answer.difference(&again).is_none();
     if !determined && answer.len() != count(&again) {
         return Verdict::skipped("not determined");
@@ -75,7 +75,7 @@ pub(crate) async fn judge(case: &Case<'_>, keeper: &mut Keeper) -> Verdict {
             .await;
     }
     match verdict {
-        // What is refused by the fleet must still be right in the gateway.
+        // A query that the fleet refuses must still be right in the gateway.
         Verdict::Refused { .. } if determined => match uncut(case, &answer).await {
             None => verdict,
             Some((difference, got)) => {
@@ -88,7 +88,7 @@ pub(crate) async fn judge(case: &Case<'_>, keeper: &mut Keeper) -> Verdict {
     }
 }
 
-/// An answer and the columns that it is ordered by.
+/// An answer and the columns by which it is ordered.
 struct Answer {
     rows: Vec<RecordBatch>,
     keys: Vec<usize>,
@@ -117,7 +117,7 @@ fn count(rows: &[RecordBatch]) -> usize {
     rows.iter().map(RecordBatch::num_rows).sum()
 }
 
-/// The engine fails: so should Dunlin.
+/// The engine fails, so Dunlin should fail, too.
 async fn failing(case: &Case<'_>, error: &str) -> Verdict {
     if let Outcome::Rows(_) = case.bench.single(case.sql, 4).await {
         return Verdict::skipped("the engine fails at 1 partition");
@@ -136,7 +136,7 @@ async fn failing(case: &Case<'_>, error: &str) -> Verdict {
     }
 }
 
-/// How the uncut plan's answer differs, with its rows.
+/// How the answer of the uncut plan differs, with its rows.
 async fn uncut(case: &Case<'_>, answer: &Answer) -> Option<(String, Option<Vec<RecordBatch>>)> {
     match case.bench.uncut(case.sql, PARTITIONS).await {
         Outcome::Rows(rows) => answer.difference(&rows).map(|difference| (difference, Some(rows))),
@@ -147,7 +147,7 @@ async fn uncut(case: &Case<'_>, answer: &Answer) -> Option<(String, Option<Vec<R
     }
 }
 
-/// A difference is Dunlin's only if the answer does not depend on the order in which rows are read.
+/// A difference is an error of Dunlin only if the answer does not depend on the order in which rows are read.
 async fn wrong(
     case: &Case<'_>,
     keeper: &mut Keeper,
@@ -166,7 +166,7 @@ async fn wrong(
                 same_counts &= count(&turned) == answer.len();
             }
         }
-        // What is not determined may still have a determined number of rows.
+        // An answer that is not determined may still have a determined number of rows.
         if !determined && (!same_counts || count(got) == answer.len()) {
             return Verdict::skipped("not determined");
         }

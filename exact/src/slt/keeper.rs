@@ -1,8 +1,8 @@
-//! The keeper: a plain DataFusion context that runs a file's statements, and the copies of its tables that
-//! everybody answers from.
+//! The keeper: a plain DataFusion context that runs the statements of a file, and the copies of its tables that all
+//! forms read.
 //!
-//! A table is copied when a query first names it, and again when its rows have changed since. Its rows are
-//! spread over three files with an empty one between them, so that files, partitions and tasks differ.
+//! A table is copied when a query first names it, and again when its rows have changed. Its rows are divided between
+//! three files, with an empty file between them, so that the numbers of files, partitions and tasks differ.
 
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
@@ -20,16 +20,16 @@ use tempfile::TempDir;
 use crate::parquet_files::write_file;
 use crate::place::TableOf;
 
-/// A statement or a copy that takes longer is given up: some tables never end.
+/// A statement or a copy that takes longer is given up, because some tables never end.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// Larger tables say nothing that smaller ones do not.
+/// Larger tables are not copied, because they show nothing that smaller ones do not.
 const LARGEST: usize = 32 << 20;
 
 /// A table as files.
 #[derive(Clone, Debug)]
 pub(crate) struct Copy {
     pub(crate) table: TableOf,
-    /// Grows with each change of the rows.
+    /// Increases with each change of the rows.
     pub(crate) version: u64,
     rows: RecordBatch,
 }
@@ -37,14 +37,14 @@ pub(crate) struct Copy {
 /// Why a table cannot be copied.
 pub(crate) type Reason = String;
 
-/// What was seen of a table at an age of the keeper.
+/// What was seen of a table at a certain age of the keeper.
 #[derive(Debug)]
 struct Seen {
     age: u64,
     copy: Result<Copy, Reason>,
 }
 
-/// Runs statements, keeps tables.
+/// Runs statements and keeps the copies of tables.
 pub(crate) struct Keeper {
     pub(crate) context: SessionContext,
     folder: TempDir,
@@ -57,7 +57,8 @@ pub(crate) struct Keeper {
 }
 
 impl Keeper {
-    /// A keeper with empty hands, whose copies lie below `scratch`; `files` is where the test files lie, `stand_ins` the data that they name.
+    /// A keeper without tables, whose copies are below `scratch`. `files` is the folder of the test files, and
+    /// `stand_ins` the folder of the data that they name.
     pub(crate) fn new(scratch: &Path, files: &Path, stand_ins: &Path) -> Self {
         let config = SessionConfig::new().with_target_partitions(4).with_information_schema(true);
         let folder = tempfile::tempdir_in(scratch).unwrap();
@@ -73,7 +74,7 @@ impl Keeper {
         }
     }
 
-    /// A text with the places that it names put where they are here.
+    /// A text with the paths in it replaced by the paths on this machine.
     pub(crate) fn placed(&self, sql: &str) -> String {
         let scratch = self.folder.path().join("scratch");
         let replaced = [
@@ -89,7 +90,7 @@ impl Keeper {
         })
     }
 
-    /// Runs a statement; whether it fails is the file's business.
+    /// Runs a statement. The file decides whether it may fail.
     pub(crate) async fn run(&mut self, sql: &str) -> Result<(), String> {
         let sql = self.placed(sql);
         let start = sql.trim_start().to_lowercase();
@@ -157,7 +158,7 @@ impl Keeper {
         Ok(Copy { table: TableOf::parquet(name, &folder), version: self.copies, rows })
     }
 
-    /// The same rows in other orders and in other files: an answer that is determined stays the same.
+    /// The same rows in other orders and in other files. A determined answer stays the same.
     pub(crate) fn turned(&mut self, copies: &[Copy]) -> Vec<Vec<TableOf>> {
         let orders: [fn(u32) -> Vec<u32>; 3] = [
             |count| (0..count).rev().collect(),
@@ -193,7 +194,7 @@ impl Keeper {
     }
 }
 
-/// One file a batch.
+/// Writes one file for each batch.
 fn write(folder: &Path, parts: &[RecordBatch]) -> Result<(), Reason> {
     std::fs::create_dir(folder).unwrap();
     let write = || -> parquet::errors::Result<()> {
@@ -202,14 +203,14 @@ fn write(folder: &Path, parts: &[RecordBatch]) -> Result<(), Reason> {
         }
         Ok(())
     };
-    // The writer knows types that it only panics about.
+    // The writer panics on some types instead of returning an error.
     match std::panic::catch_unwind(AssertUnwindSafe(write)) {
         Ok(Ok(())) => Ok(()),
         _ => Err("Parquet cannot carry its types".to_owned()),
     }
 }
 
-/// Bounded in time, and a panic is a failure.
+/// Runs with a time limit. A panic counts as a failure.
 async fn patiently<T>(run: impl Future<Output = Result<T, String>>) -> Result<T, String> {
     match tokio::time::timeout(PATIENCE, AssertUnwindSafe(run).catch_unwind()).await {
         Ok(Ok(outcome)) => outcome,

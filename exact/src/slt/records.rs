@@ -1,6 +1,6 @@
-//! The statements and queries of a sqllogictest file, without their recorded answers: what an answer must
-//! be is asked of a single DataFusion process over the same files. The `sqllogictest` crate parses more, and
-//! brings a dozen dependencies along.
+//! The statements and queries of a sqllogictest file, without their recorded answers. The expected answer comes from
+//! a single DataFusion process over the same files. The `sqllogictest` crate parses more, but adds a dozen
+//! dependencies.
 
 use std::path::{Path, PathBuf};
 
@@ -11,15 +11,15 @@ pub(crate) struct Record {
     pub(crate) at: String,
     /// A query is compared; a statement changes the tables.
     pub(crate) is_query: bool,
-    /// The file says that it fails.
+    /// The file expects it to fail.
     pub(crate) fails: bool,
     pub(crate) sql: String,
 }
 
-/// The name that `onlyif` and `skipif` lines know DataFusion by.
+/// The name of DataFusion in `onlyif` and `skipif` lines.
 const LABEL: &str = "Datafusion";
 
-/// Reads a file and what it includes; `name` is how failures call it.
+/// Reads a file and the files that it includes. `name` is used in messages.
 pub(crate) fn read(path: &Path, name: &str) -> Vec<Record> {
     let text = std::fs::read_to_string(path)
         .unwrap_or_else(|error| panic!("cannot read {}: {error}", path.display()));
@@ -61,7 +61,7 @@ pub(crate) fn read(path: &Path, name: &str) -> Vec<Record> {
     records
 }
 
-/// The lines up to one that ends them, which is stepped over.
+/// The lines up to the one that ends them, which is skipped.
 fn until(lines: &[&str], at: &mut usize, ends: impl Fn(&str) -> bool) -> String {
     let start = *at;
     let length = lines[start..].iter().take_while(|line| !ends(line)).count();

@@ -1,4 +1,4 @@
-//! A run over the test files: which queries, over which tables, and what came out.
+//! A run over the test files: which queries, over which tables, with which results.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -18,22 +18,22 @@ use crate::slt::sql::{self, Asked, Asks};
 use crate::slt::stand_ins;
 use crate::slt::tally::{Tally, Verdict};
 
-/// Without `DUNLIN_EXACT=full`, one query in this many runs.
+/// Without `DUNLIN_EXACT=full`, one of this many queries runs.
 const SHARE: u64 = 3;
-/// One of this many of those is also answered by gateway and workers.
+/// One of this many of those also runs with a gateway and workers.
 const FLEET_SHARE: u64 = 10;
-/// Longest time for one file; what it does not reach is left out.
+/// Longest time for one file. Queries that it does not reach are left out.
 const FILE_LIMIT: Duration = Duration::from_secs(120);
-/// Files at once.
+/// Files that run at the same time.
 const FILES_AT_ONCE: usize = 2;
-/// Benches that a file keeps: its queries alternate between a few sets of tables.
+/// Benches that are kept for a file, because its queries alternate between a few sets of tables.
 const BENCHES: usize = 6;
 
-/// Runs the files' queries; copies of tables and the report are written below `scratch`.
+/// Runs the queries of the files. Copies of tables and the report are written below `scratch`.
 ///
 /// # Panics
-/// A query that `expected.txt` does not name is answered otherwise than by one process, or too few queries
-/// ran: the message lists them.
+/// Dunlin answers a query that `expected.txt` does not name in another way than one process, or too few queries ran.
+/// The message lists them.
 pub async fn run(scratch: &Path) {
     let only = std::env::var("DUNLIN_SLT_ONLY").ok();
     let full = std::env::var("DUNLIN_EXACT").is_ok_and(|value| value == "full") || only.is_some();
@@ -55,7 +55,7 @@ pub async fn run(scratch: &Path) {
         .filter(|name| only.as_ref().is_none_or(|only| name.contains(only)))
         .map(|name| (name.clone(), records::read(&folder.join("test_files").join(&name), &name)))
         .collect();
-    // The largest first, so that the last to run is small.
+    // The largest files first, so that the last ones are small.
     work.sort_by_key(|(_, records)| std::cmp::Reverse(records.len()));
     let start = Instant::now();
     let mut tallies = futures::stream::iter(work)
@@ -70,7 +70,7 @@ pub async fn run(scratch: &Path) {
     let unexpected = against_expected(&tally, full && only.is_none());
     let report = scratch.join("sqllogictest.txt");
     std::fs::write(&report, tally.report()).unwrap();
-    // Past the harness, which shows what is printed only if a test fails.
+    // Written directly, because the test harness shows printed text only if a test fails.
     let _ = writeln!(
         std::io::stderr(),
         "{} in {} s; the report is {}",
@@ -82,7 +82,7 @@ pub async fn run(scratch: &Path) {
     assert!(unexpected.is_empty(), "{}\n\n{}", tally.summary(), unexpected.join("\n\n"));
 }
 
-/// Where `scripts/setup` put the files.
+/// The folder in which `scripts/setup` put the files.
 fn files() -> PathBuf {
     let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.tools/sqllogictest");
     let folder = std::env::var_os("DUNLIN_SLT_FILES").map_or(here, PathBuf::from);
@@ -112,7 +112,7 @@ fn slt_files(folder: &Path) -> Vec<String> {
     names
 }
 
-/// Failures that `expected.txt` does not name; in a full run also names that did not fail.
+/// Failures that `expected.txt` does not name. In a full run, also names that did not fail.
 fn against_expected(tally: &Tally, full: bool) -> Vec<String> {
     let expected: BTreeMap<&str, &str> = include_str!("expected.txt")
         .lines()
@@ -129,13 +129,13 @@ fn against_expected(tally: &Tally, full: bool) -> Vec<String> {
     unexpected
 }
 
-/// What all files share.
+/// What the runs of all files share.
 struct Shared {
     scratch: PathBuf,
     files: PathBuf,
     stand_ins: PathBuf,
     share: u64,
-    /// Many queries name no table.
+    /// The benches for the many queries that name no table.
     no_tables: [Arc<Bench>; 2],
 }
 
@@ -154,7 +154,7 @@ impl Shared {
             let asks = if record.is_query { sql::asks(&record.sql) } else { Asks::Change };
             match asks {
                 Asks::Change => {
-                    // That it fails may be the point of it; that a table is missing shows later.
+                    // The statement may be meant to fail. A missing table is noticed later.
                     let _ = keeper.run(&record.sql).await;
                 }
                 _ if !chosen(record) => {}
@@ -200,11 +200,11 @@ impl Shared {
             match keeper.copy(name).await {
                 Some(Ok(copy)) => copies.push(copy),
                 Some(Err(reason)) => return Verdict::skipped(&reason),
-                // A name of the query's own, or one that nobody knows: the reference will say.
+                // A name that the query itself defines, or an unknown one. The reference will show it.
                 None => {}
             }
         }
-        // Small build sides are sent whole, or every join on keys is partitioned: both, or one of them.
+        // Small build sides are broadcast, or every join on keys is partitioned. A query runs in both ways or in one.
         let partitioned = self.share > 1 && hash(&record.at) >> 32 & 1 == 1;
         let bench = self.bench(&copies, partitioned, benches).await;
         let other = match self.share {
@@ -229,7 +229,7 @@ impl Shared {
         }
     }
 
-    /// The bench over these copies; `partitioned` says how joins are planned.
+    /// The bench with these copies; `partitioned` says how joins are planned.
     async fn bench(
         &self,
         copies: &[Copy],
@@ -259,7 +259,7 @@ impl Shared {
 /// How joins are planned, and the versions of the copies.
 type BenchKey = (bool, Vec<u64>);
 
-/// FNV-1a: the same queries on every machine and in every run.
+/// FNV-1a, so that the same queries run on every machine and in every run.
 fn hash(text: &str) -> u64 {
     text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)

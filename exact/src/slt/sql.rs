@@ -1,5 +1,5 @@
-//! What a text asks for: whether it can be compared at all, the tables that it names, and the output columns
-//! that it is ordered by.
+//! What a SQL text needs: whether it can be compared at all, the tables that it names, and the output columns by
+//! which it is ordered.
 
 use std::ops::ControlFlow;
 
@@ -20,7 +20,7 @@ pub(crate) enum Asks {
     Query(Box<Asked>),
     /// It changes tables or settings.
     Change,
-    /// Leave it out, for this reason.
+    /// Leave it out, with this reason.
     Nothing(&'static str),
 }
 
@@ -30,12 +30,12 @@ pub(crate) struct Asked {
     pub(crate) text: String,
     pub(crate) query: Box<Query>,
     pub(crate) statement: Statement,
-    /// Nobody promises its answer: some LIMIT or OFFSET in it cuts rows that are in no order, or a digest
-    /// approximates, and its digits depend on which rows it meets together.
+    /// The answer is not determined: a LIMIT or OFFSET in it cuts rows without an order, or a digest approximates,
+    /// and its digits depend on which rows it processes together.
     pub(crate) loose: bool,
 }
 
-/// Functions whose answer no second run repeats.
+/// Functions whose answers differ from run to run.
 const VOLATILE: [&str; 8] = [
     "random(",
     "uuid(",
@@ -47,7 +47,7 @@ const VOLATILE: [&str; 8] = [
     "current_timestamp",
 ];
 
-/// Reads a text. What is only to be explained is answered.
+/// Reads a text. For an EXPLAIN, the explained query is answered.
 pub(crate) fn asks(sql: &str) -> Asks {
     let Ok(mut statements) = DFParser::parse_sql(sql) else {
         return Asks::Nothing("does not parse");
@@ -94,7 +94,7 @@ fn asks_for(text: &str, statement: Statement) -> Asks {
     Asks::Query(Box::new(Asked { text: text.to_owned(), query, statement, loose }))
 }
 
-/// Finds a query that is cut and not ordered.
+/// Finds a query with a LIMIT or OFFSET and no order.
 struct FindLoose;
 
 impl Visitor for FindLoose {
@@ -110,7 +110,7 @@ impl Visitor for FindLoose {
     }
 }
 
-/// The names that a statement takes rows from, as far as they may be tables.
+/// The names from which a statement reads rows, as far as they may be tables.
 pub(crate) fn tables(context: &SessionContext, statement: &Statement) -> Vec<String> {
     let Ok(named) = context.state().resolve_table_references(statement) else {
         return Vec::new();
@@ -121,8 +121,8 @@ pub(crate) fn tables(context: &SessionContext, statement: &Statement) -> Vec<Str
     names
 }
 
-/// The leading sort keys of the answer that are columns of it: the rows of two right answers may differ in
-/// their order where these columns tie, and nowhere else.
+/// The leading sort keys of the answer that are columns of it. Two right answers may differ in the order of rows that
+/// are equal in these columns, and nowhere else.
 pub(crate) fn sort_columns(query: &Query, answer: &[RecordBatch]) -> Vec<usize> {
     let Some(OrderByKind::Expressions(keys)) = query.order_by.as_ref().map(|by| &by.kind) else {
         return Vec::new();
@@ -139,7 +139,7 @@ pub(crate) fn sort_columns(query: &Query, answer: &[RecordBatch]) -> Vec<usize> 
                 _ => None,
             },
             Expr::Identifier(name) => named(&schema, name),
-            // A name inside an expression is an input's, whatever the output is called.
+            // A name inside an expression belongs to an input, whatever the name of the output is.
             expr => items.and_then(|items| items.iter().position(|item| is(item, expr))),
         };
         position.filter(|&position| position < schema.fields().len())
@@ -163,7 +163,7 @@ fn is(item: &SelectItem, expr: &Expr) -> bool {
     }
 }
 
-/// The one output column of that name.
+/// The only output column of that name.
 fn named(schema: &arrow::datatypes::Schema, name: &Ident) -> Option<usize> {
     let wanted = match name.quote_style {
         Some(_) => name.value.clone(),

@@ -1,6 +1,6 @@
-//! Stand-ins for data that DataFusion's test files name and its crate does not carry. Other rows than the
-//! real files hold, in the same columns: the answers that are compared are all made here, so the rows only
-//! have to be as mixed, not the same.
+//! Replacements for data that DataFusion's test files name and its crate does not contain. They have the same columns
+//! as the real files, but other rows. All compared answers are computed here, so the rows only have to be as varied
+//! as the real ones.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -67,7 +67,7 @@ fn hundred(mixed: &mut Rng) -> (&'static str, Vec<String>) {
     ("c1,c2,c3,c4,c5,c6,c7,c8,c9,c10,c11,c12,c13", rows.collect())
 }
 
-/// 15 rows: each value as often as it says.
+/// 15 rows: each value occurs as many times as its number.
 fn simple() -> String {
     let mut text = "c1,c2,c3\n".to_owned();
     for value in 1..=5 {

@@ -1,9 +1,9 @@
-//! What came out: counts for the summary, lists for the report.
+//! The results of a run: counts for the summary, lists for the report.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-/// What became of one query.
+/// The result of one query.
 #[derive(Debug)]
 pub(crate) enum Verdict {
     Same,
@@ -12,16 +12,16 @@ pub(crate) enum Verdict {
         operator: String,
         reason: String,
     },
-    /// Left out, why, and what more there is to say.
+    /// Left out: the reason, and more details.
     Skipped(String, String),
-    /// Dunlin answers where the engine fails. It may: it plans with other settings, and which rows an
-    /// expression is evaluated for is not fixed.
+    /// Dunlin answers a query for which the engine fails. This is allowed: Dunlin plans with other settings, and it
+    /// is not fixed for which rows an expression is evaluated.
     Lenient(String),
     Wrong(String),
 }
 
 impl Verdict {
-    /// Left out for a reason that says everything.
+    /// Left out for a reason that needs no details.
     pub(crate) fn skipped(reason: &str) -> Self {
         Self::Skipped(reason.to_owned(), String::new())
     }

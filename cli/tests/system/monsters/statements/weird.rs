@@ -1,0 +1,62 @@
+//! What nobody writes.
+
+use super::super::monster::{Monster, weird};
+use super::{list, times};
+
+/// Quotes that do not close, numbers that do not fit, statements that are no queries.
+pub fn weird_ones() -> Vec<Monster> {
+    let unicode = "ªéß漢字🦀\u{202e}\u{0}\u{feff}\u{1d165}";
+    vec![
+        weird("nothing but comments", times("-- x\n", 100_000)),
+        weird("an open comment", "SELECT 1 /*".to_owned()),
+        weird("comments in comments", times("/*", 500_000)),
+        weird("an open quote", "SELECT 'x".to_owned()),
+        weird("1 MB of quotes", times("'", 999_999)),
+        weird("1 MB of double quotes", times("\"", 999_999)),
+        weird("1 MB of backslashes", format!("SELECT '{}'", times("\\", 999_000))),
+        weird("1 MB of dollars", times("$", 999_999)),
+        weird("dollar quotes", times("$a$", 300_000)),
+        weird("NUL", "SELECT 1\0".to_owned()),
+        weird("NUL in text", "SELECT 'a\0b', \"c\0\" FROM t".to_owned()),
+        weird("1 MB of NUL", times("\0", 999_999)),
+        weird("1 MB of white space", times(" \t\n", 333_333)),
+        weird("unicode", format!("SELECT '{unicode}', {unicode}")),
+        weird("unicode names", format!("SELECT 1 AS \"{unicode}\"")),
+        weird("unicode everywhere", times(unicode, 20_000)),
+        weird("surrogates in escapes", "SELECT U&'\\d800\\dfff\\+110000'".to_owned()),
+        weird("1 MB of semicolons", times(";", 999_999)),
+        weird("100,000 statements", times("SELECT 1;", 100_000)),
+        weird("two statements", "SELECT 1; SELECT 2".to_owned()),
+        weird("huge parameter number", "SELECT $99999999999999999999".to_owned()),
+        weird("parameter zero", "SELECT $0".to_owned()),
+        weird("100,000 parameters", format!("SELECT {}", list(100_000, ",", |n| format!("${n}")))),
+        weird("huge limit", "SELECT 1 LIMIT 99999999999999999999".to_owned()),
+        weird("limit of limits", "SELECT 1 LIMIT 9223372036854775807 OFFSET 9223372036854775807".to_owned()),
+        weird("negative limit", "SELECT 1 LIMIT -1".to_owned()),
+        weird("smallest number", "SELECT -9223372036854775808, - -9223372036854775808, abs(-9223372036854775808)".to_owned()),
+        weird("smallest by minus one", "SELECT (-9223372036854775808) / -1, (-9223372036854775808) % -1".to_owned()),
+        weird("huge intervals", "SELECT INTERVAL '999999999999999999999 years', now() + INTERVAL '2147483647 years'".to_owned()),
+        weird("huge dates", "SELECT DATE '999999-01-01', to_timestamp(9223372036854775807), DATE '0000-00-00'".to_owned()),
+        weird("decimals", "SELECT CAST(1 AS DECIMAL(76, 76)), CAST(1 AS DECIMAL(4000000000, 1)), 1e400::decimal(38, 10)".to_owned()),
+        weird("series without end", "SELECT count(*) FROM generate_series(9223372036854775806, 9223372036854775807)".to_owned()),
+        weird("series without step", "SELECT * FROM generate_series(1, 2, 0)".to_owned()),
+        weird("explain explain", "EXPLAIN EXPLAIN EXPLAIN SELECT 1".to_owned()),
+        weird("explain analyze explain", "EXPLAIN ANALYZE EXPLAIN ANALYZE SELECT 1".to_owned()),
+        weird("explain of formats", "EXPLAIN FORMAT GRAPHVIZ SELECT 1".to_owned()),
+        weird("set", "SET datafusion.execution.batch_size = 1".to_owned()),
+        weird("create", "CREATE TABLE x AS SELECT 1".to_owned()),
+        weird("copy", "COPY (SELECT 1) TO '/etc/x'".to_owned()),
+        weird("a file as a table", "SELECT * FROM '/etc/passwd'".to_owned()),
+        weird("window frames", "SELECT sum(c0) OVER (ORDER BY c0 ROWS BETWEEN 18446744073709551615 PRECEDING AND 18446744073709551615 FOLLOWING) FROM t".to_owned()),
+        weird("frame of nothing", "SELECT sum(c0) OVER (ORDER BY c0 ROWS BETWEEN 5 FOLLOWING AND 5 PRECEDING) FROM t".to_owned()),
+        weird("ntile zero", "SELECT ntile(0) OVER (ORDER BY c0), nth_value(c0, 0) OVER (ORDER BY c0), lag(c0, 9223372036854775807) OVER (ORDER BY c0) FROM t".to_owned()),
+        weird("index out of bounds", "SELECT [1][9223372036854775807], [1][-9223372036854775808], [1, 2][0:9223372036854775807]".to_owned()),
+        weird("substr out of bounds", "SELECT substr('abc', -9223372036854775808, 9223372036854775807), left('abc', -9223372036854775808), right('abc', -9223372036854775808)".to_owned()),
+        weird("split_part", "SELECT split_part('a', 'b', -9223372036854775808), strpos('', ''), split_part('', '', 1)".to_owned()),
+        weird("shifts", "SELECT 1 << 64, 1 << -1, 1 >> 9223372036854775807".to_owned()),
+        weird("gcd", "SELECT gcd(-9223372036854775808, -1), lcm(-9223372036854775808, 3), gcd(-9223372036854775808, 0)".to_owned()),
+        weird("round", "SELECT round(1.5, 2147483647), round(1.5, -2147483648), trunc(1.5, 9223372036854775807)".to_owned()),
+        weird("date_bin", "SELECT date_bin(INTERVAL '0 seconds', now()), date_bin(INTERVAL '-1 month', now()), date_trunc('x', now())".to_owned()),
+        weird("percentiles", "SELECT approx_percentile_cont(c0, 2.0), approx_percentile_cont(c0, -1.0, 0) FROM t".to_owned()),
+    ]
+}
