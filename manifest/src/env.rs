@@ -1,8 +1,8 @@
-//! The world outside a decision: time, randomness and blocking work.
+//! The environment of a decision: time, randomness and blocking work.
 //!
-//! Everything in Dunlin that needs one of these takes it from an [`Env`], so that a whole run can be
-//! replayed from a seed: the simulator passes a paused clock, a seeded generator and an offload that
-//! runs in place. This file is the only one that may read the system clock or the system's entropy.
+//! Everything in Dunlin that needs one of these takes it from an [`Env`], so that a whole run can be replayed from a
+//! seed. The simulator passes a paused clock, a seeded generator and an offload that runs the work in place. This
+//! file is the only one that may read the system clock or the system's entropy.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -12,9 +12,9 @@ use futures::future::BoxFuture;
 
 use crate::model::ids::QueryId;
 
-/// Time as one process sees it. Never compared between machines.
+/// Time as one process sees it. It is never compared between machines.
 pub trait Clock: Send + Sync + Debug {
-    /// Time since this clock was made; never goes back.
+    /// Time since this clock was made. It never decreases.
     fn monotonic(&self) -> Duration;
     /// Milliseconds since 1970, for ids and for people. No decision reads it.
     fn wall_ms(&self) -> u64;
@@ -30,11 +30,11 @@ pub trait Entropy: Send + Sync + Debug {
 
 /// Runs work that would block an async thread (encoding, compression, planning).
 pub trait Offload: Send + Sync + Debug {
-    /// Runs `work` somewhere it may block, and resolves when it has run.
+    /// Runs `work` where it may block. The future resolves when the work has run.
     fn run(&self, work: Box<dyn FnOnce() + Send + 'static>) -> BoxFuture<'static, ()>;
 }
 
-/// The injected world: cheap to clone.
+/// The injected environment. Cloning it is cheap.
 #[derive(Clone, Debug)]
 pub struct Env {
     /// Time.
@@ -46,7 +46,7 @@ pub struct Env {
 }
 
 impl Env {
-    /// The real world: system clock, operating-system entropy, Tokio's blocking pool.
+    /// The real environment: system clock, operating-system entropy, Tokio's blocking pool.
     #[must_use]
     pub fn system() -> Self {
         Self {
@@ -72,14 +72,14 @@ impl Env {
         u64::from_le_bytes(bytes) % bound.max(1)
     }
 
-    /// `base` with ±50 % jitter, so that many pollers do not move in step.
+    /// `base` with ±50 % jitter, so that many pollers do not poll at the same moment.
     #[must_use]
     pub fn jitter(&self, base: Duration) -> Duration {
         let micros = u64::try_from(base.as_micros()).unwrap_or(u64::MAX / 4).max(2);
         Duration::from_micros(micros / 2 + self.below(micros))
     }
 
-    /// Runs `work` on the offload and returns what it returns, or `None` if it panicked.
+    /// Runs `work` on the offload. Returns its result, or `None` if it panicked.
     pub async fn offload<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,

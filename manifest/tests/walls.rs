@@ -1,12 +1,12 @@
-//! The walls between the rooms of this crate. A decision is a pure function of records only as long as it cannot reach
-//! a store, a clock or a runtime, so what each room may use is checked against its sources.
+//! Which modules and dependencies each module of this crate may use, checked against the sources. A decision stays a
+//! pure function of records only if it cannot reach a store, a clock or a runtime.
 
 #![allow(clippy::unwrap_used)]
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// A room of the crate, and what it may use.
+/// A module of the crate, and what it may use.
 struct Room {
     name: &'static str,
     /// Modules of this crate.
@@ -76,7 +76,7 @@ fn what_a_room_may_not_use_is_found() {
     assert!(!found(store, "pub async fn put() { tokio::task::yield_now().await }"));
 }
 
-/// What `text` uses and `room` may not.
+/// What `text` uses although `room` may not.
 fn offences(room: &Room, dependencies: &[String], text: &str) -> Vec<String> {
     let mut found = Vec::new();
     for line in text.lines().map(str::trim_start).filter(|line| !line.starts_with("//")) {

@@ -1,9 +1,9 @@
-//! What every store must do before the protocol may run on it: one behavioural suite for memory, folder
-//! and S3 servers, callable from any crate's tests.
+//! What every store must do before the protocol may use it. One test suite serves memory, folder and S3 servers, and
+//! any crate's tests can call it.
 //!
-//! Each part is a function that writes below a fresh prefix of its own and panics with what it saw. The
-//! parts about lost, late and refused requests put a [`FaultStore`] in front of the store under test: what
-//! they check is the store and the create primitive together. `run` must be called on a Tokio runtime.
+//! Each part is a function that writes below a new prefix of its own. If a check fails, it panics with what it saw.
+//! The parts about lost, late and refused requests put a [`FaultStore`] in front of the store under test, so they
+//! check the store and the create primitive together. `run` must be called on a Tokio runtime.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -23,19 +23,19 @@ use dunlin_manifest::store::{Changed, ControlStore, ObjectControlStore, Put, REQ
 
 /// Writers that race for one key.
 const WAYS: usize = 32;
-/// Races.
+/// Number of races.
 const ROUNDS: usize = 20;
 /// Bytes of the body in every other race.
 const LARGE: usize = 1 << 20;
-/// Keys of the long LIST: more than a page of S3.
+/// Keys of the long LIST: more than one page of S3.
 const MANY: usize = 1_050;
-/// Requests at once where many keys are written or deleted.
+/// Concurrent requests when many keys are written or deleted.
 const AT_ONCE: usize = 32;
 
 /// Runs every part.
 ///
 /// # Panics
-/// If the store does not behave.
+/// If the store does not pass.
 pub async fn run(store: ObjectControlStore) {
     reads_follow_writes(&store).await;
     creates_never_overwrite(&store).await;
@@ -53,7 +53,7 @@ pub async fn run(store: ObjectControlStore) {
     creates_have_one_winner(&store).await;
 }
 
-/// Of many creates of one key at once exactly one wins, and everybody else is shown the winner's body.
+/// Of many concurrent creates of one key exactly one wins, and every other writer sees the winner's body.
 pub async fn creates_have_one_winner(store: &ObjectControlStore) {
     let prefix = fresh(store);
     for round in 0..ROUNDS {
@@ -96,7 +96,7 @@ pub async fn creates_have_one_winner(store: &ObjectControlStore) {
     }
 }
 
-/// What was written is read back at once, byte for byte, whether created or put.
+/// An object can be read back at once, byte for byte, after a create or a put.
 pub async fn reads_follow_writes(store: &ObjectControlStore) {
     let prefix = fresh(store);
     for length in [0usize, 1, 100, LARGE] {
@@ -124,7 +124,7 @@ pub async fn reads_follow_writes(store: &ObjectControlStore) {
     }
 }
 
-/// A create of a key that exists is refused and changes nothing, whether it was created or put.
+/// A create of an existing key is refused and changes nothing, whether the object was created or put.
 pub async fn creates_never_overwrite(store: &ObjectControlStore) {
     let prefix = fresh(store);
     let first = Bytes::from_static(b"first");
@@ -143,13 +143,13 @@ pub async fn creates_never_overwrite(store: &ObjectControlStore) {
     assert!(matches!(again, Put::Created), "{created} cannot be created after it was deleted");
 }
 
-/// A read with the current tag says "not modified", and with an older one gives the newer object.
+/// A read with the current tag returns "not modified". A read with an older tag returns the newer object.
 pub async fn conditional_reads_see_overwrites(store: &ObjectControlStore) {
     let key = format!("{}bell", fresh(store));
     let missing = must("a conditional get", store.get_if_changed(&key, Some("\"none\"")).await);
     assert!(matches!(missing, Changed::Missing), "a missing {key} reads as {missing:?}");
     let mut tags = BTreeSet::new();
-    // Bodies of one length: no tag may rest on the length alone.
+    // All bodies have the same length, because no tag may depend on the length alone.
     for turn in 0..5 {
         let body = Bytes::from(format!("turn {turn}"));
         must("a put", store.put(&key, body.clone()).await);
@@ -171,7 +171,7 @@ pub async fn conditional_reads_see_overwrites(store: &ObjectControlStore) {
     }
 }
 
-/// Deleting twice, or what never was, is no error; a deleted object is neither read nor listed.
+/// Deleting an object twice, or one that never existed, is no error. A deleted object is neither read nor listed.
 pub async fn deletes_are_idempotent(store: &ObjectControlStore) {
     let prefix = fresh(store);
     let key = format!("{prefix}hint");
@@ -183,7 +183,7 @@ pub async fn deletes_are_idempotent(store: &ObjectControlStore) {
     assert!(names(store, &prefix).await.is_empty(), "LIST shows {key} after it was deleted");
 }
 
-/// A derived record is written once, adopted byte for byte, and never silently another.
+/// A derived record is created once, adopted if the bytes are the same, and never silently replaced.
 pub async fn derived_records_are_created_adopted_or_in_conflict(store: &ObjectControlStore) {
     let key = format!("{}seal", fresh(store));
     let derive = async |text: &'static str| {
@@ -211,7 +211,7 @@ pub async fn derived_records_are_created_adopted_or_in_conflict(store: &ObjectCo
     assert_eq!(created, 1, "{created} of {WAYS} writers created the same derived record");
 }
 
-/// A create whose response is lost is found to be one's own.
+/// A writer whose create lost its response finds that it won.
 pub async fn a_lost_response_settles_as_won(store: &ObjectControlStore) {
     let key = format!("{}claim", fresh(store));
     let (faulty, faults) = faulty(store);
@@ -222,7 +222,7 @@ pub async fn a_lost_response_settles_as_won(store: &ObjectControlStore) {
     assert_eq!(faults.struck(), 1, "the create was sent again although it had landed");
     assert_eq!(read(store, &key).await, Some(body.clone()));
 
-    // The loser's lost response shows the winner, not an error.
+    // When the loser's response is lost, the loser still sees the winner and no error.
     faults.script(Keys::EndingWith(key.clone()), Fault::FailAfter, 1);
     let (other, other_body) = claim(store.env());
     let decision = create::decide(&faulty, store.env(), &key, other_body, &other).await;
@@ -234,8 +234,8 @@ pub async fn a_lost_response_settles_as_won(store: &ObjectControlStore) {
     assert_eq!(must("a derived create whose response is lost", adopted), Derived::Adopted);
 }
 
-/// A refusal though nothing is there, and an error before anything was sent, are followed by another
-/// send of the same bytes.
+/// A refusal when the key is free, and an error before anything was sent, are followed by another send of the same
+/// bytes.
 pub async fn a_conflict_that_nobody_won_is_sent_again(store: &ObjectControlStore) {
     for fault in [Fault::Conflict, Fault::FailBefore] {
         let (_, env) = ManualClock::env();
@@ -251,7 +251,7 @@ pub async fn a_conflict_that_nobody_won_is_sent_again(store: &ObjectControlStore
     }
 }
 
-/// While the store cannot be reached nothing is concluded, least of all that somebody else won.
+/// While the store cannot be reached, nothing is concluded, and especially not that another writer won.
 pub async fn an_unreachable_store_leaves_it_unknown(store: &ObjectControlStore) {
     let (clock, env) = ManualClock::env();
     let store = with_env(store, env);
@@ -274,8 +274,8 @@ pub async fn an_unreachable_store_leaves_it_unknown(store: &ObjectControlStore) 
     assert_eq!(must("the same create, settled later", decision), Decision::Won);
 }
 
-/// A create that lands after its writer gave up belongs to that writer: others lose to it, and the
-/// writer itself finds that it won.
+/// A create that is applied after its writer gave up belongs to that writer. Other writers lose to it, and the writer
+/// itself finds that it won.
 pub async fn a_put_that_lands_late_counts(store: &ObjectControlStore) {
     let (_, env) = ManualClock::env();
     let store = with_env(store, env);
@@ -300,7 +300,7 @@ pub async fn a_put_that_lands_late_counts(store: &ObjectControlStore) {
     assert_eq!(must("the first create, settled", decision), Decision::Won);
 }
 
-/// A create that lands after somebody else won is refused by the store itself.
+/// A create that arrives after another writer won is refused by the store itself.
 pub async fn a_put_that_lands_too_late_changes_nothing(store: &ObjectControlStore) {
     let (_, env) = ManualClock::env();
     let store = with_env(store, env);
@@ -319,7 +319,7 @@ pub async fn a_put_that_lands_too_late_changes_nothing(store: &ObjectControlStor
     assert_eq!(must("the first create, settled", decision), Decision::Lost(second_body));
 }
 
-/// A LIST of more than one page, right after many writers, shows every key once and nothing else.
+/// A LIST of more than one page, directly after many writes, shows every key once and nothing else.
 pub async fn lists_are_exact(store: &ObjectControlStore) {
     let prefix = fresh(store);
     assert!(names(store, &prefix).await.is_empty(), "LIST of a prefix that has nothing");
@@ -329,7 +329,7 @@ pub async fn lists_are_exact(store: &ObjectControlStore) {
             if n % 3 == 0 { format!("{prefix}{n}") } else { format!("{prefix}deep/{}/{n}", n / 64) }
         })
         .collect();
-    // Owned keys: a closure over borrowed ones makes a future that is not `Send` for every lifetime.
+    // The keys are owned, because a closure over borrowed ones makes a future that is not `Send` for every lifetime.
     let writes = keys
         .iter()
         .cloned()
@@ -360,8 +360,8 @@ pub async fn lists_are_exact(store: &ObjectControlStore) {
     assert!(names(store, &prefix).await.is_empty(), "LIST right after all was deleted");
 }
 
-/// `s1/` is not a part of `s10/`, nor the other way round, and an object may be named like a prefix's
-/// beginning.
+/// `s1/` is not a part of `s10/`, and `s10/` is not a part of `s1/`. An object's name may be the beginning of a
+/// prefix.
 pub async fn sibling_prefixes_are_apart(store: &ObjectControlStore) {
     let prefix = fresh(store);
     let all: BTreeSet<String> =
@@ -381,8 +381,8 @@ pub async fn sibling_prefixes_are_apart(store: &ObjectControlStore) {
     }
 }
 
-/// A LIST taken while others write and delete shows everything that was there before it began and stays,
-/// and nothing that was never written.
+/// A LIST during writes and deletes of other clients shows every object that existed before it began and remains, and
+/// nothing that was never written.
 pub async fn lists_under_writes_show_all_that_was_there(store: &ObjectControlStore) {
     let prefix = fresh(store);
     let settled: BTreeSet<String> = (0..20).map(|n| format!("{prefix}s0/claim/{n}.0")).collect();

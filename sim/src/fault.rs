@@ -1,10 +1,10 @@
-//! A store that misbehaves on request: the faults that real stores show, at the moment a test needs them.
+//! A store that fails on request, with the faults of real stores, at the moment that a test needs.
 //!
 //! ```text
-//!   FailBefore   nothing written, an error          the connection broke on the way there
-//!   FailAfter    written, an error                  the connection broke on the way back
+//!   FailBefore   nothing written, an error          the connection broke before the store got the request
+//!   FailAfter    written, an error                  the connection broke before the client got the response
 //!   Conflict     nothing written, "already exists"  S3's 409 ConditionalRequestConflict
-//!   Late         an error, written afterwards       a request that outlived its client's patience
+//!   Late         an error, written afterwards       a request that ends after its client gave up
 //! ```
 
 use std::fmt;
@@ -32,15 +32,15 @@ use dunlin_manifest::store::REQUEST_BUDGET;
 pub enum Fault {
     /// An error, and nothing is written.
     FailBefore,
-    /// It is written, and the response is lost.
+    /// The object is written, and the response is lost.
     FailAfter,
     /// `AlreadyExists`, and nothing is written.
     Conflict,
-    /// An error at once; it is written when [`FaultStore::release`] is called.
+    /// An error at once. The object is written when [`FaultStore::release`] is called.
     Late,
 }
 
-/// Which keys a fault is for.
+/// The keys that a fault applies to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Keys {
     /// Those that end with this text.
@@ -87,29 +87,29 @@ impl FaultStore {
         Arc::new(Self { inner, script: Mutex::new(Script::default()) })
     }
 
-    /// The next `times` puts of such a key meet `fault`. Of several rules for a key, the first that is
-    /// not used up counts.
+    /// The next `times` puts of such a key get `fault`. If several rules match a key, the first one that is not used
+    /// up applies.
     pub fn script(&self, keys: Keys, fault: Fault, times: usize) {
         self.script.lock().rules.push(Rule { keys, fault, times });
     }
 
-    /// Whether every request fails, whatever else is scripted.
+    /// Sets whether every request fails, in addition to any script.
     pub fn unreachable(&self, unreachable: bool) {
         self.script.lock().unreachable = unreachable;
     }
 
-    /// Puts that met a scripted fault so far.
+    /// Puts that got a scripted fault so far.
     #[must_use]
     pub fn struck(&self) -> usize {
         self.script.lock().struck
     }
 
-    /// Lets the held puts land, in the order they came, and says how many the store took.
+    /// Writes the held puts in the order in which they came. Returns how many the store accepted.
     pub async fn release(&self) -> usize {
         let held = std::mem::take(&mut self.script.lock().late);
         let mut landed = 0;
         for (location, payload, options) in held {
-            // A refusal is what a late conditional put may well get: its client is gone.
+            // A late conditional put may be refused. Its client has given up already.
             if self.inner.put_opts(&location, payload, options).await.is_ok() {
                 landed += 1;
             }
@@ -142,7 +142,7 @@ impl fmt::Display for FaultStore {
     }
 }
 
-// A method left to the trait's default could go around the faults, or around a wrapper below.
+// A method that is left to the trait's default could bypass the faults, or a wrapper below.
 #[deny(clippy::missing_trait_methods)]
 #[async_trait]
 impl ObjectStore for FaultStore {
@@ -157,7 +157,7 @@ impl ObjectStore for FaultStore {
             None => self.inner.put_opts(location, payload, opts).await,
             Some(Fault::FailBefore) => Err(broken("nothing was sent")),
             Some(Fault::FailAfter) => {
-                // Whatever the store says, nobody hears it.
+                // The result of the store is ignored, because the response is lost.
                 let _ = self.inner.put_opts(location, payload, opts).await;
                 Err(broken("the response was lost"))
             }
@@ -235,16 +235,16 @@ impl ObjectStore for FaultStore {
     }
 }
 
-/// A clock that stands still until it is moved. A pause of less than [`REQUEST_BUDGET`] moves it by its
-/// length and passes at once; a longer sleep guards a request, whose real time it must not cut short,
-/// and takes real time.
+/// A clock that stands still until it is moved. A sleep of less than [`REQUEST_BUDGET`] moves the clock by its length
+/// and returns at once. A longer sleep is the timeout of a request and takes real time, because it must not end the
+/// request too early.
 #[derive(Debug, Default)]
 pub struct ManualClock {
     now: Arc<Mutex<Duration>>,
 }
 
 impl ManualClock {
-    /// A world with this clock, and the system's in every other respect.
+    /// An environment with this clock, and with the system's values for everything else.
     #[must_use]
     pub fn env() -> (Arc<Self>, Env) {
         let clock = Arc::new(Self::default());
@@ -252,7 +252,7 @@ impl ManualClock {
         (clock, env)
     }
 
-    /// Lets `duration` pass.
+    /// Moves the clock by `duration`.
     pub fn advance(&self, duration: Duration) {
         *self.now.lock() += duration;
     }
@@ -300,7 +300,7 @@ mod tests {
             assert!(store.put_opts(&path, "1".into(), create()).await.is_err(), "{key}");
             assert_eq!(inner.head(&path).await.is_ok(), written, "{key}");
         }
-        // The rules but one are used up, and a held put keeps its condition.
+        // All rules but one are used up, and a held put keeps its condition.
         store.put_opts(&Path::from("a/conflict"), "2".into(), create()).await.unwrap();
         assert!(store.put_opts(&Path::from("a/late"), "2".into(), create()).await.is_err());
         assert_eq!(store.release().await, 1);

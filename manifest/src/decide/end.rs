@@ -1,4 +1,4 @@
-//! How a query ends: with what record, with what error, with what totals.
+//! How a query ends: its last record, its error and its totals.
 
 use crate::model::encoding::{RECORD_VERSION, digest};
 use crate::model::error_code::ErrorCode;
@@ -10,11 +10,11 @@ use crate::model::records::{End, EndStatus, Fail, FailClass, Limits, QueryError,
 pub enum Verdict {
     /// Another attempt may help.
     Retry,
-    /// It would not: the query fails with this.
+    /// Another attempt would not help: the query fails with this error.
     Fail(QueryError),
 }
 
-/// Judges the failures of one task.
+/// Decides what the failures of one task mean for the query.
 #[must_use]
 pub fn judge(fails: &[Fail], limits: &Limits) -> Verdict {
     let error = |fail: &Fail, retryable: bool| QueryError {
@@ -36,8 +36,9 @@ pub fn judge(fails: &[Fail], limits: &Limits) -> Verdict {
     }
 }
 
-/// What a query took, as far as the seals of its stages tell. `answer` is the last stage's, whose bytes are the
-/// answer and no exchange. Stages, attempts and time are not in seals: they are left at zero.
+/// The totals of a query, as far as the seals of its stages show them. `answer` is the seal of the last stage: its
+/// bytes are the answer, so they do not count as exchanged. Seals do not hold stages, attempts and time: they stay
+/// zero.
 #[must_use]
 pub fn totals<'a>(seals: impl IntoIterator<Item = &'a Seal>, answer: Option<&Seal>) -> Summary {
     let mut totals = Summary { rows: answer.map_or(0, |seal| seal.rows), ..Summary::default() };
@@ -103,7 +104,7 @@ pub fn over_age(limits: &Limits) -> QueryError {
     }
 }
 
-/// The error of a query with a task whose every worker was lost.
+/// The error of a query with a task that lost every worker that claimed it.
 #[must_use]
 pub fn workers_lost(stage: StageId, task: TaskId, limits: &Limits) -> QueryError {
     QueryError {
@@ -116,7 +117,7 @@ pub fn workers_lost(stage: StageId, task: TaskId, limits: &Limits) -> QueryError
     }
 }
 
-/// The error of a query with a derived record that differs from what its inputs give.
+/// The error of a query with a derived record that differs from what its inputs determine.
 #[must_use]
 pub fn broken_promise(key: &str) -> QueryError {
     QueryError {

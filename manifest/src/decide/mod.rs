@@ -1,13 +1,14 @@
-//! The decisions: pure functions of records and of what one process has seen. No request, no clock, no task.
+//! The decisions: pure functions of records and of what one process has seen. They make no request, read no clock and
+//! start no task.
 //!
 //! ```text
-//!   tasks   the seals of a stage's inputs  ─> its manifest: which tasks, which partitions, whether at all
+//!   tasks   the seals of a stage's inputs  ─> its manifest: which tasks, which partitions, or no tasks
 //!   seals   the commits of its tasks       ─> group seals and seal
-//!   steps   a view of the query            ─> what is due, what may be claimed, what is used up
+//!   steps   a view of the query            ─> what is due, what may be claimed, which tasks used all attempts
 //!   end     failures, or the last seal     ─> whether and how the query ends
 //! ```
-//! Whoever calls them with the same records gets the same answer, byte for byte: that is what lets any number of
-//! processes act on one query at once. The module uses [`crate::model`] and nothing else of the crate.
+//! Every caller with the same records gets the same answer, byte for byte. Therefore any number of processes can act
+//! on one query at the same time. The module uses [`crate::model`] and nothing else of the crate.
 
 pub mod end;
 pub mod seals;

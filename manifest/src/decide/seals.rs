@@ -1,4 +1,4 @@
-//! How commits are folded into seals, group by group in stages of many tasks.
+//! How commits are combined into seals. Stages of many tasks combine them group by group.
 
 use std::ops::Range;
 
@@ -7,7 +7,7 @@ use crate::model::ids::{StageId, TaskId};
 use crate::model::keys::GROUP;
 use crate::model::records::{Commit, GroupSeal, Root, Seal, SealedTask};
 
-/// A commit as a seal holds it.
+/// A commit in the form that a seal holds.
 #[must_use]
 pub fn sealed(commit: Commit) -> SealedTask {
     SealedTask {
@@ -41,7 +41,7 @@ pub fn seal(root: &Root, stage: StageId, mut tasks: Vec<SealedTask>) -> Seal {
     }
 }
 
-/// Groups of a stage with `tasks` tasks; a stage of at most 64 has none.
+/// Number of groups of a stage with `tasks` tasks. A stage of at most 64 tasks has none.
 #[must_use]
 pub fn groups(tasks: usize) -> u32 {
     let tasks = u32::try_from(tasks).unwrap_or(u32::MAX);

@@ -1,4 +1,5 @@
-//! What follows from a view of a query: records that are due, tasks that may be claimed, and whose tries are used up.
+//! What follows from a view of a query: records that are due, tasks that may be claimed, and tasks that have used all
+//! their attempts.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -9,7 +10,7 @@ use crate::model::keys::GROUP;
 use crate::model::records::{Limits, Root, StageManifest};
 use crate::model::view::{QueryView, StageView};
 
-/// How often the lease of a task whose claims were lost is doubled.
+/// How many times at most the lease of a task doubles after its claims were lost.
 const LEASE_DOUBLINGS: u32 = 5;
 
 /// A record that is due.
@@ -37,9 +38,9 @@ pub struct OpenTask {
 /// What this process has seen of a claim, in milliseconds of its own clock.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Seen {
-    /// How long nothing of the claim changed.
+    /// How long nothing of the claim has changed.
     pub silent_ms: u64,
-    /// How long the claim is known.
+    /// How long this process has known the claim.
     pub age_ms: u64,
 }
 
@@ -54,7 +55,7 @@ pub struct Steps {
     pub failed: Vec<(StageId, TaskId)>,
     /// Tasks whose claims were lost too often.
     pub exhausted: Vec<(StageId, TaskId)>,
-    /// Claims that are believed alive.
+    /// Claims that seem to be alive.
     pub running: usize,
     /// The last stage is sealed.
     pub finished: bool,
@@ -101,7 +102,8 @@ pub fn next_steps<M: AsRef<StageManifest>>(
     steps
 }
 
-/// The seals of a stage that are due: those of full groups, and its own once all its tasks are folded.
+/// The seals of a stage that are due: those of full groups, and the seal of the stage once all its tasks are committed
+/// (in a stage with groups: once all its groups are sealed).
 fn due_seals(stage: StageId, state: &StageView, tasks: usize) -> Vec<Due> {
     let full = |tasks: Range<TaskId>| tasks.into_iter().all(|task| state.commits.contains(&task));
     let groups = groups(tasks);
@@ -145,8 +147,8 @@ impl Steps {
         let failed = fails.is_some_and(|fails| fails.contains(&latest));
         let failures = fails.map_or(0, |fails| count(fails.len()));
         let seen = seen();
-        // Each claim that was lost doubles the patience with the next: if the verdicts are wrong,
-        // because the store is slow, say, they must not use up the claims of a task that lives.
+        // Each lost claim doubles the lease of the next one. The guess "lost" may be wrong, because the store is slow
+        // for example. Wrong guesses must not use up the claims of a task that is alive.
         let patience = latest.saturating_sub(failures).min(LEASE_DOUBLINGS);
         let dead = seen.silent_ms >= limits.lease_ms << patience
             || seen.age_ms >= limits.task_limit_ms << patience;

@@ -1,12 +1,12 @@
-//! Which tasks a stage has: the manifest, decided from sealed sizes alone.
+//! Which tasks a stage has: its manifest, decided only from the sizes in seals.
 
 use crate::model::encoding::{RECORD_VERSION, digest};
 use crate::model::records::{
     InputMode, Root, Seal, Share, StageInput, StageManifest, StageSpec, TaskSpec,
 };
 
-/// The most bytes that one task, and all tasks of a stage together, may put inline in commits: what a
-/// reader of the seal fetches whether it needs it or not.
+/// The most bytes that one task, and all tasks of a stage together, may put inline in commits. A reader of the seal
+/// fetches these bytes even when it does not need them.
 const INLINE_TASK: u64 = 64 << 10;
 const INLINE_STAGE: u64 = 1 << 20;
 const INLINE_LEAST: u64 = 4 << 10;
@@ -15,15 +15,16 @@ const INLINE_LEAST: u64 = 4 << 10;
 const SKEW: u64 = 2;
 /// The most tasks that share one partition.
 const MOST_SHARES: u64 = 32;
-/// What the tasks of a stage may read of a build side together without weighing it against the probe side.
+/// The most bytes that all tasks of a stage together may read of a build side without a comparison with the probe
+/// side.
 const FREE_BROADCAST: u64 = 1 << 20;
 
-/// The manifest of a stage. `broadcast` tells whether the stage of the probe side gave its work to this one
-/// ([`StageManifest::absorbed`]); `seals` are those of the inputs of the stage as it then runs
-/// ([`StageSpec::decided`]), in their order.
+/// The manifest of a stage. `broadcast` tells whether the stage of the probe side is merged into this one
+/// ([`StageManifest::absorbed`]). `seals` are the seals of the inputs of the stage as it then runs
+/// ([`StageSpec::decided`]), in the order of the inputs.
 ///
-/// Everything here rests on sealed facts only, so that whoever computes it writes the same bytes: how many
-/// tasks there are, which partitions are too large for one, whether the stage has work at all.
+/// The result depends only on sealed facts, so every process that computes it writes the same bytes: how many tasks
+/// there are, which partitions are too large for one task, and whether the stage has work at all.
 #[must_use]
 pub fn stage_manifest(
     root: &Root,
@@ -67,8 +68,8 @@ pub fn stage_manifest(
     }
 }
 
-/// True if another stage does this one's work: the build side of its join is so small that reading it in
-/// every task costs less than exchanging the probe side.
+/// True if the stage is merged into another one, which then does its work: the build side of the join is so small
+/// that reading it in every task costs less than exchanging the probe side.
 fn is_absorbed(root: &Root, spec: &StageSpec, seals: &[&Seal], weights: &[u64]) -> bool {
     let by = spec.absorbed_by.and_then(|by| root.stages.iter().find(|stage| stage.id == by));
     let Some(broadcast) = by.and_then(|by| by.broadcast.as_ref()) else { return false };
@@ -101,7 +102,7 @@ fn weights(spec: &StageSpec, seals: &[&Seal]) -> Vec<u64> {
     weights
 }
 
-/// The input that makes partitions too large, where its buckets may be read in shares.
+/// The input that makes partitions too large, if its buckets may be read in shares.
 struct Skewed<'a> {
     input: &'a StageInput,
     seal: &'a Seal,
@@ -118,13 +119,13 @@ impl Skewed<'_> {
     }
 }
 
-/// Deals neighbouring partitions to tasks until each task's input reaches `task_bytes`. A partition that is
-/// far larger than the others is cut into shares, each a task of its own.
+/// Assigns neighbouring partitions to a task until its input reaches `task_bytes`. A partition that is far larger
+/// than the others is cut into shares, and each share is a task.
 fn pack(weights: &[u64], spec: &StageSpec, skewed: Option<&Skewed<'_>>) -> Vec<TaskSpec> {
     packed(weights, spec.task_bytes, spec.one_task, skewed)
 }
 
-/// How many tasks a stage has whose partitions scan `scan_bytes`, as far as that is known when it is planned.
+/// How many tasks a stage has if its partitions scan `scan_bytes`, as far as this is known when the query is planned.
 #[must_use]
 pub fn planned_tasks(scan_bytes: &[u64], task_bytes: u64) -> usize {
     packed(scan_bytes, task_bytes, false, None).len()
@@ -212,7 +213,7 @@ mod tests {
         let (full, empty) =
             (seal(&root, 0, vec![won(0, &[(0, 9)])]), seal(&root, 1, vec![won(0, &[])]));
         assert_eq!(stage_manifest(&root, &spec, false, &[&full, &empty]).tasks, vec![]);
-        // The other input may be empty without that.
+        // The stage may have rows when the other input is empty.
         assert_eq!(stage_manifest(&root, &spec, false, &[&empty, &full]).tasks.len(), 4);
         spec.empty_with = Vec::new();
         assert_eq!(stage_manifest(&root, &spec, false, &[&full, &empty]).tasks.len(), 4);

@@ -1,4 +1,4 @@
-//! How records become bytes, and bytes records.
+//! How records are encoded as bytes and decoded again.
 //!
 //! The bytes are canonical: JSON over structs with a fixed order of fields, maps sorted by key. Two processes that
 //! derive the same record write the same object, and a record's digest names it.
@@ -7,19 +7,19 @@ use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-/// Format version of the records. A process that reads another one must not act on the query.
+/// Format version of the records. A process that reads a record of another version must not act on the query.
 pub const RECORD_VERSION: u32 = 2;
 
-/// Bytes that are no record of this version.
+/// The bytes are not a record of this version.
 #[derive(Debug, thiserror::Error)]
 pub enum DecodeError {
-    /// They are not JSON of the record's shape.
+    /// The bytes are not JSON of the record's shape.
     #[error(transparent)]
     Json(#[from] serde_json::Error),
-    /// Another version wrote them.
+    /// The bytes are a record of another version.
     #[error("version {found} instead of {RECORD_VERSION}")]
     Version {
-        /// The version that they name.
+        /// The version in the bytes.
         found: u32,
     },
 }
@@ -27,14 +27,14 @@ pub enum DecodeError {
 /// The canonical bytes of a record.
 #[must_use]
 pub fn encode<T: Serialize>(record: &T) -> Bytes {
-    // Records are structs of strings and integers: serialising one cannot fail.
+    // Records are structs of strings and integers, so serialising one cannot fail.
     Bytes::from(serde_json::to_vec(record).unwrap_or_default())
 }
 
 /// Reads bytes as a record of this version.
 ///
 /// # Errors
-/// Bytes that this version did not write.
+/// The bytes are not a record of this version.
 pub fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, DecodeError> {
     #[derive(Deserialize)]
     struct Version {

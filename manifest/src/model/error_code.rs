@@ -1,17 +1,17 @@
-//! The codes of errors: one word for each trouble, in records and at every face.
+//! The codes of errors: one word for each kind of error, the same in records, the API and the command line.
 //!
-//! A code is what clients program against, so a text never changes once it was released. Whether a retry
-//! helps is not in the code: the same trouble may pass in one place and stay in another, so every error that has
-//! a code says that beside it.
+//! Clients program against a code, so its text never changes once it is released. The code does not say whether a
+//! retry helps: the same kind of error may be temporary in one place and permanent in another. Every error that has a
+//! code says that in a separate field.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// Declares the enum and its texts in one table, so that neither can lack an entry of the other.
+/// Declares the enum and its texts in one table, so that neither can miss an entry of the other.
 macro_rules! error_codes {
     ($($(#[$doc:meta])* $name:ident = $text:literal,)+) => {
-        /// Code of an error. Records may hold codes of a later version: they are kept as they are.
+        /// Code of an error. Records may hold codes of a later version. They are kept unchanged.
         #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
         #[serde(from = "String", into = "String")]
         pub enum ErrorCode {
@@ -24,7 +24,7 @@ macro_rules! error_codes {
             /// Every code that this version knows.
             pub const KNOWN: &[Self] = &[$(Self::$name,)+];
 
-            /// The text, as records and answers have it.
+            /// The text in records and answers.
             #[must_use]
             pub fn as_str(&self) -> &str {
                 match self {
@@ -46,7 +46,7 @@ macro_rules! error_codes {
 }
 
 error_codes! {
-    /// The request cannot be read.
+    /// The request cannot be parsed.
     InvalidRequest = "INVALID_REQUEST",
     /// A setting is unknown or unusable.
     InvalidSetting = "INVALID_SETTING",
@@ -54,39 +54,39 @@ error_codes! {
     SqlTooLarge = "SQL_TOO_LARGE",
     /// The body of the request is too long.
     BodyTooLarge = "BODY_TOO_LARGE",
-    /// The request shows no API key, or none that is known.
+    /// The request has no API key, or an unknown one.
     Unauthorized = "UNAUTHORIZED",
     /// The API key does not allow the request.
     Forbidden = "FORBIDDEN",
     /// The request took too long to arrive.
     RequestTimeout = "REQUEST_TIMEOUT",
-    /// The client has as many requests in hand as one client may.
+    /// The client has reached its limit of requests in progress.
     TooManyRequests = "TOO_MANY_REQUESTS",
-    /// The client accepts no format that is known.
+    /// The client accepts no format that Dunlin can write.
     NotAcceptable = "NOT_ACCEPTABLE",
     /// There is no such query or path.
     NotFound = "NOT_FOUND",
-    /// The path does not know the method.
+    /// The path does not support the method.
     MethodNotAllowed = "METHOD_NOT_ALLOWED",
     /// The answer is not there yet.
     NotReady = "NOT_READY",
     /// The answer was deleted after its time to live.
     ResultExpired = "RESULT_EXPIRED",
-    /// The idempotency key stands for another request.
+    /// The idempotency key was used for another request.
     IdempotencyMismatch = "IDEMPOTENCY_MISMATCH",
     /// The text is not SQL.
     SyntaxError = "SYNTAX_ERROR",
-    /// The SQL names what is not there, or mixes types that do not mix.
+    /// The SQL names something that does not exist, or combines types that do not fit.
     PlanningFailed = "PLANNING_FAILED",
-    /// The statement is understood, and Dunlin will not run it.
+    /// The statement is valid, but Dunlin does not run it.
     Unsupported = "UNSUPPORTED",
-    /// The submit died before the query was written down.
+    /// The submit stopped before the query was written.
     SubmissionFailed = "SUBMISSION_FAILED",
     /// The plan failed while it ran.
     ExecutionFailed = "EXECUTION_FAILED",
     /// A task needed more memory than its worker has.
     OutOfMemory = "OUT_OF_MEMORY",
-    /// Exchange data could not be read as what was written.
+    /// Exchange data could not be read back as it was written.
     ExchangeFailed = "EXCHANGE_FAILED",
     /// An input changed since the query was planned.
     InputChanged = "INPUT_CHANGED",
@@ -94,23 +94,23 @@ error_codes! {
     StoreUnavailable = "STORE_UNAVAILABLE",
     /// The worker was asked to stop, and gave its task back.
     GivenBack = "GIVEN_BACK",
-    /// Every worker that claimed a task was lost with it.
+    /// Every worker that claimed a task was lost while it ran the task.
     WorkerLost = "WORKER_LOST",
-    /// No living worker may run the query.
+    /// No living worker is allowed to run the query.
     NoCompatibleWorker = "NO_COMPATIBLE_WORKER",
     /// The query did not end within its time to live.
     Timeout = "TIMEOUT",
-    /// The statement is larger than a process may be asked to plan.
+    /// The statement is larger than the limit for planning in one process.
     QueryTooComplex = "QUERY_TOO_COMPLEX",
-    /// The gateway does too much already.
+    /// The gateway is at the limit of its work.
     GatewayBusy = "GATEWAY_BUSY",
-    /// The client did not wait long enough for an answer that leaves no trace.
+    /// The client stopped waiting for an answer that is not stored.
     WaitOver = "WAIT_OVER",
     /// The query ran inline for longer than the gateway allows.
     InlineTimeLimit = "INLINE_TIME_LIMIT",
-    /// Somebody asked for no answer.
+    /// A client cancelled the query.
     Cancelled = "CANCELLED",
-    /// A defect of Dunlin, or of a store that broke a promise.
+    /// A defect of Dunlin, or of a store that does not keep its promises.
     Internal = "INTERNAL",
 }
 

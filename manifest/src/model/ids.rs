@@ -1,4 +1,4 @@
-//! Ids: the query's, and the numbers of what it is made of.
+//! Ids: of the query, and of its stages, tasks and attempts.
 
 use std::fmt;
 
@@ -17,14 +17,14 @@ pub type Attempt = u32;
 pub struct QueryId(String);
 
 impl QueryId {
-    /// The id of a query that is submitted `millis` after 1970, told apart from others by random bytes
-    /// (RFC 9562, section 5.7).
+    /// The id of a query that is submitted `millis` after 1970. Random bytes make it different from other ids (RFC
+    /// 9562, section 5.7).
     #[must_use]
     pub fn at(millis: u64, random: &[u8; 10]) -> Self {
         Self(Builder::from_unix_timestamp_millis(millis, random).into_uuid().to_string())
     }
 
-    /// The id that `text` is, if it is one.
+    /// Parses `text` as an id; `None` if it is not one.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         // Other forms of the same id (upper case, braces) would be other keys.

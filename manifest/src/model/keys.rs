@@ -1,15 +1,15 @@
-//! Every key of the protocol. No other file builds or takes apart a key.
+//! Every key of the protocol. No other file builds or parses a key.
 //!
-//! Keys are relative to the state's prefix. One top-level name per retention class, because lifecycle
-//! rules of stores match prefixes only. `h` spreads queries over the store's partitions, and `h'`
-//! spreads one query's data.
+//! Keys are relative to the state's prefix. Each retention class has one top-level name, because lifecycle rules of
+//! stores match only prefixes. `h` spreads queries over the store's partitions, and `h'` spreads the data of one
+//! query.
 
 use crate::model::ids::{Attempt, QueryId, StageId, TaskId};
 
 /// Tasks of one commit group.
 pub const GROUP: u32 = 64;
 
-/// `active/`: the hints to queries that may need care.
+/// `active/`: the hints at queries that may need work.
 pub const ACTIVE: &str = "active/";
 /// `bell/0`: changes whenever there is new work.
 pub const BELL: &str = "bell/0";
@@ -32,7 +32,7 @@ pub fn end(query: &QueryId) -> String {
     format!("end/{query}")
 }
 
-/// `ctl/<h>/<Q>/`: everything that decides about one query, in one LIST.
+/// `ctl/<h>/<Q>/`: all records that decide about one query, so that one LIST shows them.
 #[must_use]
 pub fn ctl_prefix(query: &QueryId) -> String {
     let hash = blake3::hash(query.as_str().as_bytes()).to_hex();
@@ -111,14 +111,14 @@ pub fn hb(query: &QueryId, stage: StageId, task: TaskId, attempt: Attempt) -> St
     format!("{}s{stage}/{task}.{attempt}", hb_prefix(query))
 }
 
-/// `hb/<Q>/refuse.<worker>`: a hint that a living worker saw the query and may not run it.
+/// `hb/<Q>/refuse.<worker>`: a hint that a living worker saw the query and is not allowed to run it.
 #[must_use]
 pub fn refusal(query: &QueryId, worker: &str) -> String {
     format!("{}refuse.{worker}", hb_prefix(query))
 }
 
-/// `data/<h'>/<Q>/s<S>/<t>.<a>.<nonce>/<n>.arrow`: names that nobody else can write, because the nonce is
-/// the claim's.
+/// `data/<h'>/<Q>/s<S>/<t>.<a>.<nonce>/<n>.arrow`: no other process can write these names, because the nonce is the
+/// claim's.
 #[must_use]
 pub fn data(
     query: &QueryId,
@@ -145,7 +145,7 @@ pub fn res(
     format!("res/{query}/s{stage}/{task}.{attempt}.{nonce}/{part}.arrow")
 }
 
-/// `probe/<nonce>/`: what one probe of a store writes, and deletes again.
+/// `probe/<nonce>/`: what one probe of a store writes and then deletes.
 #[must_use]
 pub fn probe_prefix(nonce: &str) -> String {
     format!("probe/{nonce}/")
@@ -184,7 +184,7 @@ pub enum CtlKey {
     Seal(StageId),
 }
 
-/// Takes apart what follows [`ctl_prefix`]; `None` for anything that the protocol does not write.
+/// Parses what follows [`ctl_prefix`]; `None` for a key that the protocol does not write.
 #[must_use]
 pub fn parse_ctl(rest: &str) -> Option<CtlKey> {
     if rest == "root" {
@@ -226,7 +226,7 @@ pub enum HbKey {
     Refusal(String),
 }
 
-/// Takes apart what follows [`hb_prefix`].
+/// Parses what follows [`hb_prefix`].
 #[must_use]
 pub fn parse_hb(rest: &str) -> Option<HbKey> {
     if let Some(worker) = rest.strip_prefix("refuse.") {
@@ -248,7 +248,7 @@ fn task_attempt(name: &str) -> Option<(TaskId, Attempt)> {
     Some((number(task)?, number(attempt)?))
 }
 
-/// A number in the one form that this file writes: no sign, no leading zero.
+/// Parses a number in the one form that this file writes: no sign, no leading zero.
 fn number(text: &str) -> Option<u32> {
     let value: u32 = text.parse().ok()?;
     (value.to_string() == text).then_some(value)

@@ -1,12 +1,12 @@
-//! What the protocol is made of: records, keys, ids, and how records become bytes. Types only: no decision and no
-//! request to a store.
+//! The data types of the protocol: records, keys, ids, and how records are encoded. This module has only types: it
+//! decides nothing and sends no request to a store.
 //!
 //! ```text
-//!   ids ─> records ─> encoding          what is written down, byte for byte
-//!     └──> keys ────> view              under which name, and what a LIST of names tells
-//!   route, error_code                   words that records and faces share
+//!   ids ─> records ─> encoding          what is written, byte for byte
+//!     └──> keys ────> view              under which name, and what a LIST of names shows
+//!   route, error_code                   words that records and protocols share
 //! ```
-//! Everything else in the crate rests on this module, and it rests on nothing else in the crate.
+//! Every other module of the crate uses this one. This module uses no other module of the crate.
 
 pub mod encoding;
 pub mod error_code;

@@ -1,4 +1,4 @@
-//! What one LIST says about a query: which of its records are there, by their names alone.
+//! What one LIST shows about a query: which of its records exist, known by their names alone.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,7 +16,7 @@ pub struct Listed {
     pub modified_ms: i64,
 }
 
-/// The state of one stage, as its keys tell.
+/// The state of one stage, as its keys show it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StageView {
     /// `m` is there.
@@ -35,7 +35,7 @@ pub struct StageView {
     pub commits: BTreeSet<TaskId>,
 }
 
-/// The state of a query, as its keys tell.
+/// The state of a query, as its keys show it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct QueryView {
     /// When the store stamped `root`, by its own clock.
@@ -48,13 +48,13 @@ pub struct QueryView {
     pub stages: BTreeMap<StageId, StageView>,
     /// Heartbeats: stamp and size, by attempt.
     pub beats: BTreeMap<(StageId, TaskId, Attempt), (i64, u64)>,
-    /// Workers that saw the query and may not run it.
+    /// Workers that saw the query and are not allowed to run it.
     pub refusals: BTreeSet<String>,
 }
 
 impl QueryView {
-    /// Reads the LISTs of [`keys::ctl_prefix`] and, where it was made, of [`keys::hb_prefix`]. Names that
-    /// the protocol does not write are passed over.
+    /// Reads the LIST of [`keys::ctl_prefix`] and, if there is one, the LIST of [`keys::hb_prefix`]. Names that the
+    /// protocol does not write are ignored.
     #[must_use]
     pub fn from_listing(query: &QueryId, control: &[Listed], beats: &[Listed]) -> Self {
         let mut view = Self::default();
@@ -107,7 +107,7 @@ impl QueryView {
         }
     }
 
-    /// The view of a stage, made if the stage has no objects yet.
+    /// The view of a stage. Adds an empty one if the stage has no objects yet.
     pub fn stage(&mut self, stage: StageId) -> &mut StageView {
         self.stages.entry(stage).or_default()
     }
@@ -118,7 +118,7 @@ impl QueryView {
         self.stages.values().map(|stage| stage.attempts).sum()
     }
 
-    /// Milliseconds between the stamps of `root` and of the newest object, both the store's.
+    /// Milliseconds from the stamp of `root` to the stamp of the newest object, both by the store's clock.
     #[must_use]
     pub fn spanned_ms(&self) -> u64 {
         let spanned = self.root_ms.map_or(0, |root| self.newest_ms.saturating_sub(root));

@@ -1,4 +1,4 @@
-//! Moving a query on: the requests around [`crate::decide`].
+//! Advancing a query: the requests around [`crate::decide`].
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,26 +14,26 @@ use crate::query::handle::QueryHandle;
 use crate::store::control::StoreError;
 use crate::store::create::{CreateError, Derived};
 
-/// How long a process that did not make a record due waits for the one that did. Costs this much only where
-/// a process died between its commit and the seal.
+/// How long a process waits for the process that made a record due before it writes the record itself. The wait costs
+/// this time only if a process died between its commit and the seal.
 pub const PATIENCE: Duration = Duration::from_millis(250);
 
-/// Where a query stands after it was advanced.
+/// The state of a query after it was advanced.
 #[derive(Clone, Debug, Default)]
 pub struct Advanced {
     /// Its end, if it has one.
     pub ended: Option<Arc<End>>,
     /// Tasks that may be claimed now, best first.
     pub open: Vec<OpenTask>,
-    /// Claims that are believed alive.
+    /// Claims that seem to be alive.
     pub running: usize,
-    /// Something was written that opens work for others.
+    /// True if something was written that gives other processes work.
     pub moved: bool,
 }
 
 impl QueryHandle {
-    /// Writes whatever is due, until nothing is, and says what may be claimed. An `end` that somebody else
-    /// wrote is not looked for: ask [`QueryHandle::ended`] before a claim.
+    /// Writes every record that is due, until none is due, and returns the tasks that may be claimed. It does not
+    /// look for an `end` that another process wrote: ask [`QueryHandle::ended`] before a claim.
     ///
     /// # Errors
     /// See [`AdvanceError`]; the query can be advanced again by anyone.
@@ -48,9 +48,9 @@ impl QueryHandle {
         }
     }
 
-    /// As [`QueryHandle::advance`], for processes that merely look: what is due is left to whoever made it
-    /// due (the last committer, as a rule) until it has been due for [`PATIENCE`]. Otherwise every idle
-    /// worker would read the same commits and send the same record at the same moment.
+    /// As [`QueryHandle::advance`], for processes that only look. A due record is left to the process that made it
+    /// due (usually the last committer) until it has been due for [`PATIENCE`]. Otherwise every idle worker would
+    /// read the same commits and send the same record at the same moment.
     ///
     /// # Errors
     /// As [`QueryHandle::advance`].

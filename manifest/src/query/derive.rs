@@ -1,5 +1,5 @@
-//! Writing the derived records that are due: each a pure function of records already there, so whoever finds it
-//! written compares and adopts it.
+//! Writing the derived records that are due. Each is a pure function of existing records, so a process that finds the
+//! record compares it and uses it.
 
 use std::ops::Range;
 
@@ -18,7 +18,7 @@ use crate::store::create::{self, Derived};
 /// Records read at once while a stage is sealed.
 const READS: usize = 16;
 
-/// Writes a record that is due, and notes in the view that it is there.
+/// Writes a record that is due, and marks it in the view as existing.
 pub(super) async fn write(
     handle: &QueryHandle,
     view: &mut QueryView,
@@ -79,7 +79,7 @@ async fn write_seal(handle: &QueryHandle, stage: StageId) -> Result<Derived, Adv
     Ok(derived)
 }
 
-/// Gathers what the manifest of a stage rests on, and decides it.
+/// Reads what the manifest of a stage depends on, and decides the manifest.
 async fn make_manifest(
     handle: &QueryHandle,
     stage: StageId,
@@ -91,7 +91,7 @@ async fn make_manifest(
         .iter()
         .find(|spec| spec.id == stage)
         .ok_or_else(|| missing(keys::manifest(&handle.query, stage)))?;
-    // Whether the build side of a join is sent whole was decided when the probe side's turn came.
+    // Whether every task reads the whole build side was decided when the stage of the probe side was decided.
     let broadcast = match &spec.broadcast {
         Some(broadcast) => {
             let manifest = handle.manifest(broadcast.probe).await?;
@@ -140,7 +140,7 @@ async fn winner(
     commit.map(decide::sealed).ok_or(AdvanceError::Missing { key })
 }
 
-/// The winners of a stage by its group seals.
+/// The winners of a stage, read from its group seals.
 async fn grouped(
     handle: &QueryHandle,
     stage: StageId,

@@ -1,21 +1,21 @@
-//! Why a query could not be moved on.
+//! Why a query could not be advanced.
 
 use crate::store::control::StoreError;
 use crate::store::create::CreateError;
 
-/// A step that could not be made. The query is as it was; anyone may try again.
+/// A step failed. The query did not change, and any process may try again.
 #[derive(Debug, thiserror::Error)]
 pub enum AdvanceError {
-    /// The store.
+    /// A request to the store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// A create that was not settled.
+    /// It is not known what a create did.
     #[error(transparent)]
     Create(#[from] CreateError),
-    /// A record that must be there is not.
+    /// A record that must exist does not.
     #[error("{key} is not there although later records rest on it")]
     Missing {
-        /// The key.
+        /// Its key.
         key: String,
     },
 }

@@ -1,4 +1,4 @@
-//! Ending a query: by what its records say, by an error, or because somebody asked.
+//! Ending a query: because of its records, because of an error, or because a client cancelled it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use crate::store::control::{ControlStore, StoreError};
 use crate::store::create::{self, Decision};
 
 impl QueryHandle {
-    /// Ends the query FAILED, unless it has ended already; gives whichever end is there.
+    /// Ends the query as FAILED unless it has ended already. Returns the end that is there.
     ///
     /// # Errors
     /// A create that was not settled.
@@ -25,7 +25,7 @@ impl QueryHandle {
         finish(self, end::failed(self.env.nonce(), error)).await
     }
 
-    /// Ends the query CANCELLED, unless it has ended already; gives whichever end is there.
+    /// Ends the query as CANCELLED unless it has ended already. Returns the end that is there.
     ///
     /// # Errors
     /// A create that was not settled.
@@ -34,7 +34,7 @@ impl QueryHandle {
     }
 }
 
-/// Creates `end` or adopts the one that is there, and takes the query off the list of active ones.
+/// Creates `end`, or uses the one that is there, and removes the query from the list of active queries.
 ///
 /// # Errors
 /// A create that was not settled.
@@ -58,7 +58,7 @@ async fn finish(handle: &QueryHandle, end: End) -> Result<Arc<End>, AdvanceError
     Ok(handle.known.remember_end(end))
 }
 
-/// Ends the query where the view says that it is over.
+/// Ends the query if the view says that it is over.
 pub(super) async fn conclude(
     handle: &QueryHandle,
     view: &QueryView,
@@ -87,8 +87,8 @@ pub(super) async fn conclude(
     Ok(None)
 }
 
-/// True if the query has lived longer than it may, by a lower bound of its age: what this process has lived
-/// through, or what the store's stamps of the query's own objects span.
+/// True if the query is older than its time to live. The age is a lower bound: the time that this process has known
+/// the query, or the time between the stamps of the query's own objects.
 pub(super) fn is_over_age(handle: &QueryHandle, view: &QueryView) -> bool {
     let lived = handle.observer.lock().known_for(handle.env.clock.monotonic());
     let age = lived.max(Duration::from_millis(view.spanned_ms()));

@@ -1,4 +1,5 @@
-//! One process's view of one query, shared by its slots: each record is read once, and silence is remembered.
+//! One process's view of one query, shared by its task slots. Each record is read once, and how long claims are
+//! silent is remembered.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,7 +30,7 @@ pub struct QueryHandle {
     pub(super) env: Env,
     pub(super) known: Known,
     pub(super) observer: Mutex<Observer>,
-    /// Derived records are written by one slot of a process at a time; the others find them known.
+    /// One slot of a process writes derived records at a time. The other slots then find them as known records.
     pub(super) deriving: tokio::sync::Mutex<()>,
 }
 
@@ -61,14 +62,14 @@ impl QueryHandle {
         }
     }
 
-    /// The store that this handle asks.
+    /// The store that this handle uses.
     #[must_use]
     pub fn store(&self) -> &ObjectControlStore {
         &self.store
     }
 
-    /// One LIST of the query's objects, and one of its heartbeats where some claim has been silent for
-    /// longer than a heartbeat's period (or `with_beats` asks for it).
+    /// One LIST of the query's objects. A LIST of its heartbeats follows if a claim has been silent for longer than
+    /// the heartbeat period, or if `with_beats` asks for it.
     ///
     /// # Errors
     /// The store's.
@@ -94,7 +95,7 @@ impl QueryHandle {
         self.observer.lock().still_for(self.env.clock.monotonic())
     }
 
-    /// The end of the query, if it has one: one GET, or none if it is known here.
+    /// The end of the query, if it has one. Costs one GET, or none if this process knows the end already.
     ///
     /// # Errors
     /// The store's.
@@ -154,7 +155,7 @@ impl QueryHandle {
         Ok(got.body)
     }
 
-    /// Remembers a commit that this process won, so that it need not be read back.
+    /// Remembers a commit that this process won, so that it does not have to be read again.
     pub fn remember_commit(&self, stage: StageId, task: SealedTask) {
         self.known.remember_commit(stage, task);
     }

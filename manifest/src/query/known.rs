@@ -1,4 +1,4 @@
-//! What one process has read of a query already. Records are written once, so what is known stays true.
+//! What one process has already read of a query. Records are written once, so what is known stays true.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use crate::decide::Due;
 use crate::model::ids::{Attempt, StageId, TaskId};
 use crate::model::records::{End, Fail, Seal, SealedTask, StageManifest};
 
-/// The records of a query that are known here. Where two slots read the same record, both get the first one's.
+/// The records of a query that this process knows. If two slots read the same record, both get the first copy.
 #[derive(Debug, Default)]
 pub(crate) struct Known(Mutex<Records>);
 
@@ -56,7 +56,7 @@ impl Known {
         self.0.lock().seals.get(&stage).cloned()
     }
 
-    /// Remembers the seal of a stage, and forgets the stage's commits, which are in it.
+    /// Remembers the seal of a stage. Forgets the stage's commits, because they are in the seal.
     pub(crate) fn remember_seal(&self, stage: StageId, seal: Seal) -> Arc<Seal> {
         let mut records = self.0.lock();
         records.commits.retain(|(of, _), _| *of != stage);
@@ -102,7 +102,7 @@ impl Known {
         self.0.lock().groups.insert((stage, group));
     }
 
-    /// True if the record is known to be there, whatever an older view says.
+    /// True if the record is known to exist, even if an older view does not show it.
     pub(crate) fn is_written(&self, due: Due) -> bool {
         let records = self.0.lock();
         match due {

@@ -1,16 +1,16 @@
 //! The life of a query: the requests around the decisions.
 //!
 //! ```text
-//!   submit ──> advance ──> derive      a query is written down; whatever is due is written; what may be claimed
-//!     │           └──────> finish      an end is created, if the query has come to one
+//!   submit ──> advance ──> derive      a query is written; due records are written; claimable tasks are returned
+//!     │           └──────> finish      an end is created, if the query is over
 //!     └──────┬──────┘
-//!          handle ──> known            one process's view of one query, and what it has read of it already
-//!            └──────> observer         how long claims are silent and the query stands still
-//!          progress                    how far the query has come, for people
-//!          hints                       the bell and the list of active queries: never needed, only quick
+//!          handle ──> known            one process's view of one query, and the records that it has read
+//!            └──────> observer         how long claims are silent and the query makes no progress
+//!          progress                    the progress of the query, for people
+//!          hints                       the bell and the list of active queries: not needed, but faster
 //! ```
-//! Anyone may advance a query, any number of times, at once: every step is a create that one process wins and
-//! the others adopt.
+//! Any process may advance a query, any number of times, at the same time as others. Every step is a create that one
+//! process wins, and the other processes use the object that it wrote.
 
 pub mod advance;
 pub mod error;

@@ -1,4 +1,5 @@
-//! What one process has seen of a query over time: how long its claims are silent, and how long it stands still.
+//! What one process has seen of a query over time: how long its claims are silent, and how long the query makes no
+//! progress.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -14,25 +15,25 @@ struct Token {
     changed_at: Duration,
 }
 
-/// What one process has seen of a query, by its own monotonic clock. Clocks of machines are never
-/// compared: a claim is silent if *this* process saw nothing of it change for long enough.
+/// What one process has seen of a query, by its own monotonic clock. Clocks of different machines are never compared.
+/// A claim is silent if *this* process saw no change of it for long enough.
 #[derive(Debug, Default)]
 pub struct Observer {
     first: Option<Duration>,
     progress: Option<(usize, i64, Duration)>,
     tokens: BTreeMap<(StageId, TaskId), Token>,
-    /// Since when something is due that another process is expected to do.
+    /// Since when something is due that another process is expected to write.
     due_since: Option<Duration>,
 }
 
 impl Observer {
-    /// Takes note of a view. `with_beats` tells whether the view includes heartbeats: without them a
-    /// claim's silence is not judged.
+    /// Records a view. `with_beats` tells whether the view includes heartbeats. Without them, the view does not
+    /// change how long a claim counts as silent.
     pub fn observe(&mut self, now: Duration, view: &QueryView, with_beats: bool) {
         self.first.get_or_insert(now);
         match self.progress {
             Some((objects, newest, _)) if (objects, newest) == (view.objects, view.newest_ms) => {}
-            // A view without heartbeats cannot show that nothing changed.
+            // A view without heartbeats cannot prove that nothing changed.
             Some((objects, newest, at)) if !with_beats && newest > view.newest_ms => {
                 let at = if view.objects == objects { at } else { now };
                 self.progress = Some((view.objects, newest, at));
@@ -72,7 +73,7 @@ impl Observer {
             .map_or(Duration::ZERO, |token| now.saturating_sub(token.changed_at))
     }
 
-    /// How long the task's latest claim has been known here.
+    /// How long this process has known the task's latest claim.
     #[must_use]
     pub fn claim_age(&self, now: Duration, stage: StageId, task: TaskId) -> Duration {
         self.tokens
@@ -80,25 +81,25 @@ impl Observer {
             .map_or(Duration::ZERO, |token| now.saturating_sub(token.claimed_at))
     }
 
-    /// True if some claim has been silent for so long that its heartbeats should be looked at.
+    /// True if some claim has been silent so long that its heartbeats should be listed.
     #[must_use]
     pub fn wants_beats(&self, now: Duration, after: Duration) -> bool {
         self.tokens.values().any(|token| now.saturating_sub(token.changed_at) > after)
     }
 
-    /// How long the query has been known here.
+    /// How long this process has known the query.
     #[must_use]
     pub fn known_for(&self, now: Duration) -> Duration {
         self.first.map_or(Duration::ZERO, |first| now.saturating_sub(first))
     }
 
-    /// How long nothing at all has changed.
+    /// How long nothing in the query has changed.
     #[must_use]
     pub fn still_for(&self, now: Duration) -> Duration {
         self.progress.map_or(Duration::ZERO, |(_, _, at)| now.saturating_sub(at))
     }
 
-    /// Takes note of whether anything is due: for how long it has been, or `None` if nothing is.
+    /// Records whether anything is due. Returns how long something has been due, or `None` if nothing is.
     pub fn due_for(&mut self, now: Duration, is_due: bool) -> Option<Duration> {
         if !is_due {
             self.due_since = None;
@@ -136,7 +137,7 @@ mod tests {
         assert_eq!(observer.silent_for(seconds(5), 0, 0), seconds(5));
         observer.observe(seconds(6), &view(0, Some(100)), true);
         assert_eq!(observer.silent_for(seconds(6), 0, 0), seconds(0));
-        // A view without heartbeats says nothing about them.
+        // A view without heartbeats shows nothing about them.
         observer.observe(seconds(8), &view(0, None), false);
         assert_eq!(observer.silent_for(seconds(8), 0, 0), seconds(2));
         assert_eq!(observer.claim_age(seconds(8), 0, 0), seconds(8));

@@ -1,20 +1,20 @@
-//! How far a query has come, for people who wait for it.
+//! The progress of a query, for people who wait for it.
 
 use serde::Serialize;
 
 use crate::model::view::QueryView;
 use crate::query::handle::QueryHandle;
 
-/// How far a query has come. Its JSON is what clients are shown.
+/// The progress of a query. Its JSON is what clients see.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Progress {
     /// Sealed stages.
     pub stages_done: u64,
     /// Stages.
     pub stages: u64,
-    /// Committed tasks of the stages whose manifest is known here.
+    /// Committed tasks of the stages whose manifest this process knows.
     pub tasks_done: u64,
-    /// Tasks of those stages: grows while the query runs.
+    /// All tasks of those stages. This number grows while the query runs.
     pub tasks: u64,
     /// Attempts claimed.
     #[serde(skip)]
@@ -22,7 +22,7 @@ pub struct Progress {
 }
 
 impl QueryHandle {
-    /// How far the query has come, by a view.
+    /// The progress of the query, by a view.
     #[must_use]
     pub fn progress(&self, view: &QueryView) -> Progress {
         let mut progress =

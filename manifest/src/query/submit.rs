@@ -1,4 +1,4 @@
-//! Writing a query down: the steps after which it exists, whoever dies next.
+//! Writing a query: the steps after which it exists, even if the writing process then dies.
 //!
 //! ```text
 //!   idem ─> active (hint) ─> plans ─> root ─> end? ─> leaf manifests ─> bell (hint)
@@ -35,31 +35,31 @@ pub struct Submission {
     pub idem: Option<(String, String)>,
 }
 
-/// What a submit came to.
+/// The result of a submit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Submitted {
-    /// The query: the submitted one, or the one that an earlier submit of the same request made.
+    /// The query: the submitted one, or the one that an earlier submit of the same request created.
     pub query: QueryId,
-    /// True if an earlier submit made it.
+    /// True if an earlier submit created it.
     pub replayed: bool,
 }
 
-/// Why a submit came to nothing, or to nothing known.
+/// Why a submit failed, or why its result is not known.
 #[derive(Debug, thiserror::Error)]
 pub enum SubmitError {
-    /// The idempotency key stands for another request.
+    /// The idempotency key was used for another request.
     #[error("the idempotency key was used for another request, by query {query}")]
     IdemMismatch {
-        /// The query that it stands for.
+        /// The query of that request.
         query: QueryId,
     },
-    /// An earlier submit under the key died before its root was there: submit again under this id.
+    /// An earlier submit with this key died before it wrote the root. Submit again with this id.
     #[error("query {query} was announced and never written")]
     Orphaned {
-        /// The announced id.
+        /// The id that the earlier submit announced.
         query: QueryId,
     },
-    /// The store.
+    /// A request to the store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// It is not known whether the query exists.
@@ -80,7 +80,7 @@ impl SubmitError {
     }
 }
 
-/// The query that an idempotency key stands for, if it was used before.
+/// The query of an idempotency key, if the key was used before.
 ///
 /// # Errors
 /// [`SubmitError::IdemMismatch`] for another request, [`SubmitError::Orphaned`] if its root is missing.
@@ -116,7 +116,7 @@ async fn existing(
     if there { Ok(query) } else { Err(SubmitError::Orphaned { query }) }
 }
 
-/// Writes a query down.
+/// Writes a query.
 ///
 /// # Errors
 /// See [`SubmitError`].
@@ -138,7 +138,7 @@ pub async fn submit(
         if let Decision::Lost(body) = create::decide(store, env, &key, body, &record.nonce).await? {
             let earlier: Idem = create::decode(&key, &body)?;
             match existing(store, &key, &earlier, &request).await {
-                // This very submission takes the announced id up again.
+                // This same submission uses the announced id again.
                 Err(SubmitError::Orphaned { query: announced }) if announced == query => {}
                 Err(error) => return Err(error),
                 Ok(query) => return Ok(Submitted { query, replayed: true }),
@@ -161,11 +161,11 @@ pub async fn submit(
         Decision::Lost(_) => true,
     };
     if store.get(&keys::end(&query)).await?.is_some() {
-        // Swept as an orphan, or cancelled, before the root landed.
+        // The query was swept as an orphan, or cancelled, before the root was written.
         retire(store, &query).await;
         return Ok(Submitted { query, replayed });
     }
-    // From here on anybody can go on; what fails now is repaired by a sweeper.
+    // From here on any process can continue. A sweeper repairs what fails now.
     if let Err(error) = open_leaves(store, &query, root, replayed).await {
         tracing::warn!(%query, %error, "the first stages are left to a sweeper");
     }
@@ -180,7 +180,7 @@ async fn open_leaves(
     replayed: bool,
 ) -> Result<(), AdvanceError> {
     let handle = if replayed {
-        // Another writer's root won: it is the one that counts.
+        // The root of another writer won, so that root is the valid one.
         match QueryHandle::open(store.clone(), query).await? {
             Some(handle) => handle,
             None => return Ok(()),

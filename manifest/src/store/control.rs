@@ -1,4 +1,4 @@
-//! What the protocol needs of a store: a few requests, what they promise, and how they fail.
+//! What the protocol needs from a store: a few requests, what they promise, and how they fail.
 
 use std::time::Duration;
 
@@ -7,20 +7,20 @@ use bytes::Bytes;
 
 use crate::model::view::Listed;
 
-/// Time that one control request may take in all. Far below `object_store`'s 180 s: a worker that waits
-/// minutes for a claim is as good as dead.
+/// Time that one control request may take in all. It is far below the 180 s of `object_store`, because other
+/// processes treat a worker that waits minutes for a claim as lost.
 pub const REQUEST_BUDGET: Duration = Duration::from_secs(10);
 
-/// Records larger than this are not read: the protocol writes none.
+/// Records larger than this are not read. The protocol writes none so large.
 pub const MAX_RECORD: u64 = 64 << 20;
 
-/// What came of a create.
+/// The result of a create.
 #[derive(Debug)]
 pub enum Put {
-    /// The object is there, with these bytes.
+    /// The object exists, with these bytes.
     Created,
-    /// The store did not say that it was created: somebody's object may be there, perhaps this one,
-    /// perhaps nobody's. Only reading it back tells.
+    /// The store did not say that it created the object. The key may hold another writer's object, this one, or none.
+    /// Only reading it back tells.
     NotCreated,
 }
 
@@ -49,12 +49,12 @@ pub enum Changed {
 /// A control request failed.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The store said no, or nothing.
+    /// The store refused, or did not answer.
     #[error("{operation} {key}: {source}")]
     Request {
-        /// What was asked.
+        /// The request.
         operation: &'static str,
-        /// Of which key.
+        /// The key of the request.
         key: String,
         /// The store's error.
         source: Box<object_store::Error>,
@@ -62,12 +62,12 @@ pub enum StoreError {
     /// No answer within [`REQUEST_BUDGET`].
     #[error("{operation} {key}: no answer within 10 s")]
     Timeout {
-        /// What was asked.
+        /// The request.
         operation: &'static str,
-        /// Of which key.
+        /// The key of the request.
         key: String,
     },
-    /// A record that cannot be what the protocol wrote.
+    /// The protocol did not write this record.
     #[error("{key} is not a record of this version: {reason}")]
     Malformed {
         /// Its key.
@@ -95,12 +95,12 @@ impl StoreError {
     }
 }
 
-/// The requests of the protocol. What it needs from a store, and what the probe checks:
+/// The requests of the protocol. It needs these promises from a store, and the probe checks them:
 ///
-/// * a create-if-absent of one key has at most one winner, whoever else creates it at the same time;
+/// * a create-if-absent of one key has at most one winner, even with other creates at the same time;
 /// * an object that was created or put is seen at once by every reader;
 /// * a LIST shows every object that was there before it began, and none that was deleted before;
-/// * an object's stamp is the store's own.
+/// * an object's stamp comes from the store's own clock.
 #[async_trait]
 pub trait ControlStore: Send + Sync + std::fmt::Debug {
     /// Creates `key` unless it exists.
@@ -109,10 +109,10 @@ pub trait ControlStore: Send + Sync + std::fmt::Debug {
     async fn put(&self, key: &str, body: Bytes) -> Result<(), StoreError>;
     /// Reads an object; `None` if there is none.
     async fn get(&self, key: &str) -> Result<Option<Got>, StoreError>;
-    /// Reads an object unless it still has this tag.
+    /// Reads an object, unless it still has this entity tag.
     async fn get_if_changed(&self, key: &str, e_tag: Option<&str>) -> Result<Changed, StoreError>;
     /// All keys below a prefix that ends in `/`, in no order.
     async fn list(&self, prefix: &str) -> Result<Vec<Listed>, StoreError>;
-    /// Deletes a hint; deleting what is not there is no error.
+    /// Deletes a hint. It is no error if the hint does not exist.
     async fn delete(&self, key: &str) -> Result<(), StoreError>;
 }

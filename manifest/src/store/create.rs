@@ -1,8 +1,8 @@
-//! The two creates.
+//! The two kinds of create: decisions and derived records.
 //!
-//! A **decision** carries 128 fresh random bits. The store's answer to a create is not trusted beyond
-//! "created": `AlreadyExists` may be one's own earlier write whose response was lost and which the client
-//! retried, and a 409 may mean that nobody won. So every other answer is settled by reading back:
+//! A **decision** holds 128 fresh random bits. Only the answer "created" of the store is trusted. `AlreadyExists` may
+//! mean this writer's own earlier write, if its response was lost and the client sent it again. A 409 may mean that
+//! nobody won. So every other answer is settled by reading the object back:
 //!
 //! ```text
 //!   create ─ created ───────────────────────> Won
@@ -10,9 +10,9 @@
 //!                            ├─ another ────> Lost
 //!                            └─ 404 ─> the identical bytes again, with backoff ─…─> Unknown
 //! ```
-//! Unknown never cleans up and never claims success: the write may still land.
+//! After Unknown, nothing is cleaned up and no success is claimed: the write may still arrive.
 //!
-//! A **derived** record is a pure function of records already there, so whoever finds it there compares.
+//! A **derived** record is a pure function of existing records, so a writer that finds one compares the bytes.
 
 use std::time::Duration;
 
@@ -27,37 +27,37 @@ use crate::store::control::{ControlStore, Put, REQUEST_BUDGET, StoreError};
 /// First and longest pause between two sends of a create.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
 
-/// What came of a decision.
+/// The result of creating a decision.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
     /// The object holds this writer's bytes.
     Won,
-    /// The object holds another's: these.
+    /// The object holds another writer's bytes: these.
     Lost(Bytes),
 }
 
-/// What came of a derived record.
+/// The result of creating a derived record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Derived {
     /// Written by this call.
     Created,
-    /// It was there, byte for byte.
+    /// The record existed already, with the same bytes.
     Adopted,
 }
 
-/// A create that was not settled.
+/// A create without a clear result.
 #[derive(Debug, thiserror::Error)]
 pub enum CreateError {
-    /// It may have landed, or may land later. Nothing may be concluded.
+    /// The object may be written already, or may be written later. Nothing may be concluded.
     #[error("it is not known whether {key} was created")]
     Unknown {
         /// The key.
         key: String,
-        /// The store's last word.
+        /// The store's last error.
         #[source]
         last: Option<StoreError>,
     },
-    /// Other bytes lie where only one text is possible: the store or the engine broke a promise.
+    /// The object holds other bytes, although only one content is possible: the store or the engine broke a promise.
     #[error("{key} holds other bytes than its inputs give")]
     Conflict {
         /// The key.
@@ -66,7 +66,7 @@ pub enum CreateError {
 }
 
 impl CreateError {
-    /// Whether the same create may be settled later.
+    /// Whether another try of the same create may give a clear result.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         matches!(self, Self::Unknown { .. })
@@ -99,7 +99,7 @@ pub async fn load<T: DeserializeOwned>(
 /// Creates a decision whose body holds `nonce` in its field of that name.
 ///
 /// # Errors
-/// [`CreateError::Unknown`] if the budget ends before the store gives a clear picture.
+/// [`CreateError::Unknown`] if the time budget ends before the store gives a clear answer.
 pub async fn decide(
     store: &dyn ControlStore,
     env: &Env,
@@ -118,7 +118,7 @@ pub async fn decide(
     .map(|settled| settled.unwrap_or(Decision::Won))
 }
 
-/// Creates a derived record, or finds it there.
+/// Creates a derived record, or finds it.
 ///
 /// # Errors
 /// [`CreateError::Conflict`] if other bytes are there, [`CreateError::Unknown`] as for [`decide`].
@@ -140,7 +140,7 @@ pub async fn derive(
     .map(|settled| settled.unwrap_or(Derived::Created))
 }
 
-/// `Ok(None)` = created by this very call.
+/// `Ok(None)`: this call created the object.
 async fn settle<T>(
     store: &dyn ControlStore,
     env: &Env,

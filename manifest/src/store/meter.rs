@@ -33,7 +33,7 @@ pub struct Meter {
     bytes_written: AtomicU64,
 }
 
-/// What a meter shows.
+/// The values of a meter.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Reading {
     /// Requests by price class.
@@ -45,13 +45,13 @@ pub struct Reading {
 }
 
 impl Meter {
-    /// What it shows now.
+    /// The current values.
     #[must_use]
     pub fn snapshot(&self) -> Reading {
         self.read(|counter| counter.load(Ordering::Relaxed))
     }
 
-    /// What it shows now, and back to zero.
+    /// The current values. Sets the meter back to zero.
     pub fn take(&self) -> Reading {
         self.read(|counter| counter.swap(0, Ordering::Relaxed))
     }
@@ -75,7 +75,7 @@ impl Meter {
     }
 }
 
-/// A store that counts what passes through it.
+/// A store that counts the requests and bytes that pass through it.
 #[derive(Debug)]
 pub struct MeteredStore {
     inner: Arc<dyn ObjectStore>,
@@ -96,7 +96,7 @@ impl fmt::Display for MeteredStore {
     }
 }
 
-/// `get_ranges` by way of a store's own `get_opts`: what a wrapper adds to a read must reach every read.
+/// `get_ranges` made of the store's own `get_opts`, so that what a wrapper adds to a read is added to every read.
 pub(crate) async fn ranges_by_get_opts(
     store: &dyn ObjectStore,
     location: &Path,
@@ -117,7 +117,7 @@ fn length(bytes: usize) -> u64 {
     u64::try_from(bytes).unwrap_or(u64::MAX)
 }
 
-// A method left to the trait's default could go around the counters, or around a wrapper below.
+// A method that is left to the trait's default could bypass the counters, or a wrapper below.
 #[deny(clippy::missing_trait_methods)]
 #[async_trait]
 impl ObjectStore for MeteredStore {

@@ -1,11 +1,11 @@
 //! The object store as the protocol needs it.
 //!
 //! ```text
-//!   control         the requests of the protocol, and what it needs a store to promise
+//!   control         the requests of the protocol, and the promises that it needs from a store
 //!   object          those requests over `object_store`
-//!   create          the two creates: decisions (nonce, read back) and derived records (same bytes)
-//!   probe           is this store fit to decide anything?
-//!   meter, pinned   views of a store: one that counts, one that reads inputs in one version only
+//!   create          the two kinds of create: decisions (nonce, read back), derived records (same bytes)
+//!   probe           can this store be used for coordination?
+//!   meter, pinned   views of a store: one counts requests, one reads inputs in one version only
 //! ```
 
 pub mod control;

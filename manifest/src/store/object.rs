@@ -1,4 +1,4 @@
-//! The control requests over `object_store`, each within its budget of time.
+//! The control requests over `object_store`, each within its time budget.
 
 use std::sync::Arc;
 
@@ -30,13 +30,13 @@ impl ObjectControlStore {
         Self { inner, prefix, env }
     }
 
-    /// The same state through another view of the store (one that counts, say).
+    /// The same state through another view of the store, for example one that counts.
     #[must_use]
     pub fn through(&self, wrap: impl FnOnce(Arc<dyn ObjectStore>) -> Arc<dyn ObjectStore>) -> Self {
         Self { inner: wrap(Arc::clone(&self.inner)), ..self.clone() }
     }
 
-    /// The store, for data.
+    /// The store, for reading and writing data.
     #[must_use]
     pub fn object_store(&self) -> &Arc<dyn ObjectStore> {
         &self.inner
@@ -166,7 +166,7 @@ impl ControlStore for ObjectControlStore {
                     modified_ms: meta.last_modified.timestamp_millis(),
                 })
                 .collect()),
-            // A folder that nobody has written to yet.
+            // A folder in which nothing was written yet.
             Err(error) if missing(&error) => Ok(Vec::new()),
             Err(error) => Err(error),
         }

@@ -1,7 +1,7 @@
-//! Reading inputs in one version only.
+//! Reading each input in one version only.
 //!
-//! A query is planned over files in the versions that were there at that moment. Every later read names
-//! that version (`If-Match`): a file that changed meanwhile fails the query, it never mixes versions.
+//! A query is planned over the versions that its files had at that moment. Every later read names that version
+//! (`If-Match`). If a file changed, the query fails. It never mixes versions.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -21,7 +21,7 @@ use object_store::{
 use crate::model::records::Pin;
 use crate::store::meter::ranges_by_get_opts;
 
-/// An input is not the one that the query was planned over.
+/// An input is not in the version that the query was planned with.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("input {path} changed since the query was planned")]
 pub struct InputChanged {
@@ -42,8 +42,8 @@ pub fn is_input_changed(error: &(dyn std::error::Error + 'static)) -> bool {
     false
 }
 
-/// Remembers that an input was found changed, or could not be read. Readers between the store and whoever
-/// judges the failure may turn errors into text, so the cause is kept beside them.
+/// Remembers that an input has changed or could not be read. Readers between the store and the code that judges the
+/// failure may turn errors into text, so the cause is kept here.
 #[derive(Clone, Debug, Default)]
 pub struct InputWatch {
     changed: Arc<OnceLock<InputChanged>>,
@@ -51,7 +51,7 @@ pub struct InputWatch {
 }
 
 impl InputWatch {
-    /// The first request that failed for another reason: the store's trouble, not the query's.
+    /// The first request that failed for another reason, which is a problem of the store and not of the query.
     #[must_use]
     pub fn trouble(&self) -> Option<&str> {
         self.trouble.get().map(String::as_str)
@@ -70,7 +70,7 @@ struct Version {
     e_tag: Option<String>,
 }
 
-/// A read-only view of a store: pinned files in their pinned version, and nothing else.
+/// A read-only view of a store: the pinned files in their pinned versions, and nothing else.
 #[derive(Debug)]
 pub struct PinnedStore {
     inner: Arc<dyn ObjectStore>,
@@ -79,7 +79,7 @@ pub struct PinnedStore {
 }
 
 impl PinnedStore {
-    /// Only `pins` can be read from `inner`; `watch` hears of those that changed.
+    /// Only `pins` can be read from `inner`. Changed files are recorded in `watch`.
     #[must_use]
     pub fn new<'a>(
         inner: Arc<dyn ObjectStore>,

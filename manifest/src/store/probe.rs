@@ -1,7 +1,7 @@
-//! Is this store fit to decide anything? Asked once when a gateway starts.
+//! Checks whether a store can be used for coordination. A gateway does this once when it starts.
 //!
-//! The protocol rests on one promise that some stores do not keep: of many creates of one key, exactly
-//! one wins. The probe races for it and checks the rest of [`ControlStore`]'s promises on the way.
+//! The protocol needs one promise that some stores do not keep: of many creates of one key, exactly one wins. The
+//! probe tests it with concurrent creates, and also checks the other promises of [`ControlStore`].
 
 use bytes::Bytes;
 use futures::future::join_all;
@@ -12,7 +12,7 @@ use crate::model::keys;
 use crate::store::control::{ControlStore, Put, StoreError};
 use crate::store::create::{self, CreateError, Decision};
 
-/// How hard to probe.
+/// How intensively to probe.
 #[derive(Clone, Copy, Debug)]
 pub struct ProbeOptions {
     /// Writers that race for one key.
@@ -31,22 +31,22 @@ impl Default for ProbeOptions {
     }
 }
 
-/// What a fit store showed.
+/// What the probe found about a usable store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProbeReport {
     /// Races, each with exactly one winner.
     pub races: usize,
-    /// Writers in each.
+    /// Writers in each race.
     pub ways: usize,
 }
 
-/// Why a store is not fit.
+/// Why a store cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum Unfit {
-    /// It cannot be reached or refuses.
+    /// The store cannot be reached, or refuses requests.
     #[error("the state store cannot be used: {0}; check [state] location and its credentials")]
     Store(#[from] StoreError),
-    /// It answers, and keeps no promise about it.
+    /// The store answers, but creates have no clear result.
     #[error("the state store cannot be used: {0}; check [state] location and its credentials")]
     Create(#[from] CreateError),
     /// Several writers won the same key.
@@ -54,22 +54,22 @@ pub enum Unfit {
         "this store cannot coordinate queries: {winners} of {ways} writers won the same key, so its conditional create (If-None-Match: *) is not atomic; use a store that has it, such as Amazon S3, MinIO or a local folder"
     )]
     NotAtomic {
-        /// Winners.
+        /// Number of winners.
         winners: usize,
-        /// Writers.
+        /// Number of writers.
         ways: usize,
     },
-    /// A create went over an existing object.
+    /// A create replaced an existing object.
     #[error(
         "this store cannot coordinate queries: it ignores conditional creates (If-None-Match: *) and overwrote an object; use a store that has them"
     )]
     Overwrites,
-    /// What was written is not what is read or listed.
+    /// What was read or listed is not what was written.
     #[error("this store cannot coordinate queries: {0}")]
     Inconsistent(&'static str),
 }
 
-/// Probes a store. Everything it writes lies below `probe/` and is deleted again.
+/// Probes a store. Everything that it writes is below `probe/` and is deleted afterwards.
 ///
 /// # Errors
 /// See [`Unfit`].

@@ -1,4 +1,4 @@
-//! The records of one attempt at a task: its claim, and its commit or how it failed.
+//! The records of one attempt of a task: its claim, and its commit or its failure.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,9 +10,9 @@ use crate::model::ids::{Attempt, TaskId};
 pub struct Claim {
     /// [`RECORD_VERSION`](crate::model::encoding::RECORD_VERSION).
     pub v: u32,
-    /// The decision's nonce, also in the names of the attempt's data.
+    /// The decision's nonce. It is also in the names of the attempt's data.
     pub nonce: String,
-    /// Who claims, for people.
+    /// The worker that claims, for people.
     pub worker: String,
 }
 
@@ -37,9 +37,9 @@ pub struct Fail {
 pub enum FailClass {
     /// Another attempt may succeed (store trouble, memory of a small worker).
     Retry,
-    /// Every attempt would fail alike (an error of the query or of its data).
+    /// Every attempt would fail in the same way (an error of the query or of its data).
     Fatal,
-    /// The worker was asked to stop: counts as neither failure nor lost claim.
+    /// The worker was asked to stop. This counts neither as a failure nor as a lost claim.
     GiveBack,
 }
 
@@ -56,11 +56,11 @@ pub struct Commit {
     pub attempt: Attempt,
     /// Nonce of the attempt's claim.
     pub claim: String,
-    /// Who ran it, for people.
+    /// The worker that ran it, for people.
     pub worker: String,
     /// What was written.
     pub output: TaskOutput,
-    /// What it took.
+    /// What the task cost.
     pub metrics: TaskMetrics,
 }
 
@@ -69,7 +69,7 @@ pub struct Commit {
 pub struct TaskOutput {
     /// Data objects, complete keys below the state's prefix.
     pub objects: Vec<DataObject>,
-    /// Where each non-empty slice lies, ascending by (bucket, object, offset).
+    /// Where each non-empty slice is, ascending by (bucket, object, offset).
     pub slices: Vec<Slice>,
     /// Bytes of the slices with `object == None`, base64; empty if there are none.
     pub inline: String,
@@ -111,10 +111,10 @@ pub struct Slice {
     pub xxh3: String,
 }
 
-/// What a task took. Times in microseconds.
+/// What a task cost. Times are in microseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TaskMetrics {
-    /// From the claim to the commit.
+    /// Time from the claim to the commit.
     pub wall_us: u64,
     /// Bytes read from tables.
     pub scan_bytes: u64,
@@ -128,8 +128,8 @@ pub struct TaskMetrics {
     pub peak_memory: u64,
     /// Requests made for this query since the worker's previous commit for it.
     pub requests: Requests,
-    /// Time in which the plan's operators computed, summed over operators and partitions; waiting for
-    /// inputs is not in it.
+    /// Time in which the plan's operators computed, summed over operators and partitions. It does not include waiting
+    /// for inputs.
     #[serde(default)]
     pub cpu_us: u64,
     /// Highest memory that the task itself had reserved, in bytes.
@@ -144,7 +144,7 @@ pub struct Requests {
     pub put: u64,
     /// GET, ranged or not.
     pub get: u64,
-    /// LIST, one a page.
+    /// LIST: one for each page.
     pub list: u64,
     /// HEAD.
     pub head: u64,

@@ -18,7 +18,7 @@ pub struct End {
     pub error: Option<QueryError>,
     /// BLAKE3 of the last stage's seal, which names the result objects, if it succeeded.
     pub seal: Option<String>,
-    /// What the whole query took, as far as its records tell.
+    /// What the whole query cost, as far as its records show.
     pub summary: Option<Summary>,
 }
 
@@ -30,14 +30,14 @@ pub enum EndStatus {
     Succeeded,
     /// There will be no answer.
     Failed,
-    /// Somebody asked for no answer.
+    /// A client cancelled the query.
     Cancelled,
 }
 
 /// An error as the API shows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QueryError {
-    /// Code, e.g. `EXECUTION_FAILED`, `NO_COMPATIBLE_WORKER`: the one to program against.
+    /// Code, e.g. `EXECUTION_FAILED`, `NO_COMPATIBLE_WORKER`. Clients program against it.
     pub code: ErrorCode,
     /// What was wrong, where, and what to do.
     pub message: String,
@@ -50,7 +50,7 @@ pub struct QueryError {
 pub struct Summary {
     /// Rows of the answer.
     pub rows: u64,
-    /// Milliseconds from `root` to the last record before the end, by the store's own stamps.
+    /// Milliseconds from `root` to the last record before the end, by the store's stamps.
     pub wall_ms: u64,
     /// Stages.
     pub stages: u64,

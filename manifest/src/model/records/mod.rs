@@ -1,15 +1,15 @@
-//! The records of the protocol: what is written down, and by whom it may be written.
+//! The records of the protocol: what they hold, and which process may write them.
 //!
 //! ```text
 //!  root ──> s0/m ──> claim ──> commit ──> (gseal) ──> s0/seal ──> s1/m ──> … ──> end
 //!  decision derived  decision  decision   derived     derived     derived       decision
 //! ```
 //!
-//! A **decision** carries a fresh nonce; a **derived** record is a pure function of records already
-//! written and has canonical bytes (`serde_json` over structs with a fixed field order; maps are
-//! `BTreeMap`), so that two writers write the same object.
+//! A **decision** holds a fresh nonce. A **derived** record is a pure function of existing records and has canonical
+//! bytes (`serde_json` over structs with a fixed field order; maps are `BTreeMap`), so two writers write the same
+//! object.
 //!
-//! Every record is JSON: a query can be debugged from its objects with nothing but a pager.
+//! Every record is JSON, so a query can be debugged by reading its objects as text.
 
 pub mod attempt;
 pub mod end;

@@ -1,4 +1,4 @@
-//! The records that a submit writes: the query itself, and what a client's retry finds it by.
+//! The records that a submit writes: the query itself, and the record that lets a client's retry find it.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::records::stage::StageSpec;
 use crate::model::route::Route;
 
-/// `root`: the query exists. Everything the planner decided, written once.
+/// `root`: the query exists. It holds everything that the planner decided, and is written once.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Root {
     /// [`RECORD_VERSION`](crate::model::encoding::RECORD_VERSION).
@@ -18,31 +18,31 @@ pub struct Root {
     pub query: String,
     /// The SQL text as submitted.
     pub sql: String,
-    /// Session settings that both ends must share (`datafusion.…` keys and Dunlin's own).
+    /// Session settings that the planner and the workers must share (`datafusion.…` keys and Dunlin's own).
     pub session: BTreeMap<String, String>,
-    /// Who may compute for this query.
+    /// Which workers may compute for this query.
     pub engine: EngineFence,
-    /// [`Route::Inline`] when the submitting gateway means to run the tasks itself.
+    /// [`Route::Inline`] if the gateway that got the submit is to run the tasks itself.
     pub route: Route,
-    /// Why that route.
+    /// Why this route was chosen.
     pub route_reason: String,
     /// The stage graph, producers before consumers. The last stage's output is the answer.
     pub stages: Vec<StageSpec>,
     /// Shape of the answer.
     pub result: ResultSpec,
-    /// Input files by exact version; readers fail on any other (`if_match`).
+    /// Input files by exact version. Reading any other version fails (`if_match`).
     pub pins: Vec<Pin>,
-    /// Limits and periods that every party of this query uses.
+    /// Limits and periods that every process uses for this query.
     pub limits: Limits,
     /// `distributed_plan` as EXPLAIN shows it, for people who debug from the objects.
     pub explain: String,
-    /// Whose query it is, where gateways ask for keys: a short hash that stands for the key that submitted it.
+    /// The owner of the query, if gateways ask for API keys: a short hash of the key that submitted it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<String>,
 }
 
-/// Who may compute for a query: a worker that differs must not claim. Serialised plans and the hash
-/// that places rows in buckets are promises of one engine version only.
+/// Which workers may compute for a query: a worker with other values must not claim its tasks. Serialised plans, and
+/// the hash that places rows in buckets, are stable only within one engine version.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EngineFence {
     /// Dunlin's and DataFusion's version.
@@ -58,35 +58,35 @@ pub struct ResultSpec {
     pub schema: String,
 }
 
-/// An input file, pinned to one version.
+/// An input file, fixed to one version.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pin {
-    /// Store the file lies in, e.g. `file:///` or `s3://bucket`.
+    /// Store of the file, e.g. `file:///` or `s3://bucket`.
     pub store: String,
     /// Path inside the store.
     pub path: String,
     /// Length in bytes.
     pub size: u64,
-    /// Entity tag at planning time; `None` if the store gives none.
+    /// Entity tag when the query was planned; `None` if the store gives none.
     pub e_tag: Option<String>,
 }
 
-/// Limits and periods of a query, in milliseconds where they are times.
+/// Limits and periods of a query. Times are in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
-    /// Time to live of the query, counted from `root`'s own stamp.
+    /// Time to live of the query, counted from the stamp of `root`.
     pub ttl_ms: u64,
-    /// A running task writes a heartbeat each time this much time has passed.
+    /// A running task writes a heartbeat each time this time has passed.
     pub heartbeat_ms: u64,
-    /// A claim silent for this long may be followed by the next attempt.
+    /// The next attempt may be claimed when a claim was silent for this long.
     pub lease_ms: u64,
-    /// A claim older than this may be followed by the next attempt, heartbeat or not.
+    /// The next attempt may be claimed when a claim is older than this, even with heartbeats.
     pub task_limit_ms: u64,
-    /// Tries of a task whose own work failed.
+    /// The most attempts of a task that may fail by their own work.
     pub max_failures: u32,
-    /// Claims of a task in all, dead workers included.
+    /// The most claims of a task, including those of workers that died.
     pub max_claims: u32,
-    /// How long a query may stand still with no worker able to take its tasks.
+    /// How long a query may make no progress while no worker can take its tasks.
     pub no_worker_ms: u64,
 }
 
@@ -94,7 +94,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             ttl_ms: 12 * 3_600_000,
-            // A heartbeat costs a PUT ($5e-6): every 3 s is 6 % of what 2 GB of Lambda cost meanwhile.
+            // A heartbeat costs one PUT ($5e-6): every 3 s is 6 % of what 2 GB of Lambda cost in that time.
             heartbeat_ms: 3_000,
             lease_ms: 12_000,
             task_limit_ms: 15 * 60_000,
@@ -112,8 +112,8 @@ pub struct Idem {
     pub v: u32,
     /// The decision's nonce.
     pub nonce: String,
-    /// Query id that the key stands for.
+    /// Id of the query that was submitted with the key.
     pub query: String,
-    /// SHA-256 of the canonical request: another request under the same key is an error.
+    /// SHA-256 of the canonical request. Another request with the same key is an error.
     pub request: String,
 }

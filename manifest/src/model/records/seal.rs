@@ -1,4 +1,4 @@
-//! Seals: the winners of a stage, folded into one record that never changes again.
+//! Seals: the winners of a stage, combined into one record that never changes.
 
 use serde::{Deserialize, Serialize};
 
@@ -14,15 +14,15 @@ pub struct SealedTask {
     pub attempt: Attempt,
     /// Nonce of the winner's claim.
     pub claim: String,
-    /// Who ran it.
+    /// The worker that ran it.
     pub worker: String,
     /// What was written.
     pub output: TaskOutput,
-    /// What it took.
+    /// What the task cost.
     pub metrics: TaskMetrics,
 }
 
-/// `gseal/<g>`: 64 commits folded.
+/// `gseal/<g>`: the combined commits of 64 tasks.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct GroupSeal {
     /// [`RECORD_VERSION`](crate::model::encoding::RECORD_VERSION).

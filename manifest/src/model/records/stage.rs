@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::ids::StageId;
 
-/// One stage: a plan with `partitions` partitions, whose tasks each run some of them.
+/// One stage: a plan with `partitions` partitions. Each task of the stage runs some of them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StageSpec {
     /// Number in the query.
@@ -15,38 +15,38 @@ pub struct StageSpec {
     pub plan: String,
     /// Partitions of the plan.
     pub partitions: u32,
-    /// Stages that must be sealed first, ascending; one that is read in several ways stands here several
-    /// times.
+    /// Stages that must be sealed first, ascending. A stage that is read in several ways is listed several times.
     pub inputs: Vec<StageInput>,
-    /// How rows leave the stage.
+    /// How the stage writes its rows.
     pub output: Output,
     /// Estimated bytes scanned by each partition (empty = no scan in this stage).
     pub scan_bytes: Vec<u64>,
-    /// A task is given partitions until their input reaches this many bytes.
+    /// Partitions are added to a task until its input reaches this many bytes.
     pub task_bytes: u64,
-    /// True if all partitions must run in one task (an operator shares state between partitions).
+    /// True if all partitions must run in one task, because an operator shares state between partitions.
     pub one_task: bool,
-    /// True if each task also writes a filter of its keys, as the bucket after the last: a later stage
-    /// reads it before it exchanges rows that are joined with this stage's.
+    /// True if each task also writes a filter of its keys, in the bucket after the last one. A later stage reads the
+    /// filter before it exchanges rows that are joined with this stage's rows.
     pub key_filter: bool,
-    /// Inputs of which the planner has proved: if one of them has no rows, neither has this stage. It then
-    /// has no tasks.
+    /// Inputs for which the planner proved: if one of them has no rows, this stage has no rows. The stage then has no
+    /// tasks.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub empty_with: Vec<StageId>,
-    /// The input whose buckets may be read in shares: several tasks run the same partition, each over some
-    /// of the slices of its bucket, and their rows together are the partition's.
+    /// The input whose buckets may be read in shares. Several tasks then run the same partition, and each reads some
+    /// of the slices of its bucket. Together their rows are the rows of the partition.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shares: Option<StageId>,
-    /// How the stage runs if a join's build side turns out to be small.
+    /// How the stage runs if the build side of its join is small.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub broadcast: Option<Broadcast>,
-    /// The stage that does this one's work if it runs as its [`Broadcast`] says: then this one has no tasks.
+    /// The stage that this one is merged into if that stage runs as its [`Broadcast`] says. This stage then has no
+    /// tasks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub absorbed_by: Option<StageId>,
 }
 
 impl StageSpec {
-    /// The stage as it runs, once its manifest has decided whether the build side is sent whole.
+    /// The stage as it runs, after its manifest decided whether every task reads the whole build side.
     #[must_use]
     pub fn decided(&self, broadcast: bool) -> Self {
         let mut spec = self.clone();
@@ -61,15 +61,15 @@ impl StageSpec {
     }
 }
 
-/// Another way to run a stage that joins: every task reads the whole build side, and the probe side is read
-/// where it lies instead of being exchanged first.
+/// Another way to run a stage that joins: every task reads the whole build side, and reads the probe side directly,
+/// without an exchange before.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Broadcast {
-    /// The stage of the build side, whose sealed bytes decide.
+    /// The stage of the build side. The size in its seal decides.
     pub build: StageId,
-    /// The stage of the probe side, which would exchange it.
+    /// The stage of the probe side, which is then merged into this one.
     pub probe: StageId,
-    /// The most bytes that the build side may have.
+    /// The largest size of the build side, in bytes.
     pub most_bytes: u64,
     /// As [`StageSpec::plan`].
     pub plan: String,
@@ -88,7 +88,7 @@ pub struct StageInput {
     pub stage: StageId,
     /// How this stage's partitions use the producer's buckets.
     pub mode: InputMode,
-    /// Partition of this stage that reads bucket 0, where the mode is `Partitioned`.
+    /// Partition of this stage that reads bucket 0, if the mode is `Partitioned`.
     pub offset: u32,
 }
 
@@ -96,13 +96,13 @@ pub struct StageInput {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum InputMode {
-    /// Partition `offset + b` reads bucket `b`: sizes of buckets weigh the partitions.
+    /// Partition `offset + b` reads bucket `b`. The sizes of the buckets are the weights of the partitions.
     Partitioned,
     /// Every task may read every bucket (broadcast build side, merge, gather, scalar).
     Whole,
 }
 
-/// How rows leave a stage.
+/// How a stage writes its rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Output {
@@ -132,10 +132,10 @@ pub struct StageManifest {
     pub seals: Vec<String>,
     /// The most bytes that a task may put inline in its commit.
     pub inline_bytes: u64,
-    /// The stage runs as its [`Broadcast`] says.
+    /// True if the stage runs as its [`Broadcast`] says.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub broadcast: bool,
-    /// The stage has no tasks because another one does its work ([`StageSpec::absorbed_by`]).
+    /// True if the stage has no tasks because it is merged into another stage ([`StageSpec::absorbed_by`]).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub absorbed: bool,
 }
@@ -145,9 +145,9 @@ pub struct StageManifest {
 pub struct TaskSpec {
     /// Partitions, ascending.
     pub partitions: Vec<u32>,
-    /// Input bytes: what the order of tasks was chosen by.
+    /// Input bytes. Tasks are ordered by this.
     pub bytes: u64,
-    /// The part of its bucket that the task reads, where a partition was too large for one task.
+    /// The part of the bucket that the task reads, if a partition was too large for one task.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub share: Option<Share>,
 }
@@ -164,8 +164,8 @@ pub struct Share {
 }
 
 impl Share {
-    /// Which of the slices that have `lengths` bytes this share reads: a contiguous run, chosen so that the
-    /// shares of a bucket are of about equal size. Every slice is in exactly one share.
+    /// Which slices this share reads, given the `lengths` of all slices in bytes. The slices are contiguous, and the
+    /// shares of a bucket are about equal in size. Every slice is in exactly one share.
     #[must_use]
     pub fn slices(&self, lengths: impl Iterator<Item = u64> + Clone) -> std::ops::Range<usize> {
         let total: u128 = lengths.clone().map(u128::from).sum::<u128>().max(1);
