@@ -13,7 +13,8 @@ use datafusion::sql::parser::Statement;
 use dunlin_plan::functions;
 
 use crate::complexity::{
-    StatementLimits, check_cases, check_columns, check_named, check_plan, check_text, check_texts, check_types,
+    StatementLimits, check_cases, check_columns, check_named, check_plan, check_text, check_texts,
+    check_types,
 };
 use crate::error::PlanError;
 

@@ -24,7 +24,11 @@ pub(crate) fn check_types(plan: &LogicalPlan) -> Result<(), PlanError> {
         for field in operator.schema().fields() {
             largest = largest.max(fields(field.data_type(), &mut known));
         }
-        Ok(if largest > MOST_FIELDS { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+        Ok(if largest > MOST_FIELDS {
+            TreeNodeRecursion::Stop
+        } else {
+            TreeNodeRecursion::Continue
+        })
     });
     if largest > MOST_FIELDS {
         return Err(TooComplex::Type { most: MOST_FIELDS }.into());
@@ -68,8 +72,11 @@ mod tests {
             let steps: Vec<_> = (0..steps)
                 .map(|n| format!("c{} AS (SELECT {select} AS x FROM c{n})", n + 1))
                 .collect();
-            let sql =
-                format!("WITH c0 AS (SELECT 1 AS x), {} SELECT * FROM c{}", steps.join(", "), steps.len());
+            let sql = format!(
+                "WITH c0 AS (SELECT 1 AS x), {} SELECT * FROM c{}",
+                steps.join(", "),
+                steps.len()
+            );
             check_types(&state.create_logical_plan(&sql).await.unwrap()).is_ok()
         };
         assert!(passes("struct(x, x)", 10).await);
