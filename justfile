@@ -73,7 +73,7 @@ bench *args:
 
 # TPC-H data, a gateway, two workers, 22 queries
 demo *args:
-    cargo run -- demo {{ args }}
+    cargo run --profile quick -- demo {{ args }}
 
 # API documentation of all crates
 docs:
