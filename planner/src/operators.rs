@@ -4,24 +4,14 @@ use std::sync::Arc;
 
 use datafusion::common::JoinType;
 use datafusion::common::tree_node::TreeNode;
-use datafusion::error::Result;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::scalar_subquery::ScalarSubqueryExpr;
 use datafusion::physical_plan::joins::{
     CrossJoinExec, HashJoinExec, NestedLoopJoinExec, PartitionMode,
 };
 use datafusion::physical_plan::repartition::RepartitionExec;
-use datafusion::physical_plan::{
-    ChildrenPropertiesMode, ExecutionPlan, Partitioning, ReplaceChildrenOptions,
-};
-
-/// The operator with other children.
-pub(crate) fn rebuild(
-    plan: Arc<dyn ExecutionPlan>,
-    children: Vec<Arc<dyn ExecutionPlan>>,
-) -> Result<Arc<dyn ExecutionPlan>> {
-    plan.replace_children(children, ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute))
-}
+use datafusion::physical_plan::{ExecutionPlan, Partitioning};
+pub(crate) use dunlin_shuffle::children::rebuild;
 
 /// True if the build side of a collect-left join of this type may be read whole by every task.
 pub(crate) fn broadcast_is_sound(join_type: JoinType) -> bool {

@@ -1,7 +1,10 @@
-//! The children of an operator, as a fixed number.
+//! The children of an operator: as many as it has, and others in their place.
+
+use std::sync::Arc;
 
 use datafusion::common::internal_datafusion_err;
 use datafusion::error::Result;
+use datafusion::physical_plan::{ChildrenPropertiesMode, ExecutionPlan, ReplaceChildrenOptions};
 
 /// Exactly `N` values, one for each child.
 ///
@@ -12,4 +15,15 @@ pub fn only<const N: usize, T>(operator: &str, given: Vec<T>) -> Result<[T; N]> 
     given
         .try_into()
         .map_err(|_| internal_datafusion_err!("{operator} has {N} children and is given {count}"))
+}
+
+/// The operator with other children.
+///
+/// # Errors
+/// The operator does not take them.
+pub fn rebuild(
+    plan: Arc<dyn ExecutionPlan>,
+    children: Vec<Arc<dyn ExecutionPlan>>,
+) -> Result<Arc<dyn ExecutionPlan>> {
+    plan.replace_children(children, ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute))
 }

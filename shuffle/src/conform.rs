@@ -13,13 +13,13 @@ use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_plan::statistics::StatisticsArgs;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
-    ChildrenPropertiesMode, DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning,
-    PlanProperties, ReplaceChildrenOptions, SendableRecordBatchStream,
+    DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties,
+    ReplaceChildrenOptions, SendableRecordBatchStream,
 };
 use futures::TryStreamExt;
 
 use crate::batch::conform;
-use crate::children::only;
+use crate::children::{only, rebuild};
 
 /// Returns the rows of its input under a schema that differs only in names, nullability or metadata of fields. It
 /// keeps the order, the partitions and everything else of its input.
@@ -118,8 +118,7 @@ impl ExecutionPlan for ConformExec {
         self: Arc<Self>,
         children: Vec<Arc<dyn ExecutionPlan>>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let options = ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute);
-        self.replace_children(children, options)
+        rebuild(self, children)
     }
 
     fn execute(

@@ -18,9 +18,10 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::joins::{CrossJoinExec, HashJoinExec, NestedLoopJoinExec};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::windows::WindowAggExec;
+use dunlin_shuffle::children::rebuild;
 use futures::TryStreamExt;
 
-use super::pass::{Pass, PassExec, rebuilt};
+use super::pass::{Pass, PassExec};
 
 /// Bytes of a batch beside its buffers, and of each of its columns.
 const BATCH: usize = 128;
@@ -45,7 +46,7 @@ pub(super) fn counted(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionP
         if let Some(collected) = children.first_mut() {
             *collected = PassExec::above(Arc::clone(collected), held);
         }
-        node.replace_children(children, rebuilt()).map(Transformed::yes)
+        rebuild(node, children).map(Transformed::yes)
     })
     .data()
 }

@@ -7,9 +7,9 @@ use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::error::Result;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::PhysicalExpr;
-use datafusion::physical_plan::execution_plan::{ChildrenPropertiesMode, ReplaceChildrenOptions};
+use datafusion::physical_plan::execution_plan::ReplaceChildrenOptions;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
-use dunlin_shuffle::children::only;
+use dunlin_shuffle::children::{only, rebuild};
 
 /// What happens to rows on their way.
 pub(super) trait Pass: fmt::Debug + Send + Sync + 'static {
@@ -35,11 +35,6 @@ impl PassExec {
     pub(super) fn above(input: Arc<dyn ExecutionPlan>, pass: impl Pass) -> Arc<dyn ExecutionPlan> {
         Arc::new(Self { input, pass: Arc::new(pass) })
     }
-}
-
-/// How an operator takes another input.
-pub(super) fn rebuilt() -> ReplaceChildrenOptions {
-    ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute)
 }
 
 impl DisplayAs for PassExec {
@@ -85,7 +80,7 @@ impl ExecutionPlan for PassExec {
         self: Arc<Self>,
         children: Vec<Arc<dyn ExecutionPlan>>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        self.replace_children(children, rebuilt())
+        rebuild(self, children)
     }
 
     fn execute(

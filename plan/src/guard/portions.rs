@@ -19,9 +19,10 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::expressions::{InListExpr, Literal};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::unnest::UnnestExec;
+use dunlin_shuffle::children::rebuild;
 use futures::{StreamExt, TryStreamExt, stream};
 
-use super::pass::{Pass, PassExec, rebuilt};
+use super::pass::{Pass, PassExec};
 use crate::functions::average;
 
 /// The most bytes that are made of one portion of a batch, unless it is a single row.
@@ -44,7 +45,7 @@ pub(super) fn portioned(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn Executio
             By::Rows(usize::try_from(MOST_BYTES / bytes).unwrap_or(1).max(1))
         };
         let input = PassExec::above(Arc::clone(input), Portions(by));
-        node.replace_children(vec![input], rebuilt()).map(Transformed::yes)
+        rebuild(node, vec![input]).map(Transformed::yes)
     })
     .data()
 }

@@ -226,9 +226,7 @@ impl Scan {
         self.most.levels = self.most.levels.max(self.below + links + inside);
         self.most.read_twice = self.most.read_twice.max(self.read_twice);
     }
-}
 
-impl Scan {
     /// Whether what follows a token belongs to a word that the parser reads twice.
     fn after(&mut self, token: &Token) {
         let Some(level) = self.levels.last_mut() else { return };

@@ -65,11 +65,6 @@ pub fn raw(name: &str, body: impl Into<Vec<u8>>, content_type: &'static str) -> 
 }
 
 impl Monster {
-    /// Takes long, or a sibling runs in CI.
-    pub fn rare(self) -> Self {
-        Self { rare: true, ..self }
-    }
-
     /// It must be refused as too complex.
     pub fn too_complex(self) -> Self {
         Self { expected: Expected::TooComplex, ..self }
