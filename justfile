@@ -71,6 +71,17 @@ bench *args:
     cargo build --release -p dunlin
     cargo run --release -p dunlin --bin dunlin-bench -- {{ args }}
 
+# The same with the state on a far store: `just bench-far`, `just bench-far express --scale 10`
+bench-far profile="s3" *args:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    export DUNLIN_MINIO_RUN=.tools/minio-bench.run
+    exports=$(scripts/minio start)
+    eval "$exports"
+    trap 'scripts/minio stop' EXIT
+    cargo build --release -p dunlin
+    cargo run --release -p dunlin --bin dunlin-bench -- --far {{ profile }} {{ args }}
+
 # TPC-H data, a gateway, two workers, 22 queries
 demo *args:
     cargo run --profile quick -- demo {{ args }}

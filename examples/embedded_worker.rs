@@ -51,6 +51,7 @@ async fn main() -> Result<()> {
         control: Arc::new(control),
         env,
         local: None,
+        hub: Arc::default(),
     };
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let url = format!("http://{}/v1/sql", listener.local_addr()?);

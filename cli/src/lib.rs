@@ -10,3 +10,4 @@ pub mod pki;
 pub mod serve;
 pub mod sql;
 pub mod tpch;
+pub mod wake;

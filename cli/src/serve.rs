@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use async_trait::async_trait;
-use dunlin_gateway::{DoorOptions, Gateway, GatewayOptions, LocalRunner, WatchPeriods};
+use dunlin_gateway::{DoorOptions, Gateway, GatewayOptions, Hub, LocalRunner, WatchPeriods};
 use dunlin_manifest::env::Env;
 use dunlin_manifest::ids::QueryId;
 use dunlin_manifest::probe::{self, ProbeOptions};
@@ -19,12 +19,13 @@ use dunlin_plan::stores::Stores;
 use dunlin_planner::Planner;
 use dunlin_planner::config::Config;
 use dunlin_planner::gateway_config::GatewayConfig;
-use dunlin_worker::{Worker, WorkerOptions};
+use dunlin_worker::{Wake, Worker, WorkerOptions};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
 use crate::door;
+use crate::wake::{InProcess, OverHttp};
 
 /// Stack of the threads for requests and records. They read, print and drop plans, which are as deep as planning
 /// accepts. Memory is used only for the part of the stack that is used.
@@ -76,17 +77,19 @@ impl Opened {
         options
     }
 
-    fn worker(&self, slots: usize, stopping: CancellationToken) -> Result<Worker> {
-        Ok(Worker::new(
-            self.control.clone(),
-            self.stores.clone(),
-            self.worker_options(slots),
-            stopping,
-        )?)
+    fn worker(
+        &self,
+        slots: usize,
+        wake: Arc<dyn Wake>,
+        stopping: CancellationToken,
+    ) -> Result<Worker> {
+        let options = WorkerOptions { wake: Some(wake), ..self.worker_options(slots) };
+        Ok(Worker::new(self.control.clone(), self.stores.clone(), options, stopping)?)
     }
 
-    fn gateway(&self, local: Arc<dyn LocalRunner>) -> Result<Gateway> {
+    fn gateway(&self, local: Arc<dyn LocalRunner>, hub: Arc<Hub>) -> Result<Gateway> {
         Ok(Gateway {
+            hub,
             planner: Planner::open(&self.config, &self.stores)?,
             control: Arc::new(self.control.clone()),
             env: Env::system(),
@@ -183,8 +186,10 @@ pub fn gateway(config: &Path, listen: &Listen) -> Result<()> {
     let outcome = opened.io.block_on(async {
         opened.check_shared()?;
         opened.probe().await?;
-        let own = opened.worker(cores(), stopping.clone())?;
-        serve_http(&opened, own, (listen.http, door), stopping.clone()).await
+        let hub = Arc::<Hub>::default();
+        let wake = Arc::new(InProcess::new(Arc::clone(&hub)));
+        let own = opened.worker(cores(), wake, stopping.clone())?;
+        serve_http(&opened, (own, hub), (listen.http, door), stopping.clone()).await
     });
     opened.end();
     outcome
@@ -200,7 +205,8 @@ pub fn worker(config: &Path, slots: Option<usize>) -> Result<()> {
     let stopping = CancellationToken::new();
     let outcome = opened.io.block_on(async {
         opened.check_shared()?;
-        let worker = opened.worker(slots, stopping.clone())?;
+        let wake = Arc::new(OverHttp::new(opened.control.clone()));
+        let worker = opened.worker(slots, wake, stopping.clone())?;
         tracing::info!(worker = worker.name(), slots, "worker started");
         stop_when_asked(stopping.clone());
         worker.run().await;
@@ -221,10 +227,12 @@ pub fn run(config: &Path, workers: usize, listen: &Listen) -> Result<()> {
     let stopping = CancellationToken::new();
     let outcome = opened.io.block_on(async {
         opened.probe().await?;
-        let worker = opened.worker(workers.max(1), stopping.clone())?;
+        let hub = Arc::<Hub>::default();
+        let wake = Arc::new(InProcess::new(Arc::clone(&hub)));
+        let worker = opened.worker(workers.max(1), wake, stopping.clone())?;
         let own = worker.clone();
         let running = tokio::spawn(async move { worker.run().await });
-        let outcome = serve_http(&opened, own, (listen.http, door), stopping.clone()).await;
+        let outcome = serve_http(&opened, (own, hub), (listen.http, door), stopping.clone()).await;
         stopping.cancel();
         running.await.context("the workers ended abnormally")?;
         outcome
@@ -235,7 +243,7 @@ pub fn run(config: &Path, workers: usize, listen: &Listen) -> Result<()> {
 
 async fn serve_http(
     opened: &Opened,
-    own: Worker,
+    own: (Worker, Arc<Hub>),
     (http, door): (SocketAddr, DoorOptions),
     stopping: CancellationToken,
 ) -> Result<()> {
@@ -256,16 +264,22 @@ async fn serve_http(
 
 async fn listen(
     opened: &Opened,
-    own: Worker,
-    options: GatewayOptions,
+    (own, hub): (Worker, Arc<Hub>),
+    mut options: GatewayOptions,
     stopping: CancellationToken,
 ) -> Result<()> {
     let http = options.http;
-    let gateway = opened.gateway(Arc::new(OwnWorker(own)))?;
+    let gateway = opened.gateway(Arc::new(OwnWorker(own)), hub)?;
     let listener =
         TcpListener::bind(http).await.with_context(|| format!("cannot listen on {http}"))?;
     let scheme = if options.door.tls.is_some() { "https" } else { "http" };
-    println!("dunlin gateway listening on {scheme}://{}", listener.local_addr()?);
+    let address = listener.local_addr()?;
+    options.advertise = opened.config.gateway.advertise.clone().or_else(|| {
+        // Workers on this machine need no certificate and no name for it.
+        let plain = options.door.tls.is_none() && address.ip().is_loopback();
+        plain.then(|| format!("http://{address}"))
+    });
+    println!("dunlin gateway listening on {scheme}://{address}");
     stop_when_asked(stopping.clone());
     dunlin_gateway::serve(gateway, options, listener, stopping.cancelled_owned()).await?;
     Ok(())

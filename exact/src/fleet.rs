@@ -49,6 +49,7 @@ impl Fleet {
             control: Arc::new(control.clone()),
             env,
             local: None,
+            hub: Arc::default(),
         };
         let limits = config.limits.resolve()?;
         let options = GatewayOptions { limits, ..GatewayOptions::default() };

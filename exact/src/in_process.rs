@@ -10,13 +10,13 @@ use arrow::array::RecordBatch;
 use datafusion::execution::memory_pool::MemoryConsumer;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::{SessionState, TaskContext};
-use dunlin_manifest::decide;
+use dunlin_manifest::decide::{self, Sealed};
 use dunlin_manifest::env::Env;
 use dunlin_manifest::ids::QueryId;
 use dunlin_manifest::meter::Meter;
 use dunlin_manifest::pinned::InputWatch;
 use dunlin_manifest::records::{
-    Limits, Seal, SealedTask, StageManifest, StageSpec, TaskMetrics, TaskOutput,
+    Limits, SealedTask, StageManifest, StageSpec, TaskMetrics, TaskOutput,
 };
 use dunlin_plan::stores::Stores;
 use dunlin_plan::{functions, session, task};
@@ -24,6 +24,7 @@ use dunlin_planner::config::Config;
 use dunlin_planner::{PlanError, Planned, Planner, QuerySettings, RouteMode, StageGraph};
 use dunlin_shuffle::{
     Buckets, DataTarget, ExchangeInputs, ReadGovernor, StageData, TaskWriter, WriterOptions,
+    at_once,
 };
 use futures::{StreamExt, TryStreamExt};
 use object_store::ObjectStore;
@@ -137,22 +138,21 @@ impl InProcess {
         let query = QueryId::new(&self.env);
         let limits = Limits::default();
         let root = graph.clone().into_submission(&query, &self.env, sql, limits, None).root;
-        let mut manifests: BTreeMap<u32, StageManifest> = BTreeMap::new();
-        let mut seals: BTreeMap<u32, Seal> = BTreeMap::new();
+        let mut manifests: Vec<StageManifest> = Vec::new();
+        let mut seals: BTreeMap<u32, Sealed> = BTreeMap::new();
         for planned in &root.stages {
             // What a stage does is decided as workers decide it: by the sealed sizes of its inputs.
-            let probe = planned.broadcast.as_ref().and_then(|it| manifests.get(&it.probe));
-            let broadcast = probe.is_some_and(|manifest| manifest.absorbed);
-            let spec = planned.decided(broadcast);
-            let read: Vec<&Seal> = spec.inputs.iter().map(|it| &seals[&it.stage]).collect();
-            let manifest = decide::stage_manifest(&root, planned, broadcast, &read);
+            let decided = decide::manifest_of(&root, planned, |stage| seals.get(&stage).cloned());
+            let decided = decided.context("producers come before consumers")?;
+            let spec = planned.decided(decided.manifest.broadcast);
             let mut winners = Vec::new();
-            for (number, task) in (0..).zip(&manifest.tasks) {
+            for (number, task) in (0..).zip(&decided.manifest.tasks) {
                 let name = format!("s{}/{number}", spec.id);
                 let target = DataTarget {
                     store: Arc::clone(&store),
                     prefix: prefix.clone(),
                     key_of: Arc::new(move |part| format!("{name}/{part}.arrow")),
+                    ready: at_once(),
                 };
                 let inputs = match task.share {
                     Some(share) => inputs.clone().with_share(share),
@@ -168,10 +168,10 @@ impl InProcess {
                     metrics: TaskMetrics::default(),
                 });
             }
-            let seal = decide::seal(&root, spec.id, winners);
-            inputs = inputs.with_stage(spec.id, Arc::new(StageData::from_seal(&seal)?));
-            seals.insert(spec.id, seal);
-            manifests.insert(spec.id, manifest);
+            let sealed = Sealed::derived(decide::seal(&decided, winners));
+            inputs = inputs.with_stage(spec.id, Arc::new(StageData::from_seal(&sealed.seal)?));
+            seals.insert(spec.id, sealed);
+            manifests.push(decided.manifest);
         }
         let last = graph.stages.last().context("a graph has stages")?;
         let pool = self.context(graph, &inputs)?.memory_pool().clone();
@@ -183,7 +183,7 @@ impl InProcess {
                 rows.push(batch);
             }
         }
-        Ok((rows, manifests.into_values().collect()))
+        Ok((rows, manifests))
     }
 
     fn context(&self, graph: &StageGraph, inputs: &ExchangeInputs) -> Result<Arc<TaskContext>> {

@@ -12,6 +12,7 @@ use dunlin_manifest::store::ObjectControlStore;
 use dunlin_planner::Planner;
 
 use crate::door::DoorOptions;
+use crate::query::hub::Hub;
 
 /// Longest SQL text, in bytes. A longer text is usually a generated list that belongs in a table.
 pub const MAX_SQL_BYTES: usize = 1 << 20;
@@ -37,6 +38,8 @@ pub struct GatewayOptions {
     pub sweep: SweepPeriods,
     /// How long answers in progress may continue after the gateway was asked to stop.
     pub drain: Duration,
+    /// The address at which workers reach this gateway, to be told of work at once; none if they cannot.
+    pub advertise: Option<String>,
 }
 
 impl Default for GatewayOptions {
@@ -50,6 +53,7 @@ impl Default for GatewayOptions {
             watch: WatchPeriods::default(),
             sweep: SweepPeriods::default(),
             drain: Duration::from_secs(20),
+            advertise: None,
         }
     }
 }
@@ -111,7 +115,7 @@ pub struct WatchPeriods {
     pub first: Duration,
     /// Longest pause between two reads of `end`.
     pub most: Duration,
-    /// Pause between two repairs. A repair is a LIST of the query's objects, and writes the records that are due.
+    /// Pause between two repairs. A repair looks at the open stages of the query, and writes the records that are due.
     pub repair: Duration,
 }
 
@@ -132,7 +136,7 @@ impl WatchPeriods {
     pub fn remote() -> Self {
         Self {
             first: Duration::from_millis(25),
-            most: Duration::from_millis(500),
+            most: Duration::from_millis(100),
             repair: Duration::from_secs(1),
         }
     }
@@ -151,6 +155,8 @@ pub struct SweepPeriods {
     /// How long an announced query may have no `root` before it is ended as never submitted. This is long, because a
     /// client's retry may still write the root.
     pub orphan: Duration,
+    /// How long a query whose root this build cannot read may stay before it is ended.
+    pub unreadable: Duration,
 }
 
 impl Default for SweepPeriods {
@@ -160,6 +166,7 @@ impl Default for SweepPeriods {
             idle: Duration::from_secs(10),
             refused: Duration::from_secs(10),
             orphan: Duration::from_secs(15 * 60),
+            unreadable: Duration::from_secs(12 * 3600),
         }
     }
 }
@@ -183,4 +190,6 @@ pub struct Gateway {
     pub env: Env,
     /// Workers of this process, if it has any.
     pub local: Option<Arc<dyn LocalRunner>>,
+    /// Where processes tell each other of work.
+    pub hub: Arc<Hub>,
 }

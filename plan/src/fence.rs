@@ -1,7 +1,9 @@
-//! Which workers may compute for a query.
+//! Which processes may act on a query.
 //!
 //! Serialised plans are stable only within one DataFusion version, and so is the hash that places rows in buckets.
-//! The fence holds both: the name of the version, and the result of the hash for a fixed batch.
+//! The fence holds both: the name of the version, and the result of the hash for a fixed batch. It also holds a hash of
+//! Dunlin's own sources that define records, decisions, plans and the exchange (`build.rs`): two builds that differ in
+//! these never act on the same query.
 
 use std::sync::{Arc, OnceLock};
 
@@ -28,6 +30,7 @@ pub fn current() -> DfResult<EngineFence> {
             datafusion::DATAFUSION_VERSION
         ),
         hash: hash_fingerprint()?,
+        build: env!("DUNLIN_BUILD").to_owned(),
     };
     Ok(FENCE.get_or_init(|| fence).clone())
 }
@@ -80,5 +83,6 @@ mod tests {
         assert!(fence.engine.contains("datafusion-55"));
         assert_eq!(fence, super::current().unwrap());
         assert_eq!(fence.hash, super::hash_fingerprint().unwrap());
+        assert_eq!(fence.build.len(), 16);
     }
 }

@@ -8,6 +8,8 @@ use serde::Deserialize;
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct GatewayConfig {
+    /// The address at which workers reach the gateway, e.g. `http://gateway:8090`. They are then told of work at once.
+    pub advertise: Option<String>,
     /// API keys. Without keys, every client that reaches the gateway may use it.
     pub keys: Vec<KeyConfig>,
     /// Certificates. Without them, listeners speak plain TCP.

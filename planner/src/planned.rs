@@ -10,7 +10,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use dunlin_manifest::env::Env;
 use dunlin_manifest::ids::QueryId;
 use dunlin_manifest::records::{
-    EngineFence, Limits, Pin, RECORD_VERSION, ResultSpec, Root, StageSpec,
+    Adaptive, EngineFence, Limits, Pin, RECORD_VERSION, ResultSpec, Root, StageSpec,
 };
 use dunlin_manifest::submit::Submission;
 use serde::Serialize;
@@ -107,6 +107,8 @@ impl StageGraph {
             result: self.result,
             pins: self.pins,
             limits,
+            adaptive: Adaptive::default(),
+            plans: BTreeMap::new(),
             explain: self.explain,
             owner: None,
         };

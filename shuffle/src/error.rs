@@ -35,6 +35,9 @@ pub enum ShuffleError {
         /// The store's error.
         source: object_store::Error,
     },
+    /// Nothing may be written: the attempt does not have its claim, or what it rests on is not confirmed.
+    #[error("exchange data may not be written: {0}")]
+    NotReady(String),
     /// A seal contradicts itself.
     #[error("malformed exchange record: {0}")]
     Malformed(String),
@@ -84,7 +87,7 @@ impl ShuffleError {
         match self {
             Self::Read { source, .. } => !matches!(source, object_store::Error::NotFound { .. }),
             // The stored bytes may be correct. Another worker may read them through another network and memory.
-            Self::Corrupt { .. } | Self::Write { .. } | Self::Lost(_) => true,
+            Self::Corrupt { .. } | Self::Write { .. } | Self::NotReady(_) | Self::Lost(_) => true,
             Self::Malformed(_)
             | Self::Encode(_)
             | Self::Schema(_)

@@ -56,7 +56,7 @@ pub use index::StageData;
 pub use key_filter::KeyFilter;
 pub use reader::ExchangeReaderExec;
 pub use source::{ExchangeInputs, ReadCounters};
-pub use writer::{Buckets, DataTarget, KeyOf, TaskWriter, WriterOptions};
+pub use writer::{Buckets, DataTarget, KeyOf, Ready, TaskWriter, WriterOptions, at_once};
 
 /// The result type of this crate's functions.
 pub type Result<T, E = ShuffleError> = std::result::Result<T, E>;

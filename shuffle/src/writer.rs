@@ -19,6 +19,8 @@ use datafusion::physical_plan::metrics::Time;
 use datafusion::physical_plan::repartition::BatchPartitioner;
 use dunlin_manifest::env::Env;
 use dunlin_manifest::records::{DataObject, Slice, TaskOutput};
+use futures::FutureExt;
+use futures::future::{BoxFuture, Shared};
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
 
@@ -43,6 +45,16 @@ const PADDING: [u8; SLICE_ALIGN] = [0; SLICE_ALIGN];
 /// Names the key of part `n`, below the state's prefix. No other process may write this key.
 pub type KeyOf = Arc<dyn Fn(u32) -> String + Send + Sync>;
 
+/// Resolves when parts may be written, or with the reason why they may not. A part is garbage if it is written by an
+/// attempt that does not have its claim, so nothing is written before the claim is won.
+pub type Ready = Shared<BoxFuture<'static, std::result::Result<(), String>>>;
+
+/// Parts may be written at once.
+#[must_use]
+pub fn at_once() -> Ready {
+    std::future::ready(Ok(())).boxed().shared()
+}
+
 /// How rows are placed in buckets.
 #[derive(Clone, Debug)]
 pub enum Buckets {
@@ -66,6 +78,8 @@ pub struct DataTarget {
     pub prefix: Path,
     /// Keys of the parts.
     pub key_of: KeyOf,
+    /// Before it resolves, no part is written.
+    pub ready: Ready,
 }
 
 impl fmt::Debug for DataTarget {
@@ -330,6 +344,7 @@ impl TaskWriter {
         let key = (self.target.key_of)(number);
         let (chunks, slices, len) = layout(&encoded, Some(number));
         drop(encoded);
+        self.target.ready.clone().await.map_err(ShuffleError::NotReady)?;
         let payload = PutPayload::from_iter(chunks);
         let path = object_path(&self.target.prefix, &key);
         let mut attempt = 1;

@@ -3,10 +3,12 @@
 //!
 //! ```text
 //!   fault        FaultStore (lost responses, 409s, late writes) and ManualClock
+//!   far          an S3 server whose answers take as long as those of Amazon S3, and the chains of requests
 //!   conformance  one suite for memory, a folder and S3 servers: tests/conformance*.rs
 //!   tests/life   the protocol with workers that compute nothing
 //! ```
 //! The deterministic simulation of whole processes will be added here.
 
 pub mod conformance;
+pub mod far;
 pub mod fault;

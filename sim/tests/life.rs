@@ -10,13 +10,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use common::{
-    claim, commit, drive, ended, fail, folder, handle, memory, one_task, open, stage, stored_end,
-    submission, submitted, three_stages, with_env,
+    claim, commit, drive, ended, fail, fence, folder, handle, memory, one_task, open, stage,
+    stored_end, submission, submitted, three_stages, with_env,
 };
 use dunlin_manifest::decide::OpenTask;
 use dunlin_manifest::env::Env;
 use dunlin_manifest::ids::QueryId;
-use dunlin_manifest::keys;
+use dunlin_manifest::keys::{self, Key};
 use dunlin_manifest::model::encoding::digest;
 use dunlin_manifest::query::{self, QueryHandle};
 use dunlin_manifest::records::{EndStatus, ErrorCode, FailClass, InputMode};
@@ -73,7 +73,6 @@ const FIRST: OpenTask = OpenTask { stage: 0, task: 0, attempt: 0 };
 async fn a_query_runs_from_submit_to_end(store: ObjectControlStore) {
     let query = submitted(&store, three_stages()).await;
     assert_eq!(query::active(&store).await.unwrap(), vec![query.clone()]);
-    assert!(store.get(keys::BELL).await.unwrap().is_some());
     let worker = handle(&store, &query).await;
     assert_eq!(&worker.plan(&worker.root.stages[0].plan).await.unwrap()[..6], b"a plan");
     assert_eq!(worker.ended().await.unwrap(), None);
@@ -81,7 +80,7 @@ async fn a_query_runs_from_submit_to_end(store: ObjectControlStore) {
     assert_eq!(end.status, EndStatus::Succeeded);
     let summary = end.summary.unwrap();
     // Three scans, two joins of two partitions, one answer.
-    let joins = worker.manifest(1).await.unwrap().unwrap();
+    let joins = &worker.manifest(1).await.unwrap().unwrap().manifest;
     let dealt: BTreeSet<u32> =
         joins.tasks.iter().flat_map(|task| task.partitions.clone()).collect();
     assert_eq!(dealt, BTreeSet::from([0, 1, 2, 3]));
@@ -90,13 +89,14 @@ async fn a_query_runs_from_submit_to_end(store: ObjectControlStore) {
     assert_eq!((summary.rows, summary.shuffle_bytes), (2, 30 + 40));
     assert_eq!(summary.bytes_scanned, 100 * tasks);
     let answer = worker.seal(2).await.unwrap().unwrap();
-    assert_eq!(end.seal.as_ref(), Some(&digest(answer.as_ref())));
-    assert_eq!(joins.seals, [digest(worker.seal(0).await.unwrap().unwrap().as_ref())]);
+    assert_eq!(end.seal.as_ref(), Some(&digest(answer.seal.as_ref())));
+    assert_eq!(joins.seals, [digest(worker.seal(0).await.unwrap().unwrap().seal.as_ref())]);
     assert!(query::active(&store).await.unwrap().is_empty());
 
     let stranger = handle(&store, &query).await;
     assert_eq!(stranger.ended().await.unwrap(), Some(Arc::clone(&end)));
-    let progress = stranger.progress(&stranger.look(true).await.unwrap());
+    stranger.look(true).await.unwrap();
+    let progress = stranger.progress();
     assert_eq!((progress.stages, progress.stages_done), (3, 3));
     assert_eq!((progress.tasks, progress.tasks_done), (tasks, tasks));
 }
@@ -109,10 +109,11 @@ async fn what_one_process_wrote_another_adopts(store: ObjectControlStore) {
         assert_eq!(claim(&two, task).await, None, "a claimed attempt was claimed again");
         assert_eq!(commit(&one, task, &nonce).await, Decision::Won);
     }
-    let (mut first, mut second) = (one.look(false).await.unwrap(), two.look(false).await.unwrap());
-    assert_eq!(first.stages, second.stages);
-    let first = one.advance(&mut first).await.unwrap();
-    let second = two.advance(&mut second).await.unwrap();
+    one.look(false).await.unwrap();
+    two.look(false).await.unwrap();
+    assert_eq!(one.view().stages, two.view().stages);
+    let first = one.advance().await.unwrap();
+    let second = two.advance().await.unwrap();
     assert!(first.moved && !second.moved);
     assert_eq!(first.open, second.open);
     assert_eq!(one.seal(0).await.unwrap(), two.seal(0).await.unwrap());
@@ -129,11 +130,15 @@ async fn many_processes_at_once_come_to_one_end(store: ObjectControlStore) {
     let stored = stored_end(&store, &query).await.unwrap();
     assert_eq!(stored.status, EndStatus::Succeeded);
     assert!(ends.iter().all(|end| **end == stored));
-    let view = handle(&store, &query).await.look(false).await.unwrap();
-    let commits: usize = view.stages.values().map(|stage| stage.commits.len()).sum();
+    let listed = store.list("g/").await.unwrap();
+    let count = |wanted: fn(&Key) -> bool| {
+        let keys = listed.iter().filter_map(|entry| keys::parse(&entry.key));
+        keys.filter(|(of, key)| *of == query && wanted(key)).count() as u64
+    };
     let summary = stored.summary.unwrap();
-    assert_eq!(commits as u64, summary.tasks);
-    assert_eq!(view.attempts(), summary.tasks, "a living claim was followed by another");
+    assert_eq!(count(|key| matches!(key, Key::Commit(..))), summary.tasks);
+    let claims = count(|key| matches!(key, Key::Claim(..)));
+    assert_eq!(claims, summary.tasks, "a living claim was followed by another");
 }
 
 /// A query whose only task is committed and whose seal is due.
@@ -205,9 +210,9 @@ async fn a_failure_beside_a_commit_is_nothing(store: ObjectControlStore) {
     let nonce = claim(&worker, FIRST).await.unwrap();
     fail(&worker, FIRST, FailClass::Fatal).await;
     // The failure is seen, and then another attempt commits.
-    let mut stale = worker.look(false).await.unwrap();
+    worker.look(false).await.unwrap();
     assert_eq!(commit(&worker, FIRST, &nonce).await, Decision::Won);
-    assert_eq!(worker.advance(&mut stale).await.unwrap().ended, None);
+    assert_eq!(worker.advance().await.unwrap().ended, None);
     assert_eq!(ended(&worker).await.status, EndStatus::Succeeded);
 }
 
@@ -271,7 +276,7 @@ async fn a_dead_claim_is_followed_after_the_lease(store: ObjectControlStore) {
     assert!(matches!(commit(&dead, FIRST, &late).await, Decision::Lost(_)));
     let end = ended(&observer).await;
     assert_eq!((end.status, end.summary.unwrap().attempts), (EndStatus::Succeeded, 2));
-    assert_eq!(observer.seal(0).await.unwrap().unwrap().tasks[0].claim, nonce);
+    assert_eq!(observer.seal(0).await.unwrap().unwrap().seal.tasks[0].claim, nonce);
 }
 
 async fn a_task_whose_workers_all_die_fails_the_query(store: ObjectControlStore) {
@@ -392,13 +397,12 @@ async fn a_submit_that_was_cancelled_before_its_root_is_retired(store: ObjectCon
     let submission = submission(store.env(), one_task());
     let query = submission.query.clone();
     let root = Arc::new(submission.root.clone());
-    let early = QueryHandle::with_root(store.clone(), &query, root);
+    let early = QueryHandle::with_root(store.clone(), &query, root, &fence());
     let end = early.cancel().await.unwrap();
     submit(&store, submission).await.unwrap();
     let worker = handle(&store, &query).await;
     assert_eq!(worker.ended().await.unwrap(), Some(end));
     assert!(query::active(&store).await.unwrap().is_empty());
-    assert_eq!(worker.manifest(0).await.unwrap(), None, "an ended query was opened for workers");
 }
 
 async fn a_wide_stage_is_sealed_by_groups(store: ObjectControlStore) {
@@ -413,8 +417,7 @@ async fn a_wide_stage_is_sealed_by_groups(store: ObjectControlStore) {
         assert_eq!(commit(&worker, task, &nonce).await, Decision::Won);
         if done == 1 {
             open(&worker).await;
-            let view = worker.look(false).await.unwrap();
-            assert_eq!(view.stages[&0].groups, BTreeSet::from([2]));
+            assert_eq!(worker.view().stages[&0].groups, BTreeSet::from([2]));
         }
         if done == 65 {
             open(&handle(&store, &query).await).await;
@@ -422,10 +425,9 @@ async fn a_wide_stage_is_sealed_by_groups(store: ObjectControlStore) {
     }
     assert_eq!(worker.seal(0).await.unwrap(), None);
     assert_eq!(drive(&worker).await.status, EndStatus::Succeeded);
-    let view = worker.look(false).await.unwrap();
-    assert_eq!(view.stages[&0].groups, BTreeSet::from([0, 1, 2]));
-    assert!(view.stages[&1].groups.is_empty());
-    let seal = handle(&store, &query).await.seal(0).await.unwrap().unwrap();
+    assert_eq!(worker.view().stages[&0].groups, BTreeSet::from([0, 1, 2]));
+    assert!(worker.view().stages[&1].groups.is_empty());
+    let seal = handle(&store, &query).await.seal(0).await.unwrap().unwrap().seal;
     assert_eq!(
         seal.tasks.iter().map(|task| task.task).collect::<Vec<_>>(),
         (0..130).collect::<Vec<_>>()
@@ -435,10 +437,10 @@ async fn a_wide_stage_is_sealed_by_groups(store: ObjectControlStore) {
 
 async fn a_query_ends_though_every_response_is_lost(store: ObjectControlStore) {
     let faults = FaultStore::new(Arc::clone(store.object_store()));
-    for keys in ["/root", "/m", "/seal"] {
+    for keys in ["/root", "/seal"] {
         faults.script(Keys::EndingWith(keys.to_owned()), Fault::FailAfter, usize::MAX);
     }
-    for keys in ["/claim/", "/commit/", "end/"] {
+    for keys in ["/k/", "/c/", "end/"] {
         faults.script(Keys::Containing(keys.to_owned()), Fault::FailAfter, usize::MAX);
     }
     let lossy = store.through(|_| Arc::clone(&faults) as Arc<dyn ObjectStore>);
@@ -447,18 +449,18 @@ async fn a_query_ends_though_every_response_is_lost(store: ObjectControlStore) {
     assert_eq!(end.status, EndStatus::Succeeded);
     assert_eq!(stored_end(&store, &query).await.as_ref(), Some(end.as_ref()));
     let summary = end.summary.unwrap();
-    // Each record was sent once: root, end, manifests and seals, claims and commits.
-    assert_eq!(faults.struck() as u64, 2 + 2 * summary.stages + 2 * summary.tasks);
+    // Each record was sent once: root, end, seals, claims and commits.
+    assert_eq!(faults.struck() as u64, 2 + summary.stages + 2 * summary.tasks);
 }
 
 async fn foreign_bytes_under_a_derived_key_fail_the_query(store: ObjectControlStore) {
     let query = ripe(&store).await;
     let foreign = Bytes::from_static(b"{\"v\":1}");
     let worker = handle(&store, &query).await;
-    // The listing comes before the foreign object.
-    let mut view = worker.look(false).await.unwrap();
+    // The look comes before the foreign object.
+    worker.look(false).await.unwrap();
     store.put_if_absent(&keys::seal(&query, 0), foreign).await.unwrap();
-    let end = worker.advance(&mut view).await.unwrap().ended.unwrap();
+    let end = worker.advance().await.unwrap().ended.unwrap();
     assert_eq!(end.status, EndStatus::Failed);
     assert_eq!(end.error.clone().unwrap().code, ErrorCode::Internal);
 }

@@ -1,105 +1,215 @@
 //! One attempt of a task: claim, run and commit, with a heartbeat at the same time.
+//!
+//! ```text
+//!   claim ───────────────────┐
+//!   end of the query? ───────┤ any bad answer stops the run
+//!   seals of the inputs ─────┤
+//!   run ──────────────────── ┴─> data ─> commit
+//!                            └── nothing is written before all of them are answered
+//! ```
+//! A claim decides who should work, and the commit decides who has won. So reading and computing begin before the claim
+//! is answered, and may rest on seals that this process believes and has not written yet. Data, commits and failures
+//! wait until the claim is won and those seals are settled.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use dunlin_manifest::decide::{self, OpenTask};
+use dunlin_manifest::decide::{Decided, OpenTask};
 use dunlin_manifest::keys;
 use dunlin_manifest::model::encoding::encode;
 use dunlin_manifest::pinned::InputWatch;
 use dunlin_manifest::records::{
-    Claim, Commit, ErrorCode, Fail, FailClass, RECORD_VERSION, StageManifest, StageSpec,
-    TaskMetrics, TaskOutput,
+    Claim, Commit, ErrorCode, Fail, FailClass, RECORD_VERSION, TaskMetrics,
 };
 use dunlin_manifest::store::create::{self, Decision};
 use dunlin_plan::guard::Stop;
-use dunlin_shuffle::{DataTarget, ExchangeInputs};
+use dunlin_shuffle::{DataTarget, ExchangeInputs, Ready};
 use futures::FutureExt;
-use tokio_util::sync::CancellationToken;
+use futures::future::{BoxFuture, Shared as SharedFuture};
 
 use crate::compute::Compute;
 use crate::known::Known;
 use crate::pulse::Pulse;
-use crate::run::{self, Attempt, AttemptError};
+use crate::run::{self, Attempt, AttemptError, Rows};
 use crate::shared::Shared;
 
-/// The result of an attempt.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AttemptOutcome {
+/// How an attempt's run ended.
+#[derive(Debug)]
+pub(crate) enum Ran {
+    /// The rows are there. They are to be committed.
+    Done(Box<Finished>),
     /// Another worker has the claim.
     Lost,
-    /// It is not known whether the claim was written.
+    /// It is not known whether the claim was written, or whether what it rests on was.
     Unsettled,
-    /// The task is committed, by this worker or by another.
-    Committed,
     /// The attempt failed, and its `fail` record is written.
     Failed(FailClass),
     /// The query ended, or the worker was asked to stop.
     Stopped,
 }
 
+/// An attempt whose plan has run.
+#[derive(Debug)]
+pub(crate) struct Finished {
+    pub(crate) task: OpenTask,
+    claim: Claim,
+    decided: Arc<Decided>,
+    rows: Rows,
+    metrics: TaskMetrics,
+    started: Duration,
+    ready: Ready,
+    /// Beats until the commit.
+    _pulse: Pulse,
+}
+
+/// How a commit ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Settled {
+    /// The task is committed, by this worker or by another.
+    Committed,
+    /// The rows could not be written, and a `fail` record is.
+    Failed(FailClass),
+    /// It is not known whether the commit is there.
+    Unknown,
+}
+
 /// How long an aborted plan may take to stop.
 const ABORT_PATIENCE: Duration = Duration::from_millis(500);
 
+/// The answer to a claim.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Claimed {
+    Won,
+    Lost,
+    Unknown,
+}
+
+type Claiming = SharedFuture<BoxFuture<'static, Claimed>>;
+
 /// How the run of a plan that did not fail ended.
 enum Run {
-    Done(TaskOutput, TaskMetrics),
+    Done(Rows, TaskMetrics),
     /// The query ended before the plan was done.
     Ended,
     /// The worker was asked to stop.
     GivenBack,
+    /// The claim was not won.
+    NotWon,
 }
 
-/// Claims `task`, runs it and commits it.
-pub(crate) async fn attempt(
+/// Claims `task` and runs it.
+pub(crate) async fn run(
     shared: &Arc<Shared>,
     known: &Arc<Known>,
     task: OpenTask,
     compute: &mut Compute,
-) -> AttemptOutcome {
+) -> Ran {
     let handle = &known.handle;
     let env = &shared.env;
     let started = env.clock.monotonic();
     let claim = Claim { v: RECORD_VERSION, nonce: env.nonce(), worker: shared.name.clone() };
-    let key = keys::claim(&handle.query, task.stage, task.task, task.attempt);
-    let body = encode(&claim);
-    match create::decide(handle.store(), env, &key, body, &claim.nonce).await {
-        Ok(Decision::Won) => {}
-        Ok(Decision::Lost(_)) => return AttemptOutcome::Lost,
-        Err(error) => {
-            // The claim may be written. Then it stays silent, and the next attempt may be claimed after the lease.
-            tracing::warn!(query = %handle.query, %key, %error, "a claim is left unsettled");
-            return AttemptOutcome::Unsettled;
-        }
-    }
-    // Heartbeats run from the claim to the commit, whatever the attempt does.
+    let claiming = send_claim(shared, known, task, &claim);
+    let listing = look_beside(known, task);
+    let ready = ready(known, task, &claiming);
     let pulse = Pulse::start(shared, known, task);
-    let outcome = match prepare(shared, known, task, &claim).await {
-        Ok(attempt) => run_watched(shared, attempt, compute, &pulse.over).await,
+    let outcome = match prepare(shared, known, task, &claim, &ready).await {
+        Ok(attempt) => {
+            let decided = Arc::clone(&attempt.decided);
+            let watched = run_watched(shared, attempt, compute, &pulse, &claiming).await;
+            watched.map(|run| (run, decided))
+        }
         Err(error) => Err(error),
     };
-    match outcome {
-        Ok(Run::Done(output, mut metrics)) => {
-            let took = env.clock.monotonic().saturating_sub(started);
-            metrics.wall_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-            commit(shared, known, task, &claim, output, metrics).await
+    match claiming.await {
+        Claimed::Won => {}
+        Claimed::Lost => {
+            // Who has lost chooses again, and should know what the others have.
+            let _ = listing.await;
+            return Ran::Lost;
         }
-        Ok(Run::Ended) => AttemptOutcome::Stopped,
-        Ok(Run::GivenBack) => {
+        Claimed::Unknown => return Ran::Unsettled,
+    }
+    match outcome {
+        Ok((Run::Done(rows, metrics), decided)) => Ran::Done(Box::new(Finished {
+            task,
+            claim,
+            decided,
+            rows,
+            metrics,
+            started,
+            ready,
+            _pulse: pulse,
+        })),
+        Ok((Run::Ended | Run::NotWon, _)) => Ran::Stopped,
+        Ok((Run::GivenBack, _)) => {
             let error = AttemptError {
                 class: FailClass::GiveBack,
                 code: ErrorCode::GivenBack,
                 message: "the worker was asked to stop".to_owned(),
             };
-            fail(shared, known, task, &error).await;
-            AttemptOutcome::Stopped
+            fail(shared, known, task, &ready, &error).await;
+            Ran::Stopped
         }
         Err(error) => {
             tracing::warn!(query = %handle.query, stage = task.stage, task = task.task, attempt = task.attempt, %error, "an attempt failed");
-            fail(shared, known, task, &error).await;
-            AttemptOutcome::Failed(error.class)
+            if fail(shared, known, task, &ready, &error).await {
+                Ran::Failed(error.class)
+            } else {
+                Ran::Unsettled
+            }
         }
     }
+}
+
+/// Sends the claim. The answer may be waited for in several places.
+fn send_claim(shared: &Arc<Shared>, known: &Arc<Known>, task: OpenTask, claim: &Claim) -> Claiming {
+    let (known, env) = (Arc::clone(known), shared.env.clone());
+    let (body, nonce) = (encode(claim), claim.nonce.clone());
+    let job = tokio::spawn(async move {
+        let handle = &known.handle;
+        let key = keys::claim(&handle.query, task.stage, task.task, task.attempt);
+        match create::decide(handle.store(), &env, &key, body, &nonce).await {
+            Ok(decision) => {
+                handle.note_claim(task.stage, task.task, task.attempt);
+                if decision == Decision::Won { Claimed::Won } else { Claimed::Lost }
+            }
+            Err(error) => {
+                // The claim may be written. Then it stays silent, and the next attempt may be claimed after the lease.
+                tracing::warn!(query = %handle.query, %key, %error, "a claim is left unsettled");
+                Claimed::Unknown
+            }
+        }
+    });
+    job.map(|claimed| claimed.unwrap_or(Claimed::Unknown)).boxed().shared()
+}
+
+/// Lists the group of the task beside its claim, so that the next choice is made with what the others have claimed.
+fn look_beside(known: &Arc<Known>, task: OpenTask) -> tokio::task::JoinHandle<()> {
+    let known = Arc::clone(known);
+    tokio::spawn(async move {
+        let decided = known.handle.known_manifest(task.stage);
+        if decided.is_some_and(|decided| decided.manifest.tasks.len() > 1)
+            && let Err(error) = known.handle.look_at_group(task.stage, task.task).await
+        {
+            tracing::debug!(query = %known.handle.query, %error, "a group could not be listed");
+        }
+    })
+}
+
+/// Resolves once the attempt may write.
+fn ready(known: &Arc<Known>, task: OpenTask, claiming: &Claiming) -> Ready {
+    let (known, claiming) = (Arc::clone(known), claiming.clone());
+    let settling = tokio::spawn(async move {
+        known.handle.settle_inputs(task.stage).await.map_err(|error| error.to_string())
+    });
+    async move {
+        if claiming.await != Claimed::Won {
+            return Err("the claim was not won".to_owned());
+        }
+        settling.await.unwrap_or_else(|error| Err(error.to_string()))
+    }
+    .boxed()
+    .shared()
 }
 
 /// Reads what the attempt needs: manifest, plan, and the seals of the inputs.
@@ -108,6 +218,7 @@ async fn prepare(
     known: &Arc<Known>,
     task: OpenTask,
     claim: &Claim,
+    ready: &Ready,
 ) -> Result<Attempt, AttemptError> {
     let handle = &known.handle;
     let unread = |message: String| AttemptError {
@@ -115,18 +226,18 @@ async fn prepare(
         code: ErrorCode::StoreUnavailable,
         message,
     };
-    let planned: &StageSpec = handle
+    let planned = handle
         .root
         .stages
         .iter()
         .find(|spec| spec.id == task.stage)
         .ok_or_else(|| unread(format!("the query has no stage {}", task.stage)))?;
-    let manifest: Arc<StageManifest> = handle
+    let decided = handle
         .manifest(task.stage)
         .await
         .map_err(|error| unread(error.to_string()))?
-        .ok_or_else(|| unread(format!("stage {} has no manifest", task.stage)))?;
-    let spec = planned.decided(manifest.broadcast);
+        .ok_or_else(|| unread(format!("the inputs of stage {} are not sealed", task.stage)))?;
+    let spec = planned.decided(decided.manifest.broadcast);
     let plan = handle.plan(&spec.plan).await.map_err(|error| unread(error.to_string()))?;
     // Exchange data is read and written through this query's store, which counts requests.
     let store = Arc::clone(handle.store().object_store());
@@ -141,7 +252,7 @@ async fn prepare(
         let data = known.stage(input.stage).await.map_err(|error| unread(error.to_string()))?;
         inputs = inputs.with_stage(input.stage, data);
     }
-    let share = manifest.tasks.get(task.task as usize).and_then(|task| task.share);
+    let share = decided.manifest.tasks.get(task.task as usize).and_then(|task| task.share);
     if let Some(share) = share {
         inputs = inputs.with_share(share);
     }
@@ -151,23 +262,25 @@ async fn prepare(
     Ok(Attempt {
         root: Arc::clone(&handle.root),
         spec,
-        manifest,
+        decided,
         task: task.task,
         plan,
         inputs,
-        target: DataTarget { store, prefix, key_of: Arc::new(key_of) },
+        target: DataTarget { store, prefix, key_of: Arc::new(key_of), ready: ready.clone() },
         scan_meter: Arc::default(),
         watch: InputWatch::default(),
         stop: Stop::default(),
     })
 }
 
-/// Runs the attempt on the compute thread until it is done, the query ends, or the worker is asked to stop.
+/// Runs the attempt on the compute thread until it is done, the query ends, its claim is lost, or the worker is asked
+/// to stop.
 async fn run_watched(
     shared: &Arc<Shared>,
     attempt: Attempt,
     compute: &mut Compute,
-    over: &CancellationToken,
+    pulse: &Pulse,
+    claiming: &Claiming,
 ) -> Result<Run, AttemptError> {
     let runner = Arc::clone(shared);
     let scanned = Arc::clone(&attempt.scan_meter);
@@ -176,32 +289,40 @@ async fn run_watched(
     let mut running = compute.handle().map_err(|error| lost(&error))?.spawn(async move {
         std::panic::AssertUnwindSafe(run::run(&runner, attempt)).catch_unwind().await
     });
-    let outcome = tokio::select! {
-        outcome = &mut running => outcome,
+    let stopped = tokio::select! {
+        outcome = &mut running => match outcome {
+            Ok(Ok(done)) => {
+                return done.map(|(rows, mut metrics)| {
+                    let reading = scanned.take();
+                    metrics.scan_bytes = reading.bytes_read;
+                    metrics.requests = reading.requests;
+                    Run::Done(rows, metrics)
+                });
+            }
+            Ok(Err(panic)) => return Err(panicked(&panic_text(panic.as_ref()))),
+            Err(error) => return Err(lost(&error)),
+        },
         () = shared.stopping.cancelled() => {
             running.abort();
             return Ok(Run::GivenBack);
         }
-        () = over.cancelled() => {
-            running.abort();
-            stop.ask();
-            tokio::select! {
-                _ = &mut running => {}
-                // Some operators do not pause for a long time. The slot continues without them.
-                () = shared.env.clock.sleep(ABORT_PATIENCE) => compute.abandon(),
-            }
-            return Ok(Run::Ended);
-        }
+        () = pulse.over.cancelled() => Run::Ended,
+        () = not_won(claiming.clone()) => Run::NotWon,
     };
-    match outcome {
-        Ok(Ok(done)) => done.map(|(output, mut metrics)| {
-            let reading = scanned.take();
-            metrics.scan_bytes = reading.bytes_read;
-            metrics.requests = reading.requests;
-            Run::Done(output, metrics)
-        }),
-        Ok(Err(panic)) => Err(panicked(&panic_text(panic.as_ref()))),
-        Err(error) => Err(lost(&error)),
+    running.abort();
+    stop.ask();
+    tokio::select! {
+        _ = &mut running => {}
+        // Some operators do not pause for a long time. The slot continues without them.
+        () = shared.env.clock.sleep(ABORT_PATIENCE) => compute.abandon(),
+    }
+    Ok(stopped)
+}
+
+/// Resolves if the claim is answered and not won.
+async fn not_won(claiming: Claiming) {
+    if claiming.await == Claimed::Won {
+        std::future::pending::<()>().await;
     }
 }
 
@@ -238,52 +359,67 @@ fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
         .unwrap_or_else(|| "without a message".to_owned())
 }
 
-async fn commit(
-    shared: &Shared,
-    known: &Known,
-    task: OpenTask,
-    claim: &Claim,
-    output: TaskOutput,
-    mut metrics: TaskMetrics,
-) -> AttemptOutcome {
+/// Writes the rows of an attempt, and commits it.
+pub(crate) async fn commit(
+    shared: &Arc<Shared>,
+    known: &Arc<Known>,
+    finished: Finished,
+) -> Settled {
+    let Finished { task, claim, decided, rows, mut metrics, started, ready, _pulse } = finished;
     let handle = &known.handle;
     let env = &shared.env;
-    if matches!(handle.ended().await, Ok(Some(_))) {
-        return AttemptOutcome::Stopped;
+    let output = match rows.write().await {
+        Ok(output) => output,
+        Err(error) => {
+            tracing::warn!(query = %handle.query, stage = task.stage, task = task.task, attempt = task.attempt, %error, "the rows of an attempt could not be written");
+            return match fail(shared, known, task, &ready, &error).await {
+                true => Settled::Failed(error.class),
+                false => Settled::Unknown,
+            };
+        }
+    };
+    if let Err(reason) = ready.await {
+        tracing::warn!(query = %handle.query, stage = task.stage, task = task.task, %reason, "an attempt is given up");
+        return Settled::Unknown;
     }
+    let took = env.clock.monotonic().saturating_sub(started);
+    metrics.wall_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
     metrics.requests += known.meter.take().requests;
     let record = Commit {
         v: RECORD_VERSION,
         nonce: env.nonce(),
         task: task.task,
         attempt: task.attempt,
-        claim: claim.nonce.clone(),
+        claim: claim.nonce,
+        manifest: decided.digest.clone(),
         worker: shared.name.clone(),
         output,
         metrics,
     };
-    let key = keys::commit(&handle.query, task.stage, task.task);
-    let body = encode(&record);
-    match create::decide(handle.store(), env, &key, body, &record.nonce).await {
-        Ok(Decision::Won) => {
-            handle.remember_commit(task.stage, decide::sealed(record));
-            AttemptOutcome::Committed
-        }
-        Ok(Decision::Lost(_)) => {
-            tracing::info!(query = %handle.query, %key, "another attempt committed first");
-            AttemptOutcome::Committed
-        }
+    match handle.commit(task.stage, record).await {
+        Ok(()) => Settled::Committed,
         Err(error) => {
             // The commit may still be written, so the data stays. If it is not written, a later attempt does the work
             // again.
-            tracing::warn!(query = %handle.query, %key, %error, "a commit is left unsettled");
-            AttemptOutcome::Stopped
+            tracing::warn!(query = %handle.query, stage = task.stage, task = task.task, %error, "a commit is left unsettled");
+            Settled::Unknown
         }
     }
 }
 
-async fn fail(shared: &Shared, known: &Known, task: OpenTask, error: &AttemptError) {
+/// Writes down that an attempt failed. False if that could not be done.
+async fn fail(
+    shared: &Shared,
+    known: &Known,
+    task: OpenTask,
+    ready: &Ready,
+    error: &AttemptError,
+) -> bool {
     let handle = &known.handle;
+    if let Err(reason) = ready.clone().await {
+        tracing::warn!(query = %handle.query, stage = task.stage, task = task.task, %reason, "a failure is not written down");
+        return false;
+    }
     let record = Fail {
         v: RECORD_VERSION,
         nonce: shared.env.nonce(),
@@ -293,8 +429,11 @@ async fn fail(shared: &Shared, known: &Known, task: OpenTask, error: &AttemptErr
     };
     let key = keys::fail(&handle.query, task.stage, task.task, task.attempt);
     let body = encode(&record);
-    if let Err(error) = create::decide(handle.store(), &shared.env, &key, body, &record.nonce).await
-    {
-        tracing::warn!(%key, %error, "a failure could not be written down");
+    match create::decide(handle.store(), &shared.env, &key, body, &record.nonce).await {
+        Ok(_) => true,
+        Err(error) => {
+            tracing::warn!(%key, %error, "a failure could not be written down");
+            false
+        }
     }
 }

@@ -7,11 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dunlin_manifest::meter::Meter;
-use dunlin_manifest::query::QueryHandle;
+use dunlin_manifest::query::{AdvanceError, QueryHandle};
 use dunlin_manifest::records::{EngineFence, Root};
-use dunlin_manifest::store::StoreError;
 use dunlin_plan::stores::Stores;
 use dunlin_shuffle::{ShuffleError, StageData};
+
+use crate::duty::Duties;
 
 /// A query that this process knows.
 #[derive(Debug)]
@@ -23,6 +24,8 @@ pub(crate) struct Known {
     stages: tokio::sync::Mutex<HashMap<u32, Arc<StageData>>>,
     /// Attempts that a slot of this process claims or has claimed, so that its slots do not compete for one attempt.
     pub(crate) taken: parking_lot::Mutex<HashSet<(u32, u32, u32)>>,
+    /// Which groups this process must look at after its commits.
+    pub(crate) duties: Duties,
     /// Until this time the other slots do not have to look, because one slot just found nothing to do.
     pub(crate) quiet_until: parking_lot::Mutex<Duration>,
 }
@@ -32,7 +35,7 @@ pub(crate) struct Known {
 pub(crate) enum StageError {
     /// The store did not give the seal.
     #[error(transparent)]
-    Store(#[from] StoreError),
+    Store(#[from] AdvanceError),
     /// The reader was started too early.
     #[error("stage {0} is not sealed")]
     Unsealed(u32),
@@ -50,6 +53,7 @@ impl Known {
             refused,
             stages: tokio::sync::Mutex::default(),
             taken: parking_lot::Mutex::default(),
+            duties: Duties::default(),
             quiet_until: parking_lot::Mutex::default(),
         }
     }
@@ -64,7 +68,7 @@ impl Known {
             return Ok(Arc::clone(known));
         }
         let seal = self.handle.seal(stage).await?.ok_or(StageError::Unsealed(stage))?;
-        let data = Arc::new(StageData::from_seal(&seal)?);
+        let data = Arc::new(StageData::from_seal(&seal.seal)?);
         stages.insert(stage, Arc::clone(&data));
         Ok(data)
     }
@@ -75,8 +79,8 @@ pub(crate) fn refusal(fence: &EngineFence, stores: &Stores, root: &Root) -> Opti
     let wanted = &root.engine;
     if fence != wanted {
         return Some(format!(
-            "this worker is {} (hash {}), the query was planned by {} (hash {})",
-            fence.engine, fence.hash, wanted.engine, wanted.hash
+            "this worker is {} (hash {}, build {}), the query was planned by {} (hash {}, build {})",
+            fence.engine, fence.hash, fence.build, wanted.engine, wanted.hash, wanted.build
         ));
     }
     let unknown = root.pins.iter().find(|pin| stores.get(&pin.store).is_none())?;

@@ -1,7 +1,10 @@
 //! What a worker may use and how often it looks for work. Every number of a worker process is set here.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
+
+use crate::wake::Wake;
 
 /// What a worker process may use, and how it looks for work.
 #[derive(Clone, Debug)]
@@ -19,6 +22,8 @@ pub struct WorkerOptions {
     /// Pause after which an idle worker looks even if the bell did not change. A lost ring delays work by at most
     /// this.
     pub sweep: Duration,
+    /// A way to learn of work faster than by looking, if there is one.
+    pub wake: Option<Arc<dyn Wake>>,
 }
 
 impl WorkerOptions {
@@ -32,6 +37,7 @@ impl WorkerOptions {
             active_poll: Duration::from_millis(7),
             idle_poll: Duration::from_millis(50),
             sweep: Duration::from_secs(2),
+            wake: None,
         }
     }
 

@@ -14,6 +14,7 @@ use crate::known::Known;
 use crate::shared::Shared;
 
 /// The heartbeat of an attempt, and its watch for the end of the query. Both stop when it is dropped.
+#[derive(Debug)]
 pub(crate) struct Pulse {
     /// Cancelled once the query has ended.
     pub(crate) over: CancellationToken,
@@ -21,21 +22,22 @@ pub(crate) struct Pulse {
 }
 
 impl Pulse {
+    /// Starts with the claim. The first request asks for the end of the query, beside the claim.
     pub(crate) fn start(shared: &Arc<Shared>, known: &Arc<Known>, task: OpenTask) -> Self {
         let over = CancellationToken::new();
         let (shared, known, ended) = (Arc::clone(shared), Arc::clone(known), over.clone());
         let period = Duration::from_millis(known.handle.root.limits.heartbeat_ms);
         let beating = async move {
             for beats in 1u64.. {
+                if matches!(known.handle.ended().await, Ok(Some(_))) {
+                    ended.cancel();
+                    return;
+                }
                 shared.env.clock.sleep(period).await;
                 // A request that hangs must not delay the next heartbeat.
                 tokio::select! {
                     () = beat(&shared, &known, task, beats) => {}
                     () = shared.env.clock.sleep(period) => {}
-                }
-                if matches!(known.handle.ended().await, Ok(Some(_))) {
-                    ended.cancel();
-                    return;
                 }
             }
         };

@@ -17,10 +17,11 @@ use datafusion::execution::TaskContext;
 use datafusion::execution::memory_pool::{MemoryConsumer, PeakRecordingPool};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
+use dunlin_manifest::decide::Decided;
 use dunlin_manifest::meter::Meter;
 use dunlin_manifest::pinned::InputWatch;
 use dunlin_manifest::records::{
-    ErrorCode, FailClass, Output, Root, StageManifest, StageSpec, TaskMetrics, TaskOutput,
+    ErrorCode, FailClass, Output, Root, StageSpec, TaskMetrics, TaskOutput,
 };
 use dunlin_plan::guard::{Stop, guarded};
 use dunlin_plan::{session, task};
@@ -48,7 +49,7 @@ pub struct AttemptError {
 pub(crate) struct Attempt {
     pub(crate) root: Arc<Root>,
     pub(crate) spec: StageSpec,
-    pub(crate) manifest: Arc<StageManifest>,
+    pub(crate) decided: Arc<Decided>,
     pub(crate) task: u32,
     pub(crate) plan: bytes::Bytes,
     pub(crate) inputs: ExchangeInputs,
@@ -61,11 +62,33 @@ pub(crate) struct Attempt {
     pub(crate) stop: Stop,
 }
 
-/// Runs the attempt to its end and returns what was written.
+/// The rows of a plan that has run.
+#[derive(Debug)]
+pub(crate) enum Rows {
+    /// Not written yet, so that the slot can run the next plan meanwhile.
+    Held(Box<TaskWriter>),
+    /// Written.
+    Written(TaskOutput),
+}
+
+impl Rows {
+    /// Writes what is held.
+    pub(crate) async fn write(self) -> Result<TaskOutput, AttemptError> {
+        match self {
+            Self::Held(writer) => writer.finish().await.map_err(|error| classify_shuffle(&error)),
+            Self::Written(output) => Ok(output),
+        }
+    }
+}
+
+/// A writer that holds more than this is finished before the slot runs its next plan, which needs the memory.
+const MOST_HELD: usize = 16 << 20;
+
+/// Runs the attempt's plan and returns its rows.
 pub(crate) async fn run(
     shared: &Shared,
     attempt: Attempt,
-) -> Result<(TaskOutput, TaskMetrics), AttemptError> {
+) -> Result<(Rows, TaskMetrics), AttemptError> {
     let watch = attempt.watch.clone();
     run_plan(shared, attempt).await.map_err(|error| match watch.changed() {
         // Every attempt would find the input changed. The engine's error says less.
@@ -86,11 +109,8 @@ pub(crate) async fn run(
     })
 }
 
-async fn run_plan(
-    shared: &Shared,
-    attempt: Attempt,
-) -> Result<(TaskOutput, TaskMetrics), AttemptError> {
-    let partitions = match attempt.manifest.tasks.get(attempt.task as usize) {
+async fn run_plan(shared: &Shared, attempt: Attempt) -> Result<(Rows, TaskMetrics), AttemptError> {
+    let partitions = match attempt.decided.manifest.tasks.get(attempt.task as usize) {
         Some(task) => task.partitions.clone(),
         None => {
             return Err(internal(format!("the stage has no task {}", attempt.task)));
@@ -128,7 +148,11 @@ async fn run_plan(
         writer.abort().await;
         return Err(error);
     }
-    let output = writer.finish().await.map_err(|error| classify_shuffle(&error))?;
+    let rows = if writer.held_bytes() > MOST_HELD {
+        Rows::Written(writer.finish().await.map_err(|error| classify_shuffle(&error))?)
+    } else {
+        Rows::Held(Box::new(writer))
+    };
     let spill_bytes = spilled(&opened.plan);
     let peak = PeakRecordingPool::from_pool(context.memory_pool().as_ref())
         .map_or(0, PeakRecordingPool::max_reserved);
@@ -141,12 +165,12 @@ async fn run_plan(
         task_memory: u64::try_from(peak).unwrap_or(u64::MAX),
         ..TaskMetrics::default()
     };
-    Ok((output, metrics))
+    Ok((rows, metrics))
 }
 
 /// The most bytes that the attempt may put into its commit instead of an object.
 fn inline_limit(attempt: &Attempt) -> usize {
-    usize::try_from(attempt.manifest.inline_bytes).unwrap_or(0)
+    usize::try_from(attempt.decided.manifest.inline_bytes).unwrap_or(0)
 }
 
 /// A task context that can read the pinned inputs of this query and the exchange, nothing else.

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::execution::session_state::SessionState;
@@ -15,7 +16,9 @@ use dunlin_manifest::records::EngineFence;
 use dunlin_manifest::store::{ControlStore, ObjectControlStore, StoreError};
 use dunlin_plan::stores::Stores;
 use dunlin_shuffle::ReadGovernor;
+use futures::try_join;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::known::{Known, refusal};
 use crate::options::WorkerOptions;
@@ -33,8 +36,12 @@ pub(crate) struct Shared {
     pub(crate) functions: SessionState,
     pub(crate) governor: ReadGovernor,
     pub(crate) stopping: CancellationToken,
+    /// Seals that are being written beside the work of the slots.
+    pub(crate) writing: TaskTracker,
     pub(crate) queries: parking_lot::Mutex<HashMap<QueryId, Arc<Known>>>,
     pub(crate) rung: tokio::sync::Notify,
+    /// Queries of which this process was told that they have work.
+    pub(crate) heard: parking_lot::Mutex<Heard>,
     pub(crate) busy: AtomicU64,
     /// Queries of the inline route that only this process runs, or was asked to run.
     pub(crate) local: parking_lot::Mutex<HashSet<QueryId>>,
@@ -42,7 +49,42 @@ pub(crate) struct Shared {
     pub(crate) local_slots: tokio::sync::Semaphore,
 }
 
+/// The queries that this process was told of, by the number of the news.
+#[derive(Debug, Default)]
+pub(crate) struct Heard {
+    latest: u64,
+    queries: HashMap<QueryId, u64>,
+}
+
+/// News that no slot has asked for after so many others is forgotten. The slots look at the store anyway.
+const HEARD: u64 = 256;
+
 impl Shared {
+    /// Wakes the slots for a query.
+    pub(crate) fn hear(&self, query: &QueryId) {
+        let mut heard = self.heard.lock();
+        heard.latest += 1;
+        let latest = heard.latest;
+        heard.queries.insert(query.clone(), latest);
+        heard.queries.retain(|_, number| *number + HEARD > latest);
+        drop(heard);
+        if let Some(known) = self.queries.lock().get(query) {
+            *known.quiet_until.lock() = Duration::ZERO;
+        }
+        self.rung.notify_waiters();
+    }
+
+    /// The queries of which this process was told after news number `since`, which becomes the latest.
+    pub(crate) fn heard_since(&self, since: &mut u64) -> Vec<QueryId> {
+        let heard = self.heard.lock();
+        let new = heard.queries.iter().filter(|(_, number)| **number > *since);
+        let mut queries: Vec<QueryId> = new.map(|(query, _)| query.clone()).collect();
+        *since = heard.latest;
+        // Oldest first: ids sort by time of submission.
+        queries.sort();
+        queries
+    }
+
     /// The process's view of a query, created when the query is first seen; `None` if it does not exist or has ended.
     ///
     /// # Errors
@@ -54,11 +96,19 @@ impl Shared {
         let meter = Arc::new(Meter::default());
         let counted =
             self.control.through(|inner| Arc::new(MeteredStore::new(inner, Arc::clone(&meter))));
-        let Some(handle) = QueryHandle::open(counted, query).await? else { return Ok(None) };
-        if handle.ended().await?.is_some() {
+        // Three requests at once: what the query is, whether it is over, and how far it is.
+        let (prefix, end) = (keys::query_prefix(query), keys::end(query));
+        let (handle, end, listed) = try_join!(
+            QueryHandle::open(counted.clone(), query, &self.fence),
+            counted.get(&end),
+            counted.list(&prefix),
+        )?;
+        if end.is_some() {
             retire(&self.control, query).await;
             return Ok(None);
         }
+        let Some(handle) = handle else { return Ok(None) };
+        handle.note_listing(&listed);
         let refused = refusal(&self.fence, &self.stores, &handle.root);
         if let Some(reason) = &refused {
             tracing::warn!(%query, %reason, "a query is left to others");

@@ -11,14 +11,17 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use dunlin_manifest::decide::OpenTask;
-use dunlin_manifest::query::{self, AdvanceError};
-use dunlin_manifest::records::{FailClass, Route};
+use dunlin_manifest::ids::QueryId;
+use dunlin_manifest::query::{self, AdvanceError, News};
+use dunlin_manifest::records::{FailClass, Route, StageId, TaskId};
 use dunlin_manifest::store::StoreError;
 use futures::FutureExt;
+use tokio::task::JoinHandle;
 
-use crate::attempt::{self, AttemptOutcome};
+use crate::attempt::{self, Finished, Ran, Settled};
 use crate::compute::Compute;
 use crate::known::Known;
+use crate::news;
 use crate::shared::Shared;
 
 /// Pause of a slot after an attempt that failed in a way that another attempt may not. It doubles with each attempt.
@@ -40,9 +43,10 @@ pub(crate) async fn keep_slot(shared: Arc<Shared>, slot: usize) {
 async fn slot_loop(shared: Arc<Shared>, slot: usize) {
     let mut pause = shared.options.active_poll;
     let mut compute = Compute::default();
+    let mut heard = 0;
     while !shared.stopping.is_cancelled() {
         let rung = shared.rung.notified();
-        let found = match look(&shared, slot, &mut compute).await {
+        let found = match look(&shared, slot, &mut compute, &mut heard).await {
             Ok(found) => found,
             Err(error) => {
                 tracing::warn!(%error, "the state store could not be looked at");
@@ -86,12 +90,17 @@ enum Found {
     Nothing,
 }
 
-/// Works on the oldest query that has something to do.
+/// Works on the oldest query that has something to do. Queries that this process was told of are not listed first.
 async fn look(
     shared: &Arc<Shared>,
     slot: usize,
     compute: &mut Compute,
+    heard: &mut u64,
 ) -> Result<Found, StoreError> {
+    let told = shared.heard_since(heard);
+    if !told.is_empty() && matches!(look_at(shared, told, slot, compute).await, Found::Work) {
+        return Ok(Found::Work);
+    }
     let mut queries = query::active(&shared.control).await?;
     {
         let mut known = shared.queries.lock();
@@ -102,6 +111,16 @@ async fn look(
     }
     // Oldest first: ids sort by time of submission.
     queries.sort();
+    Ok(look_at(shared, queries, slot, compute).await)
+}
+
+/// Works on the first of the queries that has something to do.
+async fn look_at(
+    shared: &Arc<Shared>,
+    queries: Vec<QueryId>,
+    slot: usize,
+    compute: &mut Compute,
+) -> Found {
     let mut active = false;
     for query in queries {
         let known = match shared.known(&query).await {
@@ -126,82 +145,224 @@ async fn look(
             continue;
         }
         match work_on(shared, &known, slot, compute).await {
-            Ok(true) => return Ok(Found::Work),
+            Ok(true) => return Found::Work,
             Ok(false) => {}
             Err(error) => tracing::warn!(%query, %error, "a query could not be moved on"),
         }
     }
-    Ok(if active { Found::Active } else { Found::Nothing })
+    if active { Found::Active } else { Found::Nothing }
 }
 
-/// Advances a query and runs one of its tasks. Returns false if there was nothing to do.
+/// Works on a query until there is nothing to do for this slot. Returns false if nothing was done.
 pub(crate) async fn work_on(
     shared: &Arc<Shared>,
     known: &Arc<Known>,
     slot: usize,
     compute: &mut Compute,
 ) -> Result<bool, AdvanceError> {
-    let mut worked = false;
-    let mut committed = false;
-    loop {
-        let mut view = known.handle.look(false).await?;
-        let advanced = if committed {
-            known.handle.advance(&mut view).await?
-        } else {
-            known.handle.advance_patiently(&mut view).await?
-        };
-        if advanced.moved {
-            shared.rung.notify_waiters();
-            if !advanced.open.is_empty() {
-                query::ring(&shared.control, &shared.env).await;
+    let mut turn = Turn { shared, known, committing: None, worked: false };
+    let outcome = turn.run(slot, compute).await;
+    // A commit that is under way is the end of this slot's work, whatever happened after it.
+    turn.settle().await;
+    outcome.map(|()| turn.worked)
+}
+
+/// How often a slot may lose its claims before it looks at the whole query again.
+const LOST_IN_A_ROW: u32 = 3;
+
+/// One slot's work on one query.
+struct Turn<'a> {
+    shared: &'a Arc<Shared>,
+    known: &'a Arc<Known>,
+    /// The commit of the former task, made beside the present one.
+    committing: Option<JoinHandle<Settled>>,
+    worked: bool,
+}
+
+impl Turn<'_> {
+    async fn run(&mut self, slot: usize, compute: &mut Compute) -> Result<(), AdvanceError> {
+        let (shared, known) = (self.shared, self.known);
+        let mut looks = Looks::default();
+        loop {
+            let advanced = if looks.due {
+                known.handle.look(false).await?;
+                known.handle.advance_patiently().await?
+            } else {
+                known.handle.go_on().await?
+            };
+            if advanced.moved {
+                self.worked = true;
+                *known.quiet_until.lock() = Duration::ZERO;
+                tell(shared, known);
             }
-        }
-        if advanced.ended.is_some() {
-            shared.queries.lock().remove(&known.handle.query);
-            return Ok(worked || advanced.moved);
-        }
-        if advanced.moved {
-            *known.quiet_until.lock() = Duration::ZERO;
-        }
-        // Checked before a task is chosen, because a chosen task is hidden from the other slots of this process.
-        let over = shared.stopping.is_cancelled()
-            || (!advanced.open.is_empty() && known.handle.ended().await?.is_some());
-        if over {
-            return Ok(worked);
-        }
-        let Some(task) = choose(shared, known, &advanced.open, slot) else {
-            *known.quiet_until.lock() = shared.env.clock.monotonic() + shared.options.active_poll;
-            return Ok(worked || advanced.moved);
-        };
-        shared.busy.fetch_add(1, Ordering::Relaxed);
-        let outcome = attempt::attempt(shared, known, task, compute).await;
-        shared.busy.fetch_sub(1, Ordering::Relaxed);
-        committed = outcome == AttemptOutcome::Committed;
-        match outcome {
-            AttemptOutcome::Lost => {}
-            AttemptOutcome::Unsettled => {
-                known.taken.lock().remove(&(task.stage, task.task, task.attempt));
-                return Ok(worked);
+            if advanced.ended.is_some() {
+                shared.queries.lock().remove(&known.handle.query);
+                self.worked |= advanced.moved;
+                return Ok(());
             }
-            AttemptOutcome::Stopped => return Ok(worked),
-            AttemptOutcome::Committed => worked = true,
-            AttemptOutcome::Failed(class) => {
-                worked = true;
-                if class == FailClass::Retry {
-                    // The pause gives the missing resource (memory, the store) time to recover, and gives another
-                    // worker a chance.
-                    let pause = RETRY_PAUSE * (1 << task.attempt.min(4));
-                    shared.env.clock.sleep(shared.env.jitter(pause)).await;
+            // Checked before a task is chosen, because a chosen task is hidden from the other slots of this process.
+            if shared.stopping.is_cancelled() {
+                return Ok(());
+            }
+            let Some(task) = choose(shared, known, &advanced.open, slot, looks.lost_in_all) else {
+                // The commit that is under way may open the next stage.
+                if self.settle().await {
+                    looks.due = false;
+                    continue;
                 }
+                if looks.due {
+                    let pause = shared.options.active_poll;
+                    *known.quiet_until.lock() = shared.env.clock.monotonic() + pause;
+                    return Ok(());
+                }
+                looks.due = true;
+                continue;
+            };
+            looks.due = false;
+            match self.attempt(task, compute).await {
+                Next::Choose => looks.lost = 0,
+                Next::Lost => {
+                    looks.lost += 1;
+                    looks.lost_in_all += 1;
+                    looks.due = looks.lost % LOST_IN_A_ROW == 0;
+                }
+                Next::Look => looks.due = true,
+                Next::Leave => return Ok(()),
             }
         }
     }
+
+    /// Claims and runs a task. Its commit is made beside what follows.
+    async fn attempt(&mut self, task: OpenTask, compute: &mut Compute) -> Next {
+        let (shared, known) = (self.shared, self.known);
+        known.duties.hold(task.stage, task.task);
+        shared.busy.fetch_add(1, Ordering::Relaxed);
+        let ran = attempt::run(shared, known, task, compute).await;
+        shared.busy.fetch_sub(1, Ordering::Relaxed);
+        if let Ran::Done(finished) = ran {
+            // One commit at a time: the memory of the former task's rows is free before the next ones are held.
+            self.settle().await;
+            let (shared, known) = (Arc::clone(shared), Arc::clone(known));
+            self.worked = true;
+            self.committing =
+                Some(tokio::spawn(async move { settle(&shared, &known, *finished).await }));
+            return Next::Choose;
+        }
+        if let Some(task_before) = known.duties.given_up(task.stage, task.task) {
+            look_after(known, task.stage, task_before).await;
+        }
+        match ran {
+            Ran::Lost | Ran::Done(_) => Next::Lost,
+            Ran::Unsettled => {
+                known.taken.lock().remove(&(task.stage, task.task, task.attempt));
+                Next::Leave
+            }
+            Ran::Stopped => Next::Leave,
+            Ran::Failed(class) => {
+                self.worked = true;
+                pause_after(shared, task, class).await;
+                Next::Look
+            }
+        }
+    }
+
+    /// Waits for the commit that is under way. False if there is none.
+    async fn settle(&mut self) -> bool {
+        let Some(committing) = self.committing.take() else { return false };
+        if let Err(error) = committing.await {
+            tracing::error!(query = %self.known.handle.query, %error, "a commit panicked");
+        }
+        true
+    }
 }
 
-/// One of the open tasks that no other slot of this process took. It is mostly the first one. But each slot of each
-/// worker starts at its own offset among the tasks of the first stage, so that many workers do not compete for one
-/// task.
-fn choose(shared: &Shared, known: &Known, open: &[OpenTask], slot: usize) -> Option<OpenTask> {
+/// When a slot looks at the query.
+#[derive(Debug, Default)]
+struct Looks {
+    due: bool,
+    /// Claims lost since the last one that was won.
+    lost: u32,
+    /// Claims lost since this slot began with the query.
+    lost_in_all: u32,
+}
+
+/// What a slot does after an attempt.
+enum Next {
+    /// Choose a task by what is known.
+    Choose,
+    /// Choose another task: this one is another worker's.
+    Lost,
+    /// Look, because something failed.
+    Look,
+    /// Leave the query for now.
+    Leave,
+}
+
+/// Commits an attempt, and looks whether its group is complete then.
+async fn settle(shared: &Arc<Shared>, known: &Arc<Known>, finished: Finished) -> Settled {
+    let task = finished.task;
+    let settled = attempt::commit(shared, known, finished).await;
+    let owed = match settled {
+        Settled::Committed => known.duties.settled(task.stage, task.task),
+        Settled::Failed(_) | Settled::Unknown => known.duties.given_up(task.stage, task.task),
+    };
+    if known.handle.known_end().is_some() {
+        news::tell(shared, News { query: known.handle.query.clone(), ended: true });
+        let (shared, query) = (Arc::clone(shared), known.handle.query.clone());
+        shared.clone().writing.spawn(async move { query::retire(&shared.control, &query).await });
+    } else if let Some(owed) = owed {
+        look_after(known, task.stage, owed).await;
+    }
+    if let Settled::Failed(class) = settled {
+        pause_after(shared, task, class).await;
+    }
+    settled
+}
+
+async fn look_after(known: &Known, stage: StageId, task: TaskId) {
+    if let Err(error) = known.handle.after_commit(stage, task).await {
+        // Whoever polls the query finds the group complete.
+        tracing::debug!(query = %known.handle.query, stage, task, %error, "the look after a commit failed");
+    }
+}
+
+/// The pause gives what is missing (memory, the store) time to recover, and gives another worker a chance.
+async fn pause_after(shared: &Shared, task: OpenTask, class: FailClass) {
+    if class == FailClass::Retry {
+        let pause = RETRY_PAUSE * (1 << task.attempt.min(4));
+        shared.env.clock.sleep(shared.env.jitter(pause)).await;
+    }
+}
+
+/// Writes the seals that this process believes, and then tells the other workers. The slots of this process know them
+/// already.
+fn tell(shared: &Arc<Shared>, known: &Arc<Known>) {
+    shared.rung.notify_waiters();
+    let (writer, known) = (Arc::clone(shared), Arc::clone(known));
+    shared.writing.spawn(async move {
+        match known.handle.settle().await {
+            Ok(_) => {
+                news::tell(&writer, News { query: known.handle.query.clone(), ended: false });
+                query::ring(&writer.control, &writer.env).await;
+            }
+            // They are written again before anything rests on them, or by whoever polls the query.
+            Err(error) => {
+                tracing::warn!(query = %known.handle.query, %error, "a seal could not be written");
+            }
+        }
+    });
+}
+
+/// One of the open tasks that no other slot of this process took, of the first stage. Each slot of each worker has a
+/// place of its own among the largest tasks, so that many workers do not compete for one task and the largest tasks
+/// still begin first. A slot that has `lost` claims takes another place.
+fn choose(
+    shared: &Shared,
+    known: &Known,
+    open: &[OpenTask],
+    slot: usize,
+    lost: u32,
+) -> Option<OpenTask> {
     let mut taken = known.taken.lock();
     let free: Vec<OpenTask> = open
         .iter()
@@ -210,9 +371,25 @@ fn choose(shared: &Shared, known: &Known, open: &[OpenTask], slot: usize) -> Opt
         .collect();
     let first = free.first()?;
     let same: usize = free.iter().take_while(|task| task.stage == first.stage).count();
-    let seed = blake3::hash(format!("{}/{slot}/{}", shared.name, first.stage).as_bytes());
-    let offset = usize::from(u16::from_le_bytes([seed.as_bytes()[0], seed.as_bytes()[1]])) % same;
-    let chosen = free.get(offset).copied()?;
+    let seed = blake3::hash(format!("{}/{slot}/{}/{lost}", shared.name, first.stage).as_bytes());
+    let place = usize::from(u16::from_le_bytes([seed.as_bytes()[0], seed.as_bytes()[1]]));
+    let chosen = free.get(place * places(same) / (usize::from(u16::MAX) + 1)).copied()?;
     taken.insert((chosen.stage, chosen.task, chosen.attempt));
     Some(chosen)
+}
+
+/// Among how many of `same` open tasks a slot chooses: a quarter, but four if there are so many.
+fn places(same: usize) -> usize {
+    (same / 4).max(same.min(4))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slot_chooses_among_the_largest_tasks() {
+        let places: Vec<usize> = [1, 2, 4, 5, 16, 17, 100].into_iter().map(places).collect();
+        assert_eq!(places, [1, 2, 4, 4, 4, 4, 25]);
+    }
 }

@@ -16,9 +16,11 @@ use dunlin_plan::stores::Stores;
 use dunlin_plan::{fence, functions};
 use dunlin_shuffle::{ReadGovernor, ReadLimits};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::bell::watch_bell;
 use crate::compute::Compute;
+use crate::news;
 use crate::options::WorkerOptions;
 use crate::shared::Shared;
 use crate::slot::{keep_slot, work_on};
@@ -87,8 +89,10 @@ impl Worker {
             options,
             runtime,
             stopping,
+            writing: TaskTracker::new(),
             queries: parking_lot::Mutex::default(),
             rung: tokio::sync::Notify::new(),
+            heard: parking_lot::Mutex::default(),
             busy: AtomicU64::new(0),
             local: parking_lot::Mutex::default(),
             local_slots: tokio::sync::Semaphore::new(slots),
@@ -136,12 +140,14 @@ impl Worker {
             return Ok(true);
         }
         work_on(&self.shared, &known, 0, compute).await?;
-        Ok(known.handle.ended().await?.is_some())
+        Ok(known.handle.known_end().is_some() || known.handle.ended().await?.is_some())
     }
 
     /// Runs until the worker is asked to stop. Tasks in progress are then given back.
     pub async fn run(&self) {
         let bell = tokio::spawn(watch_bell(Arc::clone(&self.shared)));
+        let wake = self.shared.options.wake.clone();
+        let listening = wake.map(|wake| tokio::spawn(news::listen(Arc::clone(&self.shared), wake)));
         let slots: Vec<_> = (0..self.shared.options.slots.max(1))
             .map(|slot| tokio::spawn(keep_slot(Arc::clone(&self.shared), slot)))
             .collect();
@@ -151,5 +157,11 @@ impl Worker {
             }
         }
         bell.abort();
+        if let Some(listening) = listening {
+            listening.abort();
+        }
+        // Seals that are under way. Another process would write them, but later.
+        self.shared.writing.close();
+        self.shared.writing.wait().await;
     }
 }

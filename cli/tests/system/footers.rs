@@ -12,9 +12,9 @@ use dunlin_cli::tpch;
 use serde_json::json;
 
 use crate::common::api::Api;
-use crate::common::proxy::{Proxy, Seen};
 use crate::common::reference::Reference;
 use crate::common::{S3, Setup, binary, data_in, unique};
+use dunlin_sim::far::{Proxy, Seen};
 
 /// Bytes that a reader may fetch from the end of a file before it knows how long the footer is.
 const HINT: u64 = 512 << 10;
@@ -79,8 +79,9 @@ async fn the_gateway_reads_footers_and_no_data_on_the_fleet_route() {
         })
         .collect();
     let first = footers(&data, &tables);
-    let proxy =
-        Proxy::start(&s3.endpoint, &s3.bucket, move |seen| reads_data(seen, &first, &sizes)).await;
+    let proxy = Proxy::near(&s3.endpoint, &s3.bucket, move |seen| reads_data(seen, &first, &sizes))
+        .await
+        .unwrap();
     let state = unique("footers");
     let setup = Setup::with(|_| s3.config(&state, &tables, &proxy.endpoint(), ""));
     let direct = setup.path().join("worker.toml");

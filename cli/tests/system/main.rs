@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, unreachable_pub)]
 
 mod budget;
+mod chains;
 mod common;
 mod door;
 mod footers;

@@ -3,6 +3,7 @@
 mod answer;
 mod carried;
 mod encode;
+mod face;
 mod guard;
 mod problem;
 mod refusal;
@@ -11,10 +12,12 @@ mod respond;
 mod routes;
 mod server;
 mod status;
+mod wake;
 
+pub(crate) use face::Face;
 pub(crate) use guard::Guard;
 pub use problem::{ApiError, Position, Problem};
 pub use refusal::Refusal;
 pub use request::{Format, MAX_WAIT};
-pub(crate) use routes::{Face, router};
+pub(crate) use routes::router;
 pub(crate) use server::Server;

@@ -31,6 +31,13 @@ pub(super) fn mark(response: &mut Response, query: &QueryId, replayed: bool) {
     }
 }
 
+/// Done, and nothing to say.
+pub(super) fn empty() -> Response {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response
+}
+
 pub(super) fn answer_json(status: StatusCode, body: &impl Serialize) -> Response {
     let bytes = match serde_json::to_vec(body) {
         Ok(bytes) => bytes,

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Body, Bytes};
-use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
+use axum::body::Body;
+use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{DefaultBodyLimit, Path, Query, State};
 use axum::response::Response;
 use axum::routing::{get, post};
@@ -17,7 +17,8 @@ use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use serde_json::json;
 
-use super::answer::{Envelope, answer};
+use super::answer::Envelope;
+use super::face::{BodyBytes, Face, read};
 use super::guard::{Caller, Guard, guard};
 use super::problem::ApiError;
 use super::request::{
@@ -25,31 +26,16 @@ use super::request::{
 };
 use super::respond::{accepted, answer_json, mark};
 use super::status::StatusBody;
+use super::wake;
 use crate::auth::Scope;
 use crate::options::MAX_BODY_BYTES;
 use crate::query::analyze::Detail;
 use crate::query::error::{CoreError, ErrorKind};
-use crate::query::intake::{Intake, Taken, Wish};
+use crate::query::intake::{Taken, Wish};
 use crate::query::queries::{Queries, Waited};
 
-type BodyBytes = Result<Bytes, BytesRejection>;
 type Id = Result<Path<String>, PathRejection>;
 type Parameters = Result<Query<HashMap<String, String>>, QueryRejection>;
-
-/// The parts of the core that HTTP uses.
-#[derive(Clone, Debug)]
-pub(crate) struct Face {
-    pub(crate) intake: Arc<Intake>,
-    pub(crate) queries: Arc<Queries>,
-    /// Most bytes of an answer that are held before its headers are sent.
-    pub(crate) answer_buffer: usize,
-}
-
-impl Face {
-    async fn respond(&self, format: Format, envelope: Envelope) -> Result<Response, ApiError> {
-        answer(self.queries.env(), format, self.answer_buffer, envelope).await
-    }
-}
 
 /// The gateway's routes. All but the two that report the state of the process pass the guard.
 pub(crate) fn router(face: Face, door: Arc<Guard>) -> Router {
@@ -62,6 +48,7 @@ pub(crate) fn router(face: Face, door: Arc<Guard>) -> Router {
         .route("/v1/queries/{id}/analyze", get(analyze))
         .route("/v1/queries/{id}/cancel", post(cancel))
         .route("/v1/explain", post(explain))
+        .route("/v1/wake", get(wake::listen).post(wake::tell))
         .fallback(async || ApiError::NoSuchPath)
         .layer(axum::middleware::from_fn_with_state(door, guard))
         .merge(open)
@@ -89,14 +76,14 @@ async fn sql(
     let wait = preferred.unwrap_or(DEFAULT_SQL_WAIT);
     let parsed = intake.parse(statement).await?;
     let wish = Wish { caller: caller.clone(), key, durable, patience: wait };
-    let (query, replayed, analysis) = match Arc::clone(intake).take(parsed, wish).await? {
+    let (query, replayed, analysis, held) = match Arc::clone(intake).take(parsed, wish).await? {
         Taken::Answer(taken) => {
             let left = wait.saturating_sub(queries.now().saturating_sub(received));
             let envelope = Envelope { answer: *taken, replayed: false, received };
             // An answer that is not stored ends with the wait. A stored query continues.
             return within(queries, wait, left, face.respond(format, envelope)).await;
         }
-        Taken::Query { query, replayed, analysis } => (query, replayed, analysis),
+        Taken::Query { query, replayed, analysis, held } => (query, replayed, analysis, held),
     };
     let left = wait.saturating_sub(queries.now().saturating_sub(received));
     let found = match queries.wait(&caller, &query, left).await? {
@@ -108,6 +95,7 @@ async fn sql(
             _ => queries.answer(&ended).await?,
         },
     };
+    drop(held);
     face.respond(format, Envelope { answer: found, replayed, received }).await
 }
 
@@ -142,8 +130,8 @@ async fn submit(
         return Err(analysis_is_not_submitted());
     }
     let wish = Wish { caller: caller.clone(), key, durable: true, patience: wait };
-    let (query, replayed) = match intake.take(parsed, wish).await? {
-        Taken::Query { query, replayed, .. } => (query, replayed),
+    let (query, replayed, _held) = match intake.take(parsed, wish).await? {
+        Taken::Query { query, replayed, held, .. } => (query, replayed, held),
         Taken::Answer(_) => return Err(explain_is_not_a_query()),
     };
     let left = wait.saturating_sub(queries.now().saturating_sub(received));
@@ -300,16 +288,6 @@ fn wants_text(headers: &HeaderMap) -> bool {
     let values = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
     let first = values.flat_map(|value| value.split(',')).next().unwrap_or("");
     first.split(';').next().unwrap_or("").trim().eq_ignore_ascii_case("text/plain")
-}
-
-fn read(body: BodyBytes) -> Result<Bytes, ApiError> {
-    body.map_err(|rejection| {
-        if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
-            ApiError::BodyTooLarge
-        } else {
-            ApiError::invalid_request(format!("the body cannot be read: {}", rejection.body_text()))
-        }
-    })
 }
 
 fn parse(id: Id) -> Result<QueryId, ApiError> {

@@ -60,6 +60,7 @@ mod tests {
             status: EndStatus::Succeeded,
             error: None,
             seal: None,
+            answer: None,
             summary: None,
         };
         assert_eq!(links(Some(&end))["results"], "/v1/queries/q/results");

@@ -10,6 +10,7 @@ use datafusion::execution::SendableRecordBatchStream;
 use dunlin_manifest::env::Env;
 use dunlin_manifest::ids::QueryId;
 use dunlin_manifest::meter::Meter;
+use dunlin_manifest::query::{News, QueryHandle, ring};
 use dunlin_manifest::records::{Limits, Summary};
 use dunlin_manifest::store::ObjectControlStore;
 use dunlin_manifest::submit::{self, SubmitError, Submitted};
@@ -19,6 +20,7 @@ use super::analyze::{self, Detail};
 use super::answer::{Answer, Receipt};
 use super::error::{CoreError, ErrorKind};
 use super::guests::Guests;
+use super::handles::Handles;
 use super::lasting::lasting;
 use super::planning::Planning;
 use super::statement::Statement;
@@ -30,8 +32,11 @@ pub(crate) enum Taken {
     /// It is being answered now, and nothing is stored.
     Answer(Box<Answer>),
     /// It is a query in the store; EXPLAIN ANALYZE asks for its analysis and not for its rows.
-    Query { query: QueryId, replayed: bool, analysis: Option<Detail> },
+    Query { query: QueryId, replayed: bool, analysis: Option<Detail>, held: Held },
 }
+
+/// Keeps what this process knows of a query that it has just written, until the request has looked at it.
+pub(crate) type Held = Option<Arc<QueryHandle>>;
 
 /// A statement that was parsed.
 #[derive(Debug)]
@@ -64,18 +69,20 @@ pub(crate) struct Wish {
 #[derive(Debug)]
 pub(crate) struct Intake {
     gateway: Gateway,
+    handles: Arc<Handles>,
     limits: Limits,
     planning: Planning,
     guests: Guests,
 }
 
 impl Intake {
-    pub(crate) fn new(gateway: Gateway, options: &GatewayOptions) -> Self {
+    pub(crate) fn new(gateway: Gateway, handles: Arc<Handles>, options: &GatewayOptions) -> Self {
         let env = &gateway.env;
         Self {
             planning: Planning::new(gateway.planner.clone(), env.clone(), options.planning),
             guests: Guests::new(env.clone(), options.inline),
             limits: options.limits,
+            handles,
             gateway,
         }
     }
@@ -122,7 +129,9 @@ impl Intake {
             // Done before planning, so that a retry finds its query even if the tables were deleted since.
             match submit::find(self.store(), key, &statement.fingerprint).await {
                 Ok(None) => {}
-                Ok(Some(query)) => return Ok(Taken::Query { query, replayed: true, analysis }),
+                Ok(Some(query)) => {
+                    return Ok(Taken::Query { query, replayed: true, analysis, held: None });
+                }
                 // An earlier try wrote the key and no root: the query is stored under its id.
                 Err(SubmitError::Orphaned { query: announced }) => query = announced,
                 Err(error) => return Err(error.into()),
@@ -151,8 +160,8 @@ impl Intake {
         }
         let intake = Arc::clone(self);
         let written = async move { intake.write_down(&planned, query, &sql, idem, &caller).await };
-        let (query, replayed) = lasting(written).await?;
-        Ok(Taken::Query { query, replayed, analysis })
+        let Written { query, replayed, held } = lasting(written).await?;
+        Ok(Taken::Query { query, replayed, analysis, held })
     }
 
     /// Starts the whole plan, without stages, in this process.
@@ -186,17 +195,20 @@ impl Intake {
         sql: &str,
         idem: Option<(String, String)>,
         caller: &Principal,
-    ) -> Result<(QueryId, bool), CoreError> {
+    ) -> Result<Written, CoreError> {
         let Some(graph) = &planned.graph else {
             return Err(CoreError::internal("a query without stages cannot be written down"));
         };
-        let (query, replayed) = self.submit(graph, query, sql, idem, caller).await?;
-        if planned.route == Route::Inline
-            && let Some(local) = &self.gateway.local
+        let written = self.submit(graph, query, sql, idem, caller).await?;
+        if let Some(local) = &self.gateway.local
+            && planned.route == Route::Inline
         {
-            local.run(query.clone()).await;
+            local.run(written.query.clone()).await;
         }
-        Ok((query, replayed))
+        let (store, env) = (self.store().clone(), self.env().clone());
+        self.gateway.hub.tell(News { query: written.query.clone(), ended: false });
+        tokio::spawn(async move { ring(&store, &env).await });
+        Ok(written)
     }
 
     async fn submit(
@@ -206,7 +218,7 @@ impl Intake {
         sql: &str,
         idem: Option<(String, String)>,
         caller: &Principal,
-    ) -> Result<(QueryId, bool), CoreError> {
+    ) -> Result<Written, CoreError> {
         let under = |query: &QueryId| {
             let idem = idem.clone();
             let mut submission =
@@ -222,11 +234,19 @@ impl Intake {
             }
             other => other,
         };
-        let Submitted { query, replayed } =
+        let Submitted { query, replayed, root } =
             outcome.map_err(|error| CoreError::from(error).about(&query))?;
         tracing::info!(%query, replayed, by = %caller.name, "submitted");
-        Ok((query, replayed))
+        let held = root.map(|root| self.handles.written(&query, root));
+        Ok(Written { query, replayed, held })
     }
+}
+
+/// A query that is in the store.
+struct Written {
+    query: QueryId,
+    replayed: bool,
+    held: Held,
 }
 
 fn here(

@@ -17,6 +17,7 @@ pub(crate) mod answer;
 pub(crate) mod error;
 pub(crate) mod guests;
 pub(crate) mod handles;
+pub(crate) mod hub;
 pub(crate) mod intake;
 mod lasting;
 mod planning;

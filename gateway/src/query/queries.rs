@@ -5,11 +5,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use dunlin_manifest::decide::digest;
 use dunlin_manifest::env::Env;
 use dunlin_manifest::ids::QueryId;
 use dunlin_manifest::keys;
-use dunlin_manifest::query::{Progress, QueryHandle};
+use dunlin_manifest::query::{AdvanceError, Progress, QueryHandle};
 use dunlin_manifest::records::{End, EndStatus, ErrorCode, QueryError};
 use dunlin_manifest::store::ControlStore;
 use dunlin_manifest::store::create::load;
@@ -19,6 +18,7 @@ use super::analyze::{self, Analysis, Detail};
 use super::answer::{Answer, Receipt};
 use super::error::{CoreError, ErrorKind};
 use super::handles::Handles;
+use super::hub::Hub;
 use super::lasting::lasting;
 use super::results::ResultReader;
 use super::status::QueryStatus;
@@ -61,12 +61,13 @@ pub(crate) struct Queries {
 impl Queries {
     pub(crate) fn new(
         handles: Arc<Handles>,
+        hub: &Hub,
         periods: WatchPeriods,
         stop: CancellationToken,
     ) -> Self {
         let env = handles.env().clone();
         Self {
-            watchers: Watchers::new(env.clone(), periods, stop.clone()),
+            watchers: Watchers::new(env.clone(), hub, periods, stop.clone()),
             results: ResultReader::new(handles.store().clone(), env),
             handles,
             stop,
@@ -80,6 +81,14 @@ impl Queries {
     /// Time by this gateway's clock.
     pub(crate) fn now(&self) -> Duration {
         self.handles.now()
+    }
+
+    /// Resolves after `wait`, or when the gateway was asked to stop.
+    pub(crate) async fn over(&self, wait: Duration) {
+        tokio::select! {
+            () = self.env().clock.sleep(wait) => {}
+            () = self.stop.cancelled() => {}
+        }
     }
 
     /// Whether this gateway can take queries: the store answers, and the gateway was not asked to stop.
@@ -134,6 +143,7 @@ impl Queries {
             Err(error) => return self.status_without_root(caller, query, error).await,
         };
         let about = |error| CoreError::from(error).about(query);
+        let about_advance = |error: AdvanceError| CoreError::from(error).about(query);
         let mut end = handle.ended().await.map_err(about)?;
         if end.is_none() && !wait.is_zero() {
             let watch = self.watchers.watch(query, &handle);
@@ -143,8 +153,8 @@ impl Queries {
         if let Some(end) = end {
             return Ok(QueryStatus::new(query.as_str(), root, Progress::default(), Some(&end)));
         }
-        let view = handle.look(false).await.map_err(about)?;
-        Ok(QueryStatus::new(query.as_str(), root, handle.progress(&view), None))
+        handle.look(false).await.map_err(about_advance)?;
+        Ok(QueryStatus::new(query.as_str(), root, handle.progress(), None))
     }
 
     /// An incomplete submit may have been ended. Without a root it has no owner.
@@ -231,11 +241,21 @@ impl Queries {
         let Some(last) = root.stages.last() else {
             return Err(CoreError::internal("the query has no stages"));
         };
-        let seal = handle.seal(last.id).await?.ok_or(ErrorKind::Expired)?;
-        if end.seal.as_ref().is_some_and(|named| *named != digest(seal.as_ref())) {
-            return Err(CoreError::internal("the result's seal is not the one that the end names"));
-        }
-        let rows = self.results.open(root, &seal)?;
+        let read;
+        let seal = match &end.answer {
+            Some(answer) => answer,
+            None => {
+                let sealed = handle.seal(last.id).await?.ok_or(ErrorKind::Expired)?;
+                if end.seal.as_ref().is_some_and(|named| *named != sealed.digest) {
+                    return Err(CoreError::internal(
+                        "the result's seal is not the one that the end names",
+                    ));
+                }
+                read = sealed.seal;
+                read.as_ref()
+            }
+        };
+        let rows = self.results.open(root, seal)?;
         let receipt = Receipt::of(root.route, &end.summary.unwrap_or_default());
         let receipt = Receipt { rows: Some(seal.rows), ..receipt };
         Ok(Answer { query: query.clone(), rows, receipt, meter: None })

@@ -113,6 +113,7 @@ mod tests {
                 retryable: false,
             }),
             seal: None,
+            answer: None,
             summary: Some(Summary { rows: 3, tasks: 9, ..Summary::default() }),
         }
     }

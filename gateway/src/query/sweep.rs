@@ -1,23 +1,29 @@
 //! The sweeper: advances or ends queries whose processes died.
 //!
-//! Every gateway lists `active/` from time to time and advances the queries in it. Any number of gateways may do so
+//! Every gateway lists `live/` from time to time and advances the queries in it. Any number of gateways may do so
 //! at once, because each step is a create that one of them wins. Advancing does not help two kinds of query. They are
 //! ended, so that no client waits forever:
 //!
 //! - one whose tasks no living worker takes: `NO_COMPATIBLE_WORKER`;
-//! - one that was announced and whose `root` was never written: `SUBMISSION_FAILED`.
+//! - one that was announced and whose `root` was never written: `SUBMISSION_FAILED`;
+//! - one whose `root` this build cannot read, after the longest time that a query may take: `TIMEOUT`.
+//!
+//! Of another build's query a gateway derives nothing. It ends the query when its time is over, or when nothing of it
+//! has moved for long.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+use dunlin_manifest::decide::end;
 use dunlin_manifest::ids::QueryId;
 use dunlin_manifest::keys;
 use dunlin_manifest::model::view::QueryView;
 use dunlin_manifest::query::{AdvanceError, QueryHandle, active, create_end, retire, ring};
 use dunlin_manifest::records::{
-    Attempt, End, EndStatus, ErrorCode, QueryError, RECORD_VERSION, Route, StageId, TaskId,
+    Attempt, End, EndStatus, ErrorCode, QueryError, Route, StageId, TaskId,
 };
 use dunlin_manifest::store::create::load;
 use dunlin_manifest::store::{ControlStore, StoreError};
@@ -34,6 +40,11 @@ const AT_ONCE: usize = 8;
 const REFUSALS_SHOWN: usize = 5;
 /// Refusals are listed when a query has made no progress for this long.
 const LOOK_FOR_REFUSALS: Duration = Duration::from_secs(3);
+
+/// A query of another build may stand still for so many times its `no_worker_ms`.
+const FOREIGN_PATIENCE: u32 = 5;
+const ORPHANED: &str = "the gateway that took the query died before it was written down; submit it again under a new Idempotency-Key";
+const UNREADABLE: &str = "the query was written by a version of Dunlin that this gateway cannot read, and did not end in time; submit it again";
 
 /// Sweeps until the gateway stops.
 pub(crate) async fn run(
@@ -73,9 +84,7 @@ pub(crate) async fn run(
 /// What workers have done for a query, as its keys show. If it changes, a worker is alive.
 #[derive(Debug, Default)]
 struct Traces {
-    attempts: u64,
-    fails: usize,
-    commits: usize,
+    facts: u64,
     /// Every heartbeat ever seen, so that it does not count as new after a view without heartbeats.
     beats: BTreeMap<(StageId, TaskId, Attempt), (i64, u64)>,
 }
@@ -83,12 +92,9 @@ struct Traces {
 impl Traces {
     /// Adds a view. Returns true if it shows something new.
     fn take(&mut self, view: &QueryView) -> bool {
-        let attempts = view.attempts();
-        let stages = || view.stages.values();
-        let commits = stages().map(|stage| stage.commits.len()).sum();
-        let fails = stages().flat_map(|stage| stage.fails.values()).map(BTreeSet::len).sum();
-        let mut new = (attempts, fails, commits) != (self.attempts, self.fails, self.commits);
-        (self.attempts, self.fails, self.commits) = (attempts, fails, commits);
+        let facts = view.facts();
+        let mut new = facts != self.facts;
+        self.facts = facts;
         for (&claim, &beat) in &view.beats {
             new |= self.beats.insert(claim, beat) != Some(beat);
         }
@@ -119,6 +125,8 @@ struct Sweeper {
     cares: HashMap<QueryId, Care>,
     /// Announced queries without a root, with the time when each was first seen.
     rootless: HashMap<QueryId, Duration>,
+    /// Queries whose root cannot be read by this build, with the time when each was first seen.
+    unreadable: HashMap<QueryId, Duration>,
     /// When a worker was last seen at any fleet query.
     fleet_seen: Option<Duration>,
 }
@@ -132,13 +140,22 @@ enum Found {
     Rootless,
     /// It is still running.
     Going { handle: Arc<QueryHandle>, view: Box<QueryView>, idle: bool },
-    /// It could not be read.
+    /// Its root is of another version.
+    Unreadable,
+    /// The store did not tell.
     Unknown,
 }
 
 impl Sweeper {
     fn new(site: Site, periods: SweepPeriods) -> Self {
-        Self { site, periods, cares: HashMap::new(), rootless: HashMap::new(), fleet_seen: None }
+        Self {
+            site,
+            periods,
+            cares: HashMap::new(),
+            rootless: HashMap::new(),
+            unreadable: HashMap::new(),
+            fleet_seen: None,
+        }
     }
 
     /// One sweep. Returns the number of active queries.
@@ -147,6 +164,8 @@ impl Sweeper {
         let known: HashSet<&QueryId> = queries.iter().collect();
         self.cares.retain(|query, _| known.contains(query));
         self.rootless.retain(|query, _| known.contains(query));
+        self.unreadable.retain(|query, _| known.contains(query));
+        self.put_back(&known).await;
         let looks: Vec<(QueryId, Found)> = futures::stream::iter(queries)
             .map(|query| {
                 let site = self.site.clone();
@@ -175,6 +194,21 @@ impl Sweeper {
         Ok(count)
     }
 
+    /// Puts hints back that are gone although somebody still waits for the query.
+    async fn put_back(&self, listed: &HashSet<&QueryId>) {
+        for handle in self.site.handles.in_use() {
+            if listed.contains(&handle.query) || handle.known_end().is_some() {
+                continue;
+            }
+            if let Ok(None) = handle.ended().await {
+                let hint = keys::active(&handle.query);
+                if let Err(error) = self.site.handles.store().put(&hint, Bytes::new()).await {
+                    tracing::debug!(query = %handle.query, %error, "a hint could not be put back");
+                }
+            }
+        }
+    }
+
     /// Records a look. Returns the query if its tasks are open and no worker runs any.
     async fn note(
         &mut self,
@@ -197,7 +231,14 @@ impl Sweeper {
             Found::Rootless => {
                 let first = *self.rootless.entry(query.clone()).or_insert(now);
                 if now.saturating_sub(first) >= self.periods.orphan {
-                    self.end_orphan(query).await;
+                    self.end(query, ErrorCode::SubmissionFailed, ORPHANED).await;
+                }
+                None
+            }
+            Found::Unreadable => {
+                let first = *self.unreadable.entry(query.clone()).or_insert(now);
+                if now.saturating_sub(first) >= self.periods.unreadable {
+                    self.end(query, ErrorCode::Timeout, UNREADABLE).await;
                 }
                 None
             }
@@ -241,15 +282,20 @@ impl Sweeper {
         // A worker that is busy shows a heartbeat within the lease at the latest.
         let lease = Duration::from_millis(handle.root.limits.lease_ms);
         let refused = self.periods.refused.max(lease);
-        let patience = if view.refusals.is_empty() { patience } else { patience.min(refused) };
+        let patience = match handle.is_own() {
+            true if view.refusals.is_empty() => patience,
+            true => patience.min(refused),
+            // Its tasks are not listed, so less is seen of it.
+            false => patience.saturating_mul(FOREIGN_PATIENCE),
+        };
         let still = now.saturating_sub(since);
         if still < patience {
             return;
         }
         // The view is older. Anything that happened since then shows that a worker is alive.
         match handle.look(true).await {
-            Ok(fresh) if fresh.attempts() == view.attempts() && fresh.objects == view.objects => {}
-            Ok(_) => return,
+            Ok(()) if handle.view().facts() == view.facts() => {}
+            Ok(()) => return,
             Err(error) => {
                 tracing::warn!(query = %handle.query, %error, "the query could not be looked at");
                 return;
@@ -288,24 +334,14 @@ impl Sweeper {
         )
     }
 
-    async fn end_orphan(&self, query: &QueryId) {
+    /// Ends a query that has no root, or none that can be read.
+    async fn end(&self, query: &QueryId, code: ErrorCode, message: &str) {
         let env = self.site.handles.env();
-        let end = End {
-            v: RECORD_VERSION,
-            nonce: env.nonce(),
-            status: EndStatus::Failed,
-            error: Some(QueryError {
-                code: ErrorCode::SubmissionFailed,
-                message: "the gateway that took the query died before it was written down; submit it again under a new Idempotency-Key"
-                    .to_owned(),
-                retryable: true,
-            }),
-            seal: None,
-            summary: None,
-        };
+        let error = QueryError { code, message: message.to_owned(), retryable: true };
+        let end = end::failed(env.nonce(), error);
         match create_end(self.site.handles.store(), env, query, end).await {
-            Ok(_) => tracing::warn!(%query, "an announced query never came and was ended"),
-            Err(error) => tracing::warn!(%query, %error, "an orphan could not be ended"),
+            Ok(_) => tracing::warn!(%query, message, "a query was ended"),
+            Err(error) => tracing::warn!(%query, %error, "a query could not be ended"),
         }
     }
 }
@@ -339,7 +375,8 @@ async fn try_look(
         }
         Err(error) => {
             tracing::warn!(%query, %error, "a query could not be read");
-            return Ok(Found::Unknown);
+            let of_another_version = matches!(error.kind, ErrorKind::Internal(_));
+            return Ok(if of_another_version { Found::Unreadable } else { Found::Unknown });
         }
     };
     if let Some(end) = handle.ended().await? {
@@ -347,8 +384,8 @@ async fn try_look(
         return Ok(Found::Ended(end.status == EndStatus::Succeeded));
     }
     let with_beats = still.is_some_and(|still| still >= LOOK_FOR_REFUSALS);
-    let mut view = handle.look(with_beats).await?;
-    let advanced = handle.advance(&mut view).await?;
+    handle.look(with_beats).await?;
+    let advanced = handle.advance().await?;
     if let Some(end) = advanced.ended {
         return Ok(Found::Ended(end.status == EndStatus::Succeeded));
     }
@@ -361,8 +398,9 @@ async fn try_look(
     {
         local.run(query.clone()).await;
     }
-    let idle = !advanced.open.is_empty() && advanced.running == 0;
-    Ok(Found::Going { handle, view: Box::new(view), idle })
+    let idle = (!advanced.open.is_empty() && advanced.running == 0) || !handle.is_own();
+    let view = Box::new(handle.view());
+    Ok(Found::Going { handle, view, idle })
 }
 
 /// The text of a refusal, which is a JSON object with an `engine` or plain text.

@@ -3,7 +3,7 @@
 //! ```text
 //!  request ─┐                 ┌─ GET end          5 → 100 ms, growing with the query's age
 //!  request ─┼─ Watch <─ watcher
-//!  request ─┘                 └─ LIST, advance    every 500 ms: repairs the work of a dead process
+//!  request ─┘                 └─ look, advance    every 500 ms: repairs the work of a dead process
 //! ```
 //!
 //! A watcher runs as long as a request waits. It also repairs: without this, a query whose last worker died between a
@@ -18,9 +18,11 @@ use dunlin_manifest::ids::QueryId;
 use dunlin_manifest::query::{AdvanceError, Progress, QueryHandle, ring};
 use dunlin_manifest::records::End;
 use parking_lot::Mutex;
-use tokio::sync::watch;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::hub::Hub;
 use crate::options::WatchPeriods;
 
 /// The result of the last look.
@@ -38,6 +40,8 @@ pub(crate) struct Snapshot {
 #[derive(Debug)]
 pub(crate) struct Watch {
     snapshots: watch::Receiver<Snapshot>,
+    /// Ends the watcher's pause.
+    nudge: Arc<Notify>,
 }
 
 impl Watch {
@@ -70,8 +74,29 @@ pub(crate) struct Watchers {
 }
 
 impl Watchers {
-    pub(crate) fn new(env: Env, periods: WatchPeriods, stop: CancellationToken) -> Self {
-        Self { env, periods, stop, live: Arc::default() }
+    /// A query that `hub` reports as ended is looked at at once.
+    pub(crate) fn new(env: Env, hub: &Hub, periods: WatchPeriods, stop: CancellationToken) -> Self {
+        let live: Arc<Mutex<HashMap<QueryId, Weak<Watch>>>> = Arc::default();
+        let (watched, mut endings, stopped) = (Arc::clone(&live), hub.endings(), stop.clone());
+        tokio::spawn(async move {
+            loop {
+                let ended = tokio::select! {
+                    ended = endings.recv() => ended,
+                    () = stopped.cancelled() => return,
+                };
+                match ended {
+                    Ok(query) => {
+                        if let Some(watch) = watched.lock().get(&query).and_then(Weak::upgrade) {
+                            watch.nudge.notify_one();
+                        }
+                    }
+                    // The watchers find what was missed by themselves.
+                    Err(RecvError::Lagged(_)) => {}
+                    Err(RecvError::Closed) => return,
+                }
+            }
+        });
+        Self { env, periods, stop, live }
     }
 
     /// A share of the query's watcher, which is started if there is none. It runs until all shares are dropped.
@@ -81,13 +106,15 @@ impl Watchers {
             return watch;
         }
         let (sender, snapshots) = watch::channel(Snapshot::default());
-        let watch = Arc::new(Watch { snapshots });
+        let nudge = Arc::<Notify>::default();
+        let watch = Arc::new(Watch { snapshots, nudge: Arc::clone(&nudge) });
         live.insert(query.clone(), Arc::downgrade(&watch));
         let watcher = Watcher {
             handle: Arc::clone(handle),
             env: self.env.clone(),
             periods: self.periods,
             sender,
+            nudge,
         };
         let (registry, stop, query) = (Arc::clone(&self.live), self.stop.clone(), query.clone());
         let own = Arc::downgrade(&watch);
@@ -111,6 +138,7 @@ struct Watcher {
     env: Env,
     periods: WatchPeriods,
     sender: watch::Sender<Snapshot>,
+    nudge: Arc<Notify>,
 }
 
 impl Watcher {
@@ -131,6 +159,7 @@ impl Watcher {
             let pause = (age / 8).clamp(self.periods.first, self.periods.most);
             tokio::select! {
                 () = self.env.clock.sleep(pause) => {}
+                () = self.nudge.notified() => {}
                 () = self.sender.closed() => {}
             }
         }
@@ -170,10 +199,10 @@ impl Watcher {
         if end.is_some() || !repair {
             return Ok(end);
         }
-        let mut view = self.handle.look(false).await?;
-        *progress = Some(self.handle.progress(&view));
-        let advanced = self.handle.advance(&mut view).await?;
-        *progress = Some(self.handle.progress(&view));
+        self.handle.look(false).await?;
+        *progress = Some(self.handle.progress());
+        let advanced = self.handle.advance().await?;
+        *progress = Some(self.handle.progress());
         if advanced.moved && !advanced.open.is_empty() {
             ring(self.handle.store(), &self.env).await;
         }

@@ -7,3 +7,4 @@ mod guests;
 mod queries;
 mod site;
 mod statements;
+mod wake;

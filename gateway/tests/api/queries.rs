@@ -111,7 +111,7 @@ async fn a_failed_query_says_why_on_every_path() {
     assert_eq!((code, body["detail"].as_str()), (400, Some("divide by zero")));
 }
 
-fn fleet() -> Value {
+pub(super) fn fleet() -> Value {
     json!({"sql": "select 1 as n", "settings": {"route": "fleet"}, "wait_timeout": "0s"})
 }
 

@@ -18,7 +18,7 @@ use dunlin_manifest::records::{
 use dunlin_manifest::store::{ControlStore, ObjectControlStore};
 use dunlin_planner::Planner;
 use dunlin_planner::config::Config;
-use dunlin_shuffle::{Buckets, DataTarget, TaskWriter, WriterOptions};
+use dunlin_shuffle::{Buckets, DataTarget, TaskWriter, WriterOptions, at_once};
 use futures::future::BoxFuture;
 use reqwest::{Client, RequestBuilder, Response};
 use serde_json::Value;
@@ -96,6 +96,7 @@ impl Site {
             control: Arc::clone(&self.control),
             env: self.env.clone(),
             local,
+            hub: Arc::default(),
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -162,9 +163,11 @@ pub(super) struct Worker {
 impl LocalRunner for Worker {
     async fn run(&self, query: QueryId) {
         let store = (*self.control).clone();
-        let handle = QueryHandle::open(store.clone(), &query).await.unwrap().unwrap();
-        let mut view = handle.look(false).await.unwrap();
-        for task in handle.advance(&mut view).await.unwrap().open {
+        let fence = dunlin_plan::fence::current().unwrap();
+        let handle = QueryHandle::open(store.clone(), &query, &fence).await.unwrap().unwrap();
+        handle.look(false).await.unwrap();
+        for task in handle.advance().await.unwrap().open {
+            let decided = handle.known_manifest(task.stage).unwrap();
             let env = store.env();
             let (v, nonce, worker) = (RECORD_VERSION, env.nonce(), "played".to_owned());
             let claim = Claim { v, nonce: nonce.clone(), worker: worker.clone() };
@@ -190,6 +193,7 @@ impl LocalRunner for Worker {
             let target = DataTarget {
                 store: Arc::clone(store.object_store()),
                 prefix: store.prefix().clone(),
+                ready: at_once(),
                 key_of: {
                     let (query, nonce) = (query.clone(), nonce.clone());
                     Arc::new(move |part| {
@@ -213,6 +217,7 @@ impl LocalRunner for Worker {
                 task: task.task,
                 attempt: task.attempt,
                 claim: nonce,
+                manifest: decided.digest.clone(),
                 worker,
                 output: writer.finish().await.unwrap(),
                 metrics: TaskMetrics { scan_bytes: 11, ..TaskMetrics::default() },

@@ -226,7 +226,7 @@ async fn a_keyed_analysis_is_given_from_the_records_by_any_gateway() {
     let results = json(second.get(&format!("/v1/queries/{id}/results")).await).await;
     assert_eq!(results.as_array().unwrap().len(), 5);
     // If records were deleted, the error says so.
-    std::fs::remove_dir_all(site.folder.path().join("ctl")).unwrap();
+    std::fs::remove_dir_all(site.folder.path().join("q")).unwrap();
     let third = site.gateway(None, GatewayOptions::default()).await;
     let (code, body) = problem(third.client.get(format!("{}{path}", third.url))).await;
     assert_eq!((code, body["code"].as_str()), (410, Some("RESULT_EXPIRED")));

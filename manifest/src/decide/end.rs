@@ -1,6 +1,7 @@
 //! How a query ends: its last record, its error and its totals.
 
-use crate::model::encoding::{RECORD_VERSION, digest};
+use crate::decide::facts::Sealed;
+use crate::model::encoding::RECORD_VERSION;
 use crate::model::error_code::ErrorCode;
 use crate::model::ids::{StageId, TaskId};
 use crate::model::records::{End, EndStatus, Fail, FailClass, Limits, QueryError, Seal, Summary};
@@ -37,15 +38,17 @@ pub fn judge(fails: &[Fail], limits: &Limits) -> Verdict {
 }
 
 /// The totals of a query, as far as the seals of its stages show them. `answer` is the seal of the last stage: its
-/// bytes are the answer, so they do not count as exchanged. Seals do not hold stages, attempts and time: they stay
-/// zero.
+/// bytes are the answer, so they do not count as exchanged. Attempts are counted up to the one that won. Seals do not
+/// hold the time: it stays zero.
 #[must_use]
 pub fn totals<'a>(seals: impl IntoIterator<Item = &'a Seal>, answer: Option<&Seal>) -> Summary {
     let mut totals = Summary { rows: answer.map_or(0, |seal| seal.rows), ..Summary::default() };
     for seal in seals {
+        totals.stages += 1;
         totals.tasks += u64::try_from(seal.tasks.len()).unwrap_or(u64::MAX);
         totals.shuffle_bytes += seal.bytes;
         for task in &seal.tasks {
+            totals.attempts += u64::from(task.attempt) + 1;
             totals.bytes_scanned += task.metrics.scan_bytes;
             totals.requests += task.metrics.requests;
         }
@@ -56,15 +59,23 @@ pub fn totals<'a>(seals: impl IntoIterator<Item = &'a Seal>, answer: Option<&Sea
 
 /// The end of a query whose answer is there: `answer` is the seal of its last stage.
 #[must_use]
-pub fn succeeded(nonce: String, answer: Option<&Seal>, summary: Summary) -> End {
+pub fn succeeded(nonce: String, answer: &Sealed, summary: Summary) -> End {
     End {
         v: RECORD_VERSION,
         nonce,
         status: EndStatus::Succeeded,
         error: None,
-        seal: answer.map(digest),
+        seal: Some(answer.digest.clone()),
+        answer: None,
         summary: Some(summary),
     }
+}
+
+/// The end of a query whose last stage has one task, as the commit of that task. `answer` is the seal that the stage
+/// then has.
+#[must_use]
+pub fn answered(nonce: String, answer: &Sealed, summary: Summary) -> End {
+    End { answer: Some(answer.seal.as_ref().clone()), ..succeeded(nonce, answer, summary) }
 }
 
 /// The end of a query that has no answer because of `error`.
@@ -76,6 +87,7 @@ pub fn failed(nonce: String, error: QueryError) -> End {
         status: EndStatus::Failed,
         error: Some(error),
         seal: None,
+        answer: None,
         summary: None,
     }
 }
@@ -123,7 +135,7 @@ pub fn broken_promise(key: &str) -> QueryError {
     QueryError {
         code: ErrorCode::Internal,
         message: format!(
-            "{key} holds other bytes than its inputs give: the store or the engine broke a promise"
+            "{key} does not hold what its inputs give: the store or the engine broke a promise"
         ),
         retryable: false,
     }

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use crate::decide::facts::{Decided, Sealed};
+use crate::decide::tasks::stage_manifest;
 use crate::model::encoding::RECORD_VERSION;
 use crate::model::ids::{StageId, TaskId};
 use crate::model::records::{
-    EngineFence, InputMode, Limits, Output, ResultSpec, Root, SealedTask, Slice, StageInput,
-    StageSpec, TaskMetrics, TaskOutput,
+    Adaptive, EngineFence, InputMode, Limits, Output, ResultSpec, Root, SealedTask, Slice,
+    StageInput, StageSpec, TaskMetrics, TaskOutput,
 };
 use crate::model::route::Route;
 
@@ -38,16 +40,23 @@ pub(crate) fn root(stages: Vec<StageSpec>) -> Root {
         query: "q".to_owned(),
         sql: "select 1".to_owned(),
         session: BTreeMap::new(),
-        engine: EngineFence { engine: "e".to_owned(), hash: "h".to_owned() },
+        engine: EngineFence { engine: "e".to_owned(), hash: "h".to_owned(), build: "b".to_owned() },
         route: Route::Fleet,
         route_reason: String::new(),
         stages,
         result: ResultSpec { schema: String::new() },
         pins: Vec::new(),
         limits: Limits::default(),
+        adaptive: Adaptive::default(),
+        plans: BTreeMap::new(),
         explain: String::new(),
         owner: None,
     }
+}
+
+/// The manifest of a stage whose inputs have these seals, in the order of the inputs.
+pub(crate) fn decided(root: &Root, stage: StageId, seals: &[&Sealed]) -> Decided {
+    Decided::of(stage_manifest(root, &root.stages[stage as usize], false, seals))
 }
 
 /// The winner of a task, with these slices: bucket and bytes.

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //!   tasks   the seals of a stage's inputs  ─> its manifest: which tasks, which partitions, or no tasks
-//!   seals   the commits of its tasks       ─> group seals and seal
+//!   seals   the commits of its tasks       ─> group seals and seal, or that they contradict the manifest
 //!   steps   a view of the query            ─> what is due, what may be claimed, which tasks used all attempts
 //!   end     failures, or the last seal     ─> whether and how the query ends
 //! ```
@@ -11,6 +11,7 @@
 //! on one query at the same time. The module uses [`crate::model`] and nothing else of the crate.
 
 pub mod end;
+pub mod facts;
 pub mod seals;
 pub mod steps;
 pub mod tasks;
@@ -19,8 +20,9 @@ pub mod tasks;
 mod fixtures;
 
 pub use end::{Verdict, judge, totals};
-pub use seals::{group_seal, group_tasks, groups, seal, sealed};
+pub use facts::{Decided, Sealed};
+pub use seals::{Contradiction, group_seal, group_tasks, groups, seal, winner};
 pub use steps::{Due, OpenTask, Seen, Steps, next_steps};
-pub use tasks::{planned_tasks, stage_manifest};
+pub use tasks::{manifest_of, planned_tasks, stage_manifest};
 
-pub use crate::model::encoding::digest;
+pub use crate::model::encoding::{digest, digest_of};

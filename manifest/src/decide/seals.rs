@@ -2,39 +2,57 @@
 
 use std::ops::Range;
 
+use crate::decide::facts::Decided;
 use crate::model::encoding::RECORD_VERSION;
-use crate::model::ids::{StageId, TaskId};
+use crate::model::ids::TaskId;
 use crate::model::keys::GROUP;
-use crate::model::records::{Commit, GroupSeal, Root, Seal, SealedTask};
+use crate::model::records::{Commit, GroupSeal, Seal, SealedTask};
 
-/// A commit in the form that a seal holds.
-#[must_use]
-pub fn sealed(commit: Commit) -> SealedTask {
-    SealedTask {
+/// A record contradicts the manifest that its stage must have: it was written under another one, or for a task that
+/// does not exist.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Contradiction;
+
+/// The commit of `task` in the form that a seal holds.
+///
+/// # Errors
+/// The commit contradicts the manifest.
+pub fn winner(
+    decided: &Decided,
+    task: TaskId,
+    commit: Commit,
+) -> Result<SealedTask, Contradiction> {
+    let exists = (task as usize) < decided.manifest.tasks.len();
+    if !exists || commit.task != task || commit.manifest != decided.digest {
+        return Err(Contradiction);
+    }
+    Ok(SealedTask {
         task: commit.task,
         attempt: commit.attempt,
         claim: commit.claim,
         worker: commit.worker,
         output: commit.output,
         metrics: commit.metrics,
-    }
+    })
 }
 
 /// The seal of a group, from its winners in any order.
 #[must_use]
-pub fn group_seal(group: u32, mut tasks: Vec<SealedTask>) -> GroupSeal {
+pub fn group_seal(decided: &Decided, group: u32, mut tasks: Vec<SealedTask>) -> GroupSeal {
     tasks.sort_by_key(|task| task.task);
-    GroupSeal { v: RECORD_VERSION, group, tasks }
+    GroupSeal { v: RECORD_VERSION, group, manifest: decided.digest.clone(), tasks }
 }
 
 /// The seal of a stage, from its winners in any order.
 #[must_use]
-pub fn seal(root: &Root, stage: StageId, mut tasks: Vec<SealedTask>) -> Seal {
+pub fn seal(decided: &Decided, mut tasks: Vec<SealedTask>) -> Seal {
     tasks.sort_by_key(|task| task.task);
     Seal {
         v: RECORD_VERSION,
-        query: root.query.clone(),
-        stage,
+        query: decided.manifest.query.clone(),
+        stage: decided.manifest.stage,
+        manifest: decided.digest.clone(),
+        absorbed: decided.manifest.absorbed,
         rows: tasks.iter().map(|task| task.output.rows).sum(),
         bytes: tasks.iter().map(|task| task.output.bytes).sum(),
         tasks,
@@ -58,16 +76,42 @@ pub fn group_tasks(group: u32, tasks: usize) -> Range<TaskId> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decide::fixtures::{root, stage, won};
+    use crate::decide::fixtures::{decided, root, stage, won};
     use crate::model::encoding::encode;
+    use crate::model::records::{TaskMetrics, TaskOutput};
 
     #[test]
     fn a_seal_does_not_depend_on_the_order_of_its_commits() {
         let root = root(vec![stage(0, 2, vec![])]);
-        let one = seal(&root, 0, vec![won(0, &[(0, 1)]), won(1, &[(1, 2)])]);
-        let two = seal(&root, 0, vec![won(1, &[(1, 2)]), won(0, &[(0, 1)])]);
+        let scan = decided(&root, 0, &[]);
+        let one = seal(&scan, vec![won(0, &[(0, 1)]), won(1, &[(1, 2)])]);
+        let two = seal(&scan, vec![won(1, &[(1, 2)]), won(0, &[(0, 1)])]);
         assert_eq!(encode(&one), encode(&two));
         assert_eq!((one.rows, one.bytes), (2, 3));
+        assert_eq!(one.manifest, scan.digest);
+    }
+
+    #[test]
+    fn a_commit_of_another_manifest_or_of_no_task_is_a_contradiction() {
+        let root = root(vec![stage(0, 2, vec![])]);
+        let scan = decided(&root, 0, &[]);
+        let commit = |task: TaskId, manifest: &str| Commit {
+            v: RECORD_VERSION,
+            nonce: String::new(),
+            task,
+            attempt: 0,
+            claim: String::new(),
+            manifest: manifest.to_owned(),
+            worker: String::new(),
+            output: TaskOutput::default(),
+            metrics: TaskMetrics::default(),
+        };
+        assert!(winner(&scan, 1, commit(1, &scan.digest)).is_ok());
+        for (task, commit) in
+            [(1, commit(1, "another")), (1, commit(0, &scan.digest)), (2, commit(2, &scan.digest))]
+        {
+            assert_eq!(winner(&scan, task, commit), Err(Contradiction));
+        }
     }
 
     #[test]

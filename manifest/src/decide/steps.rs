@@ -3,11 +3,13 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::sync::Arc;
 
+use crate::decide::facts::Decided;
 use crate::decide::seals::{group_tasks, groups};
 use crate::model::ids::{Attempt, StageId, TaskId};
-use crate::model::keys::GROUP;
-use crate::model::records::{Limits, Root, StageManifest};
+use crate::model::keys::group_of;
+use crate::model::records::{Limits, Root};
 use crate::model::view::{QueryView, StageView};
 
 /// How many times at most the lease of a task doubles after its claims were lost.
@@ -16,9 +18,7 @@ const LEASE_DOUBLINGS: u32 = 5;
 /// A record that is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Due {
-    /// `s<S>/m`.
-    Manifest(StageId),
-    /// `s<S>/gseal/<g>`.
+    /// `s<S>/g/<g>`.
     GroupSeal(StageId, u32),
     /// `s<S>/seal`.
     Seal(StageId),
@@ -61,29 +61,23 @@ pub struct Steps {
     pub finished: bool,
 }
 
-/// What follows from a view. `manifests` holds the manifest of every stage that has one and no seal.
+/// What follows from a view. `manifests` holds the manifest of every open stage: its inputs are sealed, and it is not.
 #[must_use]
-pub fn next_steps<M: AsRef<StageManifest>>(
+pub fn next_steps(
     root: &Root,
     view: &QueryView,
-    manifests: &BTreeMap<StageId, M>,
+    manifests: &BTreeMap<StageId, Arc<Decided>>,
     seen: impl Fn(StageId, TaskId) -> Seen,
 ) -> Steps {
     let mut steps = Steps::default();
-    let is_sealed = |stage: StageId| view.stages.get(&stage).is_some_and(|stage| stage.sealed);
+    let nothing = StageView::default();
     for spec in root.stages.iter().rev() {
-        if is_sealed(spec.id) {
+        if view.is_sealed(spec.id) {
             continue;
         }
-        let state = view.stages.get(&spec.id);
-        if !state.is_some_and(|state| state.manifest) {
-            if spec.inputs.iter().all(|input| is_sealed(input.stage)) {
-                steps.due.push(Due::Manifest(spec.id));
-            }
-            continue;
-        }
-        let (Some(state), Some(manifest)) = (state, manifests.get(&spec.id)) else { continue };
-        let tasks = manifest.as_ref().tasks.len();
+        let state = view.stages.get(&spec.id).unwrap_or(&nothing);
+        let Some(decided) = manifests.get(&spec.id) else { continue };
+        let tasks = decided.manifest.tasks.len();
         let due = due_seals(spec.id, state, tasks);
         let complete = due.contains(&Due::Seal(spec.id));
         steps.due.extend(due);
@@ -91,14 +85,14 @@ pub fn next_steps<M: AsRef<StageManifest>>(
             continue;
         }
         for task in 0..count(tasks) {
-            let grouped = groups(tasks) > 0 && state.groups.contains(&(task / GROUP));
+            let grouped = state.groups.contains(&group_of(task));
             if !grouped && !state.commits.contains(&task) {
                 let seen = || seen(spec.id, task);
                 steps.add_task(&root.limits, spec.id, task, state, seen);
             }
         }
     }
-    steps.finished = root.stages.last().is_some_and(|last| is_sealed(last.id));
+    steps.finished = root.stages.last().is_some_and(|last| view.is_sealed(last.id));
     steps
 }
 
@@ -165,16 +159,14 @@ impl Steps {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decide::fixtures::{partitioned, root, stage};
-    use crate::decide::tasks::stage_manifest;
+    use crate::decide::fixtures::{decided, partitioned, root, stage};
 
     /// Steps over one stage of `tasks` tasks whose view `shape` fills in.
     fn steps(tasks: u32, silent_ms: u64, shape: impl FnOnce(&mut QueryView)) -> Steps {
         let spec = stage(0, tasks, vec![]);
         let root = root(vec![spec.clone(), stage(1, 1, vec![partitioned(0, 0)])]);
-        let manifest = Box::new(stage_manifest(&root, &spec, false, &[]));
+        let manifest = Arc::new(decided(&root, 0, &[]));
         let mut view = QueryView::default();
-        view.stage(0).manifest = true;
         shape(&mut view);
         next_steps(&root, &view, &BTreeMap::from([(0, manifest)]), |_, _| Seen {
             silent_ms,
@@ -183,17 +175,15 @@ mod tests {
     }
 
     #[test]
-    fn a_stage_without_manifest_waits_for_its_inputs() {
-        let root = root(vec![stage(0, 1, vec![]), stage(1, 1, vec![partitioned(0, 0)])]);
-        let none: BTreeMap<StageId, Box<StageManifest>> = BTreeMap::new();
+    fn a_stage_that_is_not_open_gives_no_steps_and_one_without_tasks_is_due_at_once() {
+        let root = root(vec![stage(0, 0, vec![]), stage(1, 1, vec![partitioned(0, 0)])]);
+        let scan = BTreeMap::from([(0, Arc::new(decided(&root, 0, &[])))]);
         let mut view = QueryView::default();
-        let steps = next_steps(&root, &view, &none, |_, _| Seen::default());
-        assert_eq!(steps.due, vec![Due::Manifest(0)]);
+        let steps = next_steps(&root, &view, &scan, |_, _| Seen::default());
+        assert_eq!((steps.due, steps.open), (vec![Due::Seal(0)], vec![]));
         view.stage(0).sealed = true;
-        let steps = next_steps(&root, &view, &none, |_, _| Seen::default());
-        assert_eq!(steps.due, vec![Due::Manifest(1)]);
         view.stage(1).sealed = true;
-        assert!(next_steps(&root, &view, &none, |_, _| Seen::default()).finished);
+        assert!(next_steps(&root, &view, &BTreeMap::new(), |_, _| Seen::default()).finished);
     }
 
     #[test]

@@ -1,23 +1,30 @@
 //! Which tasks a stage has: its manifest, decided only from the sizes in seals.
 
-use crate::model::encoding::{RECORD_VERSION, digest};
+use crate::decide::facts::{Decided, Sealed};
+use crate::model::encoding::RECORD_VERSION;
+use crate::model::ids::StageId;
 use crate::model::records::{
-    InputMode, Root, Seal, Share, StageInput, StageManifest, StageSpec, TaskSpec,
+    Adaptive, InputMode, Root, Seal, Share, StageInput, StageManifest, StageSpec, TaskSpec,
 };
 
-/// The most bytes that one task, and all tasks of a stage together, may put inline in commits. A reader of the seal
-/// fetches these bytes even when it does not need them.
-const INLINE_TASK: u64 = 64 << 10;
-const INLINE_STAGE: u64 = 1 << 20;
-const INLINE_LEAST: u64 = 4 << 10;
-
-/// A partition is too large if it is this many times the mean of its stage, and of `task_bytes`.
-const SKEW: u64 = 2;
-/// The most tasks that share one partition.
-const MOST_SHARES: u64 = 32;
-/// The most bytes that all tasks of a stage together may read of a build side without a comparison with the probe
-/// side.
-const FREE_BROADCAST: u64 = 1 << 20;
+/// The manifest of a stage, if the seals that it depends on are known. `seal_of` gives the known seals.
+#[must_use]
+pub fn manifest_of(
+    root: &Root,
+    spec: &StageSpec,
+    seal_of: impl Fn(StageId) -> Option<Sealed>,
+) -> Option<Decided> {
+    // The stage of the probe side decides whether it is merged into this one, and its seal tells.
+    let broadcast = match &spec.broadcast {
+        Some(broadcast) => seal_of(broadcast.probe)?.seal.absorbed,
+        None => false,
+    };
+    let inputs = spec.decided(broadcast).inputs;
+    let seals: Option<Vec<Sealed>> = inputs.iter().map(|input| seal_of(input.stage)).collect();
+    let seals = seals?;
+    let seals: Vec<&Sealed> = seals.iter().collect();
+    Some(Decided::of(stage_manifest(root, spec, broadcast, &seals)))
+}
 
 /// The manifest of a stage. `broadcast` tells whether the stage of the probe side is merged into this one
 /// ([`StageManifest::absorbed`]). `seals` are the seals of the inputs of the stage as it then runs
@@ -30,23 +37,26 @@ pub fn stage_manifest(
     root: &Root,
     spec: &StageSpec,
     broadcast: bool,
-    seals: &[&Seal],
+    seals: &[&Sealed],
 ) -> StageManifest {
     let spec = &spec.decided(broadcast);
-    let weights = weights(spec, seals);
-    let inputs = || spec.inputs.iter().zip(seals);
+    let adaptive = &root.adaptive;
+    let digests = seals.iter().map(|sealed| sealed.digest.clone()).collect();
+    let seals: Vec<&Seal> = seals.iter().map(|sealed| sealed.seal.as_ref()).collect();
+    let weights = weights(spec, &seals);
+    let inputs = || spec.inputs.iter().zip(&seals);
     let empty = inputs().any(|(input, seal)| {
         spec.empty_with.contains(&input.stage)
             && seal.tasks.iter().all(|task| task.output.rows == 0)
     });
-    let absorbed = is_absorbed(root, spec, seals, &weights);
+    let absorbed = is_absorbed(root, spec, &seals, &weights);
     let mut tasks = Vec::new();
     if !empty && !absorbed {
         let skewed = inputs()
             .find(|(input, _)| {
                 spec.shares == Some(input.stage) && input.mode == InputMode::Partitioned
             })
-            .map(|(input, seal)| Skewed { input, seal });
+            .map(|(input, seal)| Skewed { input, seal, adaptive });
         tasks = pack(&weights, spec, skewed.as_ref());
     }
     tasks.sort_by(|a, b| {
@@ -61,8 +71,10 @@ pub fn stage_manifest(
         query: root.query.clone(),
         stage: spec.id,
         tasks,
-        seals: seals.iter().map(|seal| digest(*seal)).collect(),
-        inline_bytes: (INLINE_STAGE / count).clamp(INLINE_LEAST, INLINE_TASK),
+        seals: digests,
+        inline_bytes: (adaptive.inline_stage / count)
+            .min(adaptive.inline_task)
+            .max(adaptive.inline_least),
         broadcast,
         absorbed,
     }
@@ -78,7 +90,8 @@ fn is_absorbed(root: &Root, spec: &StageSpec, seals: &[&Seal], weights: &[u64]) 
     let tasks = u64::try_from(pack(weights, spec, None).len()).unwrap_or(u64::MAX);
     let read = build.bytes.saturating_mul(tasks);
     let exchanged: u64 = weights.iter().sum();
-    build.bytes <= broadcast.most_bytes && read <= exchanged.saturating_add(FREE_BROADCAST)
+    build.bytes <= broadcast.most_bytes
+        && read <= exchanged.saturating_add(root.adaptive.free_broadcast)
 }
 
 /// Input bytes of each partition.
@@ -106,6 +119,7 @@ fn weights(spec: &StageSpec, seals: &[&Seal]) -> Vec<u64> {
 struct Skewed<'a> {
     input: &'a StageInput,
     seal: &'a Seal,
+    adaptive: &'a Adaptive,
 }
 
 impl Skewed<'_> {
@@ -143,9 +157,11 @@ fn packed(
     let mut open = false;
     for (partition, bytes) in weights.iter().enumerate() {
         let partition = u32::try_from(partition).unwrap_or(u32::MAX);
-        if let Some(skewed) = skewed.filter(|_| !one_task && *bytes > usual * SKEW) {
+        if let Some(skewed) =
+            skewed.filter(|skewed| !one_task && *bytes > usual.saturating_mul(skewed.adaptive.skew))
+        {
             let (own, slices) = skewed.bucket(partition);
-            let of = own.div_ceil(usual).min(slices).min(MOST_SHARES);
+            let of = own.div_ceil(usual).min(slices).min(skewed.adaptive.most_shares);
             if of > 1 {
                 let of = u32::try_from(of).unwrap_or(u32::MAX);
                 let bytes = bytes.saturating_sub(own) + own / u64::from(of);
@@ -175,17 +191,27 @@ fn packed(
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::decide::fixtures::{partitioned, root, stage, won};
+    use crate::decide::fixtures::{decided, partitioned, root, stage, won};
     use crate::decide::seals::seal;
+    use crate::model::encoding::digest;
     use crate::model::records::{Broadcast, SealedTask};
+
+    /// The seal of a stage without inputs, as if it had these winners.
+    fn sealed(root: &Root, stage: StageId, winners: Vec<SealedTask>) -> Sealed {
+        let mut leaf = decided(root, 0, &[]);
+        leaf.manifest.stage = stage;
+        Sealed::derived(seal(&leaf, winners))
+    }
 
     #[test]
     fn partitions_are_packed_by_sealed_bytes_and_no_partition_is_left_out() {
         let mut spec = stage(1, 6, vec![partitioned(0, 1)]);
         spec.task_bytes = 100;
         let root = root(vec![stage(0, 1, vec![]), spec.clone()]);
-        let seal = seal(&root, 0, vec![won(1, &[(0, 30), (1, 30)]), won(0, &[(0, 30), (3, 500)])]);
+        let seal =
+            sealed(&root, 0, vec![won(1, &[(0, 30), (1, 30)]), won(0, &[(0, 30), (3, 500)])]);
         let manifest = stage_manifest(&root, &spec, false, &[&seal]);
         // Weights by partition: 0, 60, 30, 0, 500, 0.
         let tasks: Vec<_> =
@@ -211,7 +237,7 @@ mod tests {
         spec.empty_with = vec![1];
         let root = root(vec![stage(0, 4, vec![]), stage(1, 4, vec![]), spec.clone()]);
         let (full, empty) =
-            (seal(&root, 0, vec![won(0, &[(0, 9)])]), seal(&root, 1, vec![won(0, &[])]));
+            (sealed(&root, 0, vec![won(0, &[(0, 9)])]), sealed(&root, 1, vec![won(0, &[])]));
         assert_eq!(stage_manifest(&root, &spec, false, &[&full, &empty]).tasks, vec![]);
         // The stage may have rows when the other input is empty.
         assert_eq!(stage_manifest(&root, &spec, false, &[&empty, &full]).tasks.len(), 4);
@@ -226,11 +252,11 @@ mod tests {
         let root = root(vec![stage(0, 4, vec![]), spec.clone()]);
         let tasks: Vec<SealedTask> =
             (0..4).map(|t| won(t, &[(0, 10), (1, 400), (2, 10)])).collect();
-        let sealed = seal(&root, 0, tasks);
-        let plain = stage_manifest(&root, &spec, false, &[&sealed]);
+        let exchanged = sealed(&root, 0, tasks);
+        let plain = stage_manifest(&root, &spec, false, &[&exchanged]);
         assert!(plain.tasks.iter().all(|task| task.share.is_none()));
         spec.shares = Some(0);
-        let shared = stage_manifest(&root, &spec, false, &[&sealed]);
+        let shared = stage_manifest(&root, &spec, false, &[&exchanged]);
         let shares: Vec<Share> = shared.tasks.iter().filter_map(|task| task.share).collect();
         assert_eq!(shares.len(), 3, "{:?}", shared.tasks);
         assert!(shared.tasks.iter().all(|t| t.share.is_none() || t.partitions == vec![1]));
@@ -263,7 +289,7 @@ mod tests {
             scan_bytes: probe.scan_bytes.clone(),
         });
         let root = root(vec![stage(0, 1, vec![]), probe.clone(), join.clone()]);
-        let build = |bytes: u64| seal(&root, 0, vec![won(0, &[(0, bytes)])]);
+        let build = |bytes: u64| sealed(&root, 0, vec![won(0, &[(0, bytes)])]);
         // Four tasks would read a MiB each: less than exchanging four.
         let small = stage_manifest(&root, &probe, false, &[&build(1 << 20)]);
         assert!(small.absorbed && small.tasks.is_empty());
@@ -274,8 +300,27 @@ mod tests {
             let large = stage_manifest(&root, &probe, false, &[&build(bytes)]);
             assert!(!large.absorbed && large.tasks.len() == 4, "{bytes}");
         }
-        let exchanged = seal(&root, 1, vec![won(0, &[(0, 9)])]);
+        let exchanged = sealed(&root, 1, vec![won(0, &[(0, 9)])]);
         let joined = stage_manifest(&root, &join, false, &[&build(3 << 20), &exchanged]);
         assert!(!joined.broadcast && joined.tasks.len() == 8);
+    }
+
+    #[test]
+    fn a_manifest_is_known_when_the_seals_that_it_depends_on_are() {
+        let root = root(vec![
+            stage(0, 1, vec![]),
+            stage(1, 1, vec![]),
+            stage(2, 4, vec![partitioned(0, 0), partitioned(1, 0)]),
+        ]);
+        let seals: Vec<Sealed> =
+            (0..2).map(|stage| sealed(&root, stage, vec![won(0, &[(0, 9)])])).collect();
+        let known = |upto: usize| {
+            let seals = seals[..upto].to_vec();
+            manifest_of(&root, &root.stages[2], move |stage| seals.get(stage as usize).cloned())
+        };
+        assert!(known(0).is_none() && known(1).is_none());
+        let join = known(2).unwrap();
+        assert_eq!(join.manifest.seals, [seals[0].digest.clone(), seals[1].digest.clone()]);
+        assert_eq!(join.digest, digest(&join.manifest));
     }
 }

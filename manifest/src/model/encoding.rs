@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 /// Format version of the records. A process that reads a record of another version must not act on the query.
-pub const RECORD_VERSION: u32 = 2;
+pub const RECORD_VERSION: u32 = 3;
 
 /// The bytes are not a record of this version.
 #[derive(Debug, thiserror::Error)]
@@ -50,5 +50,11 @@ pub fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, DecodeError> {
 /// BLAKE3 of a record's canonical bytes, in hex.
 #[must_use]
 pub fn digest<T: Serialize>(record: &T) -> String {
-    blake3::hash(&encode(record)).to_hex().to_string()
+    digest_of(&encode(record))
+}
+
+/// BLAKE3 of bytes, in hex.
+#[must_use]
+pub fn digest_of(bytes: &[u8]) -> String {
+    blake3::hash(bytes).to_hex().to_string()
 }

@@ -14,6 +14,7 @@ pub type Attempt = u32;
 
 /// A query's id: a UUIDv7 in its usual lower-case text, so that ids sort by time of submission.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct QueryId(String);
 
 impl QueryId {
@@ -36,6 +37,20 @@ impl QueryId {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl TryFrom<String> for QueryId {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        Self::parse(&text).ok_or_else(|| "not a query id".to_owned())
+    }
+}
+
+impl From<QueryId> for String {
+    fn from(query: QueryId) -> Self {
+        query.0
     }
 }
 

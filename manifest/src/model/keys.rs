@@ -1,18 +1,47 @@
 //! Every key of the protocol. No other file builds or parses a key.
 //!
-//! Keys are relative to the state's prefix. Each retention class has one top-level name, because lifecycle rules of
-//! stores match only prefixes. `h` spreads queries over the store's partitions, and `h'` spreads the data of one
-//! query.
+//! ```text
+//!   q/<h>/<Q>/…             one query: root, large plans, seals            read by name, or listed by stage
+//!   g/<h'>/<Q>/s<S>/<g>/…   one group of 64 tasks: claims, failures, commits       one LIST shows a group
+//!   hb/<Q>/s<S>/<g>/…       the heartbeats of the same group
+//! ```
+//! Keys are relative to the state's prefix. Each retention class has top-level names of its own, because lifecycle
+//! rules of stores match only prefixes. `h` spreads queries over the store's partitions, and `h'` spreads the groups
+//! and the data of one query. No LIST of the protocol grows with the number of a query's tasks.
+
+use std::ops::Range;
 
 use crate::model::ids::{Attempt, QueryId, StageId, TaskId};
 
-/// Tasks of one commit group.
+/// Tasks of one group.
 pub const GROUP: u32 = 64;
 
-/// `active/`: the hints at queries that may need work.
-pub const ACTIVE: &str = "active/";
+/// `live/`: the hints at queries that may need work. Version 2 of the records used another name, so no process of that
+/// version takes a query of this version for one that was never written.
+pub const ACTIVE: &str = "live/";
 /// `bell/0`: changes whenever there is new work.
 pub const BELL: &str = "bell/0";
+
+/// `gate/`: the hints at gateways that wake workers.
+pub const GATES: &str = "gate/";
+
+/// `gate/<id>`.
+#[must_use]
+pub fn gate(id: &str) -> String {
+    format!("{GATES}{id}")
+}
+
+/// The group of a task.
+#[must_use]
+pub fn group_of(task: TaskId) -> u32 {
+    task / GROUP
+}
+
+/// The tasks that a group may have.
+#[must_use]
+pub fn tasks_of(group: u32) -> Range<TaskId> {
+    group.saturating_mul(GROUP)..group.saturating_add(1).saturating_mul(GROUP)
+}
 
 /// `idem/<sha256>`.
 #[must_use]
@@ -20,7 +49,7 @@ pub fn idem(sha256: &str) -> String {
     format!("idem/{sha256}")
 }
 
-/// `active/<Q>`.
+/// `live/<Q>`.
 #[must_use]
 pub fn active(query: &QueryId) -> String {
     format!("{ACTIVE}{query}")
@@ -32,65 +61,29 @@ pub fn end(query: &QueryId) -> String {
     format!("end/{query}")
 }
 
-/// `ctl/<h>/<Q>/`: all records that decide about one query, so that one LIST shows them.
+/// `q/<h>/<Q>/`.
 #[must_use]
-pub fn ctl_prefix(query: &QueryId) -> String {
+pub fn query_prefix(query: &QueryId) -> String {
     let hash = blake3::hash(query.as_str().as_bytes()).to_hex();
-    format!("ctl/{}/{query}/", &hash[..2])
+    format!("q/{}/{query}/", &hash[..2])
 }
 
 /// `…/root`.
 #[must_use]
 pub fn root(query: &QueryId) -> String {
-    format!("{}root", ctl_prefix(query))
+    format!("{}root", query_prefix(query))
 }
 
 /// `…/plan/<blake3>`.
 #[must_use]
 pub fn plan(query: &QueryId, blake3: &str) -> String {
-    format!("{}plan/{blake3}", ctl_prefix(query))
+    format!("{}plan/{blake3}", query_prefix(query))
 }
 
-/// `…/s<S>/`.
+/// `…/s<S>/`: the seals of a stage.
 #[must_use]
 pub fn stage_prefix(query: &QueryId, stage: StageId) -> String {
-    format!("{}s{stage}/", ctl_prefix(query))
-}
-
-/// `…/s<S>/m`.
-#[must_use]
-pub fn manifest(query: &QueryId, stage: StageId) -> String {
-    format!("{}m", stage_prefix(query, stage))
-}
-
-/// `…/s<S>/claim/<t>.<a>`.
-#[must_use]
-pub fn claim(query: &QueryId, stage: StageId, task: TaskId, attempt: Attempt) -> String {
-    format!("{}claim/{task}.{attempt}", stage_prefix(query, stage))
-}
-
-/// `…/s<S>/fail/<t>.<a>`.
-#[must_use]
-pub fn fail(query: &QueryId, stage: StageId, task: TaskId, attempt: Attempt) -> String {
-    format!("{}fail/{task}.{attempt}", stage_prefix(query, stage))
-}
-
-/// `…/s<S>/commit/`.
-#[must_use]
-pub fn commit_prefix(query: &QueryId, stage: StageId) -> String {
-    format!("{}commit/", stage_prefix(query, stage))
-}
-
-/// `…/s<S>/commit/<g>/<t>`.
-#[must_use]
-pub fn commit(query: &QueryId, stage: StageId, task: TaskId) -> String {
-    format!("{}{}/{task}", commit_prefix(query, stage), task / GROUP)
-}
-
-/// `…/s<S>/gseal/<g>`.
-#[must_use]
-pub fn gseal(query: &QueryId, stage: StageId, group: u32) -> String {
-    format!("{}gseal/{group}", stage_prefix(query, stage))
+    format!("{}s{stage}/", query_prefix(query))
 }
 
 /// `…/s<S>/seal`.
@@ -99,22 +92,71 @@ pub fn seal(query: &QueryId, stage: StageId) -> String {
     format!("{}seal", stage_prefix(query, stage))
 }
 
+/// `…/s<S>/g/<g>`: the seal of a group, in stages of several groups.
+#[must_use]
+pub fn group_seal(query: &QueryId, stage: StageId, group: u32) -> String {
+    format!("{}g/{group}", stage_prefix(query, stage))
+}
+
+/// `g/<h'>/<Q>/s<S>/<g>/`: what the workers decide about the tasks of a group.
+#[must_use]
+pub fn group_prefix(query: &QueryId, stage: StageId, group: u32) -> String {
+    let hash = blake3::hash(format!("{query}/{stage}/{group}").as_bytes()).to_hex();
+    format!("g/{}/{query}/s{stage}/{group}/", &hash[..4])
+}
+
+/// `…/k/<t>.<a>`.
+#[must_use]
+pub fn claim(query: &QueryId, stage: StageId, task: TaskId, attempt: Attempt) -> String {
+    format!("{}k/{task}.{attempt}", group_prefix(query, stage, group_of(task)))
+}
+
+/// `…/f/<t>.<a>`.
+#[must_use]
+pub fn fail(query: &QueryId, stage: StageId, task: TaskId, attempt: Attempt) -> String {
+    format!("{}f/{task}.{attempt}", group_prefix(query, stage, group_of(task)))
+}
+
+/// `…/c/`.
+#[must_use]
+pub fn commit_prefix(query: &QueryId, stage: StageId, group: u32) -> String {
+    format!("{}c/", group_prefix(query, stage, group))
+}
+
+/// `…/c/<t>`.
+#[must_use]
+pub fn commit(query: &QueryId, stage: StageId, task: TaskId) -> String {
+    format!("{}{task}", commit_prefix(query, stage, group_of(task)))
+}
+
 /// `hb/<Q>/`.
 #[must_use]
-pub fn hb_prefix(query: &QueryId) -> String {
+pub fn beats_of_query(query: &QueryId) -> String {
     format!("hb/{query}/")
 }
 
-/// `hb/<Q>/s<S>/<t>.<a>`.
+/// `hb/<Q>/s<S>/<g>/`.
 #[must_use]
-pub fn hb(query: &QueryId, stage: StageId, task: TaskId, attempt: Attempt) -> String {
-    format!("{}s{stage}/{task}.{attempt}", hb_prefix(query))
+pub fn beats_prefix(query: &QueryId, stage: StageId, group: u32) -> String {
+    format!("{}s{stage}/{group}/", beats_of_query(query))
 }
 
-/// `hb/<Q>/refuse.<worker>`: a hint that a living worker saw the query and is not allowed to run it.
+/// `hb/<Q>/s<S>/<g>/<t>.<a>`.
+#[must_use]
+pub fn hb(query: &QueryId, stage: StageId, task: TaskId, attempt: Attempt) -> String {
+    format!("{}{task}.{attempt}", beats_prefix(query, stage, group_of(task)))
+}
+
+/// `hb/<Q>/refused/`.
+#[must_use]
+pub fn refusals_prefix(query: &QueryId) -> String {
+    format!("{}refused/", beats_of_query(query))
+}
+
+/// `hb/<Q>/refused/<worker>`: a hint that a living worker saw the query and is not allowed to run it.
 #[must_use]
 pub fn refusal(query: &QueryId, worker: &str) -> String {
-    format!("{}refuse.{worker}", hb_prefix(query))
+    format!("{}{worker}", refusals_prefix(query))
 }
 
 /// `data/<h'>/<Q>/s<S>/<t>.<a>.<nonce>/<n>.arrow`: no other process can write these names, because the nonce is the
@@ -163,84 +205,126 @@ pub fn probe_race(nonce: &str, round: usize) -> String {
     format!("{}race-{round}", probe_prefix(nonce))
 }
 
-/// What a key below [`ctl_prefix`] is.
+/// What a key of a query is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum CtlKey {
-    /// `root`.
+pub enum Key {
+    /// `live/<Q>`.
+    Active,
+    /// `end/<Q>`.
+    End,
+    /// `q/…/root`.
     Root,
-    /// `plan/<blake3>`.
+    /// `q/…/plan/<blake3>`.
     Plan(String),
-    /// `s<S>/m`.
-    Manifest(StageId),
-    /// `s<S>/claim/<t>.<a>`.
-    Claim(StageId, TaskId, Attempt),
-    /// `s<S>/fail/<t>.<a>`.
-    Fail(StageId, TaskId, Attempt),
-    /// `s<S>/commit/<g>/<t>`.
-    Commit(StageId, TaskId),
-    /// `s<S>/gseal/<g>`.
-    GroupSeal(StageId, u32),
-    /// `s<S>/seal`.
+    /// `q/…/s<S>/seal`.
     Seal(StageId),
-}
-
-/// Parses what follows [`ctl_prefix`]; `None` for a key that the protocol does not write.
-#[must_use]
-pub fn parse_ctl(rest: &str) -> Option<CtlKey> {
-    if rest == "root" {
-        return Some(CtlKey::Root);
-    }
-    if let Some(hash) = rest.strip_prefix("plan/") {
-        return Some(CtlKey::Plan(hash.to_owned()));
-    }
-    let (stage, rest) = rest.strip_prefix('s')?.split_once('/')?;
-    let stage = number(stage)?;
-    match rest.split_once('/') {
-        None if rest == "m" => Some(CtlKey::Manifest(stage)),
-        None if rest == "seal" => Some(CtlKey::Seal(stage)),
-        None => None,
-        Some(("claim", name)) => {
-            let (task, attempt) = task_attempt(name)?;
-            Some(CtlKey::Claim(stage, task, attempt))
-        }
-        Some(("fail", name)) => {
-            let (task, attempt) = task_attempt(name)?;
-            Some(CtlKey::Fail(stage, task, attempt))
-        }
-        Some(("gseal", group)) => Some(CtlKey::GroupSeal(stage, number(group)?)),
-        Some(("commit", name)) => {
-            let (group, task) = name.split_once('/')?;
-            let (group, task): (u32, TaskId) = (number(group)?, number(task)?);
-            (group == task / GROUP).then_some(CtlKey::Commit(stage, task))
-        }
-        Some(_) => None,
-    }
-}
-
-/// What a key below [`hb_prefix`] is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum HbKey {
-    /// `s<S>/<t>.<a>`.
+    /// `q/…/s<S>/g/<g>`.
+    GroupSeal(StageId, u32),
+    /// `g/…/k/<t>.<a>`.
+    Claim(StageId, TaskId, Attempt),
+    /// `g/…/f/<t>.<a>`.
+    Fail(StageId, TaskId, Attempt),
+    /// `g/…/c/<t>`.
+    Commit(StageId, TaskId),
+    /// `hb/…/<t>.<a>`.
     Heartbeat(StageId, TaskId, Attempt),
-    /// `refuse.<worker>`.
+    /// `hb/…/refused/<worker>`.
     Refusal(String),
+    /// `data/…`.
+    Data(StageId),
+    /// `res/…`.
+    Result(StageId),
 }
 
-/// Parses what follows [`hb_prefix`].
+/// Takes a key apart; `None` for a key that belongs to no query, or that the protocol does not write.
 #[must_use]
-pub fn parse_hb(rest: &str) -> Option<HbKey> {
-    if let Some(worker) = rest.strip_prefix("refuse.") {
-        return Some(HbKey::Refusal(worker.to_owned()));
+pub fn parse(key: &str) -> Option<(QueryId, Key)> {
+    let (top, rest) = key.split_once('/')?;
+    match top {
+        "live" => Some((QueryId::parse(rest)?, Key::Active)),
+        "end" => Some((QueryId::parse(rest)?, Key::End)),
+        "q" => of_query(key, rest),
+        "g" => of_group(key, rest),
+        "hb" => {
+            let (query, rest) = query_and_rest(rest)?;
+            if let Some(worker) = rest.strip_prefix("refused/") {
+                return Some((query, Key::Refusal(worker.to_owned())));
+            }
+            let (stage, group, name) = stage_and_group(rest)?;
+            let (task, attempt) = task_attempt(name)?;
+            (group_of(task) == group).then_some((query, Key::Heartbeat(stage, task, attempt)))
+        }
+        "data" => {
+            let (query, rest) = query_and_rest(rest.split_once('/')?.1)?;
+            Some((query, Key::Data(stage_and_rest(rest)?.0)))
+        }
+        "res" => {
+            let (query, rest) = query_and_rest(rest)?;
+            Some((query, Key::Result(stage_and_rest(rest)?.0)))
+        }
+        _ => None,
     }
-    let (stage, name) = rest.strip_prefix('s')?.split_once('/')?;
-    let (task, attempt) = task_attempt(name)?;
-    Some(HbKey::Heartbeat(number(stage)?, task, attempt))
 }
 
-/// The query that an `active/` key names.
-#[must_use]
-pub fn parse_active(key: &str) -> Option<QueryId> {
-    QueryId::parse(key.strip_prefix(ACTIVE)?)
+fn of_query(key: &str, rest: &str) -> Option<(QueryId, Key)> {
+    let (query, rest) = query_and_rest(rest.split_once('/')?.1)?;
+    if !key.starts_with(&query_prefix(&query)) {
+        return None;
+    }
+    let parsed = if rest == "root" {
+        Key::Root
+    } else if let Some(hash) = rest.strip_prefix("plan/") {
+        Key::Plan(hash.to_owned())
+    } else {
+        let (stage, rest) = stage_and_rest(rest)?;
+        match rest.strip_prefix("g/") {
+            None if rest == "seal" => Key::Seal(stage),
+            None => return None,
+            Some(group) => Key::GroupSeal(stage, number(group)?),
+        }
+    };
+    Some((query, parsed))
+}
+
+fn of_group(key: &str, rest: &str) -> Option<(QueryId, Key)> {
+    let (query, rest) = query_and_rest(rest.split_once('/')?.1)?;
+    let (stage, group, rest) = stage_and_group(rest)?;
+    if !key.starts_with(&group_prefix(&query, stage, group)) {
+        return None;
+    }
+    let (kind, name) = rest.split_once('/')?;
+    let (task, parsed) = match kind {
+        "k" => {
+            let (task, attempt) = task_attempt(name)?;
+            (task, Key::Claim(stage, task, attempt))
+        }
+        "f" => {
+            let (task, attempt) = task_attempt(name)?;
+            (task, Key::Fail(stage, task, attempt))
+        }
+        "c" => {
+            let task = number(name)?;
+            (task, Key::Commit(stage, task))
+        }
+        _ => return None,
+    };
+    (group_of(task) == group).then_some((query, parsed))
+}
+
+fn query_and_rest(rest: &str) -> Option<(QueryId, &str)> {
+    let (query, rest) = rest.split_once('/')?;
+    Some((QueryId::parse(query)?, rest))
+}
+
+fn stage_and_rest(rest: &str) -> Option<(StageId, &str)> {
+    let (stage, rest) = rest.strip_prefix('s')?.split_once('/')?;
+    Some((number(stage)?, rest))
+}
+
+fn stage_and_group(rest: &str) -> Option<(StageId, u32, &str)> {
+    let (stage, rest) = stage_and_rest(rest)?;
+    let (group, rest) = rest.split_once('/')?;
+    Some((stage, number(group)?, rest))
 }
 
 fn task_attempt(name: &str) -> Option<(TaskId, Attempt)> {
@@ -262,38 +346,47 @@ mod tests {
     #[test]
     fn what_is_built_is_taken_apart_again() {
         let query = QueryId::at(1, &[7; 10]);
-        let prefix = ctl_prefix(&query);
         let cases = [
-            (root(&query), CtlKey::Root),
-            (plan(&query, "abc"), CtlKey::Plan("abc".to_owned())),
-            (manifest(&query, 3), CtlKey::Manifest(3)),
-            (claim(&query, 3, 70, 2), CtlKey::Claim(3, 70, 2)),
-            (fail(&query, 0, 0, 0), CtlKey::Fail(0, 0, 0)),
-            (commit(&query, 3, 70), CtlKey::Commit(3, 70)),
-            (gseal(&query, 3, 1), CtlKey::GroupSeal(3, 1)),
-            (seal(&query, 12), CtlKey::Seal(12)),
+            (active(&query), Key::Active),
+            (end(&query), Key::End),
+            (root(&query), Key::Root),
+            (plan(&query, "abc"), Key::Plan("abc".to_owned())),
+            (seal(&query, 12), Key::Seal(12)),
+            (group_seal(&query, 3, 1), Key::GroupSeal(3, 1)),
+            (claim(&query, 3, 70, 2), Key::Claim(3, 70, 2)),
+            (fail(&query, 0, 0, 0), Key::Fail(0, 0, 0)),
+            (commit(&query, 3, 70), Key::Commit(3, 70)),
+            (hb(&query, 1, 2, 3), Key::Heartbeat(1, 2, 3)),
+            (refusal(&query, "w"), Key::Refusal("w".to_owned())),
+            (data(&query, 4, 2, 1, "n", 0), Key::Data(4)),
+            (res(&query, 4, 2, 1, "n", 0), Key::Result(4)),
         ];
         for (key, parsed) in cases {
-            assert_eq!(parse_ctl(key.strip_prefix(&prefix).unwrap()), Some(parsed), "{key}");
+            assert_eq!(parse(&key), Some((query.clone(), parsed)), "{key}");
         }
-        let beats = hb_prefix(&query);
-        assert_eq!(
-            parse_hb(hb(&query, 1, 2, 3).strip_prefix(&beats).unwrap()),
-            Some(HbKey::Heartbeat(1, 2, 3))
-        );
-        assert_eq!(
-            parse_hb(refusal(&query, "w").strip_prefix(&beats).unwrap()),
-            Some(HbKey::Refusal("w".to_owned()))
-        );
-        assert_eq!(parse_active(&active(&query)), Some(query));
+        assert_eq!((group_of(63), group_of(64), tasks_of(1)), (0, 1, 64..128));
     }
 
     #[test]
     fn foreign_names_are_nothing() {
-        for key in
-            ["", "s1", "s1/x", "s01/m", "s1/claim/1", "s1/commit/0/64", "s1/claim/+1.0", "sx/m"]
-        {
-            assert_eq!(parse_ctl(key), None, "{key}");
+        let query = QueryId::at(1, &[7; 10]);
+        let (of_query, of_group) = (query_prefix(&query), group_prefix(&query, 1, 0));
+        for key in [
+            String::new(),
+            BELL.to_owned(),
+            "live/x".to_owned(),
+            format!("q/zz/{query}/root"),
+            format!("{of_query}s1"),
+            format!("{of_query}s1/m"),
+            format!("{of_query}s01/seal"),
+            format!("{of_query}s1/g/x"),
+            format!("{of_group}k/1"),
+            format!("{of_group}k/+1.0"),
+            format!("{of_group}c/64"),
+            format!("{of_group}x/1"),
+            format!("hb/{query}/s1/0/64.0"),
+        ] {
+            assert_eq!(parse(&key), None, "{key}");
         }
     }
 }

@@ -1,9 +1,12 @@
-//! What one LIST shows about a query: which of its records exist, known by their names alone.
+//! What a process knows about a query by the names of its objects: which records exist.
+//!
+//! A view only grows. Objects of the protocol are written once and never change, so what was seen stays true. What was
+//! not seen may be there now.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::ids::{Attempt, QueryId, StageId, TaskId};
-use crate::model::keys::{self, CtlKey, HbKey};
+use crate::model::keys::{self, Key};
 
 /// An entry of a LIST.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,35 +19,57 @@ pub struct Listed {
     pub modified_ms: i64,
 }
 
-/// The state of one stage, as its keys show it.
+/// What is known of one stage.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StageView {
-    /// `m` is there.
-    pub manifest: bool,
-    /// `seal` is there.
+    /// Its seal is known. It may not be written yet.
     pub sealed: bool,
-    /// Groups that are sealed.
+    /// Groups whose seals are there.
     pub groups: BTreeSet<u32>,
     /// Highest attempt claimed, by task.
     pub claims: BTreeMap<TaskId, Attempt>,
-    /// Attempts claimed in all.
-    pub attempts: u64,
     /// Attempts that failed, by task.
     pub fails: BTreeMap<TaskId, BTreeSet<Attempt>>,
     /// Tasks that are committed.
     pub commits: BTreeSet<TaskId>,
 }
 
-/// The state of a query, as its keys show it.
+impl StageView {
+    /// Attempts claimed. Attempt a+1 may exist only after attempt a, so the highest tells how many there are.
+    #[must_use]
+    pub fn attempts(&self) -> u64 {
+        self.claims.values().map(|highest| u64::from(*highest) + 1).sum()
+    }
+
+    /// Tasks that are committed. A sealed group counts as 64, although the last one of a stage may have fewer.
+    #[must_use]
+    pub fn done(&self) -> usize {
+        let grouped = |task: &&TaskId| self.groups.contains(&keys::group_of(**task));
+        let of_groups = self.groups.len() * keys::GROUP as usize;
+        of_groups + self.commits.iter().filter(|task| !grouped(task)).count()
+    }
+
+    /// Attempts that failed or were given back.
+    #[must_use]
+    pub fn failures(&self) -> u64 {
+        self.fails.values().map(|attempts| attempts.len() as u64).sum()
+    }
+
+    /// Adds an attempt that was claimed.
+    pub fn add_claim(&mut self, task: TaskId, attempt: Attempt) {
+        let highest = self.claims.entry(task).or_insert(attempt);
+        *highest = (*highest).max(attempt);
+    }
+}
+
+/// What is known of a query.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct QueryView {
     /// When the store stamped `root`, by its own clock.
     pub root_ms: Option<i64>,
     /// The newest stamp among the query's objects.
     pub newest_ms: i64,
-    /// Number of objects seen.
-    pub objects: usize,
-    /// Stages that have objects.
+    /// Stages of which anything is known.
     pub stages: BTreeMap<StageId, StageView>,
     /// Heartbeats: stamp and size, by attempt.
     pub beats: BTreeMap<(StageId, TaskId, Attempt), (i64, u64)>,
@@ -53,69 +78,69 @@ pub struct QueryView {
 }
 
 impl QueryView {
-    /// Reads the LIST of [`keys::ctl_prefix`] and, if there is one, the LIST of [`keys::hb_prefix`]. Names that the
-    /// protocol does not write are ignored.
-    #[must_use]
-    pub fn from_listing(query: &QueryId, control: &[Listed], beats: &[Listed]) -> Self {
-        let mut view = Self::default();
-        let prefix = keys::ctl_prefix(query);
-        for entry in control {
-            let parsed = entry.key.strip_prefix(&prefix).and_then(keys::parse_ctl);
-            if let Some(key) = parsed {
-                view.add(&key, entry.modified_ms);
-            }
+    /// Adds an entry of a LIST, or nothing if it is not an object of `query`. A seal is not added: its name alone does
+    /// not tell what is in it.
+    pub fn add(&mut self, query: &QueryId, entry: &Listed) {
+        let Some((of, key)) = keys::parse(&entry.key) else { return };
+        if of != *query {
+            return;
         }
-        let prefix = keys::hb_prefix(query);
-        for entry in beats {
-            match entry.key.strip_prefix(&prefix).and_then(keys::parse_hb) {
-                Some(HbKey::Heartbeat(stage, task, attempt)) => {
-                    view.newest_ms = view.newest_ms.max(entry.modified_ms);
-                    view.beats.insert((stage, task, attempt), (entry.modified_ms, entry.size));
-                }
-                Some(HbKey::Refusal(worker)) => {
-                    view.refusals.insert(worker);
-                }
-                None => {}
-            }
-        }
-        view
-    }
-
-    fn add(&mut self, key: &CtlKey, modified_ms: i64) {
-        self.newest_ms = self.newest_ms.max(modified_ms);
-        self.objects += 1;
-        match *key {
-            CtlKey::Root => self.root_ms = Some(modified_ms),
-            CtlKey::Plan(_) => {}
-            CtlKey::Manifest(stage) => self.stage(stage).manifest = true,
-            CtlKey::Claim(stage, task, attempt) => {
-                let stage = self.stage(stage);
-                stage.attempts += 1;
-                let highest = stage.claims.entry(task).or_insert(attempt);
-                *highest = (*highest).max(attempt);
-            }
-            CtlKey::Fail(stage, task, attempt) => {
+        self.newest_ms = self.newest_ms.max(entry.modified_ms);
+        match key {
+            Key::Root => self.root_ms = Some(entry.modified_ms),
+            Key::Claim(stage, task, attempt) => self.stage(stage).add_claim(task, attempt),
+            Key::Fail(stage, task, attempt) => {
                 self.stage(stage).fails.entry(task).or_default().insert(attempt);
             }
-            CtlKey::Commit(stage, task) => {
+            Key::Commit(stage, task) => {
                 self.stage(stage).commits.insert(task);
             }
-            CtlKey::GroupSeal(stage, group) => {
+            Key::GroupSeal(stage, group) => {
                 self.stage(stage).groups.insert(group);
             }
-            CtlKey::Seal(stage) => self.stage(stage).sealed = true,
+            Key::Heartbeat(stage, task, attempt) => {
+                self.beats.insert((stage, task, attempt), (entry.modified_ms, entry.size));
+            }
+            Key::Refusal(worker) => {
+                self.refusals.insert(worker);
+            }
+            Key::Active
+            | Key::End
+            | Key::Plan(_)
+            | Key::Seal(_)
+            | Key::Data(_)
+            | Key::Result(_) => {}
         }
     }
 
-    /// The view of a stage. Adds an empty one if the stage has no objects yet.
+    /// The view of a stage. Adds an empty one if nothing is known of the stage yet.
     pub fn stage(&mut self, stage: StageId) -> &mut StageView {
         self.stages.entry(stage).or_default()
+    }
+
+    /// True if the seal of a stage is known.
+    #[must_use]
+    pub fn is_sealed(&self, stage: StageId) -> bool {
+        self.stages.get(&stage).is_some_and(|stage| stage.sealed)
     }
 
     /// Attempts claimed in all stages.
     #[must_use]
     pub fn attempts(&self) -> u64 {
-        self.stages.values().map(|stage| stage.attempts).sum()
+        self.stages.values().map(StageView::attempts).sum()
+    }
+
+    /// Number of facts about the work of the query. It grows whenever anything but a heartbeat is new.
+    #[must_use]
+    pub fn facts(&self) -> u64 {
+        let of = |stage: &StageView| {
+            stage.attempts()
+                + stage.failures()
+                + stage.commits.len() as u64
+                + stage.groups.len() as u64
+                + u64::from(stage.sealed)
+        };
+        self.stages.values().map(of).sum()
     }
 
     /// Milliseconds from the stamp of `root` to the stamp of the newest object, both by the store's clock.
@@ -128,7 +153,6 @@ impl QueryView {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     fn listed(key: String, modified_ms: i64) -> Listed {
@@ -136,24 +160,32 @@ mod tests {
     }
 
     #[test]
-    fn a_listing_becomes_a_view() {
+    fn listings_become_a_view_that_only_grows() {
         let query = QueryId::at(1, &[7; 10]);
-        let control = [
+        let stranger = QueryId::at(2, &[7; 10]);
+        let entries = [
             listed(keys::root(&query), 5),
-            listed(keys::manifest(&query, 0), 6),
-            listed(keys::claim(&query, 0, 0, 0), 7),
             listed(keys::claim(&query, 0, 0, 1), 9),
+            listed(keys::claim(&query, 0, 0, 0), 7),
             listed(keys::fail(&query, 0, 0, 0), 8),
             listed(keys::commit(&query, 0, 1), 8),
-            listed(format!("{}surprise", keys::ctl_prefix(&query)), 99),
+            listed(keys::hb(&query, 0, 0, 1), 12),
+            listed(keys::refusal(&query, "w"), 3),
+            listed(format!("{}surprise", keys::query_prefix(&query)), 99),
+            listed(keys::claim(&stranger, 0, 7, 0), 99),
         ];
-        let beats = [listed(keys::hb(&query, 0, 0, 1), 12), listed(keys::refusal(&query, "w"), 3)];
-        let view = QueryView::from_listing(&query, &control, &beats);
-        assert_eq!((view.root_ms, view.newest_ms, view.objects), (Some(5), 12, 6));
+        let mut view = QueryView::default();
+        for entry in &entries {
+            view.add(&query, entry);
+        }
+        assert_eq!((view.root_ms, view.newest_ms), (Some(5), 12));
         let stage = &view.stages[&0];
-        assert!(stage.manifest && !stage.sealed);
-        assert_eq!((stage.claims[&0], stage.attempts), (1, 2));
-        assert!(stage.fails[&0].contains(&0) && stage.commits.contains(&1));
-        assert!(view.refusals.contains("w"));
+        assert_eq!((stage.claims[&0], stage.attempts(), stage.failures()), (1, 2, 1));
+        assert!(stage.fails[&0].contains(&0) && stage.commits.contains(&1) && !stage.sealed);
+        assert!(view.refusals.contains("w") && view.beats[&(0, 0, 1)] == (12, 1));
+        assert_eq!((view.facts(), view.spanned_ms()), (4, 7));
+        let before = view.clone();
+        view.add(&query, &entries[2]);
+        assert_eq!(view, before);
     }
 }

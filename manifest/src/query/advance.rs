@@ -6,13 +6,10 @@ use std::time::Duration;
 
 use crate::decide::{self, OpenTask, Seen, Steps, end};
 use crate::model::records::End;
-use crate::model::view::QueryView;
 use crate::query::derive;
 use crate::query::error::AdvanceError;
-use crate::query::finish::{conclude, is_over_age};
+use crate::query::finish::{conclude, is_over_age, succeed};
 use crate::query::handle::QueryHandle;
-use crate::store::control::StoreError;
-use crate::store::create::{CreateError, Derived};
 
 /// How long a process waits for the process that made a record due before it writes the record itself. The wait costs
 /// this time only if a process died between its commit and the seal.
@@ -27,25 +24,37 @@ pub struct Advanced {
     pub open: Vec<OpenTask>,
     /// Claims that seem to be alive.
     pub running: usize,
-    /// True if something was written that gives other processes work.
+    /// True if something was found or written that gives other processes work.
     pub moved: bool,
 }
 
+impl Advanced {
+    fn ended(end: Arc<End>) -> Self {
+        Self { ended: Some(end), ..Self::default() }
+    }
+}
+
 impl QueryHandle {
-    /// Writes every record that is due, until none is due, and returns the tasks that may be claimed. It does not
-    /// look for an `end` that another process wrote: ask [`QueryHandle::ended`] before a claim.
+    /// Writes every record that is due by what the latest look has found, until none is due, and returns the tasks that
+    /// may be claimed. It does not look for an `end` that another process wrote.
     ///
     /// # Errors
     /// See [`AdvanceError`]; the query can be advanced again by anyone.
-    pub async fn advance(&self, view: &mut QueryView) -> Result<Advanced, AdvanceError> {
-        match move_on(self, view).await {
-            Err(error) if is_over_age(self, view) => {
-                tracing::warn!(query = %self.query, %error, "a query that cannot be moved on is over its time");
-                let ended = self.fail(end::over_age(&self.root.limits)).await?;
-                Ok(Advanced { ended: Some(ended), ..Advanced::default() })
-            }
-            outcome => outcome,
+    pub async fn advance(&self) -> Result<Advanced, AdvanceError> {
+        if let Some(end) = self.known.end() {
+            return Ok(Advanced::ended(end));
         }
+        let moved = if self.is_own() { move_on(self).await } else { Ok(Advanced::default()) };
+        let outcome = match moved {
+            Ok(Advanced { ended: None, .. }) | Err(_) if is_over_age(self) => {
+                if let Err(error) = &moved {
+                    tracing::warn!(query = %self.query, %error, "a query that cannot be moved on is over its time");
+                }
+                return self.fail(end::over_age(&self.root.limits)).await.map(Advanced::ended);
+            }
+            moved => moved,
+        };
+        self.or_its_end(outcome).await
     }
 
     /// As [`QueryHandle::advance`], for processes that only look. A due record is left to the process that made it
@@ -54,61 +63,103 @@ impl QueryHandle {
     ///
     /// # Errors
     /// As [`QueryHandle::advance`].
-    pub async fn advance_patiently(&self, view: &mut QueryView) -> Result<Advanced, AdvanceError> {
-        let steps = next_steps(self, view).await?;
+    pub async fn advance_patiently(&self) -> Result<Advanced, AdvanceError> {
+        if self.known.end().is_some() || !self.is_own() {
+            return self.advance().await;
+        }
+        let steps = next_steps(self, true);
         let is_due = !steps.due.is_empty() || steps.finished;
         let waited = self.observer.lock().due_for(self.env.clock.monotonic(), is_due);
         if waited.is_none_or(|waited| waited >= PATIENCE) {
-            return self.advance(view).await;
+            return self.advance().await;
         }
         Ok(Advanced { open: steps.open, running: steps.running, ..Advanced::default() })
     }
+
+    /// What follows from what this process knows, without a look: seals that follow from known commits are believed,
+    /// and every known claim counts as alive. `moved` tells that there are seals to write: [`QueryHandle::settle`].
+    ///
+    /// # Errors
+    /// As [`QueryHandle::advance`].
+    pub async fn go_on(&self) -> Result<Advanced, AdvanceError> {
+        if let Some(end) = self.known.end() {
+            return Ok(Advanced::ended(end));
+        }
+        if !self.is_own() {
+            return Ok(Advanced::default());
+        }
+        derive::close(self);
+        let steps = next_steps(self, false);
+        if steps.finished {
+            let outcome = succeed(self).await.map(Advanced::ended);
+            return self.or_its_end(outcome).await;
+        }
+        let moved = self.has_unconfirmed_seals();
+        Ok(Advanced { ended: None, open: steps.open, running: steps.running, moved })
+    }
+
+    fn has_unconfirmed_seals(&self) -> bool {
+        let known = self.root.stages.iter().filter_map(|spec| self.known.seal(spec.id));
+        // What another slot is writing now needs no second writer.
+        known.into_iter().any(|seal| seal.unconfirmed.try_lock().is_ok_and(|bytes| bytes.is_some()))
+    }
+
+    /// `outcome`; but if a record was found that does not hold what it must, the query is ended, and the result is the
+    /// default.
+    pub(super) async fn unless_broken<T: Default>(
+        &self,
+        outcome: Result<T, AdvanceError>,
+    ) -> Result<T, AdvanceError> {
+        let Err(error) = &outcome else { return outcome };
+        let Some(key) = error.broken_key() else { return outcome };
+        tracing::error!(query = %self.query, %key, "a record does not hold what its inputs give");
+        self.fail(end::broken_promise(key)).await?;
+        Ok(T::default())
+    }
+
+    async fn or_its_end(
+        &self,
+        outcome: Result<Advanced, AdvanceError>,
+    ) -> Result<Advanced, AdvanceError> {
+        let mut advanced = self.unless_broken(outcome).await?;
+        if advanced.ended.is_none() {
+            advanced.ended = self.known.end();
+        }
+        Ok(advanced)
+    }
 }
 
-async fn move_on(handle: &QueryHandle, view: &mut QueryView) -> Result<Advanced, AdvanceError> {
+async fn move_on(handle: &QueryHandle) -> Result<Advanced, AdvanceError> {
     let mut moved = false;
-    if let Some(end) = handle.known.end() {
-        return Ok(Advanced { ended: Some(end), ..Advanced::default() });
-    }
     let steps = loop {
-        let steps = next_steps(handle, view).await?;
+        let _one_at_a_time = handle.deriving.lock().await;
+        derive::close(handle);
+        moved |= derive::settle_all(handle).await?;
+        let steps = next_steps(handle, true);
         if steps.due.is_empty() {
             break steps;
         }
-        let _one_at_a_time = handle.deriving.lock().await;
         for due in &steps.due {
-            match derive::write(handle, view, *due).await {
-                Ok(Derived::Created) => moved = true,
-                Ok(Derived::Adopted) => {}
-                Err(AdvanceError::Create(CreateError::Conflict { key })) => {
-                    let ended = handle.fail(end::broken_promise(&key)).await?;
-                    return Ok(Advanced { ended: Some(ended), moved, ..Advanced::default() });
-                }
-                Err(error) => return Err(error),
-            }
+            moved |= derive::write(handle, *due).await?;
         }
     };
-    let ended = conclude(handle, view, &steps).await?;
+    let ended = conclude(handle, &steps).await?;
     if ended.is_some() {
         return Ok(Advanced { ended, moved, ..Advanced::default() });
     }
     Ok(Advanced { ended: None, open: steps.open, running: steps.running, moved })
 }
 
-/// What follows from a view and from what this process has seen.
-async fn next_steps(handle: &QueryHandle, view: &QueryView) -> Result<Steps, StoreError> {
-    let mut manifests = BTreeMap::new();
-    for spec in &handle.root.stages {
-        let open = view.stages.get(&spec.id).is_some_and(|state| state.manifest && !state.sealed);
-        if open && let Some(manifest) = handle.manifest(spec.id).await? {
-            manifests.insert(spec.id, manifest);
-        }
-    }
+/// What follows from what this process knows. `judging` tells whether the latest look counts: otherwise every known
+/// claim is taken for alive.
+fn next_steps(handle: &QueryHandle, judging: bool) -> Steps {
+    let open = handle.open_stages().into_iter();
+    let manifests: BTreeMap<_, _> =
+        open.filter_map(|stage| Some((stage, handle.known_manifest(stage)?))).collect();
     let now = handle.env.clock.monotonic();
+    let view = handle.view.lock();
     let observer = handle.observer.lock();
-    let millis = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
-    Ok(decide::next_steps(&handle.root, view, &manifests, |stage, task| Seen {
-        silent_ms: millis(observer.silent_for(now, stage, task)),
-        age_ms: millis(observer.claim_age(now, stage, task)),
-    }))
+    decide::next_steps(&handle.root, &view, &manifests, |stage, task| {
+        if judging { observer.seen(now, stage, task) } else { Seen::default() }
+    })
 }

@@ -1,158 +1,289 @@
-//! Writing the derived records that are due. Each is a pure function of existing records, so a process that finds the
-//! record compares it and uses it.
+//! Seals: computed from commits, believed at once, and written.
+//!
+//! ```text
+//!   commits that are settled ─> seal, believed ─────────────> its manifest's tasks may be claimed and read
+//!                                   └─ written, or found with the same bytes ─> settled: later records may rest on it
+//! ```
+//! A seal is a pure function of commits and of the manifest, so a process that has read them knows the seal before it
+//! is in the store. Whatever other processes will rely on waits until the seal is settled.
 
 use std::ops::Range;
 
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::future::{BoxFuture, try_join_all};
+use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 
-use crate::decide::{self, Due};
+use crate::decide::{self, Decided, Due};
 use crate::model::encoding::encode;
 use crate::model::ids::{StageId, TaskId};
 use crate::model::keys;
-use crate::model::records::{Commit, GroupSeal, Seal, SealedTask, StageManifest};
-use crate::model::view::QueryView;
+use crate::model::records::{Commit, GroupSeal, SealedTask};
 use crate::query::error::AdvanceError;
 use crate::query::handle::QueryHandle;
+use crate::store::control::ControlStore;
 use crate::store::create::{self, Derived};
 
 /// Records read at once while a stage is sealed.
 const READS: usize = 16;
+/// After a commit, at most so many commits of the group are asked for by name. With more, a LIST tells first which are
+/// there.
+const BY_NAME: usize = 12;
 
-/// Writes a record that is due, and marks it in the view as existing.
-pub(super) async fn write(
-    handle: &QueryHandle,
-    view: &mut QueryView,
-    due: Due,
-) -> Result<Derived, AdvanceError> {
-    let derived = if handle.known.is_written(due) {
-        Derived::Adopted
-    } else {
-        match due {
-            Due::Manifest(stage) => write_manifest(handle, stage).await?,
-            Due::GroupSeal(stage, group) => write_group_seal(handle, stage, group).await?,
-            Due::Seal(stage) => write_seal(handle, stage).await?,
+impl QueryHandle {
+    /// Looks whether the group of a task whose commit is settled is full now. The worker that commits the last task of
+    /// a group finds it full, because this look begins after its commit is settled: whoever commits later looks later.
+    /// If the whole stage is complete, its seal is known when this returns.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn after_commit(&self, stage: StageId, task: TaskId) -> Result<(), AdvanceError> {
+        let outcome = self.look_after_commit(stage, task).await;
+        self.unless_broken(outcome).await
+    }
+
+    async fn look_after_commit(&self, stage: StageId, task: TaskId) -> Result<(), AdvanceError> {
+        let Some(decided) = self.known_manifest(stage) else { return Ok(()) };
+        let tasks = decided.manifest.tasks.len();
+        let group = keys::group_of(task);
+        let range = decide::group_tasks(group, tasks);
+        let unknown = || range.clone().filter(|task| self.known.commit(stage, *task).is_none());
+        if self.known.seal(stage).is_some() {
+            return Ok(());
         }
-    };
+        if unknown().count() > BY_NAME {
+            self.list(keys::commit_prefix(&self.query, stage, group)).await?;
+            let view = self.view.lock();
+            let there = view.stages.get(&stage).map(|state| &state.commits);
+            if unknown().any(|task| there.is_none_or(|there| !there.contains(&task))) {
+                return Ok(());
+            }
+        }
+        let Some(winners) = winners(self, &decided, range.clone()).await? else { return Ok(()) };
+        if decide::groups(tasks) == 0 {
+            close(self);
+            return Ok(());
+        }
+        write_group(self, &decided, group, winners).await?;
+        // Whoever seals the last group sees all others, because this LIST begins after its own seal is settled.
+        self.look_for_seal(stage).await?;
+        if self.known.seal(stage).is_none() && all_groups_are_sealed(self, &decided) {
+            fold_groups(self, &decided).await?;
+        }
+        Ok(())
+    }
+
+    /// Waits until the store has confirmed the seals of a stage's inputs. A commit, a failure, and data that other
+    /// processes may read must not be written before.
+    ///
+    /// # Errors
+    /// The store's. What rests on the seals must then not be written.
+    pub async fn settle_inputs(&self, stage: StageId) -> Result<(), AdvanceError> {
+        let outcome = settle_inputs(self, stage).await.map(|_| ());
+        self.unless_broken(outcome).await?;
+        // The query may have been ended because a seal was wrong.
+        match self.known.end() {
+            Some(_) => Err(AdvanceError::Missing { key: keys::stage_prefix(&self.query, stage) }),
+            None => Ok(()),
+        }
+    }
+
+    /// Writes the seals that this process believes and that the store has not confirmed. True if one was written.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn settle(&self) -> Result<bool, AdvanceError> {
+        let outcome = settle_all(self).await;
+        self.unless_broken(outcome).await
+    }
+}
+
+/// Believes every seal that follows from the commits that this process knows. Stages without tasks are sealed at once,
+/// and may open others. True if there is a new seal.
+pub(super) fn close(handle: &QueryHandle) -> bool {
+    let mut closed = false;
+    loop {
+        let mut again = false;
+        for stage in handle.open_stages() {
+            let Some(decided) = handle.known_manifest(stage) else { continue };
+            let tasks = decided.manifest.tasks.len();
+            if decide::groups(tasks) > 0 {
+                continue;
+            }
+            let winners: Option<Vec<SealedTask>> = decide::group_tasks(0, tasks)
+                .map(|task| handle.known.commit(stage, task).map(|task| task.as_ref().clone()))
+                .collect();
+            if let Some(winners) = winners {
+                handle.believe(stage, decide::seal(&decided, winners));
+                again = true;
+            }
+        }
+        if !again {
+            return closed;
+        }
+        closed = true;
+    }
+}
+
+/// Writes what makes a due record, and the record. True if this process was the first.
+pub(super) async fn write(handle: &QueryHandle, due: Due) -> Result<bool, AdvanceError> {
+    let (Due::GroupSeal(stage, _) | Due::Seal(stage)) = due;
+    if handle.known.seal(stage).is_some() {
+        return Ok(false);
+    }
+    let missing = || AdvanceError::Missing { key: keys::stage_prefix(&handle.query, stage) };
+    let decided = handle.known_manifest(stage).ok_or_else(missing)?;
+    let tasks = decided.manifest.tasks.len();
     match due {
-        Due::Manifest(stage) => view.stage(stage).manifest = true,
-        Due::GroupSeal(stage, group) => {
-            view.stage(stage).groups.insert(group);
+        Due::GroupSeal(_, group) => {
+            let range = decide::group_tasks(group, tasks);
+            let winners = winners(handle, &decided, range).await?.ok_or_else(missing)?;
+            write_group(handle, &decided, group, winners).await
         }
-        Due::Seal(stage) => view.stage(stage).sealed = true,
+        Due::Seal(_) => {
+            if decide::groups(tasks) > 0 {
+                fold_groups(handle, &decided).await?;
+            } else {
+                let range = decide::group_tasks(0, tasks);
+                winners(handle, &decided, range).await?.ok_or_else(missing)?;
+                close(handle);
+            }
+            settle_stage(handle, stage).await
+        }
     }
-    Ok(derived)
 }
 
-async fn write_manifest(handle: &QueryHandle, stage: StageId) -> Result<Derived, AdvanceError> {
-    let manifest = make_manifest(handle, stage).await?;
-    let key = keys::manifest(&handle.query, stage);
-    let derived = create::derive(&handle.store, &handle.env, &key, encode(&manifest)).await?;
-    handle.known.remember_manifest(stage, manifest);
-    Ok(derived)
+pub(super) async fn settle_all(handle: &QueryHandle) -> Result<bool, AdvanceError> {
+    let mut written = false;
+    for spec in &handle.root.stages {
+        if handle.known.seal(spec.id).is_some() {
+            written |= settle_stage(handle, spec.id).await?;
+        }
+    }
+    Ok(written)
 }
 
-async fn write_group_seal(
+/// Settles the seals of a stage's inputs, all at once. True if one was written.
+async fn settle_inputs(handle: &QueryHandle, stage: StageId) -> Result<bool, AdvanceError> {
+    let Some(decided) = handle.known_manifest(stage) else {
+        return Err(AdvanceError::Missing { key: keys::stage_prefix(&handle.query, stage) });
+    };
+    let spec = handle.spec(stage)?;
+    let probe = spec.broadcast.as_ref().map(|broadcast| broadcast.probe);
+    let inputs = spec.decided(decided.manifest.broadcast).inputs;
+    let stages = inputs.iter().map(|input| input.stage).chain(probe);
+    let settled = try_join_all(stages.map(|input| settle_stage(handle, input))).await?;
+    Ok(settled.contains(&true))
+}
+
+/// Settles the seal of a stage, after those of its inputs. True if it was written by this call.
+pub(super) fn settle_stage(
     handle: &QueryHandle,
     stage: StageId,
+) -> BoxFuture<'_, Result<bool, AdvanceError>> {
+    async move {
+        let key = keys::seal(&handle.query, stage);
+        let Some(known) = handle.known.seal(stage) else {
+            return match handle.seal(stage).await? {
+                Some(_) => Ok(false),
+                None => Err(AdvanceError::Missing { key }),
+            };
+        };
+        // Two slots of a process settle a seal once.
+        let mut unconfirmed = known.unconfirmed.lock().await;
+        let Some(bytes) = unconfirmed.clone() else { return Ok(false) };
+        settle_inputs(handle, stage).await?;
+        let derived = create::derive(&handle.store, &handle.env, &key, bytes).await?;
+        *unconfirmed = None;
+        Ok(derived == Derived::Created)
+    }
+    .boxed()
+}
+
+async fn write_group(
+    handle: &QueryHandle,
+    decided: &Decided,
     group: u32,
-) -> Result<Derived, AdvanceError> {
-    let tasks = decide::group_tasks(group, tasks_of(handle, stage).await?);
-    let seal = decide::group_seal(group, winners(handle, stage, tasks).await?);
-    let key = keys::gseal(&handle.query, stage, group);
+    winners: Vec<SealedTask>,
+) -> Result<bool, AdvanceError> {
+    let stage = decided.manifest.stage;
+    let seal = decide::group_seal(decided, group, winners);
+    let key = keys::group_seal(&handle.query, stage, group);
     let derived = create::derive(&handle.store, &handle.env, &key, encode(&seal)).await?;
-    handle.known.remember_group(stage, group);
-    Ok(derived)
+    handle.known.remember_group(stage, seal);
+    handle.view.lock().stage(stage).groups.insert(group);
+    Ok(derived == Derived::Created)
 }
 
-async fn write_seal(handle: &QueryHandle, stage: StageId) -> Result<Derived, AdvanceError> {
-    let tasks = tasks_of(handle, stage).await?;
-    let groups = decide::groups(tasks);
-    let winners = if groups == 0 {
-        winners(handle, stage, 0..u32::try_from(tasks).unwrap_or(u32::MAX)).await?
-    } else {
-        grouped(handle, stage, groups).await?
-    };
-    let seal = decide::seal(&handle.root, stage, winners);
-    let key = keys::seal(&handle.query, stage);
-    let derived = create::derive(&handle.store, &handle.env, &key, encode(&seal)).await?;
-    handle.known.remember_seal(stage, seal);
-    Ok(derived)
+fn all_groups_are_sealed(handle: &QueryHandle, decided: &Decided) -> bool {
+    let view = handle.view.lock();
+    let groups = decide::groups(decided.manifest.tasks.len());
+    view.stages
+        .get(&decided.manifest.stage)
+        .is_some_and(|state| (0..groups).all(|group| state.groups.contains(&group)))
 }
 
-/// Reads what the manifest of a stage depends on, and decides the manifest.
-async fn make_manifest(
+/// Believes the seal of a stage from the seals of its groups, which are all there.
+async fn fold_groups(handle: &QueryHandle, decided: &Decided) -> Result<(), AdvanceError> {
+    let stage = decided.manifest.stage;
+    let groups = 0..decide::groups(decided.manifest.tasks.len());
+    let folded: Vec<Vec<SealedTask>> =
+        stream::iter(groups.map(|group| read_group(handle, decided, group)))
+            .buffered(READS)
+            .try_collect()
+            .await?;
+    handle.believe(stage, decide::seal(decided, folded.into_iter().flatten().collect()));
+    close(handle);
+    Ok(())
+}
+
+async fn read_group(
     handle: &QueryHandle,
-    stage: StageId,
-) -> Result<StageManifest, AdvanceError> {
-    let missing = |key: String| AdvanceError::Missing { key };
-    let spec = handle
-        .root
-        .stages
-        .iter()
-        .find(|spec| spec.id == stage)
-        .ok_or_else(|| missing(keys::manifest(&handle.query, stage)))?;
-    // Whether every task reads the whole build side was decided when the stage of the probe side was decided.
-    let broadcast = match &spec.broadcast {
-        Some(broadcast) => {
-            let manifest = handle.manifest(broadcast.probe).await?;
-            let manifest =
-                manifest.ok_or_else(|| missing(keys::manifest(&handle.query, broadcast.probe)))?;
-            manifest.absorbed
-        }
-        None => false,
+    decided: &Decided,
+    group: u32,
+) -> Result<Vec<SealedTask>, AdvanceError> {
+    let stage = decided.manifest.stage;
+    if let Some(known) = handle.known.group(stage, group) {
+        return Ok(known.tasks.clone());
+    }
+    let key = keys::group_seal(&handle.query, stage, group);
+    let Some(seal) = create::load::<GroupSeal>(&handle.store, &key).await? else {
+        return Err(AdvanceError::Missing { key });
     };
-    let inputs = spec.decided(broadcast).inputs;
-    let mut seals = Vec::with_capacity(inputs.len());
-    for input in &inputs {
-        let seal = handle.seal(input.stage).await?;
-        seals.push(seal.ok_or_else(|| missing(keys::seal(&handle.query, input.stage)))?);
+    if seal.manifest != decided.digest || seal.group != group {
+        return Err(AdvanceError::Broken { key });
     }
-    let seals: Vec<&Seal> = seals.iter().map(AsRef::as_ref).collect();
-    Ok(decide::stage_manifest(&handle.root, spec, broadcast, &seals))
+    Ok(handle.known.remember_group(stage, seal).tasks.clone())
 }
 
-async fn tasks_of(handle: &QueryHandle, stage: StageId) -> Result<usize, AdvanceError> {
-    match handle.manifest(stage).await? {
-        Some(manifest) => Ok(manifest.tasks.len()),
-        None => Err(AdvanceError::Missing { key: keys::manifest(&handle.query, stage) }),
-    }
-}
-
+/// The winners of these tasks; `None` if one of them has none yet. Commits that this process does not know are read.
 async fn winners(
     handle: &QueryHandle,
-    stage: StageId,
+    decided: &Decided,
     tasks: Range<TaskId>,
-) -> Result<Vec<SealedTask>, AdvanceError> {
-    let reads = tasks.map(|task| winner(handle, stage, task));
-    stream::iter(reads).buffered(READS).try_collect().await
+) -> Result<Option<Vec<SealedTask>>, AdvanceError> {
+    let reads = tasks.map(|task| winner(handle, decided.manifest.stage, task));
+    let mut reads = stream::iter(reads).buffered(READS);
+    let mut winners = Vec::new();
+    while let Some(winner) = reads.try_next().await? {
+        let Some(winner) = winner else { return Ok(None) };
+        winners.push(winner);
+    }
+    Ok(Some(winners))
 }
 
 async fn winner(
     handle: &QueryHandle,
     stage: StageId,
     task: TaskId,
-) -> Result<SealedTask, AdvanceError> {
+) -> Result<Option<SealedTask>, AdvanceError> {
     if let Some(known) = handle.known.commit(stage, task) {
-        return Ok(known.as_ref().clone());
+        return Ok(Some(known.as_ref().clone()));
     }
     let key = keys::commit(&handle.query, stage, task);
-    let commit: Option<Commit> = create::load(&handle.store, &key).await?;
-    commit.map(decide::sealed).ok_or(AdvanceError::Missing { key })
-}
-
-/// The winners of a stage, read from its group seals.
-async fn grouped(
-    handle: &QueryHandle,
-    stage: StageId,
-    groups: u32,
-) -> Result<Vec<SealedTask>, AdvanceError> {
-    let folded: Vec<Vec<SealedTask>> = stream::iter((0..groups).map(|group| async move {
-        let key = keys::gseal(&handle.query, stage, group);
-        let seal: Option<GroupSeal> = create::load(&handle.store, &key).await?;
-        seal.map(|seal| seal.tasks).ok_or(AdvanceError::Missing { key })
-    }))
-    .buffered(READS)
-    .try_collect()
-    .await?;
-    Ok(folded.into_iter().flatten().collect())
+    let Some(got) = handle.store.get(&key).await? else { return Ok(None) };
+    let commit: Commit = create::decode(&key, &got.body)?;
+    {
+        let mut view = handle.view.lock();
+        view.newest_ms = view.newest_ms.max(got.modified_ms);
+    }
+    handle.note_commit(stage, task, commit).map(|winner| Some(winner.as_ref().clone()))
 }

@@ -18,6 +18,15 @@ pub enum AdvanceError {
         /// Its key.
         key: String,
     },
+    /// A record does not hold what its inputs determine.
+    #[error("{key} does not hold what its inputs give")]
+    Broken {
+        /// Its key.
+        key: String,
+    },
+    /// The query belongs to another build. This process derives nothing for it.
+    #[error("the query was planned by another build")]
+    Foreign,
 }
 
 impl AdvanceError {
@@ -27,7 +36,15 @@ impl AdvanceError {
         match self {
             Self::Store(error) => error.is_retryable(),
             Self::Create(error) => error.is_retryable(),
-            Self::Missing { .. } => false,
+            Self::Missing { .. } | Self::Broken { .. } | Self::Foreign => false,
+        }
+    }
+
+    /// The key of a record that does not hold what its inputs determine, if this is the error.
+    pub(super) fn broken_key(&self) -> Option<&str> {
+        match self {
+            Self::Broken { key } | Self::Create(CreateError::Conflict { key }) => Some(key),
+            _ => None,
         }
     }
 }

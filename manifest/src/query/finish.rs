@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::decide::{self, Steps, Verdict, end};
+use crate::decide::{self, Sealed, Steps, Verdict, end};
 use crate::env::Env;
 use crate::model::encoding::encode;
 use crate::model::ids::{QueryId, StageId, TaskId};
 use crate::model::keys;
-use crate::model::records::{End, Fail, QueryError, Summary};
-use crate::model::view::QueryView;
+use crate::model::records::{Commit, End, Fail, QueryError, Summary};
+use crate::query::derive;
 use crate::query::error::AdvanceError;
 use crate::query::handle::QueryHandle;
 use crate::query::hints::retire;
@@ -17,6 +17,58 @@ use crate::store::control::{ControlStore, StoreError};
 use crate::store::create::{self, Decision};
 
 impl QueryHandle {
+    /// Commits a task, unless it is committed already. The seals of the stage's inputs must be settled, and the data
+    /// must be acknowledged. If the last stage has one task, the end of the query is the commit of that task. The hint
+    /// that the query is active then stays: clearing it is not what a client waits for.
+    ///
+    /// # Errors
+    /// It is not known whether the commit is there.
+    pub async fn commit(&self, stage: StageId, commit: Commit) -> Result<(), AdvanceError> {
+        let outcome = if self.ends_with(stage) {
+            self.answer(stage, commit).await.map(|_| ())
+        } else {
+            self.commit_task(stage, commit).await
+        };
+        self.unless_broken(outcome).await
+    }
+
+    async fn commit_task(&self, stage: StageId, commit: Commit) -> Result<(), AdvanceError> {
+        let task = commit.task;
+        let key = keys::commit(&self.query, stage, task);
+        let body = encode(&commit);
+        let decision = create::decide(&self.store, &self.env, &key, body, &commit.nonce).await?;
+        let winner = match decision {
+            Decision::Won => commit,
+            Decision::Lost(body) => {
+                tracing::info!(query = %self.query, %key, "another attempt committed first");
+                create::decode(&key, &body)?
+            }
+        };
+        self.note_commit(stage, task, winner).map(|_| ())
+    }
+
+    /// True if the commit of a task is to be the end of the query: the last stage has one task, and this is it.
+    fn ends_with(&self, stage: StageId) -> bool {
+        let last = self.root.stages.last().is_some_and(|last| last.id == stage);
+        last && self.known_manifest(stage).is_some_and(|decided| decided.manifest.tasks.len() == 1)
+    }
+
+    /// Ends the query with the commit of its last task, unless it has ended already. Returns the end that is there.
+    async fn answer(&self, stage: StageId, commit: Commit) -> Result<Arc<End>, AdvanceError> {
+        let decided = self.known_manifest(stage).ok_or_else(|| no_stages(self))?;
+        let task = commit.task;
+        let broken = |_| AdvanceError::Broken { key: keys::commit(&self.query, stage, task) };
+        let winner = decide::winner(&decided, task, commit).map_err(broken)?;
+        let answer = Sealed::derived(decide::seal(&decided, vec![winner]));
+        let mut seals = all_seals(self, Some(stage)).await?;
+        derive::settle_all(self).await?;
+        seals.push(answer.clone());
+        let summary = summary(self, &seals, &answer);
+        let end = end::answered(self.env.nonce(), &answer, summary);
+        let end = decide_end(&self.store, &self.env, &self.query, end).await?;
+        Ok(self.known.remember_end(end))
+    }
+
     /// Ends the query as FAILED unless it has ended already. Returns the end that is there.
     ///
     /// # Errors
@@ -44,13 +96,22 @@ pub async fn create_end(
     query: &QueryId,
     end: End,
 ) -> Result<End, AdvanceError> {
-    let key = keys::end(query);
-    let end = match create::decide(store, env, &key, encode(&end), &end.nonce).await? {
-        Decision::Won => end,
-        Decision::Lost(body) => create::decode(&key, &body)?,
-    };
+    let end = decide_end(store, env, query, end).await?;
     retire(store, query).await;
     Ok(end)
+}
+
+async fn decide_end(
+    store: &dyn ControlStore,
+    env: &Env,
+    query: &QueryId,
+    end: End,
+) -> Result<End, AdvanceError> {
+    let key = keys::end(query);
+    Ok(match create::decide(store, env, &key, encode(&end), &end.nonce).await? {
+        Decision::Won => end,
+        Decision::Lost(body) => create::decode(&key, &body)?,
+    })
 }
 
 async fn finish(handle: &QueryHandle, end: End) -> Result<Arc<End>, AdvanceError> {
@@ -58,18 +119,17 @@ async fn finish(handle: &QueryHandle, end: End) -> Result<Arc<End>, AdvanceError
     Ok(handle.known.remember_end(end))
 }
 
-/// Ends the query if the view says that it is over.
+/// Ends the query if what is known says that it is over.
 pub(super) async fn conclude(
     handle: &QueryHandle,
-    view: &QueryView,
     steps: &Steps,
 ) -> Result<Option<Arc<End>>, AdvanceError> {
     if steps.finished {
-        return succeed(handle, view).await.map(Some);
+        return succeed(handle).await.map(Some);
     }
     let limits = &handle.root.limits;
     for &(stage, task) in &steps.failed {
-        let fails = fails(handle, view, stage, task).await?;
+        let fails = fails(handle, stage, task).await?;
         if let Verdict::Fail(error) = decide::judge(&fails, limits)
             && !is_committed(handle, stage, task).await?
         {
@@ -81,27 +141,30 @@ pub(super) async fn conclude(
             return handle.fail(end::workers_lost(stage, task, limits)).await.map(Some);
         }
     }
-    if is_over_age(handle, view) {
-        return handle.fail(end::over_age(limits)).await.map(Some);
-    }
     Ok(None)
 }
 
 /// True if the query is older than its time to live. The age is a lower bound: the time that this process has known
 /// the query, or the time between the stamps of the query's own objects.
-pub(super) fn is_over_age(handle: &QueryHandle, view: &QueryView) -> bool {
-    let lived = handle.observer.lock().known_for(handle.env.clock.monotonic());
-    let age = lived.max(Duration::from_millis(view.spanned_ms()));
-    age > Duration::from_millis(handle.root.limits.ttl_ms)
+pub(super) fn is_over_age(handle: &QueryHandle) -> bool {
+    age(handle) > Duration::from_millis(handle.root.limits.ttl_ms)
+}
+
+/// How old the query is, at least.
+fn age(handle: &QueryHandle) -> Duration {
+    let known = handle.observer.lock().known_for(handle.env.clock.monotonic());
+    known.max(Duration::from_millis(handle.view.lock().spanned_ms()))
 }
 
 async fn fails(
     handle: &QueryHandle,
-    view: &QueryView,
     stage: StageId,
     task: TaskId,
 ) -> Result<Vec<Fail>, AdvanceError> {
-    let attempts = view.stages.get(&stage).and_then(|state| state.fails.get(&task)).cloned();
+    let attempts = {
+        let view = handle.view.lock();
+        view.stages.get(&stage).and_then(|state| state.fails.get(&task)).cloned()
+    };
     let mut fails = Vec::new();
     for attempt in attempts.into_iter().flatten() {
         let fail = match handle.known.fail((stage, task, attempt)) {
@@ -126,19 +189,36 @@ async fn is_committed(
     Ok(handle.store.get(&keys::commit(&handle.query, stage, task)).await?.is_some())
 }
 
-async fn succeed(handle: &QueryHandle, view: &QueryView) -> Result<Arc<End>, AdvanceError> {
-    let mut seals = Vec::with_capacity(handle.root.stages.len());
-    for spec in &handle.root.stages {
-        let seal = handle.seal(spec.id).await?;
-        let missing = || AdvanceError::Missing { key: keys::seal(&handle.query, spec.id) };
-        seals.push(seal.ok_or_else(missing)?);
-    }
-    let answer = seals.last().map(AsRef::as_ref);
-    let summary = Summary {
-        stages: u64::try_from(seals.len()).unwrap_or(u64::MAX),
-        attempts: view.attempts(),
-        wall_ms: view.spanned_ms(),
-        ..decide::totals(seals.iter().map(AsRef::as_ref), answer)
-    };
+/// Ends a query whose last stage is sealed, after the seals of all stages are settled.
+pub(super) async fn succeed(handle: &QueryHandle) -> Result<Arc<End>, AdvanceError> {
+    derive::settle_all(handle).await?;
+    let seals = all_seals(handle, None).await?;
+    let Some(answer) = seals.last() else { return Err(no_stages(handle)) };
+    let summary = summary(handle, &seals, answer);
     finish(handle, end::succeeded(handle.env.nonce(), answer, summary)).await
+}
+
+fn no_stages(handle: &QueryHandle) -> AdvanceError {
+    AdvanceError::Missing { key: keys::stage_prefix(&handle.query, 0) }
+}
+
+fn summary(handle: &QueryHandle, seals: &[Sealed], answer: &Sealed) -> Summary {
+    let wall_ms = u64::try_from(age(handle).as_millis()).unwrap_or(u64::MAX);
+    Summary {
+        wall_ms,
+        ..decide::totals(seals.iter().map(|sealed| sealed.seal.as_ref()), Some(&answer.seal))
+    }
+}
+
+/// The seals of all stages but `except`, in order. Those that this process does not know are read, all at once.
+async fn all_seals(
+    handle: &QueryHandle,
+    except: Option<StageId>,
+) -> Result<Vec<Sealed>, AdvanceError> {
+    let stages = handle.root.stages.iter().map(|spec| spec.id);
+    let reads = stages.filter(|stage| Some(*stage) != except).map(|stage| async move {
+        let sealed = handle.seal(stage).await?;
+        sealed.ok_or_else(|| AdvanceError::Missing { key: keys::seal(&handle.query, stage) })
+    });
+    futures::future::try_join_all(reads).await
 }

@@ -2,18 +2,22 @@
 //! silent is remembered.
 
 use std::sync::Arc;
-use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use parking_lot::Mutex;
 
+use crate::decide::{self, Decided, Sealed};
 use crate::env::Env;
-use crate::model::ids::{QueryId, StageId};
+use crate::model::encoding::encode;
+use crate::model::ids::{Attempt, QueryId, StageId, TaskId};
 use crate::model::keys;
-use crate::model::records::{End, Root, Seal, SealedTask, StageManifest};
+use crate::model::records::{Commit, End, EngineFence, Root, Seal, SealedTask, StageSpec};
 use crate::model::view::QueryView;
+use crate::query::cursor::Cursor;
 use crate::query::error::AdvanceError;
-use crate::query::known::Known;
+use crate::query::known::{Known, KnownSeal};
 use crate::query::observer::Observer;
 use crate::store::control::{ControlStore, StoreError};
 use crate::store::create;
@@ -29,36 +33,59 @@ pub struct QueryHandle {
     pub(super) store: ObjectControlStore,
     pub(super) env: Env,
     pub(super) known: Known,
+    pub(super) view: Mutex<QueryView>,
     pub(super) observer: Mutex<Observer>,
+    pub(super) cursor: Mutex<Cursor>,
     /// One slot of a process writes derived records at a time. The other slots then find them as known records.
     pub(super) deriving: tokio::sync::Mutex<()>,
+    /// False if the query belongs to another build.
+    own: bool,
 }
 
 impl QueryHandle {
-    /// Reads the root; `None` if there is no such query.
+    /// Reads the root; `None` if there is no such query. `fence` is the fence of this process.
     ///
     /// # Errors
     /// The store's.
     pub async fn open(
         store: ObjectControlStore,
         query: &QueryId,
+        fence: &EngineFence,
     ) -> Result<Option<Self>, StoreError> {
-        let root: Option<Root> = create::load(&store, &keys::root(query)).await?;
-        Ok(root.map(|root| Self::with_root(store, query, Arc::new(root))))
+        let key = keys::root(query);
+        let Some(got) = store.get(&key).await? else { return Ok(None) };
+        let root: Root = create::decode(&key, &got.body)?;
+        let handle = Self::with_root(store, query, Arc::new(root), fence);
+        {
+            let mut view = handle.view.lock();
+            view.root_ms = Some(got.modified_ms);
+            view.newest_ms = got.modified_ms;
+        }
+        Ok(Some(handle))
     }
 
     /// A handle for a root that is already known.
     #[must_use]
-    pub fn with_root(store: ObjectControlStore, query: &QueryId, root: Arc<Root>) -> Self {
+    pub fn with_root(
+        store: ObjectControlStore,
+        query: &QueryId,
+        root: Arc<Root>,
+        fence: &EngineFence,
+    ) -> Self {
         let env = store.env().clone();
+        let mut observer = Observer::default();
+        observer.begin(env.clock.monotonic());
         Self {
             query: query.clone(),
+            own: root.engine == *fence,
             root,
             store,
-            env,
             known: Known::default(),
-            observer: Mutex::default(),
+            view: Mutex::default(),
+            observer: Mutex::new(observer),
+            cursor: Mutex::new(Cursor::new(&env)),
             deriving: tokio::sync::Mutex::default(),
+            env,
         }
     }
 
@@ -68,31 +95,22 @@ impl QueryHandle {
         &self.store
     }
 
-    /// One LIST of the query's objects. A LIST of its heartbeats follows if a claim has been silent for longer than
-    /// the heartbeat period, or if `with_beats` asks for it.
-    ///
-    /// # Errors
-    /// The store's.
-    pub async fn look(&self, with_beats: bool) -> Result<QueryView, StoreError> {
-        let now = self.env.clock.monotonic();
-        let period = Duration::from_millis(self.root.limits.heartbeat_ms);
-        let with_beats = with_beats || self.observer.lock().wants_beats(now, period);
-        let control = self.store.list(&keys::ctl_prefix(&self.query)).await?;
-        let beats = if with_beats {
-            self.store.list(&keys::hb_prefix(&self.query)).await?
-        } else {
-            Vec::new()
-        };
-        let view = QueryView::from_listing(&self.query, &control, &beats);
-        let now = self.env.clock.monotonic();
-        self.observer.lock().observe(now, &view, with_beats);
-        Ok(view)
+    /// False if the query belongs to another build. A process then derives nothing for it, and may only read it,
+    /// cancel it, or end it when its time is over.
+    #[must_use]
+    pub fn is_own(&self) -> bool {
+        self.own
     }
 
-    /// How long nothing at all has changed, as far as this process has seen.
+    /// What this process knows of the query by names.
     #[must_use]
-    pub fn still_for(&self) -> Duration {
-        self.observer.lock().still_for(self.env.clock.monotonic())
+    pub fn view(&self) -> QueryView {
+        self.view.lock().clone()
+    }
+
+    pub(super) fn spec(&self, stage: StageId) -> Result<&StageSpec, AdvanceError> {
+        let found = self.root.stages.iter().find(|spec| spec.id == stage);
+        found.ok_or_else(|| AdvanceError::Missing { key: keys::stage_prefix(&self.query, stage) })
     }
 
     /// The end of the query, if it has one. Costs one GET, or none if this process knows the end already.
@@ -107,33 +125,88 @@ impl QueryHandle {
         Ok(found.map(|end| self.known.remember_end(end)))
     }
 
-    /// The manifest of a stage; `None` if it is not written.
-    ///
-    /// # Errors
-    /// The store's.
-    pub async fn manifest(&self, stage: StageId) -> Result<Option<Arc<StageManifest>>, StoreError> {
-        if let Some(known) = self.known.manifest(stage) {
-            return Ok(Some(known));
-        }
-        let key = keys::manifest(&self.query, stage);
-        let found: Option<StageManifest> = create::load(&self.store, &key).await?;
-        Ok(found.map(|manifest| self.known.remember_manifest(stage, manifest)))
+    /// The end of the query, if this process knows it.
+    #[must_use]
+    pub fn known_end(&self) -> Option<Arc<End>> {
+        self.known.end()
     }
 
-    /// The seal of a stage; `None` if it is not written.
+    /// The manifest of a stage, if the seals that it depends on are known.
+    #[must_use]
+    pub fn known_manifest(&self, stage: StageId) -> Option<Arc<Decided>> {
+        if let Some(known) = self.known.manifest(stage) {
+            return Some(known);
+        }
+        let spec = self.root.stages.iter().find(|spec| spec.id == stage)?;
+        let seal_of = |stage| self.known.seal(stage).map(|known| known.sealed.clone());
+        let decided = decide::manifest_of(&self.root, spec, seal_of)?;
+        Some(self.known.remember_manifest(stage, decided))
+    }
+
+    /// The manifest of a stage; `None` if one of its inputs is not sealed. Reads the seals that it depends on and that
+    /// this process does not know.
     ///
     /// # Errors
-    /// The store's.
-    pub async fn seal(&self, stage: StageId) -> Result<Option<Arc<Seal>>, StoreError> {
-        if let Some(known) = self.known.seal(stage) {
+    /// The store's, or a seal that does not hold what it must.
+    pub async fn manifest(&self, stage: StageId) -> Result<Option<Arc<Decided>>, AdvanceError> {
+        if let Some(known) = self.known_manifest(stage) {
+            return Ok(Some(known));
+        }
+        let spec = self.spec(stage)?;
+        let broadcast = spec.broadcast.iter().flat_map(|broadcast| {
+            let inputs = broadcast.inputs.iter().map(|input| input.stage);
+            inputs.chain([broadcast.probe])
+        });
+        let inputs: std::collections::BTreeSet<StageId> =
+            spec.inputs.iter().map(|input| input.stage).chain(broadcast).collect();
+        let reads = inputs.into_iter().map(|input| self.seal(input));
+        futures::future::try_join_all(reads).await?;
+        Ok(self.known_manifest(stage))
+    }
+
+    /// The seal of a stage, if this process knows it.
+    #[must_use]
+    pub fn known_seal(&self, stage: StageId) -> Option<Sealed> {
+        self.known.seal(stage).map(|known| known.sealed.clone())
+    }
+
+    /// The seal of a stage; `None` if it is not written. Costs one GET, or none if this process knows the seal.
+    ///
+    /// # Errors
+    /// The store's, or a seal of another manifest than the one that this process has computed.
+    pub async fn seal(&self, stage: StageId) -> Result<Option<Sealed>, AdvanceError> {
+        if let Some(known) = self.known_seal(stage) {
             return Ok(Some(known));
         }
         let key = keys::seal(&self.query, stage);
-        let found: Option<Seal> = create::load(&self.store, &key).await?;
-        Ok(found.map(|seal| self.known.remember_seal(stage, seal)))
+        let Some(got) = self.store.get(&key).await? else { return Ok(None) };
+        let seal: Seal = create::decode(&key, &got.body)?;
+        let right = seal.stage == stage
+            && seal.query == self.query.as_str()
+            && self.known_manifest(stage).is_none_or(|decided| decided.digest == seal.manifest);
+        if !right {
+            return Err(AdvanceError::Broken { key });
+        }
+        let sealed = Sealed { seal: Arc::new(seal), digest: decide::digest_of(&got.body) };
+        let known = self.known.remember_seal(stage, KnownSeal::read(sealed.clone()));
+        if known.sealed.digest != sealed.digest {
+            return Err(AdvanceError::Broken { key });
+        }
+        let mut view = self.view.lock();
+        view.newest_ms = view.newest_ms.max(got.modified_ms);
+        view.stage(stage).sealed = true;
+        Ok(Some(sealed))
     }
 
-    /// The bytes of a plan object, verified against its name.
+    /// Remembers a seal that follows from settled commits. It is not written yet.
+    pub(super) fn believe(&self, stage: StageId, seal: Seal) {
+        let bytes = encode(&seal);
+        let sealed = Sealed { seal: Arc::new(seal), digest: decide::digest_of(&bytes) };
+        self.known.remember_seal(stage, KnownSeal::believed(sealed, bytes));
+        self.view.lock().stage(stage).sealed = true;
+    }
+
+    /// The bytes of a plan, verified against its name.
     ///
     /// # Errors
     /// The store's, or [`AdvanceError::Missing`].
@@ -142,21 +215,44 @@ impl QueryHandle {
             return Ok(known);
         }
         let key = keys::plan(&self.query, name);
-        let Some(got) = self.store.get(&key).await? else {
-            return Err(AdvanceError::Missing { key });
+        let malformed = |reason: &str| {
+            let reason = reason.to_owned();
+            AdvanceError::Store(StoreError::Malformed { key: key.clone(), reason })
         };
-        if blake3::hash(&got.body).to_hex().as_str() != name {
-            return Err(AdvanceError::Store(StoreError::Malformed {
-                key,
-                reason: "its bytes do not hash to its name".to_owned(),
-            }));
+        let bytes = match self.root.plans.get(name) {
+            Some(text) => {
+                let bytes = STANDARD.decode(text);
+                Bytes::from(bytes.map_err(|_| malformed("the plan in the root is not base64"))?)
+            }
+            None => match self.store.get(&key).await? {
+                Some(got) => got.body,
+                None => return Err(AdvanceError::Missing { key }),
+            },
+        };
+        if decide::digest_of(&bytes) != name {
+            return Err(malformed("its bytes do not hash to its name"));
         }
-        self.known.remember_plan(name, got.body.clone());
-        Ok(got.body)
+        self.known.remember_plan(name, bytes.clone());
+        Ok(bytes)
     }
 
-    /// Remembers a commit that this process won, so that it does not have to be read again.
-    pub fn remember_commit(&self, stage: StageId, task: SealedTask) {
-        self.known.remember_commit(stage, task);
+    /// Remembers that an attempt was claimed.
+    pub fn note_claim(&self, stage: StageId, task: TaskId, attempt: Attempt) {
+        self.view.lock().stage(stage).add_claim(task, attempt);
+    }
+
+    /// Remembers a settled commit of a task: one that this process has won, or has read.
+    pub(super) fn note_commit(
+        &self,
+        stage: StageId,
+        task: TaskId,
+        commit: Commit,
+    ) -> Result<Arc<SealedTask>, AdvanceError> {
+        let missing = || AdvanceError::Missing { key: keys::stage_prefix(&self.query, stage) };
+        let decided = self.known_manifest(stage).ok_or_else(missing)?;
+        let broken = |_| AdvanceError::Broken { key: keys::commit(&self.query, stage, task) };
+        let winner = decide::winner(&decided, task, commit).map_err(broken)?;
+        self.view.lock().stage(stage).commits.insert(task);
+        Ok(self.known.remember_commit(stage, winner))
     }
 }

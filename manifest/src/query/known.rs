@@ -1,14 +1,15 @@
-//! What one process has already read of a query. Records are written once, so what is known stays true.
+//! What one process knows of a query: records that it has read, written, or computed. Records are written once, so
+//! what is known stays true.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-use crate::decide::Due;
+use crate::decide::{Decided, Sealed};
 use crate::model::ids::{Attempt, StageId, TaskId};
-use crate::model::records::{End, Fail, Seal, SealedTask, StageManifest};
+use crate::model::records::{End, Fail, GroupSeal, SealedTask};
 
 /// The records of a query that this process knows. If two slots read the same record, both get the first copy.
 #[derive(Debug, Default)]
@@ -16,13 +17,33 @@ pub(crate) struct Known(Mutex<Records>);
 
 #[derive(Debug, Default)]
 struct Records {
-    manifests: BTreeMap<StageId, Arc<StageManifest>>,
-    seals: BTreeMap<StageId, Arc<Seal>>,
+    manifests: BTreeMap<StageId, Arc<Decided>>,
+    seals: BTreeMap<StageId, Arc<KnownSeal>>,
+    groups: BTreeMap<(StageId, u32), Arc<GroupSeal>>,
     commits: BTreeMap<(StageId, TaskId), Arc<SealedTask>>,
     fails: BTreeMap<(StageId, TaskId, Attempt), Arc<Fail>>,
     plans: BTreeMap<String, Bytes>,
-    groups: BTreeSet<(StageId, u32)>,
     end: Option<Arc<End>>,
+}
+
+/// A seal. This process may believe it before the store has confirmed it: it follows from commits that are settled.
+#[derive(Debug)]
+pub(crate) struct KnownSeal {
+    pub(crate) sealed: Sealed,
+    /// Its bytes, until the store has confirmed that it holds them.
+    pub(crate) unconfirmed: tokio::sync::Mutex<Option<Bytes>>,
+}
+
+impl KnownSeal {
+    /// A seal that was computed, with its bytes.
+    pub(crate) fn believed(sealed: Sealed, bytes: Bytes) -> Self {
+        Self { sealed, unconfirmed: tokio::sync::Mutex::new(Some(bytes)) }
+    }
+
+    /// A seal that was read.
+    pub(crate) fn read(sealed: Sealed) -> Self {
+        Self { sealed, unconfirmed: tokio::sync::Mutex::new(None) }
+    }
 }
 
 impl Known {
@@ -36,31 +57,40 @@ impl Known {
         Arc::clone(self.0.lock().end.get_or_insert_with(|| Arc::new(end)))
     }
 
-    /// The manifest of a stage, if it is known.
-    pub(crate) fn manifest(&self, stage: StageId) -> Option<Arc<StageManifest>> {
+    /// The manifest of a stage, if it was computed.
+    pub(crate) fn manifest(&self, stage: StageId) -> Option<Arc<Decided>> {
         self.0.lock().manifests.get(&stage).cloned()
     }
 
     /// Remembers the manifest of a stage.
-    pub(crate) fn remember_manifest(
-        &self,
-        stage: StageId,
-        manifest: StageManifest,
-    ) -> Arc<StageManifest> {
+    pub(crate) fn remember_manifest(&self, stage: StageId, decided: Decided) -> Arc<Decided> {
         let mut records = self.0.lock();
-        Arc::clone(records.manifests.entry(stage).or_insert_with(|| Arc::new(manifest)))
+        Arc::clone(records.manifests.entry(stage).or_insert_with(|| Arc::new(decided)))
     }
 
     /// The seal of a stage, if it is known.
-    pub(crate) fn seal(&self, stage: StageId) -> Option<Arc<Seal>> {
+    pub(crate) fn seal(&self, stage: StageId) -> Option<Arc<KnownSeal>> {
         self.0.lock().seals.get(&stage).cloned()
     }
 
     /// Remembers the seal of a stage. Forgets the stage's commits, because they are in the seal.
-    pub(crate) fn remember_seal(&self, stage: StageId, seal: Seal) -> Arc<Seal> {
+    pub(crate) fn remember_seal(&self, stage: StageId, seal: KnownSeal) -> Arc<KnownSeal> {
         let mut records = self.0.lock();
         records.commits.retain(|(of, _), _| *of != stage);
+        records.groups.retain(|(of, _), _| *of != stage);
         Arc::clone(records.seals.entry(stage).or_insert_with(|| Arc::new(seal)))
+    }
+
+    /// The seal of a group, if it is known and its stage is not sealed.
+    pub(crate) fn group(&self, stage: StageId, group: u32) -> Option<Arc<GroupSeal>> {
+        self.0.lock().groups.get(&(stage, group)).cloned()
+    }
+
+    /// Remembers the seal of a group.
+    pub(crate) fn remember_group(&self, stage: StageId, seal: GroupSeal) -> Arc<GroupSeal> {
+        let mut records = self.0.lock();
+        let group = seal.group;
+        Arc::clone(records.groups.entry((stage, group)).or_insert_with(|| Arc::new(seal)))
     }
 
     /// The winner of a task, if it is known and its stage is not sealed.
@@ -68,9 +98,11 @@ impl Known {
         self.0.lock().commits.get(&(stage, task)).cloned()
     }
 
-    /// Remembers the winner of a task.
-    pub(crate) fn remember_commit(&self, stage: StageId, task: SealedTask) {
-        self.0.lock().commits.insert((stage, task.task), Arc::new(task));
+    /// Remembers the winner of a task. The commit is settled: this process has won it, or has read it.
+    pub(crate) fn remember_commit(&self, stage: StageId, task: SealedTask) -> Arc<SealedTask> {
+        let mut records = self.0.lock();
+        let number = task.task;
+        Arc::clone(records.commits.entry((stage, number)).or_insert_with(|| Arc::new(task)))
     }
 
     /// How an attempt failed, if it is known.
@@ -95,20 +127,5 @@ impl Known {
     /// Remembers the bytes of a plan.
     pub(crate) fn remember_plan(&self, name: &str, bytes: Bytes) {
         self.0.lock().plans.insert(name.to_owned(), bytes);
-    }
-
-    /// Remembers that a group of a stage is sealed.
-    pub(crate) fn remember_group(&self, stage: StageId, group: u32) {
-        self.0.lock().groups.insert((stage, group));
-    }
-
-    /// True if the record is known to exist, even if an older view does not show it.
-    pub(crate) fn is_written(&self, due: Due) -> bool {
-        let records = self.0.lock();
-        match due {
-            Due::Manifest(stage) => records.manifests.contains_key(&stage),
-            Due::GroupSeal(stage, group) => records.groups.contains(&(stage, group)),
-            Due::Seal(stage) => records.seals.contains_key(&stage),
-        }
     }
 }

@@ -1,11 +1,13 @@
 //! The life of a query: the requests around the decisions.
 //!
 //! ```text
-//!   submit ──> advance ──> derive      a query is written; due records are written; claimable tasks are returned
-//!     │           └──────> finish      an end is created, if the query is over
-//!     └──────┬──────┘
-//!          handle ──> known            one process's view of one query, and the records that it has read
-//!            └──────> observer         how long claims are silent and the query makes no progress
+//!   submit                             a query is written
+//!   look ──> advance ──> derive        what has changed; due records are written; claimable tasks are returned
+//!     │         └──────> finish        an end is created, if the query is over
+//!     ├──> cursor ─┘                 which groups are looked at next
+//!     └────┬────┘
+//!        handle ──> known              one process's view of one query, and the records that it knows
+//!          └──────> observer           how long claims are silent
 //!          progress                    the progress of the query, for people
 //!          hints                       the bell and the list of active queries: not needed, but faster
 //! ```
@@ -17,18 +19,19 @@ pub mod error;
 pub mod finish;
 pub mod handle;
 pub mod hints;
-pub mod observer;
 pub mod progress;
 pub mod submit;
 
+mod cursor;
 mod derive;
 mod known;
+mod look;
+mod observer;
 
 pub use advance::{Advanced, PATIENCE};
 pub use error::AdvanceError;
 pub use finish::create_end;
 pub use handle::QueryHandle;
-pub use hints::{active, retire, ring};
-pub use observer::Observer;
+pub use hints::{GATE_PERIOD, News, active, close_gate, gateways, open_gate, retire, ring};
 pub use progress::Progress;
 pub use submit::{Submission, SubmitError, Submitted, submit};

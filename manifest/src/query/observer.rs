@@ -1,10 +1,12 @@
-//! What one process has seen of a query over time: how long its claims are silent, and how long the query makes no
-//! progress.
+//! What one process has seen of a query over time: how long its claims are silent, and how long it has known the
+//! query.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use crate::decide::Seen;
 use crate::model::ids::{Attempt, StageId, TaskId};
+use crate::model::keys::group_of;
 use crate::model::view::QueryView;
 
 #[derive(Clone, Copy, Debug)]
@@ -15,35 +17,37 @@ struct Token {
     changed_at: Duration,
 }
 
+/// A group of a stage.
+pub(crate) type Group = (StageId, u32);
+
 /// What one process has seen of a query, by its own monotonic clock. Clocks of different machines are never compared.
 /// A claim is silent if *this* process saw no change of it for long enough.
 #[derive(Debug, Default)]
-pub struct Observer {
+pub(crate) struct Observer {
     first: Option<Duration>,
-    progress: Option<(usize, i64, Duration)>,
     tokens: BTreeMap<(StageId, TaskId), Token>,
+    /// The groups whose heartbeats the latest look has listed. Only claims of these may be judged.
+    judged: BTreeSet<Group>,
     /// Since when something is due that another process is expected to write.
     due_since: Option<Duration>,
 }
 
 impl Observer {
-    /// Records a view. `with_beats` tells whether the view includes heartbeats. Without them, the view does not
-    /// change how long a claim counts as silent.
-    pub fn observe(&mut self, now: Duration, view: &QueryView, with_beats: bool) {
+    /// The process knows the query from now on.
+    pub(crate) fn begin(&mut self, now: Duration) {
         self.first.get_or_insert(now);
-        match self.progress {
-            Some((objects, newest, _)) if (objects, newest) == (view.objects, view.newest_ms) => {}
-            // A view without heartbeats cannot prove that nothing changed.
-            Some((objects, newest, at)) if !with_beats && newest > view.newest_ms => {
-                let at = if view.objects == objects { at } else { now };
-                self.progress = Some((view.objects, newest, at));
-            }
-            _ => self.progress = Some((view.objects, view.newest_ms, now)),
-        }
+    }
+
+    /// Records what a look has found. `listed` are the groups whose heartbeats it has listed. For the others, the view
+    /// does not change how long a claim counts as silent.
+    pub(crate) fn observe(&mut self, now: Duration, view: &QueryView, listed: BTreeSet<Group>) {
         let mut live = BTreeSet::new();
         for (&stage, state) in &view.stages {
             for (&task, &attempt) in &state.claims {
-                if state.sealed || state.commits.contains(&task) {
+                let over = state.sealed
+                    || state.commits.contains(&task)
+                    || state.groups.contains(&group_of(task));
+                if over {
                     continue;
                 }
                 live.insert((stage, task));
@@ -56,51 +60,45 @@ impl Observer {
                 });
                 if token.attempt != attempt {
                     *token = Token { attempt, beat, claimed_at: now, changed_at: now };
-                } else if with_beats && token.beat != beat {
+                } else if listed.contains(&(stage, group_of(task))) && token.beat != beat {
                     token.beat = beat;
                     token.changed_at = now;
                 }
             }
         }
         self.tokens.retain(|key, _| live.contains(key));
+        self.judged = listed;
     }
 
-    /// How long nothing of the task's latest claim has changed.
-    #[must_use]
-    pub fn silent_for(&self, now: Duration, stage: StageId, task: TaskId) -> Duration {
+    /// What was seen of the task's latest claim. If the latest look did not list its heartbeats, it counts as alive.
+    pub(crate) fn seen(&self, now: Duration, stage: StageId, task: TaskId) -> Seen {
+        let Some(token) = self.tokens.get(&(stage, task)) else { return Seen::default() };
+        if !self.judged.contains(&(stage, group_of(task))) {
+            return Seen::default();
+        }
+        let millis = |since: Duration| {
+            u64::try_from(now.saturating_sub(since).as_millis()).unwrap_or(u64::MAX)
+        };
+        Seen { silent_ms: millis(token.changed_at), age_ms: millis(token.claimed_at) }
+    }
+
+    /// The groups with a claim that has been silent for longer than `after`: their heartbeats should be listed.
+    pub(crate) fn silent_groups(&self, now: Duration, after: Duration) -> BTreeSet<Group> {
+        let silent = |token: &Token| now.saturating_sub(token.changed_at) > after;
         self.tokens
-            .get(&(stage, task))
-            .map_or(Duration::ZERO, |token| now.saturating_sub(token.changed_at))
-    }
-
-    /// How long this process has known the task's latest claim.
-    #[must_use]
-    pub fn claim_age(&self, now: Duration, stage: StageId, task: TaskId) -> Duration {
-        self.tokens
-            .get(&(stage, task))
-            .map_or(Duration::ZERO, |token| now.saturating_sub(token.claimed_at))
-    }
-
-    /// True if some claim has been silent so long that its heartbeats should be listed.
-    #[must_use]
-    pub fn wants_beats(&self, now: Duration, after: Duration) -> bool {
-        self.tokens.values().any(|token| now.saturating_sub(token.changed_at) > after)
+            .iter()
+            .filter(|(_, token)| silent(token))
+            .map(|(&(stage, task), _)| (stage, group_of(task)))
+            .collect()
     }
 
     /// How long this process has known the query.
-    #[must_use]
-    pub fn known_for(&self, now: Duration) -> Duration {
+    pub(crate) fn known_for(&self, now: Duration) -> Duration {
         self.first.map_or(Duration::ZERO, |first| now.saturating_sub(first))
     }
 
-    /// How long nothing in the query has changed.
-    #[must_use]
-    pub fn still_for(&self, now: Duration) -> Duration {
-        self.progress.map_or(Duration::ZERO, |(_, _, at)| now.saturating_sub(at))
-    }
-
     /// Records whether anything is due. Returns how long something has been due, or `None` if nothing is.
-    pub fn due_for(&mut self, now: Duration, is_due: bool) -> Option<Duration> {
+    pub(crate) fn due_for(&mut self, now: Duration, is_due: bool) -> Option<Duration> {
         if !is_due {
             self.due_since = None;
             return None;
@@ -111,37 +109,40 @@ impl Observer {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::model::ids::QueryId;
     use crate::model::keys;
     use crate::model::view::Listed;
 
-    fn listed(key: String, modified_ms: i64) -> Listed {
-        Listed { key, size: 1, modified_ms }
-    }
-
     #[test]
     fn a_claim_is_silent_only_while_neither_attempt_nor_heartbeat_changes() {
         let query = QueryId::at(1, &[7; 10]);
         let seconds = Duration::from_secs;
+        let listed = |key: String, modified_ms: i64| Listed { key, size: 1, modified_ms };
         let view = |attempt: Attempt, beat: Option<i64>| {
-            let control = [listed(keys::claim(&query, 0, 0, attempt), 1)];
-            let beats: Vec<_> =
-                beat.map(|at| listed(keys::hb(&query, 0, 0, attempt), at)).into_iter().collect();
-            QueryView::from_listing(&query, &control, &beats)
+            let mut view = QueryView::default();
+            view.add(&query, &listed(keys::claim(&query, 0, 0, attempt), 1));
+            if let Some(at) = beat {
+                view.add(&query, &listed(keys::hb(&query, 0, 0, attempt), at));
+            }
+            view
         };
+        let beats = || BTreeSet::from([(0, 0)]);
         let mut observer = Observer::default();
-        observer.observe(seconds(0), &view(0, None), true);
-        observer.observe(seconds(5), &view(0, None), true);
-        assert_eq!(observer.silent_for(seconds(5), 0, 0), seconds(5));
-        observer.observe(seconds(6), &view(0, Some(100)), true);
-        assert_eq!(observer.silent_for(seconds(6), 0, 0), seconds(0));
-        // A view without heartbeats shows nothing about them.
-        observer.observe(seconds(8), &view(0, None), false);
-        assert_eq!(observer.silent_for(seconds(8), 0, 0), seconds(2));
-        assert_eq!(observer.claim_age(seconds(8), 0, 0), seconds(8));
-        observer.observe(seconds(9), &view(1, None), true);
-        assert_eq!(observer.claim_age(seconds(9), 0, 0), seconds(0));
+        observer.observe(seconds(0), &view(0, None), beats());
+        observer.observe(seconds(5), &view(0, None), beats());
+        assert_eq!(observer.seen(seconds(5), 0, 0).silent_ms, 5_000);
+        assert!(observer.silent_groups(seconds(5), seconds(5)).is_empty());
+        assert_eq!(observer.silent_groups(seconds(5), seconds(4)), beats());
+        observer.observe(seconds(6), &view(0, Some(100)), beats());
+        assert_eq!(observer.seen(seconds(6), 0, 0).silent_ms, 0);
+        // A look without the group's heartbeats judges none of its claims.
+        observer.observe(seconds(8), &view(0, Some(100)), BTreeSet::new());
+        assert_eq!(observer.seen(seconds(8), 0, 0).age_ms, 0);
+        observer.observe(seconds(8), &view(0, Some(100)), beats());
+        let seen = observer.seen(seconds(8), 0, 0);
+        assert_eq!((seen.silent_ms, seen.age_ms), (2_000, 8_000));
+        observer.observe(seconds(9), &view(1, None), beats());
+        assert_eq!(observer.seen(seconds(9), 0, 0).age_ms, 0);
     }
 }

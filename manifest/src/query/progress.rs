@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::model::view::QueryView;
+use crate::model::view::StageView;
 use crate::query::handle::QueryHandle;
 
 /// The progress of a query. Its JSON is what clients see.
@@ -22,21 +22,28 @@ pub struct Progress {
 }
 
 impl QueryHandle {
-    /// The progress of the query, by a view.
+    /// The progress of the query, as far as this process knows it.
     #[must_use]
-    pub fn progress(&self, view: &QueryView) -> Progress {
+    pub fn progress(&self) -> Progress {
+        let view = self.view();
         let mut progress =
             Progress { stages: count(self.root.stages.len()), ..Progress::default() };
         for spec in &self.root.stages {
+            let sealed = self.known_seal(spec.id);
             let state = view.stages.get(&spec.id);
-            if state.is_some_and(|state| state.sealed) {
+            if sealed.is_some() {
                 progress.stages_done += 1;
             }
-            let done = state.map_or(0, |state| state.commits.len());
-            let known = self.known.manifest(spec.id).map_or(done, |manifest| manifest.tasks.len());
-            progress.tasks += count(known.max(done));
+            let done = match &sealed {
+                Some(sealed) => sealed.seal.tasks.len(),
+                None => state.map_or(0, StageView::done),
+            };
+            let decided = self.known_manifest(spec.id);
+            let tasks = decided.map_or(done, |decided| decided.manifest.tasks.len());
+            let done = done.min(tasks);
+            progress.tasks += count(tasks);
             progress.tasks_done += count(done);
-            progress.attempts += state.map_or(0, |state| state.attempts);
+            progress.attempts += state.map_or(0, |state| state.attempts());
         }
         progress
     }

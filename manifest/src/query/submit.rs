@@ -1,26 +1,32 @@
 //! Writing a query: the steps after which it exists, even if the writing process then dies.
 //!
 //! ```text
-//!   idem ─> active (hint) ─> plans ─> root ─> end? ─> leaf manifests ─> bell (hint)
-//!                                      └─ from here on the query exists
+//!   idem ─> (live/<Q> ‖ large plans) ─> (root ‖ end?)
+//!                                          └─ from here on the query exists
 //! ```
+//! The bell is rung by the caller, beside its answer to the client.
 
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use futures::future::{join, try_join};
 use futures::{StreamExt, TryStreamExt, stream};
 
 use crate::model::encoding::{RECORD_VERSION, encode};
 use crate::model::ids::QueryId;
 use crate::model::keys;
 use crate::model::records::{Idem, Root};
-use crate::query::error::AdvanceError;
-use crate::query::handle::QueryHandle;
-use crate::query::hints::{retire, ring};
+use crate::query::hints::retire;
 use crate::store::control::{ControlStore, StoreError};
 use crate::store::create::{self, CreateError, Decision};
 use crate::store::object::ObjectControlStore;
 
 /// Plan objects written at once.
 const WRITES: usize = 16;
+/// The most bytes of plans that the root holds. Larger ones are objects of their own.
+const ROOT_PLANS: usize = 256 << 10;
 
 /// A planned query, ready to be written.
 #[derive(Clone, Debug)]
@@ -36,12 +42,20 @@ pub struct Submission {
 }
 
 /// The result of a submit.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Submitted {
     /// The query: the submitted one, or the one that an earlier submit of the same request created.
     pub query: QueryId,
     /// True if an earlier submit created it.
     pub replayed: bool,
+    /// The root, if this submit wrote it.
+    pub root: Option<Arc<Root>>,
+}
+
+impl Submitted {
+    fn replayed(query: QueryId) -> Self {
+        Self { query, replayed: true, root: None }
+    }
 }
 
 /// Why a submit failed, or why its result is not known.
@@ -125,7 +139,7 @@ pub async fn submit(
     submission: Submission,
 ) -> Result<Submitted, SubmitError> {
     let env = store.env();
-    let Submission { query, root, plans, idem } = submission;
+    let Submission { query, mut root, plans, idem } = submission;
     if let Some((key, request)) = idem {
         let record = Idem {
             v: RECORD_VERSION,
@@ -141,53 +155,49 @@ pub async fn submit(
                 // This same submission uses the announced id again.
                 Err(SubmitError::Orphaned { query: announced }) if announced == query => {}
                 Err(error) => return Err(error),
-                Ok(query) => return Ok(Submitted { query, replayed: true }),
+                Ok(query) => return Ok(Submitted::replayed(query)),
             }
         }
     }
-    store.put(&keys::active(&query), Bytes::new()).await?;
-    stream::iter(plans)
+    let large = pack(&mut root, plans);
+    let hint = keys::active(&query);
+    let announced = store.put(&hint, Bytes::new());
+    let written = stream::iter(large)
         .map(|(name, bytes)| {
             let key = keys::plan(&query, &name);
             async move { store.put(&key, bytes).await }
         })
         .buffer_unordered(WRITES)
-        .try_collect::<()>()
-        .await?;
-    let body = encode(&root);
-    let nonce = root.nonce.clone();
-    let replayed = match create::decide(store, env, &keys::root(&query), body, &nonce).await? {
-        Decision::Won => false,
-        Decision::Lost(_) => true,
-    };
-    if store.get(&keys::end(&query)).await?.is_some() {
+        .try_collect::<()>();
+    // A query without its hint would never be found if this process died, so the hint is there before the root.
+    try_join(announced, written).await?;
+    let (body, key, end_key) = (encode(&root), keys::root(&query), keys::end(&query));
+    let decided = create::decide(store, env, &key, body, &root.nonce);
+    let (decided, end) = join(decided, store.get(&end_key)).await;
+    let decided = decided?;
+    if matches!(end, Ok(Some(_))) {
         // The query was swept as an orphan, or cancelled, before the root was written.
         retire(store, &query).await;
-        return Ok(Submitted { query, replayed });
     }
-    // From here on any process can continue. A sweeper repairs what fails now.
-    if let Err(error) = open_leaves(store, &query, root, replayed).await {
-        tracing::warn!(%query, %error, "the first stages are left to a sweeper");
-    }
-    ring(store, env).await;
-    Ok(Submitted { query, replayed })
+    Ok(match decided {
+        Decision::Won => Submitted { query, replayed: false, root: Some(Arc::new(root)) },
+        Decision::Lost(_) => Submitted::replayed(query),
+    })
 }
 
-async fn open_leaves(
-    store: &ObjectControlStore,
-    query: &QueryId,
-    root: Root,
-    replayed: bool,
-) -> Result<(), AdvanceError> {
-    let handle = if replayed {
-        // The root of another writer won, so that root is the valid one.
-        match QueryHandle::open(store.clone(), query).await? {
-            Some(handle) => handle,
-            None => return Ok(()),
-        }
-    } else {
-        QueryHandle::with_root(store.clone(), query, std::sync::Arc::new(root))
-    };
-    let mut view = handle.look(false).await?;
-    handle.advance(&mut view).await.map(|_| ())
+/// Puts the small plans into the root, and returns the others.
+fn pack(root: &mut Root, mut plans: Vec<(String, Bytes)>) -> Vec<(String, Bytes)> {
+    plans.sort_by_key(|(_, bytes)| bytes.len());
+    let mut room = ROOT_PLANS;
+    plans
+        .into_iter()
+        .filter(|(name, bytes)| {
+            let fits = bytes.len() <= room;
+            if fits {
+                room -= bytes.len();
+                root.plans.insert(name.clone(), STANDARD.encode(bytes));
+            }
+            !fits
+        })
+        .collect()
 }

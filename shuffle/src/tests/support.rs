@@ -190,6 +190,7 @@ pub(crate) fn options(
     task: u32,
 ) -> WriterOptions {
     let target = DataTarget {
+        ready: crate::at_once(),
         store: Arc::clone(store) as Arc<dyn ObjectStore>,
         prefix: prefix(),
         key_of: Arc::new(move |part| format!("data/q/s0/{task}.0.nonce/{part}.arrow")),

@@ -13,8 +13,8 @@ use dunlin_manifest::keys;
 use dunlin_manifest::model::encoding::encode;
 use dunlin_manifest::query::QueryHandle;
 use dunlin_manifest::records::{
-    Claim, Commit, DataObject, End, EngineFence, ErrorCode, Fail, FailClass, InputMode, Limits,
-    Output, RECORD_VERSION, ResultSpec, Root, Route, Slice, StageId, StageInput, StageSpec,
+    Adaptive, Claim, Commit, DataObject, End, EngineFence, ErrorCode, Fail, FailClass, InputMode,
+    Limits, Output, RECORD_VERSION, ResultSpec, Root, Route, Slice, StageId, StageInput, StageSpec,
     TaskMetrics, TaskOutput,
 };
 use dunlin_manifest::store::ObjectControlStore;
@@ -79,6 +79,12 @@ pub(crate) fn one_task() -> Vec<StageSpec> {
     vec![stage(0, 1, &[])]
 }
 
+/// The fence of the processes of these tests.
+pub(crate) fn fence() -> EngineFence {
+    let text = "test".to_owned();
+    EngineFence { engine: text.clone(), hash: text.clone(), build: text }
+}
+
 /// A query that is ready to be submitted.
 pub(crate) fn submission(env: &Env, stages: Vec<StageSpec>) -> Submission {
     let query = QueryId::new(env);
@@ -88,13 +94,15 @@ pub(crate) fn submission(env: &Env, stages: Vec<StageSpec>) -> Submission {
         query: query.to_string(),
         sql: "select 1".to_owned(),
         session: BTreeMap::new(),
-        engine: EngineFence { engine: "test".to_owned(), hash: "test".to_owned() },
+        engine: fence(),
         route: Route::Fleet,
         route_reason: "test".to_owned(),
         stages,
         result: ResultSpec { schema: String::new() },
         pins: Vec::new(),
         limits: Limits::default(),
+        adaptive: Adaptive::default(),
+        plans: BTreeMap::new(),
         explain: String::new(),
         owner: None,
     };
@@ -113,7 +121,7 @@ pub(crate) async fn submitted(store: &ObjectControlStore, stages: Vec<StageSpec>
 
 /// A process's own view of a query.
 pub(crate) async fn handle(store: &ObjectControlStore, query: &QueryId) -> QueryHandle {
-    QueryHandle::open(store.clone(), query).await.unwrap().unwrap()
+    QueryHandle::open(store.clone(), query, &fence()).await.unwrap().unwrap()
 }
 
 /// Claims an attempt: its nonce, if it was won.
@@ -131,9 +139,9 @@ pub(crate) async fn claim(handle: &QueryHandle, open: OpenTask) -> Option<String
 pub(crate) async fn commit(handle: &QueryHandle, open: OpenTask, claim: &str) -> Decision {
     let store = handle.store();
     let OpenTask { stage, task, attempt } = open;
-    let manifest = handle.manifest(stage).await.unwrap().unwrap();
+    let decided = handle.manifest(stage).await.unwrap().unwrap();
     let slices: Vec<Slice> = (0u64..)
-        .zip(&manifest.tasks[task as usize].partitions)
+        .zip(&decided.manifest.tasks[task as usize].partitions)
         .map(|(n, &bucket)| Slice {
             bucket,
             object: Some(0),
@@ -151,6 +159,7 @@ pub(crate) async fn commit(handle: &QueryHandle, open: OpenTask, claim: &str) ->
         task,
         attempt,
         claim: claim.to_owned(),
+        manifest: decided.digest.clone(),
         worker: "test".to_owned(),
         output: TaskOutput {
             objects: vec![DataObject { key, len: bytes }],
@@ -184,24 +193,24 @@ pub(crate) async fn fail(handle: &QueryHandle, open: OpenTask, class: FailClass)
 
 /// Looks, advances, and gives what may be claimed; the query must not have ended.
 pub(crate) async fn open(handle: &QueryHandle) -> Vec<OpenTask> {
-    let mut view = handle.look(false).await.unwrap();
-    let advanced = handle.advance(&mut view).await.unwrap();
+    handle.look(false).await.unwrap();
+    let advanced = handle.advance().await.unwrap();
     assert_eq!(advanced.ended, None);
     advanced.open
 }
 
 /// Looks and advances; the query must end.
 pub(crate) async fn ended(handle: &QueryHandle) -> Arc<End> {
-    let mut view = handle.look(false).await.unwrap();
-    handle.advance(&mut view).await.unwrap().ended.unwrap()
+    handle.look(false).await.unwrap();
+    handle.advance().await.unwrap().ended.unwrap()
 }
 
 /// Works on a query until it has ended.
 pub(crate) async fn drive(handle: &QueryHandle) -> Arc<End> {
     let work = async {
         loop {
-            let mut view = handle.look(false).await.unwrap();
-            let advanced = handle.advance(&mut view).await.unwrap();
+            handle.look(false).await.unwrap();
+            let advanced = handle.advance().await.unwrap();
             if let Some(end) = advanced.ended {
                 return end;
             }

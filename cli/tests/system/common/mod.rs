@@ -3,7 +3,6 @@
 
 pub mod api;
 pub mod objects;
-pub mod proxy;
 pub mod reference;
 
 use std::path::{Path, PathBuf};

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use dunlin_manifest::ids::QueryId;
-use dunlin_manifest::keys::{self, CtlKey};
-use dunlin_manifest::records::{Claim, Commit, Fail, Seal};
+use dunlin_manifest::keys::{self, Key};
+use dunlin_manifest::records::{Claim, Commit, End, Fail, Seal};
 use serde::de::DeserializeOwned;
 
 /// A query's control objects.
@@ -21,15 +21,10 @@ impl Objects {
         Self { state: state.to_owned(), query: QueryId::parse(query).unwrap() }
     }
 
-    fn folder(&self) -> PathBuf {
-        self.state.join(keys::ctl_prefix(&self.query))
-    }
-
-    /// Every control key, parsed, with its file.
-    pub fn keys(&self) -> Vec<(CtlKey, PathBuf)> {
-        let root = self.folder();
+    /// Every key of the query's records, parsed, with its file.
+    pub fn keys(&self) -> Vec<(Key, PathBuf)> {
         let mut found = Vec::new();
-        let mut folders = vec![root.clone()];
+        let mut folders = vec![self.state.join("q"), self.state.join("g")];
         while let Some(folder) = folders.pop() {
             // Not there yet, or gone between two looks.
             let Ok(entries) = std::fs::read_dir(&folder) else { continue };
@@ -37,8 +32,11 @@ impl Objects {
                 let path = entry.path();
                 if path.is_dir() {
                     folders.push(path);
-                } else if let Some(key) =
-                    path.strip_prefix(&root).ok().and_then(Path::to_str).and_then(keys::parse_ctl)
+                    continue;
+                }
+                let key = path.strip_prefix(&self.state).ok().and_then(Path::to_str);
+                if let Some((of, key)) = key.and_then(keys::parse)
+                    && of == self.query
                 {
                     found.push((key, path));
                 }
@@ -51,7 +49,7 @@ impl Objects {
     pub fn claims(&self) -> Vec<(u32, u32, u32, Claim)> {
         let mut claims = Vec::new();
         for (key, path) in self.keys() {
-            if let CtlKey::Claim(stage, task, attempt) = key
+            if let Key::Claim(stage, task, attempt) = key
                 && let Some(claim) = read(&path)
             {
                 claims.push((stage, task, attempt, claim));
@@ -60,24 +58,45 @@ impl Objects {
         claims
     }
 
-    /// Commits as (stage, record).
+    /// Commits as (stage, record). The commit of the last task of a query is its end.
     pub fn commits(&self) -> Vec<(u32, Commit)> {
         let mut commits = Vec::new();
         for (key, path) in self.keys() {
-            if let CtlKey::Commit(stage, _) = key
+            if let Key::Commit(stage, _) = key
                 && let Some(commit) = read(&path)
             {
                 commits.push((stage, commit));
             }
         }
+        if let Some(answer) = self.answer() {
+            commits.extend(answer.tasks.into_iter().map(|task| {
+                let commit = Commit {
+                    v: answer.v,
+                    nonce: String::new(),
+                    task: task.task,
+                    attempt: task.attempt,
+                    claim: task.claim,
+                    manifest: answer.manifest.clone(),
+                    worker: task.worker,
+                    output: task.output,
+                    metrics: task.metrics,
+                };
+                (answer.stage, commit)
+            }));
+        }
         commits
+    }
+
+    /// The seal of the last stage, if the end of the query holds it.
+    fn answer(&self) -> Option<Seal> {
+        read::<End>(&self.state.join(keys::end(&self.query)))?.answer
     }
 
     /// Failures as (stage, task, attempt, record).
     pub fn fails(&self) -> Vec<(u32, u32, u32, Fail)> {
         let mut fails = Vec::new();
         for (key, path) in self.keys() {
-            if let CtlKey::Fail(stage, task, attempt) = key
+            if let Key::Fail(stage, task, attempt) = key
                 && let Some(fail) = read(&path)
             {
                 fails.push((stage, task, attempt, fail));
@@ -89,8 +108,9 @@ impl Objects {
     /// Seals of all stages.
     pub fn seals(&self) -> Vec<Seal> {
         let keys = self.keys().into_iter();
-        keys.filter(|(key, _)| matches!(key, CtlKey::Seal(_)))
+        keys.filter(|(key, _)| matches!(key, Key::Seal(_)))
             .filter_map(|(_, path)| read(&path))
+            .chain(self.answer())
             .collect()
     }
 

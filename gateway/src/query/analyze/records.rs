@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  root ──> stages, inputs, the plan's lines      ┐
-//!  one LIST ──> attempts, progress                ├──> text
+//!  one look ──> attempts, progress                ├──> text
 //!  seals ──> rows, bytes, time, requests by task  │
 //!  end ──> outcome                                ┘
 //! ```
@@ -13,12 +13,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use dunlin_manifest::decide::totals;
 use dunlin_manifest::model::view::QueryView;
-use dunlin_manifest::query::QueryHandle;
-use dunlin_manifest::records::{End, EndStatus, Root, StageId, StageSpec, Summary};
-use dunlin_manifest::store::StoreError;
+use dunlin_manifest::query::{AdvanceError, QueryHandle};
+use dunlin_manifest::records::{End, EndStatus, Root, Seal, StageId, StageSpec, Summary};
 use futures::{StreamExt, TryStreamExt};
 
 use super::analysis::{ANALYZED_PLAN, Analysis, Detail};
@@ -29,7 +29,7 @@ use crate::query::error::{CoreError, ErrorKind};
 /// Seals read at the same time.
 const READS: usize = 8;
 
-/// Reads a query's records and renders them: one LIST, and a GET for each seal that this process does not know.
+/// Reads a query's records and renders them: one look, and a GET for each seal that this process does not know.
 ///
 /// # Errors
 /// The store's; `RESULT_EXPIRED` if records of a succeeded query are deleted.
@@ -38,10 +38,12 @@ pub(crate) async fn of_records(
     end: Option<&End>,
     detail: Detail,
 ) -> Result<Analysis, CoreError> {
-    let store = |error: StoreError| CoreError::from(error).about(&handle.query);
-    let view = handle.look(false).await.map_err(store)?;
+    let store = |error: AdvanceError| CoreError::from(error).about(&handle.query);
+    handle.look(false).await.map_err(store)?;
+    let view = handle.view();
+    let answer = end.and_then(|end| end.answer.as_ref());
     let stages = 0..handle.root.stages.len();
-    let runs = stages.map(|at| read_stage(handle, &handle.root.stages[at], &view, detail));
+    let runs = stages.map(|at| read_stage(handle, &handle.root.stages[at], &view, answer));
     let runs: Vec<StageRun> =
         futures::stream::iter(runs).buffered(READS).try_collect().await.map_err(store)?;
     let succeeded = end.is_some_and(|end| end.status == EndStatus::Succeeded);
@@ -51,21 +53,22 @@ pub(crate) async fn of_records(
     Ok(render(&handle.root, end, &runs, detail))
 }
 
+/// `answer` is the seal of the last stage, if the end of the query holds it.
 async fn read_stage(
     handle: &QueryHandle,
     spec: &StageSpec,
     view: &QueryView,
-    detail: Detail,
-) -> Result<StageRun, StoreError> {
+    answer: Option<&Seal>,
+) -> Result<StageRun, AdvanceError> {
     let seen = view.stages.get(&spec.id).cloned().unwrap_or_default();
-    let seal = if seen.sealed { handle.seal(spec.id).await? } else { None };
+    let seal = match answer.filter(|answer| answer.stage == spec.id) {
+        Some(answer) => Some(Arc::new(answer.clone())),
+        None if seen.sealed => handle.seal(spec.id).await?.map(|sealed| sealed.seal),
+        None => None,
+    };
     // A seal shows which worker ran a task and what the task cost. What the task was is in the manifest.
-    let adaptive =
-        spec.broadcast.is_some() || spec.absorbed_by.is_some() || !spec.empty_with.is_empty();
-    let wanted = seen.manifest
-        && (seal.is_none() || detail == Detail::Tasks || adaptive || spec.shares.is_some());
-    let manifest = if wanted { handle.manifest(spec.id).await? } else { None };
-    Ok(StageRun::new(spec, &seen, manifest, seal))
+    let decided = handle.manifest(spec.id).await?;
+    Ok(StageRun::new(spec, &seen, decided.as_deref(), seal))
 }
 
 fn render(root: &Root, end: Option<&End>, runs: &[StageRun], detail: Detail) -> Analysis {

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
+use dunlin_manifest::decide::Decided;
 use dunlin_manifest::model::view::StageView;
 use dunlin_manifest::records::{Requests, Seal, SealedTask, StageId, StageManifest, StageSpec};
 
@@ -30,23 +31,27 @@ impl StageRun {
     pub(super) fn new(
         spec: &StageSpec,
         seen: &StageView,
-        manifest: Option<Arc<StageManifest>>,
+        decided: Option<&Decided>,
         seal: Option<Arc<Seal>>,
     ) -> Self {
-        let spec = &spec.decided(manifest.as_ref().is_some_and(|manifest| manifest.broadcast));
-        let decided = manifest.as_ref().and_then(|manifest| decision(spec, manifest));
+        let manifest = decided.map(|decided| &decided.manifest);
+        let spec = &spec.decided(manifest.is_some_and(|manifest| manifest.broadcast));
+        let decided = manifest.and_then(|manifest| decision(spec, manifest));
         let planned = manifest
             .map(|manifest| manifest.tasks.iter().map(|task| task.partitions.clone()).collect());
+        // Of a sealed stage the groups are not listed. Its winners tell how many attempts there were, at least.
+        let won = seal.iter().flat_map(|seal| &seal.tasks);
+        let attempts = won.map(|task| u64::from(task.attempt) + 1).sum::<u64>();
         Self {
             id: spec.id,
             name: spec.name.clone(),
             partitions: spec.partitions,
             inputs: spec.inputs.iter().map(|input| input.stage).collect(),
-            attempts: seen.attempts,
-            failed: seen.fails.values().map(|attempts| attempts.len() as u64).sum(),
+            attempts: attempts.max(seen.attempts()),
+            failed: seen.failures(),
             planned,
             decided,
-            committed: seen.commits.len(),
+            committed: seen.done(),
             seal,
         }
     }

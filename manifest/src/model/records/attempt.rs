@@ -5,8 +5,9 @@ use serde::{Deserialize, Serialize};
 use crate::model::error_code::ErrorCode;
 use crate::model::ids::{Attempt, TaskId};
 
-/// `claim/<t>.<a>`: this worker runs this attempt.
+/// `k/<t>.<a>`: this worker runs this attempt.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Claim {
     /// [`RECORD_VERSION`](crate::model::encoding::RECORD_VERSION).
     pub v: u32,
@@ -16,8 +17,9 @@ pub struct Claim {
     pub worker: String,
 }
 
-/// `fail/<t>.<a>`: how an attempt failed.
+/// `f/<t>.<a>`: how an attempt failed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Fail {
     /// [`RECORD_VERSION`](crate::model::encoding::RECORD_VERSION).
     pub v: u32,
@@ -43,8 +45,9 @@ pub enum FailClass {
     GiveBack,
 }
 
-/// `commit/<g>/<t>`: the winner of a task.
+/// `c/<t>`: the winner of a task.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Commit {
     /// [`RECORD_VERSION`](crate::model::encoding::RECORD_VERSION).
     pub v: u32,
@@ -56,6 +59,9 @@ pub struct Commit {
     pub attempt: Attempt,
     /// Nonce of the attempt's claim.
     pub claim: String,
+    /// BLAKE3 of the manifest under which the task ran. A seal is derived only from commits that ran under the manifest
+    /// that its writer has computed.
+    pub manifest: String,
     /// The worker that ran it, for people.
     pub worker: String,
     /// What was written.
@@ -66,6 +72,7 @@ pub struct Commit {
 
 /// The data of one task.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct TaskOutput {
     /// Data objects, complete keys below the state's prefix.
     pub objects: Vec<DataObject>,
@@ -81,6 +88,7 @@ pub struct TaskOutput {
 
 /// A data object.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct DataObject {
     /// Key below the state's prefix.
     pub key: String,
@@ -90,6 +98,7 @@ pub struct DataObject {
 
 /// One complete Arrow IPC stream: rows of one bucket.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Slice {
     /// Bucket.
     #[serde(rename = "b")]
@@ -113,6 +122,7 @@ pub struct Slice {
 
 /// What a task cost. Times are in microseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct TaskMetrics {
     /// Time from the claim to the commit.
     pub wall_us: u64,
@@ -139,6 +149,7 @@ pub struct TaskMetrics {
 
 /// Store requests by price class.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Requests {
     /// PUT, and each part of a multipart upload.
     pub put: u64,
@@ -172,7 +183,7 @@ mod tests {
     fn a_fail_record_keeps_its_bytes_whoever_wrote_its_code() {
         for code in ["EXECUTION_FAILED", "A_CODE_OF_A_LATER_VERSION"] {
             let text =
-                format!(r#"{{"v":2,"nonce":"n","class":"FATAL","code":"{code}","message":"why"}}"#);
+                format!(r#"{{"v":3,"nonce":"n","class":"FATAL","code":"{code}","message":"why"}}"#);
             let fail: Fail = decode(text.as_bytes()).unwrap();
             assert_eq!((fail.class, fail.code.as_str()), (FailClass::Fatal, code));
             assert_eq!(encode(&fail), text);

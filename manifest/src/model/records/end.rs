@@ -4,9 +4,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::error_code::ErrorCode;
 use crate::model::records::attempt::Requests;
+use crate::model::records::seal::Seal;
 
 /// `end/<Q>`: the only terminal state.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct End {
     /// [`RECORD_VERSION`](crate::model::encoding::RECORD_VERSION).
     pub v: u32,
@@ -18,6 +20,9 @@ pub struct End {
     pub error: Option<QueryError>,
     /// BLAKE3 of the last stage's seal, which names the result objects, if it succeeded.
     pub seal: Option<String>,
+    /// The last stage's seal itself, if the stage has one task: this record is then the commit of the task.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer: Option<Seal>,
     /// What the whole query cost, as far as its records show.
     pub summary: Option<Summary>,
 }
@@ -36,6 +41,7 @@ pub enum EndStatus {
 
 /// An error as the API shows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct QueryError {
     /// Code, e.g. `EXECUTION_FAILED`, `NO_COMPATIBLE_WORKER`. Clients program against it.
     pub code: ErrorCode,
@@ -47,10 +53,12 @@ pub struct QueryError {
 
 /// Totals of a query.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Summary {
     /// Rows of the answer.
     pub rows: u64,
-    /// Milliseconds from `root` to the last record before the end, by the store's stamps.
+    /// Milliseconds that the query took, at least: from the stamp of `root` to the newest stamp that the process which
+    /// ended the query has seen, or the time for which that process has known the query.
     pub wall_ms: u64,
     /// Stages.
     pub stages: u64,

@@ -1,8 +1,8 @@
 //! The records of the protocol: what they hold, and which process may write them.
 //!
 //! ```text
-//!  root ──> s0/m ──> claim ──> commit ──> (gseal) ──> s0/seal ──> s1/m ──> … ──> end
-//!  decision derived  decision  decision   derived     derived     derived       decision
+//!  root ──> k (claim) ──> c (commit) ──> (group seal) ──> s0/seal ──> k (claim) ──> … ──> end
+//!  decision decision      decision       derived         derived      decision           decision
 //! ```
 //!
 //! A **decision** holds a fresh nonce. A **derived** record is a pure function of existing records and has canonical
@@ -21,7 +21,7 @@ pub use attempt::{
     Claim, Commit, DataObject, Fail, FailClass, Requests, Slice, TaskMetrics, TaskOutput,
 };
 pub use end::{End, EndStatus, QueryError, Summary};
-pub use root::{EngineFence, Idem, Limits, Pin, ResultSpec, Root};
+pub use root::{Adaptive, EngineFence, Idem, Limits, Pin, ResultSpec, Root};
 pub use seal::{GroupSeal, Seal, SealedTask};
 pub use stage::{
     Broadcast, InputMode, Output, Share, StageInput, StageManifest, StageSpec, TaskSpec,

@@ -9,6 +9,7 @@ use crate::model::route::Route;
 
 /// `root`: the query exists. It holds everything that the planner decided, and is written once.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Root {
     /// [`RECORD_VERSION`](crate::model::encoding::RECORD_VERSION).
     pub v: u32,
@@ -34,6 +35,11 @@ pub struct Root {
     pub pins: Vec<Pin>,
     /// Limits and periods that every process uses for this query.
     pub limits: Limits,
+    /// The numbers that decide which tasks a stage has.
+    pub adaptive: Adaptive,
+    /// Plan objects by name, base64, as far as they fit. The others are objects of their own.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub plans: BTreeMap<String, String>,
     /// `distributed_plan` as EXPLAIN shows it, for people who debug from the objects.
     pub explain: String,
     /// The owner of the query, if gateways ask for API keys: a short hash of the key that submitted it.
@@ -41,18 +47,57 @@ pub struct Root {
     pub owner: Option<String>,
 }
 
-/// Which workers may compute for a query: a worker with other values must not claim its tasks. Serialised plans, and
-/// the hash that places rows in buckets, are stable only within one engine version.
+/// Which processes may act on a query: a process with other values claims none of its tasks, derives none of its records
+/// and does not end it as succeeded. Serialised plans, the hash that places rows in buckets, and the decisions are stable
+/// only within one build.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct EngineFence {
     /// Dunlin's and DataFusion's version.
     pub engine: String,
     /// Hash of a fixed batch under the exchange's partitioning hash.
     pub hash: String,
+    /// Hash of the sources that define records, decisions, plans and the exchange.
+    pub build: String,
+}
+
+/// The numbers that decide which tasks a stage has. They are written into the query, so that every process decides
+/// the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Adaptive {
+    /// The most bytes that one task may put inline in its commit.
+    pub inline_task: u64,
+    /// The most bytes that all tasks of a stage together may put inline. A reader of the seal fetches these bytes even
+    /// when it does not need them.
+    pub inline_stage: u64,
+    /// Bytes that every task may put inline, however many tasks there are.
+    pub inline_least: u64,
+    /// A partition is too large for one task if it is this many times the mean of its stage, and of `task_bytes`.
+    pub skew: u64,
+    /// The most tasks that share one partition.
+    pub most_shares: u64,
+    /// The most bytes that all tasks of a stage together may read of a build side without a comparison with the probe
+    /// side.
+    pub free_broadcast: u64,
+}
+
+impl Default for Adaptive {
+    fn default() -> Self {
+        Self {
+            inline_task: 64 << 10,
+            inline_stage: 1 << 20,
+            inline_least: 4 << 10,
+            skew: 2,
+            most_shares: 32,
+            free_broadcast: 1 << 20,
+        }
+    }
 }
 
 /// Shape of the answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ResultSpec {
     /// Arrow schema as an IPC stream without batches, base64.
     pub schema: String,
@@ -60,6 +105,7 @@ pub struct ResultSpec {
 
 /// An input file, fixed to one version.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Pin {
     /// Store of the file, e.g. `file:///` or `s3://bucket`.
     pub store: String,
@@ -73,6 +119,7 @@ pub struct Pin {
 
 /// Limits and periods of a query. Times are in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Limits {
     /// Time to live of the query, counted from the stamp of `root`.
     pub ttl_ms: u64,
@@ -107,6 +154,7 @@ impl Default for Limits {
 
 /// `idem/<sha256>`: a client's retry of a submit finds its query here.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Idem {
     /// [`RECORD_VERSION`](crate::model::encoding::RECORD_VERSION).
     pub v: u32,

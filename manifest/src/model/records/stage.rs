@@ -6,12 +6,14 @@ use crate::model::ids::StageId;
 
 /// One stage: a plan with `partitions` partitions. Each task of the stage runs some of them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct StageSpec {
     /// Number in the query.
     pub id: StageId,
     /// A few words for people: `scan lineitem`, `join`, `final aggregate`.
     pub name: String,
-    /// BLAKE3 of the zstd-compressed plan: object `plan/<blake3>`.
+    /// BLAKE3 of the zstd-compressed plan: its name in [`Root::plans`](crate::model::records::Root::plans), or object
+    /// `plan/<blake3>`.
     pub plan: String,
     /// Partitions of the plan.
     pub partitions: u32,
@@ -64,6 +66,7 @@ impl StageSpec {
 /// Another way to run a stage that joins: every task reads the whole build side, and reads the probe side directly,
 /// without an exchange before.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Broadcast {
     /// The stage of the build side. The size in its seal decides.
     pub build: StageId,
@@ -83,6 +86,7 @@ pub struct Broadcast {
 
 /// An input of a stage.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct StageInput {
     /// The producer.
     pub stage: StageId,
@@ -117,8 +121,10 @@ pub enum Output {
     Result,
 }
 
-/// `s<S>/m`: the stage may run. Derived from `root` and the seals of the inputs.
+/// How a stage runs. A function of `root` and the seals of the inputs. It is not stored: every process computes it, and
+/// commits and seals hold its digest.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct StageManifest {
     /// [`RECORD_VERSION`](crate::model::encoding::RECORD_VERSION).
     pub v: u32,
@@ -142,6 +148,7 @@ pub struct StageManifest {
 
 /// One task: partitions of the stage's plan that one worker runs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct TaskSpec {
     /// Partitions, ascending.
     pub partitions: Vec<u32>,
@@ -154,6 +161,7 @@ pub struct TaskSpec {
 
 /// Some of the slices of a bucket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Share {
     /// The producer.
     pub stage: StageId,

@@ -31,6 +31,8 @@ fn run(id: StageId, inputs: &[StageId], tasks: Vec<SealedTask>) -> StageRun {
         v: RECORD_VERSION,
         query: "q".to_owned(),
         stage: id,
+        manifest: "m".to_owned(),
+        absorbed: false,
         rows: tasks.iter().map(|task| task.output.rows).sum(),
         bytes: tasks.iter().map(|task| task.output.bytes).sum(),
         tasks,

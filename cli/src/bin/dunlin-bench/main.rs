@@ -1,5 +1,8 @@
-//! The benchmark: TPC-H on (a) one DataFusion process and (b) a fleet of one-slot workers, over the same files, in
-//! one run. It prints a table and JSON, and checks nothing.
+//! The benchmark: TPC-H on (a) one DataFusion process, (b) a fleet of one-slot workers with its state in a folder, and
+//! (c), if asked for, the same fleet with its state on a far store, over the same files, in one run. It prints a table
+//! and JSON, and checks nothing.
+
+mod far;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -11,8 +14,9 @@ use datafusion::prelude::{ParquetReadOptions, SessionConfig, SessionContext};
 use dunlin_cli::client::{Client, RequestCounts, Summary};
 use dunlin_cli::fleet::{Fleet, Process, usage_of};
 use dunlin_cli::tpch;
+use dunlin_sim::far::Profile;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 
 #[derive(Clone, Debug, Parser)]
 #[command(about = "TPC-H: one DataFusion process against a fleet of workers")]
@@ -44,9 +48,32 @@ struct Options {
     /// Where to write the JSON; the folder's `result.json` if not given.
     #[arg(long)]
     json: Option<PathBuf>,
+    /// Also measure with the state on a far store: `near`, `even` (27 ± 8 ms), `s3` or `express`. Needs the S3 server of
+    /// `scripts/minio`.
+    #[arg(long)]
+    far: Option<Profile>,
+    /// Seed of the far store's delays.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Runs of each small statement on the far store.
+    #[arg(long, default_value_t = 11)]
+    small_runs: usize,
+    /// Leave out the fleet on a folder.
+    #[arg(long)]
+    far_only: bool,
     /// Internal: run the single process and print its measurements.
     #[arg(long, hide = true)]
     single: bool,
+}
+
+impl Options {
+    /// Settings of each statement on a fleet.
+    fn settings(&self) -> Value {
+        match self.partitions {
+            Some(partitions) => json!({ "target_partitions": partitions }),
+            None => json!({}),
+        }
+    }
 }
 
 /// The measurement of one query on one side.
@@ -88,8 +115,12 @@ fn main() -> Result<()> {
         std::fs::write(data.join("complete"), "")?;
     }
     let baseline = if options.fleet_only { Vec::new() } else { run_single(&options, &queries)? };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let mut rows = runtime.block_on(fleet(&options, &folder, &data, &queries))?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let mut rows = match options.far_only {
+        true => Vec::new(),
+        false => runtime.block_on(fleet(&options, &folder, &data, &queries))?,
+    };
     for row in &mut rows {
         row.single = baseline
             .iter()
@@ -102,10 +133,22 @@ fn main() -> Result<()> {
             bail!("Q{}: {} rows single, {} rows fleet", row.query, single.rows, row.fleet.rows);
         }
     }
-    print_table(&rows);
+    if !rows.is_empty() {
+        print_table(&rows);
+    }
+    let mut on_far = Vec::new();
+    if let Some(profile) = options.far {
+        on_far = runtime.block_on(far::measure(&options, profile, &folder, &data, &queries))?;
+        let named = |number: usize, seconds: f64| (format!("Q{number}"), seconds);
+        let folder: Vec<_> = rows.iter().map(|row| named(row.query, row.fleet.seconds)).collect();
+        let single: Vec<_> =
+            baseline.iter().map(|(query, measure)| named(*query, measure.seconds)).collect();
+        println!();
+        far::print(&on_far, &folder, &single);
+    }
     let path = options.json.clone().unwrap_or_else(|| folder.join("result.json"));
     let report = json!({
-        "scale": options.scale, "workers": options.workers, "queries": rows,
+        "scale": options.scale, "workers": options.workers, "queries": rows, "far": on_far,
         "total_single": baseline.iter().map(|(_, measure)| measure.seconds).sum::<f64>(),
         "total_fleet": rows.iter().map(|row| row.fleet.seconds).sum::<f64>(),
     });
@@ -193,10 +236,7 @@ async fn fleet(
     let fleet = Fleet::start(&binary, &config, folder, options.workers, 1)?;
     let client = Client::new(&fleet.url());
     client.ready().await?;
-    let settings = match options.partitions {
-        Some(partitions) => json!({ "target_partitions": partitions }),
-        None => json!({}),
-    };
+    let settings = options.settings();
     let processes = || std::iter::once(&fleet.gateway).chain(&fleet.workers);
     let mut rows = Vec::new();
     for number in queries {

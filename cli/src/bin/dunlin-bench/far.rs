@@ -1,0 +1,201 @@
+//! The same fleet with its state on a store that is far away: an S3 server on this machine, behind a proxy that answers
+//! as late as Amazon S3. It shows what a folder hides: how many requests wait for one another.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use dunlin_cli::client::Client;
+use dunlin_cli::fleet::Fleet;
+use dunlin_cli::tpch;
+use dunlin_sim::far::{Latency, Profile, Proxy, Seen, longest_chain, spans};
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::Options;
+
+/// Dollars for a thousand requests of Amazon S3 Standard.
+const PUT_OR_LIST: f64 = 0.005;
+const GET: f64 = 0.0004;
+
+/// Small statements: how long they take shows the steps of the protocol and nothing else.
+const SMALL: [(&str, &str); 2] = [
+    ("one stage", "select n_name from nation where n_nationkey = 7"),
+    ("three stages", "select r_name, count(*) as c from region group by r_name order by r_name"),
+];
+
+/// The measurement of one statement on the far store.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Far {
+    pub(crate) name: String,
+    /// Median of the runs.
+    pub(crate) seconds: f64,
+    pub(crate) rows: u64,
+    /// Requests that waited for one another, in the run with the median time.
+    pub(crate) steps: usize,
+    /// The same by what they were for.
+    pub(crate) steps_by_kind: BTreeMap<String, usize>,
+    pub(crate) put: usize,
+    pub(crate) get: usize,
+    pub(crate) list: usize,
+    pub(crate) dollars: f64,
+}
+
+/// An S3 server, as `scripts/minio` tells.
+struct Server {
+    endpoint: String,
+    key: String,
+    secret: String,
+    bucket: String,
+}
+
+impl Server {
+    fn from_env() -> Result<Self> {
+        let setting = |name: &str| {
+            let name = format!("DUNLIN_TEST_S3_{name}");
+            std::env::var(&name)
+                .with_context(|| format!("{name} is not set; run: eval \"$(scripts/minio start)\""))
+        };
+        Ok(Self {
+            endpoint: setting("ENDPOINT")?,
+            key: setting("KEY")?,
+            secret: setting("SECRET")?,
+            bucket: setting("BUCKET")?,
+        })
+    }
+
+    fn params(&self, section: &str, endpoint: &str) -> String {
+        format!(
+            "[{section}.params]\nendpoint = \"{endpoint}\"\nregion = \"us-east-1\"\nkey = \"{}\"\nsecret = \"{}\"\nallow_http = true\n",
+            self.key, self.secret
+        )
+    }
+}
+
+/// Measures the statements of `queries`, and the small ones, on a store with this profile.
+pub(crate) async fn measure(
+    options: &Options,
+    profile: Profile,
+    folder: &Path,
+    data: &Path,
+    queries: &[usize],
+) -> Result<Vec<Far>> {
+    let server = Server::from_env()?;
+    let latency = Latency::new(profile, options.seed);
+    let proxy = Proxy::start(&server.endpoint, &server.bucket, latency, |_| false).await?;
+    let state = format!("bench-{}-{}", std::process::id(), options.seed);
+    let tables = tpch::tables_toml(&format!("file://{}/", data.display()));
+    let config = folder.join("far.toml");
+    std::fs::write(
+        &config,
+        format!(
+            "[state]\nlocation = \"s3://{}/{state}\"\n{}\n[routing]\nmode = \"fleet\"\n\n{}\n{tables}",
+            server.bucket,
+            server.params("state", &proxy.endpoint()),
+            options.config.replace("\\n", "\n"),
+        ),
+    )?;
+    let binary = std::env::current_exe()?.with_file_name("dunlin");
+    let fleet = Fleet::start(&binary, &config, folder, options.workers, 1)?;
+    let client = Client::new(&fleet.url());
+    client.ready().await?;
+    let bench = Bench { client, proxy, settings: options.settings() };
+    // The first statement pays for connections and footers.
+    bench.run("warm", SMALL[1].1, 2).await?;
+    let mut found = Vec::new();
+    for (name, sql) in SMALL {
+        found.push(bench.run(name, sql, options.small_runs).await?);
+    }
+    for number in queries {
+        let sql = tpch::query(*number)?;
+        found.push(bench.run(&format!("Q{number}"), &sql, options.runs).await?);
+    }
+    Ok(found)
+}
+
+struct Bench {
+    client: Client,
+    proxy: Proxy,
+    settings: Value,
+}
+
+impl Bench {
+    async fn run(&self, name: &str, sql: &str, runs: usize) -> Result<Far> {
+        let mut all = Vec::new();
+        for _ in 0..runs.max(1) {
+            self.proxy.forget();
+            let start = Instant::now();
+            let answer = self.client.sql(sql, self.settings.clone()).await?;
+            let seconds = start.elapsed().as_secs_f64();
+            all.push((seconds, answer.query, answer.rows.len() as u64, self.proxy.seen()));
+        }
+        all.sort_by(|one, other| one.0.total_cmp(&other.0));
+        let (seconds, query, rows, seen) = all.swap_remove(all.len() / 2);
+        let spans = spans(&query, &seen);
+        let chain = longest_chain(&spans);
+        let mut steps_by_kind: BTreeMap<String, usize> = BTreeMap::new();
+        for span in &chain {
+            *steps_by_kind.entry(span.kind.clone()).or_default() += 1;
+        }
+        let count = |of: fn(&Seen) -> bool| seen.iter().filter(|seen| of(seen)).count();
+        let put = count(|seen| seen.method == "PUT");
+        let list = count(|seen| seen.list.is_some());
+        let get = count(|seen| seen.method == "GET" && seen.list.is_none());
+        #[allow(clippy::cast_precision_loss)] // shown with five digits
+        let dollars = ((put + list) as f64 * PUT_OR_LIST + get as f64 * GET) / 1000.0;
+        eprintln!("far {name}: {seconds:.2} s, {} steps {steps_by_kind:?}", chain.len());
+        let name = name.to_owned();
+        let steps = chain.len();
+        Ok(Far { name, seconds, rows, steps, steps_by_kind, put, get, list, dollars })
+    }
+}
+
+/// Prints the far store beside the folder and the single process.
+pub(crate) fn print(far: &[Far], folder: &[(String, f64)], single: &[(String, f64)]) {
+    println!(
+        "| statement | far s | folder s | far/folder | single s | far/single | steps | PUT | GET | LIST | $ | steps by kind |"
+    );
+    println!("|---|---|---|---|---|---|---|---|---|---|---|---|");
+    let of = |all: &[(String, f64)], name: &str| {
+        all.iter().find(|(known, _)| known == name).map(|(_, seconds)| *seconds)
+    };
+    let shown =
+        |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.2}"));
+    let mut total = (0.0, 0.0, 0.0, 0.0);
+    for row in far {
+        let (folder, single) = (of(folder, &row.name), of(single, &row.name));
+        let kinds: Vec<String> =
+            row.steps_by_kind.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
+        println!(
+            "| {} | {:.2} | {} | {} | {} | {} | {} | {} | {} | {} | {:.5} | {} |",
+            row.name,
+            row.seconds,
+            shown(folder),
+            shown(folder.map(|folder| row.seconds / folder)),
+            shown(single),
+            shown(single.map(|single| row.seconds / single)),
+            row.steps,
+            row.put,
+            row.get,
+            row.list,
+            row.dollars,
+            kinds.join(", ")
+        );
+        if row.name.starts_with('Q') {
+            total.0 += row.seconds;
+            total.1 += folder.unwrap_or(0.0);
+            total.2 += single.unwrap_or(0.0);
+            total.3 += row.dollars;
+        }
+    }
+    println!(
+        "| total | {:.2} | {:.2} | {} | {:.2} | {} | | | | | {:.5} | |",
+        total.0,
+        total.1,
+        shown((total.1 > 0.0).then(|| total.0 / total.1)),
+        total.2,
+        shown((total.2 > 0.0).then(|| total.0 / total.2)),
+        total.3
+    );
+}

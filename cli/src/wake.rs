@@ -1,0 +1,160 @@
+//! Waking over HTTP: a worker holds a request open at a gateway, and is told which query has work.
+//!
+//! Gateways leave a hint with their address in the store (`gate/<id>`), so workers need no configuration for it. A
+//! gateway that cannot be reached, or that asks for an API key which the worker does not have (`DUNLIN_API_KEY`), costs
+//! nothing but the faster way.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use dunlin_gateway::Hub;
+use dunlin_manifest::query::{News, gateways};
+use dunlin_manifest::store::ObjectControlStore;
+use dunlin_worker::Wake;
+use serde::Deserialize;
+use serde_json::json;
+use tokio::sync::Mutex;
+
+use crate::credentials::Credentials;
+
+/// How long a gateway holds a request open.
+const HELD: Duration = Duration::from_secs(25);
+/// A gateway that has not answered for so long is gone.
+const TIMEOUT: Duration = Duration::from_secs(35);
+/// News that takes longer is late anyway.
+const TELLING: Duration = Duration::from_secs(2);
+/// Pause before the gateways are asked for again when none can be reached. It doubles each time.
+const PAUSES: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(60));
+
+/// Waking within one process.
+#[derive(Debug)]
+pub struct InProcess {
+    hub: Arc<Hub>,
+    at: Mutex<Option<u64>>,
+}
+
+impl InProcess {
+    /// Listens to a gateway of this process.
+    #[must_use]
+    pub fn new(hub: Arc<Hub>) -> Self {
+        Self { hub, at: Mutex::default() }
+    }
+}
+
+#[async_trait]
+impl Wake for InProcess {
+    async fn tell(&self, news: News) {
+        self.hub.tell(news);
+    }
+
+    async fn listen(&self) -> Vec<News> {
+        let mut at = self.at.lock().await;
+        let heard = self.hub.after(*at).await;
+        *at = Some(heard.at);
+        heard.news
+    }
+}
+
+/// Waking by a gateway in another process.
+#[derive(Debug)]
+pub struct OverHttp {
+    store: ObjectControlStore,
+    link: Mutex<Option<Link>>,
+    /// Telling does not wait for the request that is held open.
+    told: Mutex<Option<Link>>,
+    pause: Mutex<Duration>,
+}
+
+/// A gateway that has answered.
+#[derive(Clone, Debug)]
+struct Link {
+    http: reqwest::Client,
+    url: String,
+    at: Option<u64>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Heard {
+    at: u64,
+    news: Vec<News>,
+}
+
+impl OverHttp {
+    /// Finds gateways by the hints in `store`.
+    #[must_use]
+    pub fn new(store: ObjectControlStore) -> Self {
+        Self { store, link: Mutex::default(), told: Mutex::default(), pause: Mutex::new(PAUSES.0) }
+    }
+
+    /// The newest gateway that answers.
+    async fn find(&self) -> Option<Link> {
+        let found = gateways(&self.store).await.ok()?;
+        for url in found {
+            let Ok(http) = Credentials::default().client(&url) else { continue };
+            let link = Link { http, url, at: None };
+            match link.listen().await {
+                Ok(heard) => return Some(Link { at: Some(heard.at), ..link }),
+                Err(error) => {
+                    tracing::debug!(url = link.url, error = %error.without_url(), "a gateway does not wake");
+                }
+            }
+        }
+        None
+    }
+}
+
+impl Link {
+    async fn listen(&self) -> reqwest::Result<Heard> {
+        let mut url = format!("{}/v1/wake?wait={}s", self.url, HELD.as_secs());
+        if let Some(at) = self.at {
+            url.push_str(&format!("&after={at}"));
+        }
+        let response = self.http.get(url).timeout(TIMEOUT).send().await?;
+        response.error_for_status()?.json().await
+    }
+
+    async fn tell(&self, news: &News) -> reqwest::Result<()> {
+        let url = format!("{}/v1/wake", self.url);
+        let sent = self.http.post(url).timeout(TELLING).json(&json!({ "news": [news] }));
+        sent.send().await?.error_for_status().map(|_| ())
+    }
+}
+
+#[async_trait]
+impl Wake for OverHttp {
+    async fn tell(&self, news: News) {
+        let Some(link) = self.told.lock().await.clone() else { return };
+        if let Err(error) = link.tell(&news).await {
+            tracing::debug!(url = link.url, error = %error.without_url(), "news was not taken");
+        }
+    }
+
+    async fn listen(&self) -> Vec<News> {
+        let mut link = self.link.lock().await;
+        let Some(present) = link.as_mut() else {
+            *link = self.find().await;
+            *self.told.lock().await = link.clone();
+            let mut pause = self.pause.lock().await;
+            if link.is_some() {
+                *pause = PAUSES.0;
+            } else {
+                self.store.env().clock.sleep(self.store.env().jitter(*pause)).await;
+                *pause = (*pause * 2).min(PAUSES.1);
+            }
+            return Vec::new();
+        };
+        match present.listen().await {
+            Ok(heard) => {
+                present.at = Some(heard.at);
+                heard.news
+            }
+            Err(error) => {
+                tracing::debug!(url = present.url, error = %error.without_url(), "a gateway is gone");
+                *link = None;
+                *self.told.lock().await = None;
+                Vec::new()
+            }
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! `/v1/wake`: workers wait here for news, and tell news here. See [`crate::query::hub`].
+
+use std::time::Duration;
+
+use axum::extract::{Query, State};
+use axum::response::Response;
+use dunlin_manifest::query::News;
+use http::StatusCode;
+use serde::Deserialize;
+
+use super::face::{BodyBytes, Face, read};
+use super::guard::Caller;
+use super::problem::ApiError;
+use super::request::wait;
+use super::respond::{answer_json, empty};
+use crate::auth::Scope;
+
+/// The longest time that a request is held open.
+const LONGEST: Duration = Duration::from_secs(30);
+/// The most news of one request.
+const MOST: usize = 64;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Asked {
+    after: Option<u64>,
+    #[serde(default)]
+    wait: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Told {
+    news: Vec<News>,
+}
+
+/// `GET /v1/wake?after=17&wait=25s`: the news after number 17, once there is any.
+pub(super) async fn listen(
+    State(Face { hub, queries, .. }): State<Face>,
+    caller: Caller,
+    asked: Result<Query<Asked>, axum::extract::rejection::QueryRejection>,
+) -> Result<Response, ApiError> {
+    caller.with(Scope::Query)?;
+    let Query(asked) = asked.map_err(|error| ApiError::invalid_request(error.body_text()))?;
+    let longest = asked.wait.as_deref().map(wait).transpose()?.unwrap_or_default().min(LONGEST);
+    let heard = tokio::select! {
+        heard = hub.after(asked.after) => heard,
+        () = queries.over(longest) => hub.nothing(asked.after),
+    };
+    Ok(answer_json(StatusCode::OK, &heard))
+}
+
+/// `POST /v1/wake`: `{"news": [{"query": "…", "ended": false}]}`.
+pub(super) async fn tell(
+    State(Face { hub, .. }): State<Face>,
+    caller: Caller,
+    body: BodyBytes,
+) -> Result<Response, ApiError> {
+    caller.with(Scope::Query)?;
+    let told: Told = serde_json::from_slice(&read(body)?)
+        .map_err(|error| ApiError::invalid_request(error.to_string()))?;
+    if told.news.len() > MOST {
+        return Err(ApiError::invalid_request(format!("at most {MOST} news in one request")));
+    }
+    for news in told.news {
+        hub.tell(news);
+    }
+    Ok(empty())
+}

@@ -1,0 +1,195 @@
+//! Looking at a query: requests for what may have changed since this process last looked.
+//!
+//! ```text
+//!   first look      LIST q/<h>/<Q>/           which stages are sealed; their seals are read
+//!   every look      GET seal of each open stage        ┐
+//!                   LIST some of its open groups       ├ all at once
+//!                   LIST heartbeats of silent groups   ┘
+//! ```
+//! What is known to be there is never asked for again. A stage is open if its inputs are sealed and it is not. No look
+//! lists the whole query, so its price does not grow with the number of tasks.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use futures::future::{BoxFuture, try_join_all};
+use futures::{FutureExt, StreamExt, TryStreamExt, stream};
+
+use crate::decide;
+use crate::model::ids::{StageId, TaskId};
+use crate::model::keys::{self, Key};
+use crate::model::view::Listed;
+use crate::query::error::AdvanceError;
+use crate::query::handle::QueryHandle;
+use crate::query::observer::Group;
+use crate::store::control::ControlStore;
+
+/// Requests of one look that are sent at once.
+const REQUESTS: usize = 32;
+
+impl QueryHandle {
+    /// Asks the store for what may have changed. `with_beats` asks for the heartbeats of all groups that are looked at,
+    /// and for the workers that refused the query. Otherwise heartbeats are listed only where a claim has been silent
+    /// for longer than the heartbeat period.
+    ///
+    /// A record that does not hold what it must ends the query as FAILED. The end is then known to this handle.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn look(&self, with_beats: bool) -> Result<(), AdvanceError> {
+        let outcome = if self.is_own() {
+            self.look_at_own(with_beats).await
+        } else {
+            self.look_at_foreign().await
+        };
+        self.unless_broken(outcome).await
+    }
+
+    /// Tells the handle what a LIST of the query's prefix has shown, so that the first look does not list it again.
+    pub fn note_listing(&self, listed: &[Listed]) {
+        let mut seals = BTreeSet::new();
+        let mut view = self.view.lock();
+        for entry in listed {
+            view.add(&self.query, entry);
+            if let Some((_, Key::Seal(stage))) = keys::parse(&entry.key) {
+                seals.insert(stage);
+            }
+        }
+        self.cursor.lock().listed = Some(seals);
+    }
+
+    /// Asks the store only for the group of one task.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn look_at_group(&self, stage: StageId, task: TaskId) -> Result<(), AdvanceError> {
+        self.list(keys::group_prefix(&self.query, stage, keys::group_of(task))).await
+    }
+
+    async fn look_at_own(&self, with_beats: bool) -> Result<(), AdvanceError> {
+        self.read_first_seals().await?;
+        let now = self.env.clock.monotonic();
+        let period = Duration::from_millis(self.root.limits.heartbeat_ms);
+        let silent = self.observer.lock().silent_groups(now, period);
+        let open = self.open_stages();
+        let groups: Vec<Group> =
+            open.iter().flat_map(|&stage| self.groups_to_list(stage, &silent)).collect();
+        let beaten: BTreeSet<Group> =
+            groups.iter().copied().filter(|group| with_beats || silent.contains(group)).collect();
+        let mut requests: Vec<BoxFuture<'_, Result<(), AdvanceError>>> = Vec::new();
+        requests.extend(open.iter().map(|&stage| self.look_for_seal(stage).boxed()));
+        for &(stage, group) in &groups {
+            requests.push(self.list(keys::group_prefix(&self.query, stage, group)).boxed());
+        }
+        for &(stage, group) in &beaten {
+            requests.push(self.list(keys::beats_prefix(&self.query, stage, group)).boxed());
+        }
+        if with_beats {
+            requests.push(self.list(keys::refusals_prefix(&self.query)).boxed());
+        }
+        stream::iter(requests).buffer_unordered(REQUESTS).try_collect::<()>().await?;
+        // Stages that have just opened may be sealed as well.
+        let mut seen: BTreeSet<StageId> = open.into_iter().collect();
+        loop {
+            let fresh: Vec<StageId> =
+                self.open_stages().into_iter().filter(|stage| seen.insert(*stage)).collect();
+            if fresh.is_empty() {
+                break;
+            }
+            try_join_all(fresh.into_iter().map(|stage| self.look_for_seal(stage))).await?;
+        }
+        let now = self.env.clock.monotonic();
+        self.observer.lock().observe(now, &self.view.lock(), beaten);
+        Ok(())
+    }
+
+    /// Of another build's query this process knows no manifests, so it lists what needs none.
+    async fn look_at_foreign(&self) -> Result<(), AdvanceError> {
+        let sealed = self.store.list(&keys::query_prefix(&self.query)).await?;
+        let beats = self.store.list(&keys::beats_of_query(&self.query)).await?;
+        let mut view = self.view.lock();
+        for entry in sealed.iter().chain(&beats) {
+            view.add(&self.query, entry);
+            if let Some((_, Key::Seal(stage))) = keys::parse(&entry.key) {
+                view.stage(stage).sealed = true;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the seals that are there already, once. Stages of which a later one is sealed are not looked at again.
+    async fn read_first_seals(&self) -> Result<(), AdvanceError> {
+        if self.cursor.lock().first_is_done {
+            return Ok(());
+        }
+        let noted = self.cursor.lock().listed.take();
+        let stages = match noted {
+            Some(stages) => stages,
+            None => {
+                let listed = self.store.list(&keys::query_prefix(&self.query)).await?;
+                self.note_listing(&listed);
+                self.cursor.lock().listed.take().unwrap_or_default()
+            }
+        };
+        try_join_all(stages.into_iter().map(|stage| self.seal(stage))).await?;
+        self.cursor.lock().first_is_done = true;
+        Ok(())
+    }
+
+    /// Stages whose inputs are sealed and that are not sealed, as far as this process knows.
+    pub(super) fn open_stages(&self) -> Vec<StageId> {
+        let ids = self.root.stages.iter().map(|spec| spec.id);
+        ids.filter(|&stage| {
+            self.known.seal(stage).is_none() && self.known_manifest(stage).is_some()
+        })
+        .collect()
+    }
+
+    fn groups_to_list(&self, stage: StageId, silent: &BTreeSet<Group>) -> BTreeSet<Group> {
+        let Some(decided) = self.known_manifest(stage) else { return BTreeSet::new() };
+        let tasks = decided.manifest.tasks.len();
+        if tasks == 0 {
+            return BTreeSet::new();
+        }
+        let all = decide::groups(tasks).max(1);
+        let open: Vec<u32> = {
+            let view = self.view.lock();
+            let sealed = view.stages.get(&stage).map(|state| &state.groups);
+            (0..all).filter(|group| sealed.is_none_or(|sealed| !sealed.contains(group))).collect()
+        };
+        let turn = self.cursor.lock().take(stage, &open);
+        let suspicious = silent.iter().filter(|(of, group)| *of == stage && open.contains(group));
+        turn.into_iter().map(|group| (stage, group)).chain(suspicious.copied()).collect()
+    }
+
+    /// Reads the seal of an open stage if it is there. In a stage of several groups one LIST shows also the groups.
+    pub(super) async fn look_for_seal(&self, stage: StageId) -> Result<(), AdvanceError> {
+        let grouped = self
+            .known_manifest(stage)
+            .is_some_and(|decided| decide::groups(decided.manifest.tasks.len()) > 0);
+        if !grouped {
+            return self.seal(stage).await.map(|_| ());
+        }
+        let listed = self.store.list(&keys::stage_prefix(&self.query, stage)).await?;
+        let seal = keys::seal(&self.query, stage);
+        let is_sealed = listed.iter().any(|entry| entry.key == seal);
+        self.add(&listed);
+        if is_sealed {
+            self.seal(stage).await?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn list(&self, prefix: String) -> Result<(), AdvanceError> {
+        let listed = self.store.list(&prefix).await?;
+        self.add(&listed);
+        Ok(())
+    }
+
+    fn add(&self, listed: &[Listed]) {
+        let mut view = self.view.lock();
+        for entry in listed {
+            view.add(&self.query, entry);
+        }
+    }
+}

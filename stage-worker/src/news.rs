@@ -1,0 +1,27 @@
+//! News between this process and others, beside the work of its slots.
+
+use std::sync::Arc;
+
+use dunlin_manifest::query::News;
+
+use crate::shared::Shared;
+use crate::wake::Wake;
+
+/// Listens while the process runs, and wakes its slots.
+pub(crate) async fn listen(shared: Arc<Shared>, wake: Arc<dyn Wake>) {
+    loop {
+        for news in wake.listen().await {
+            // A query that has ended needs no worker. The heartbeats of its attempts find out.
+            if !news.ended {
+                shared.hear(&news.query);
+            }
+        }
+    }
+}
+
+/// Tells other processes beside the work of the slots.
+pub(crate) fn tell(shared: &Arc<Shared>, news: News) {
+    if let Some(wake) = shared.options.wake.clone() {
+        shared.writing.spawn(async move { wake.tell(news).await });
+    }
+}
