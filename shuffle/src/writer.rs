@@ -50,7 +50,6 @@ pub type KeyOf = Arc<dyn Fn(u32) -> String + Send + Sync>;
 pub type Ready = Shared<BoxFuture<'static, std::result::Result<(), String>>>;
 
 /// Parts may be written at once.
-#[must_use]
 pub fn at_once() -> Ready {
     std::future::ready(Ok(())).boxed().shared()
 }
