@@ -15,7 +15,6 @@ use anyhow::{Context, Result};
 use arrow::array::{ArrayRef, Int64Array, RecordBatch};
 use dunlin_gateway::{Gateway, GatewayOptions};
 use dunlin_manifest::env::Env;
-use dunlin_manifest::store::ObjectControlStore;
 use dunlin_planner::Planner;
 use dunlin_planner::config::Config;
 use dunlin_worker::{Worker, WorkerOptions};
@@ -37,8 +36,7 @@ async fn main() -> Result<()> {
     ))?;
     let stores = config.open_stores(&tokio::runtime::Handle::current())?;
     let env = Env::system();
-    let state = stores.state.path.clone();
-    let control = ObjectControlStore::new(stores.state_store(), state, env.clone());
+    let control = stores.control(env.clone());
     let stopping = CancellationToken::new();
 
     let options = WorkerOptions::local(2, config.worker.memory_bytes);

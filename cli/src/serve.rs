@@ -58,14 +58,13 @@ impl Opened {
             .enable_all()
             .build()?;
         let stores = config.open_stores(io.handle())?;
-        let control =
-            ObjectControlStore::new(stores.state_store(), stores.state.path.clone(), Env::system());
+        let control = stores.control(Env::system());
         Ok(Self { config, stores, control, io })
     }
 
     fn worker_options(&self, slots: usize) -> WorkerOptions {
         let memory = self.config.worker.memory_bytes;
-        let mut options = if self.stores.state.is_remote() {
+        let mut options = if self.stores.control_location().is_remote() {
             WorkerOptions::remote(slots, memory)
         } else {
             WorkerOptions::local(slots, memory)
@@ -99,8 +98,9 @@ impl Opened {
 
     /// Gateways and workers in separate processes must see the same state.
     fn check_shared(&self) -> Result<()> {
+        let control = self.stores.control_location();
         anyhow::ensure!(
-            self.stores.state.store.scheme() != "memory",
+            [control, &self.stores.state].iter().all(|place| place.store.scheme() != "memory"),
             "[state] location memory:// is seen by one process only: use `dunlin run`, or a folder or bucket"
         );
         Ok(())
@@ -250,7 +250,7 @@ async fn serve_http(
     let config = &opened.config;
     let limits = config.limits.resolve()?;
     let mut options = GatewayOptions { http, door, limits, ..GatewayOptions::default() };
-    if opened.stores.state.is_remote() {
+    if opened.stores.control_location().is_remote() {
         options.watch = WatchPeriods::remote();
     }
     options.inline = door::inline_limits(&config.gateway.inline, config.worker.memory_bytes)?;

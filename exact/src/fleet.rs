@@ -7,7 +7,6 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use dunlin_gateway::{Gateway, GatewayOptions};
 use dunlin_manifest::env::Env;
-use dunlin_manifest::store::ObjectControlStore;
 use dunlin_planner::Planner;
 use dunlin_planner::config::Config;
 use dunlin_worker::{Worker, WorkerOptions};
@@ -42,8 +41,7 @@ impl Fleet {
             .build()?;
         let stores = config.open_stores(io.handle())?;
         let env = Env::system();
-        let state = stores.state.path.clone();
-        let control = ObjectControlStore::new(stores.state_store(), state, env.clone());
+        let control = stores.control(env.clone());
         let gateway = Gateway {
             planner: Planner::open(config, &stores)?,
             control: Arc::new(control.clone()),

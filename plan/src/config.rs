@@ -15,6 +15,20 @@ pub struct StateConfig {
     /// How to reach its store.
     #[serde(default)]
     pub params: StoreParams,
+    /// Another place for the records; without it they are at `location`, like the data.
+    #[serde(default)]
+    pub control: Option<ControlConfig>,
+}
+
+/// `[state.control]`: where the records that decide about queries are.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ControlConfig {
+    /// As [`StateConfig::location`].
+    pub location: String,
+    /// How to reach its store.
+    #[serde(default)]
+    pub params: StoreParams,
 }
 
 /// How to reach a store. Every name may be written with or without `s3_`. A value that is not set is taken from the

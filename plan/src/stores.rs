@@ -9,9 +9,11 @@ use std::time::Duration;
 
 use datafusion::error::{DataFusionError, Result as DfResult};
 use datafusion::execution::object_store::ObjectStoreRegistry;
+use dunlin_manifest::env::Env;
 use dunlin_manifest::meter::{Meter, MeteredStore};
 use dunlin_manifest::pinned::{InputWatch, PinnedStore};
 use dunlin_manifest::records::Pin;
+use dunlin_manifest::store::ObjectControlStore;
 use object_store::aws::{AmazonS3Builder, S3ConditionalPut};
 use object_store::client::SpawnedReqwestConnector;
 use object_store::local::LocalFileSystem;
@@ -40,6 +42,8 @@ pub struct Stores {
     stores: Arc<BTreeMap<String, Arc<dyn ObjectStore>>>,
     /// Location of the state.
     pub state: Location,
+    /// Location of the records, if it is another one.
+    control: Option<Location>,
 }
 
 impl Stores {
@@ -50,16 +54,27 @@ impl Stores {
     /// # Errors
     /// A location or parameter that cannot be used, or two parameter sets for one bucket.
     pub fn open<'a>(
-        state: &'a StateConfig,
+        state_config: &'a StateConfig,
         tables: impl IntoIterator<Item = Reach<'a>>,
         io: &tokio::runtime::Handle,
     ) -> Result<Self, StoreError> {
-        let own = Reach { owner: "[state]", location: &state.location, params: &state.params };
+        let own = Reach {
+            owner: "[state]",
+            location: &state_config.location,
+            params: &state_config.params,
+        };
         let state = Location::parse(own.location)?;
+        let apart = state_config.control.as_ref().map(|control| Reach {
+            owner: "[state.control]",
+            location: &control.location,
+            params: &control.params,
+        });
+        let control = apart.map(|reach| Location::parse(reach.location)).transpose()?;
         let mut chosen: BTreeMap<String, (&StoreParams, &str)> = BTreeMap::new();
         let mut stores: BTreeMap<String, Arc<dyn ObjectStore>> = BTreeMap::new();
         // All locations are read before any store is opened, so that a mistake leaves nothing half done.
         let wanted = std::iter::once(own)
+            .chain(apart)
             .chain(tables)
             .map(|reach| Ok((Location::parse(reach.location)?, reach.params, reach.owner)))
             .collect::<Result<Vec<_>, StoreError>>()?;
@@ -76,25 +91,45 @@ impl Stores {
             stores.insert(key.clone(), open(&location, params, io)?);
             chosen.insert(key, (params, owner));
         }
-        if state.store.scheme() == "file" {
-            let folder = format!("/{}", state.path);
-            if let Err(source) = std::fs::create_dir_all(&folder) {
-                return Err(StoreError::Folder { folder, source });
+        for place in [Some(&state), control.as_ref()].into_iter().flatten() {
+            if place.store.scheme() == "file" {
+                let folder = format!("/{}", place.path);
+                if let Err(source) = std::fs::create_dir_all(&folder) {
+                    return Err(StoreError::Folder { folder, source });
+                }
             }
         }
-        Ok(Self { stores: Arc::new(stores), state })
+        Ok(Self { stores: Arc::new(stores), state, control })
+    }
+
+    /// Where the records are.
+    #[must_use]
+    pub fn control_location(&self) -> &Location {
+        self.control.as_ref().unwrap_or(&self.state)
+    }
+
+    /// The records and the data of all queries.
+    #[must_use]
+    pub fn control(&self, env: Env) -> ObjectControlStore {
+        let at = |place: &Location| {
+            let store = self.get(place.store.as_str());
+            (store.unwrap_or_else(|| Arc::new(InMemory::new())), place.path.clone())
+        };
+        let (store, prefix) = at(self.control_location());
+        let control = ObjectControlStore::new(store, prefix, env);
+        match &self.control {
+            Some(_) => {
+                let (store, prefix) = at(&self.state);
+                control.with_data(store, prefix)
+            }
+            None => control,
+        }
     }
 
     /// The store at an address such as `s3://bucket`.
     #[must_use]
     pub fn get(&self, store: &str) -> Option<Arc<dyn ObjectStore>> {
         self.stores.get(store).cloned()
-    }
-
-    /// The state's store, to which `state.path` is relative.
-    #[must_use]
-    pub fn state_store(&self) -> Arc<dyn ObjectStore> {
-        self.get(self.state.store.as_str()).unwrap_or_else(|| Arc::new(InMemory::new()))
     }
 
     /// A registry for planning: every store without restrictions.

@@ -1,5 +1,6 @@
 //! Opens a plan object on a worker, so that a task can run it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use datafusion::common::{Result, internal_err};
@@ -8,7 +9,8 @@ use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_plan::repartition::RepartitionExec;
 use datafusion::physical_plan::scalar_subquery::ScalarSubqueryExec;
 use datafusion::physical_plan::{ExecutionPlan, Partitioning};
-use dunlin_manifest::records::{Output, StageSpec};
+use dunlin_manifest::records::{InputMode, Output, StageId, StageSpec};
+use dunlin_shuffle::ExchangeReaderExec;
 
 use crate::operators::partition_count;
 use crate::wire;
@@ -39,6 +41,40 @@ pub fn open(packed: &[u8], spec: &StageSpec, own: &[u32], ctx: &TaskContext) -> 
         );
     }
     Ok(opened)
+}
+
+/// The buckets that a task of these partitions reads, each with its stage: first those that every task reads, then the
+/// others partition by partition, as the plan will ask for them.
+#[must_use]
+pub fn buckets_read(
+    plan: &Arc<dyn ExecutionPlan>,
+    spec: &StageSpec,
+    own: &[u32],
+) -> Vec<(StageId, u32)> {
+    let mut read = BTreeMap::new();
+    readers(plan, &mut read);
+    let of = |mode| spec.inputs.iter().filter(move |input| input.mode == mode);
+    // A stage may be an input only because its filter is read. Then the plan has no reader of it.
+    let whole = of(InputMode::Whole).flat_map(|input| {
+        let count = read.get(&input.stage).copied().unwrap_or(0);
+        (0..count).map(|bucket| (input.stage, bucket))
+    });
+    let partitioned = own.iter().flat_map(|partition| {
+        of(InputMode::Partitioned).filter_map(|input| {
+            let bucket = partition.checked_sub(input.offset)?;
+            (bucket < read.get(&input.stage).copied()?).then_some((input.stage, bucket))
+        })
+    });
+    whole.chain(partitioned).collect()
+}
+
+/// The stages that a plan reads, with their number of buckets.
+fn readers(plan: &Arc<dyn ExecutionPlan>, found: &mut BTreeMap<StageId, u32>) {
+    if let Some(reader) = plan.downcast_ref::<ExchangeReaderExec>() {
+        let buckets = u32::try_from(partition_count(plan)).unwrap_or(u32::MAX);
+        found.insert(reader.stage(), buckets);
+    }
+    plan.children().into_iter().for_each(|child| readers(child, found));
 }
 
 /// Removes the bucket expressions from the root of a stage's plan, and returns both.

@@ -30,6 +30,7 @@
 //! * Small outputs need no object, because they are stored in the commit record.
 
 mod batch;
+mod blocks;
 mod buckets;
 pub mod children;
 mod conform;

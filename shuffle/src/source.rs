@@ -24,6 +24,7 @@ use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 
 use crate::batch::conform;
+use crate::blocks::{self, Blocks};
 use crate::format::{SliceDecoder, checksum, decode_slice};
 use crate::governor::{ReadGovernor, ReadLimits};
 use crate::index::{Piece, Place, StageData};
@@ -64,7 +65,8 @@ impl ExchangeInputs {
         env: Env,
         governor: ReadGovernor,
     ) -> Self {
-        let fetcher = Fetcher { store, prefix, env, governor, counters: Arc::default() };
+        let (counters, blocks) = (Arc::default(), Arc::default());
+        let fetcher = Fetcher { store, prefix, env, governor, counters, blocks };
         Self { stages: BTreeMap::new(), share: None, fetcher }
     }
 
@@ -99,15 +101,65 @@ impl ExchangeInputs {
             if data.bucket_tasks(bucket) != tasks || data.slice_count(bucket) != tasks {
                 return Ok(None);
             }
-            let mut parts = Vec::with_capacity(tasks);
-            for number in 0..tasks {
+            // The governor bounds how much of it is on its way at once.
+            let parts = (0..tasks).map(|number| async move {
                 let piece = data.piece(bucket, number)?;
-                parts.push(self.fetcher.bytes(&piece).await?);
+                let bytes = self.fetcher.bytes(&piece).await?;
                 self.fetcher.counters.bytes.fetch_add(piece.len, Ordering::Relaxed);
-            }
+                Ok::<_, ShuffleError>(bytes)
+            });
+            let parts = futures::future::try_join_all(parts).await?;
             Ok(Some(Arc::new(KeyFilter::union(&parts)?)))
         };
         data.key_filter.get_or_try_init(read).await.cloned()
+    }
+
+    /// Starts to fetch the buckets that a task will read, each with its stage and in the order in which they are read.
+    /// It is called once for a task, on the runtime of its plan, and does nothing beyond its budget or the pool's memory.
+    pub fn read_ahead(
+        &self,
+        buckets: impl IntoIterator<Item = (u32, u32)>,
+        pool: &Arc<dyn MemoryPool>,
+    ) -> Result<()> {
+        let mut slices = Vec::new();
+        let mut bytes = 0;
+        for (stage, bucket) in buckets {
+            let data = self.stage(stage)?;
+            for number in self.own(data, stage, bucket) {
+                let piece = data.piece(bucket, number)?;
+                if let Place::Object { key, range } = piece.place {
+                    bytes += piece.len;
+                    slices.push((key, range));
+                }
+            }
+            if bytes > blocks::BUDGET {
+                break;
+            }
+        }
+        // One slice is read as soon as the plan asks for it, and needs no block.
+        if slices.len() < 2 {
+            return Ok(());
+        }
+        for block in blocks::plan(slices, blocks::BUDGET) {
+            let reservation = MemoryConsumer::new("exchange read ahead").register(pool);
+            let length = block.range.end - block.range.start;
+            if reservation.try_grow(usize::try_from(length).unwrap_or(usize::MAX)).is_err() {
+                break;
+            }
+            let fetcher = self.fetcher.clone();
+            let (key, range) = (block.key.clone(), block.range.clone());
+            let task = SpawnedTask::spawn(async move { fetcher.block(&key, range).await });
+            self.fetcher.blocks.add(block, task, reservation);
+        }
+        Ok(())
+    }
+
+    /// The slices of a bucket that the task reads.
+    fn own(&self, data: &StageData, stage: u32, bucket: u32) -> std::ops::Range<usize> {
+        match self.share.filter(|share| share.stage == stage) {
+            Some(share) => data.share(bucket, share),
+            None => 0..data.slice_count(bucket),
+        }
     }
 
     /// Counts of what was read through these inputs so far.
@@ -127,10 +179,7 @@ impl ExchangeInputs {
     ) -> Result<SendableRecordBatchStream> {
         let data = Arc::clone(self.stage(stage)?);
         let limits = self.fetcher.governor.limits();
-        let own = match self.share.filter(|share| share.stage == stage) {
-            Some(share) => data.share(bucket, share),
-            None => 0..data.slice_count(bucket),
-        };
+        let own = self.own(&data, stage, bucket);
         let slices = data.slice_count(bucket);
         let small = data.bucket_rows(bucket) < slices as u64 * limits.batch_rows as u64;
         let coalescer = (small && own.len() > 1)
@@ -309,6 +358,8 @@ struct Fetcher {
     env: Env,
     governor: ReadGovernor,
     counters: Arc<ReadCounters>,
+    /// What the task reads ahead.
+    blocks: Arc<Blocks>,
 }
 
 impl Fetcher {
@@ -323,6 +374,15 @@ impl Fetcher {
         Ok(Fetched::Rows(batches.into_iter()))
     }
 
+    /// The bytes of a block; `None` if they could not be read. Its slices are then read one by one, with more tries.
+    async fn block(&self, key: &str, range: std::ops::Range<u64>) -> Option<Bytes> {
+        let path = object_path(&self.prefix, key);
+        let _permit = self.governor.acquire(range.end - range.start).await;
+        self.counters.gets.fetch_add(1, Ordering::Relaxed);
+        let read = self.store.get_range(&path, range).await;
+        read.inspect_err(|error| tracing::debug!(%key, %error, "a block was not read")).ok()
+    }
+
     async fn bytes(&self, piece: &Piece) -> Result<Bytes> {
         let (key, range) = match &piece.place {
             Place::Inline(bytes) => {
@@ -331,6 +391,12 @@ impl Fetcher {
             }
             Place::Object { key, range } => (key, range),
         };
+        // A block that could not be fetched, or that is damaged, is as if it had never been asked for.
+        if let Some(bytes) = self.blocks.take(key, range).await
+            && piece.verify(&bytes).is_ok()
+        {
+            return Ok(bytes);
+        }
         let path = object_path(&self.prefix, key);
         let _permit = self.governor.acquire(piece.len).await;
         let mut attempt = 1;

@@ -235,9 +235,8 @@ impl TaskWriter {
     /// when the output is in a commit record.
     pub async fn finish(mut self) -> Result<TaskOutput> {
         let mut last = self.encode(true).await?;
-        if let Some((bucket, filter)) = self.key_filter.take()
-            && let Some(bytes) = filter.finish()
-        {
+        if let Some((bucket, filter)) = self.key_filter.take() {
+            let bytes = filter.finish();
             let xxh3 = checksum(&bytes);
             last.push(EncodedSlice { bucket, rows: 0, bytes, xxh3 });
         }

@@ -240,8 +240,8 @@ async fn prepare(
     let spec = planned.decided(decided.manifest.broadcast);
     let plan = handle.plan(&spec.plan).await.map_err(|error| unread(error.to_string()))?;
     // Exchange data is read and written through this query's store, which counts requests.
-    let store = Arc::clone(handle.store().object_store());
-    let prefix = handle.store().prefix().clone();
+    let store = Arc::clone(handle.store().data_store());
+    let prefix = handle.store().data_prefix().clone();
     let mut inputs = ExchangeInputs::new(
         Arc::clone(&store),
         prefix.clone(),

@@ -121,6 +121,9 @@ async fn run_plan(shared: &Shared, attempt: Attempt) -> Result<(Rows, TaskMetric
     let mut opened = task::open(&attempt.plan, &attempt.spec, &partitions, &context)
         .map_err(|error| classify(&error))?;
     opened.plan = guarded(opened.plan, &attempt.stop).map_err(|error| classify(&error))?;
+    let ahead = task::buckets_read(&opened.plan, &attempt.spec, &partitions);
+    let pool = context.memory_pool();
+    attempt.inputs.read_ahead(ahead, pool).map_err(|error| classify_shuffle(&error))?;
     let buckets = match &opened.hash {
         Some((exprs, count)) => {
             Buckets::Hash { exprs: exprs.clone(), n: u32::try_from(*count).unwrap_or(u32::MAX) }

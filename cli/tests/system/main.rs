@@ -2,6 +2,7 @@
 //! binary links the engine.
 #![allow(clippy::unwrap_used, unreachable_pub)]
 
+mod apart;
 mod budget;
 mod chains;
 mod common;

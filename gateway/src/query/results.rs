@@ -55,8 +55,8 @@ impl ResultReader {
         let schema = schema_from_text(&root.result.schema).map_err(CoreError::internal)?;
         let data = Arc::new(StageData::from_seal(seal).map_err(CoreError::internal)?);
         let inputs = ExchangeInputs::new(
-            Arc::clone(self.control.object_store()),
-            self.control.prefix().clone(),
+            Arc::clone(self.control.data_store()),
+            self.control.data_prefix().clone(),
             self.env.clone(),
             self.governor.clone(),
         )

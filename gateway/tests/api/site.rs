@@ -80,8 +80,7 @@ impl Site {
         let system = Env::system();
         let clock = TellingClock { inner: Arc::clone(&system.clock), waits };
         let env = Env { clock: Arc::new(clock), ..system };
-        let prefix = stores.state.path.clone();
-        let control = ObjectControlStore::new(stores.state_store(), prefix, env.clone());
+        let control = stores.control(env.clone());
         let planner = Planner::open(&config, &stores).unwrap();
         Self { folder, planner, control: Arc::new(control), env, waits: begun }
     }
@@ -191,8 +190,8 @@ impl LocalRunner for Worker {
             };
             let pool: Arc<dyn MemoryPool> = Arc::new(UnboundedMemoryPool::default());
             let target = DataTarget {
-                store: Arc::clone(store.object_store()),
-                prefix: store.prefix().clone(),
+                store: Arc::clone(store.data_store()),
+                prefix: store.data_prefix().clone(),
                 ready: at_once(),
                 key_of: {
                     let (query, nonce) = (query.clone(), nonce.clone());

@@ -15,11 +15,13 @@ use crate::store::control::{
     Changed, ControlStore, Got, MAX_RECORD, Put, REQUEST_BUDGET, StoreError,
 };
 
-/// [`ControlStore`] over `object_store`, below a prefix.
+/// [`ControlStore`] over `object_store`, below a prefix. It also knows where data is: usually at the same place.
 #[derive(Clone, Debug)]
 pub struct ObjectControlStore {
     inner: Arc<dyn ObjectStore>,
     prefix: Path,
+    data: Arc<dyn ObjectStore>,
+    data_prefix: Path,
     env: Env,
 }
 
@@ -27,25 +29,50 @@ impl ObjectControlStore {
     /// The state below `prefix` in `inner`.
     #[must_use]
     pub fn new(inner: Arc<dyn ObjectStore>, prefix: Path, env: Env) -> Self {
-        Self { inner, prefix, env }
+        let (data, data_prefix) = (Arc::clone(&inner), prefix.clone());
+        Self { inner, prefix, data, data_prefix, env }
     }
 
-    /// The same state through another view of the store, for example one that counts.
+    /// The same records, with the data below `prefix` in another store.
     #[must_use]
-    pub fn through(&self, wrap: impl FnOnce(Arc<dyn ObjectStore>) -> Arc<dyn ObjectStore>) -> Self {
-        Self { inner: wrap(Arc::clone(&self.inner)), ..self.clone() }
+    pub fn with_data(self, store: Arc<dyn ObjectStore>, prefix: Path) -> Self {
+        Self { data: store, data_prefix: prefix, ..self }
     }
 
-    /// The store, for reading and writing data.
+    /// The same state through another view of its stores, for example one that counts.
+    #[must_use]
+    pub fn through(&self, wrap: impl Fn(Arc<dyn ObjectStore>) -> Arc<dyn ObjectStore>) -> Self {
+        let inner = wrap(Arc::clone(&self.inner));
+        let data = if Arc::ptr_eq(&self.inner, &self.data) {
+            Arc::clone(&inner)
+        } else {
+            wrap(Arc::clone(&self.data))
+        };
+        Self { inner, data, ..self.clone() }
+    }
+
+    /// The store of the records.
     #[must_use]
     pub fn object_store(&self) -> &Arc<dyn ObjectStore> {
         &self.inner
     }
 
-    /// The state's prefix in the store.
+    /// The prefix of the records in their store.
     #[must_use]
     pub fn prefix(&self) -> &Path {
         &self.prefix
+    }
+
+    /// The store of exchange data and answers.
+    #[must_use]
+    pub fn data_store(&self) -> &Arc<dyn ObjectStore> {
+        &self.data
+    }
+
+    /// The prefix of exchange data and answers in their store.
+    #[must_use]
+    pub fn data_prefix(&self) -> &Path {
+        &self.data_prefix
     }
 
     /// The environment.
