@@ -444,7 +444,7 @@ fn with_env(store: &ObjectControlStore, env: Env) -> ObjectControlStore {
 fn faulty(store: &ObjectControlStore) -> (ObjectControlStore, Arc<FaultStore>) {
     let faults = FaultStore::new(Arc::clone(store.object_store()));
     let wrapped = Arc::clone(&faults) as Arc<dyn ObjectStore>;
-    (store.through(|_| wrapped), faults)
+    (store.through(|_| Arc::clone(&wrapped)), faults)
 }
 
 async fn read(store: &ObjectControlStore, key: &str) -> Option<Bytes> {

@@ -136,7 +136,7 @@ async fn the_probe_says_that_a_store_cannot_be_reached() {
     let env = Env::system();
     let faults = FaultStore::new(Arc::new(InMemory::new()));
     faults.unreachable(true);
-    let store = memory(&env).through(|_| faults);
+    let store = memory(&env).through(|_| Arc::clone(&faults) as Arc<dyn ObjectStore>);
     let refused = probe(&store, &env, ProbeOptions::default()).await;
     assert!(matches!(refused, Err(Unfit::Store(_))), "{refused:?}");
 }
