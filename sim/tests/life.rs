@@ -50,6 +50,7 @@ lives! {
     a_query_runs_from_submit_to_end,
     what_one_process_wrote_another_adopts,
     many_processes_at_once_come_to_one_end,
+    slots_of_one_process_share_what_they_know,
     a_sealed_query_succeeds_once,
     the_first_end_wins,
     a_fatal_failure_fails_the_query,
@@ -139,6 +140,27 @@ async fn many_processes_at_once_come_to_one_end(store: ObjectControlStore) {
     assert_eq!(count(|key| matches!(key, Key::Commit(..))), summary.tasks);
     let claims = count(|key| matches!(key, Key::Claim(..)));
     assert_eq!(claims, summary.tasks, "a living claim was followed by another");
+}
+
+async fn slots_of_one_process_share_what_they_know(store: ObjectControlStore) {
+    for _ in 0..20 {
+        let query = submitted(&store, three_stages()).await;
+        let shared = Arc::new(handle(&store, &query).await);
+        let slots = (0..8).map(|slot| {
+            let shared = Arc::clone(&shared);
+            tokio::spawn(async move {
+                // Every other slot only looks, as a watcher does.
+                while slot % 2 == 1 && shared.known_end().is_none() {
+                    shared.look(slot == 3).await.unwrap();
+                    shared.advance_patiently().await.unwrap();
+                    shared.go_on().await.unwrap();
+                }
+                drive(&shared).await
+            })
+        });
+        let ends: Vec<_> = join_all(slots).await.into_iter().map(Result::unwrap).collect();
+        assert!(ends.iter().all(|end| end.status == EndStatus::Succeeded), "{ends:?}");
+    }
 }
 
 /// A query whose only task is committed and whose seal is due.

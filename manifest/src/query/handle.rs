@@ -33,6 +33,7 @@ pub struct QueryHandle {
     pub(super) store: ObjectControlStore,
     pub(super) env: Env,
     pub(super) known: Known,
+    /// Locked before `observer`, where both are locked.
     pub(super) view: Mutex<QueryView>,
     pub(super) observer: Mutex<Observer>,
     pub(super) cursor: Mutex<Cursor>,

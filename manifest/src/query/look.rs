@@ -99,7 +99,8 @@ impl QueryHandle {
             try_join_all(fresh.into_iter().map(|stage| self.look_for_seal(stage))).await?;
         }
         let now = self.env.clock.monotonic();
-        self.observer.lock().observe(now, &self.view.lock(), beaten);
+        let view = self.view.lock();
+        self.observer.lock().observe(now, &view, beaten);
         Ok(())
     }
 

@@ -21,9 +21,9 @@ const PATIENCE: Duration = Duration::from_secs(40);
 const RUNNING: Duration = Duration::from_secs(2);
 /// The longest that `SELECT 1` may take beside or after a monster, on a busy machine.
 const PROMPT: Duration = Duration::from_secs(10);
-/// The most memory that the process may hold: the gateway's pool and the workers' have a GiB each, and a statement whose
-/// planning was given up goes on for a while.
-const MEMORY: u64 = 6 << 30;
+/// The most memory that the process may hold: the gateway's pool and the workers' have a GiB each, a statement whose
+/// planning was given up goes on for a while, and the allocator keeps for its threads what they once used.
+const MEMORY: u64 = 8 << 30;
 /// Bytes of an answer that are read; more is let go.
 const ENOUGH: usize = 4 << 20;
 /// Limits of the process, beside the defaults: a test does not wait for minutes.
