@@ -186,8 +186,9 @@ pub fn gateway(config: &Path, listen: &Listen) -> Result<()> {
     let outcome = opened.io.block_on(async {
         opened.check_shared()?;
         opened.probe().await?;
-        let hub = Arc::<Hub>::default();
-        let wake = Arc::new(InProcess::new(Arc::clone(&hub)));
+        let env = opened.control.env();
+        let hub = Arc::new(Hub::new(Arc::clone(&env.clock)));
+        let wake = Arc::new(InProcess::new(Arc::clone(&hub), env));
         let own = opened.worker(cores(), wake, stopping.clone())?;
         serve_http(&opened, (own, hub), (listen.http, door), stopping.clone()).await
     });
@@ -227,8 +228,9 @@ pub fn run(config: &Path, workers: usize, listen: &Listen) -> Result<()> {
     let stopping = CancellationToken::new();
     let outcome = opened.io.block_on(async {
         opened.probe().await?;
-        let hub = Arc::<Hub>::default();
-        let wake = Arc::new(InProcess::new(Arc::clone(&hub)));
+        let env = opened.control.env();
+        let hub = Arc::new(Hub::new(Arc::clone(&env.clock)));
+        let wake = Arc::new(InProcess::new(Arc::clone(&hub), env));
         let worker = opened.worker(workers.max(1), wake, stopping.clone())?;
         let own = worker.clone();
         let running = tokio::spawn(async move { worker.run().await });

@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use dunlin_gateway::Hub;
-use dunlin_manifest::query::{News, gateways};
+use dunlin_manifest::env::Env;
+use dunlin_manifest::query::{Heard, News, gateways};
 use dunlin_manifest::store::ObjectControlStore;
 use dunlin_worker::Wake;
-use serde::Deserialize;
 use serde_json::json;
 use tokio::sync::Mutex;
 
@@ -31,14 +31,15 @@ const PAUSES: (Duration, Duration) = (Duration::from_secs(2), Duration::from_sec
 #[derive(Debug)]
 pub struct InProcess {
     hub: Arc<Hub>,
+    name: String,
     at: Mutex<Option<u64>>,
 }
 
 impl InProcess {
     /// Listens to a gateway of this process.
     #[must_use]
-    pub fn new(hub: Arc<Hub>) -> Self {
-        Self { hub, at: Mutex::default() }
+    pub fn new(hub: Arc<Hub>, env: &Env) -> Self {
+        Self { hub, name: env.nonce(), at: Mutex::default() }
     }
 }
 
@@ -48,11 +49,11 @@ impl Wake for InProcess {
         self.hub.tell(news);
     }
 
-    async fn listen(&self) -> Vec<News> {
+    async fn listen(&self) -> Heard {
         let mut at = self.at.lock().await;
-        let heard = self.hub.after(*at).await;
+        let heard = self.hub.listen(Some(&self.name), *at).await;
         *at = Some(heard.at);
-        heard.news
+        heard
     }
 }
 
@@ -60,9 +61,9 @@ impl Wake for InProcess {
 #[derive(Debug)]
 pub struct OverHttp {
     store: ObjectControlStore,
+    name: String,
+    /// Never locked during a request: telling does not wait for the one that is held open.
     link: Mutex<Option<Link>>,
-    /// Telling does not wait for the request that is held open.
-    told: Mutex<Option<Link>>,
     pause: Mutex<Duration>,
 }
 
@@ -71,20 +72,16 @@ pub struct OverHttp {
 struct Link {
     http: reqwest::Client,
     url: String,
+    name: String,
     at: Option<u64>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Heard {
-    at: u64,
-    news: Vec<News>,
 }
 
 impl OverHttp {
     /// Finds gateways by the hints in `store`.
     #[must_use]
     pub fn new(store: ObjectControlStore) -> Self {
-        Self { store, link: Mutex::default(), told: Mutex::default(), pause: Mutex::new(PAUSES.0) }
+        let name = store.env().nonce();
+        Self { store, name, link: Mutex::default(), pause: Mutex::new(PAUSES.0) }
     }
 
     /// The newest gateway that answers.
@@ -92,7 +89,7 @@ impl OverHttp {
         let found = gateways(&self.store).await.ok()?;
         for url in found {
             let Ok(http) = Credentials::default().client(&url) else { continue };
-            let link = Link { http, url, at: None };
+            let link = Link { http, url, name: self.name.clone(), at: None };
             match link.listen().await {
                 Ok(heard) => return Some(Link { at: Some(heard.at), ..link }),
                 Err(error) => {
@@ -106,7 +103,8 @@ impl OverHttp {
 
 impl Link {
     async fn listen(&self) -> reqwest::Result<Heard> {
-        let mut url = format!("{}/v1/wake?wait={}s", self.url, HELD.as_secs());
+        let held = HELD.as_secs();
+        let mut url = format!("{}/v1/wake?wait={held}s&worker={}", self.url, self.name);
         if let Some(at) = self.at {
             url.push_str(&format!("&after={at}"));
         }
@@ -124,36 +122,37 @@ impl Link {
 #[async_trait]
 impl Wake for OverHttp {
     async fn tell(&self, news: News) {
-        let Some(link) = self.told.lock().await.clone() else { return };
+        let Some(link) = self.link.lock().await.clone() else { return };
         if let Err(error) = link.tell(&news).await {
             tracing::debug!(url = link.url, error = %error.without_url(), "news was not taken");
         }
     }
 
-    async fn listen(&self) -> Vec<News> {
-        let mut link = self.link.lock().await;
-        let Some(present) = link.as_mut() else {
-            *link = self.find().await;
-            *self.told.lock().await = link.clone();
+    async fn listen(&self) -> Heard {
+        let present = self.link.lock().await.clone();
+        let Some(mut present) = present else {
+            let found = self.find().await;
             let mut pause = self.pause.lock().await;
-            if link.is_some() {
+            let is_found = found.is_some();
+            *self.link.lock().await = found;
+            if is_found {
                 *pause = PAUSES.0;
             } else {
                 self.store.env().clock.sleep(self.store.env().jitter(*pause)).await;
                 *pause = (*pause * 2).min(PAUSES.1);
             }
-            return Vec::new();
+            return Heard::default();
         };
         match present.listen().await {
             Ok(heard) => {
                 present.at = Some(heard.at);
-                heard.news
+                *self.link.lock().await = Some(present);
+                heard
             }
             Err(error) => {
                 tracing::debug!(url = present.url, error = %error.without_url(), "a gateway is gone");
-                *link = None;
-                *self.told.lock().await = None;
-                Vec::new()
+                *self.link.lock().await = None;
+                Heard::default()
             }
         }
     }

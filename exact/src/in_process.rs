@@ -18,6 +18,7 @@ use dunlin_manifest::pinned::InputWatch;
 use dunlin_manifest::records::{
     Limits, SealedTask, StageManifest, StageSpec, TaskMetrics, TaskOutput,
 };
+use dunlin_plan::gather::gathered;
 use dunlin_plan::stores::Stores;
 use dunlin_plan::{functions, session, task};
 use dunlin_planner::config::Config;
@@ -219,7 +220,8 @@ impl InProcess {
         let context = self.context(graph, inputs)?;
         let packed = graph.plans.iter().find(|(name, _)| *name == spec.plan);
         let (_, packed) = packed.context("a stage has a plan")?;
-        let opened = task::open(packed, spec, partitions, &context)?;
+        let mut opened = task::open(packed, spec, partitions, &context)?;
+        opened.plan = gathered(opened.plan, inputs)?;
         let buckets = match &opened.hash {
             Some((exprs, count)) => {
                 Buckets::Hash { exprs: exprs.clone(), n: u32::try_from(*count)? }

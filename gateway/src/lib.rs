@@ -40,6 +40,6 @@ pub use options::{
 };
 pub use query::answer::Receipt;
 pub use query::error::{CoreError, ErrorKind, GuestError};
-pub use query::hub::{Heard, Hub};
+pub use query::hub::Hub;
 pub use serve::{ServeError, serve};
 pub use tls::{ClientCertificates, TlsError, TlsOptions};

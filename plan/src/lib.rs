@@ -27,6 +27,7 @@ pub mod config;
 mod error;
 pub mod fence;
 pub mod functions;
+pub mod gather;
 pub mod guard;
 pub mod location;
 pub mod operators;

@@ -39,6 +39,8 @@ use crate::{ExchangeInputs, ShuffleError};
 #[derive(Debug, Clone)]
 pub struct ExchangeReaderExec {
     stage: u32,
+    /// The bucket of each partition; `None`: partition `p` is bucket `p`.
+    buckets: Option<Arc<[u32]>>,
     properties: Arc<PlanProperties>,
     metrics: ExecutionPlanMetricsSet,
 }
@@ -60,9 +62,40 @@ impl ExchangeReaderExec {
                 .with_scheduling_type(SchedulingType::Cooperative);
         Ok(Self {
             stage,
+            buckets: None,
             properties: Arc::new(properties),
             metrics: ExecutionPlanMetricsSet::new(),
         })
+    }
+
+    /// A reader of some of the partitions, in this order. A task makes it when it knows which have rows. It is never in
+    /// a plan that is encoded.
+    #[must_use]
+    pub fn only(&self, partitions: &[u32]) -> Self {
+        let known = partitions.iter().map(|&partition| self.bucket(partition));
+        let partitioning = Partitioning::UnknownPartitioning(partitions.len());
+        let properties = self.properties.as_ref().clone().with_partitioning(partitioning);
+        Self {
+            stage: self.stage,
+            buckets: Some(known.collect()),
+            properties: Arc::new(properties),
+            metrics: ExecutionPlanMetricsSet::new(),
+        }
+    }
+
+    /// The partitions that have rows.
+    ///
+    /// # Errors
+    /// The stage is not among the inputs.
+    pub fn filled(&self, inputs: &ExchangeInputs) -> crate::Result<Vec<u32>> {
+        let data = inputs.stage(self.stage)?;
+        let count = u32::try_from(self.partitioning().partition_count()).unwrap_or(u32::MAX);
+        Ok((0..count).filter(|&at| data.bucket_rows(self.bucket(at)) > 0).collect())
+    }
+
+    fn bucket(&self, partition: u32) -> u32 {
+        let known = self.buckets.as_ref().and_then(|buckets| buckets.get(partition as usize));
+        known.copied().unwrap_or(partition)
     }
 
     /// The producer.
@@ -149,6 +182,7 @@ impl ExecutionPlan for ExchangeReaderExec {
             .get_extension::<ExchangeInputs>()
             .ok_or(ShuffleError::NoInputs)?;
         let bucket = u32::try_from(partition)
+            .map(|partition| self.bucket(partition))
             .map_err(|_| internal_datafusion_err!("partition {partition} is too large"))?;
         if self.properties.output_ordering().is_some() {
             let tasks = inputs.stage(self.stage)?.bucket_tasks(bucket);

@@ -62,6 +62,13 @@ pub(crate) struct Finished {
     _pulse: Pulse,
 }
 
+impl Finished {
+    /// Bytes of rows that wait to be written.
+    pub(crate) fn held(&self) -> usize {
+        self.rows.held()
+    }
+}
+
 /// How a commit ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Settled {

@@ -26,6 +26,8 @@ pub(crate) struct Known {
     pub(crate) taken: parking_lot::Mutex<HashSet<(u32, u32, u32)>>,
     /// Which groups this process must look at after its commits.
     pub(crate) duties: Duties,
+    /// When this process first saw each stage open.
+    seen_open: parking_lot::Mutex<HashMap<u32, Duration>>,
     /// Until this time the other slots do not have to look, because one slot just found nothing to do.
     pub(crate) quiet_until: parking_lot::Mutex<Duration>,
 }
@@ -54,8 +56,15 @@ impl Known {
             stages: tokio::sync::Mutex::default(),
             taken: parking_lot::Mutex::default(),
             duties: Duties::default(),
+            seen_open: parking_lot::Mutex::default(),
             quiet_until: parking_lot::Mutex::default(),
         }
+    }
+
+    /// For how long this process has seen the stage open.
+    pub(crate) fn open_for(&self, stage: u32, now: Duration) -> Duration {
+        let mut seen = self.seen_open.lock();
+        now.saturating_sub(*seen.entry(stage).or_insert(now))
     }
 
     /// The exchange data of a sealed stage. A process builds this index once.

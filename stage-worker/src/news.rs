@@ -10,7 +10,9 @@ use crate::wake::Wake;
 /// Listens while the process runs, and wakes its slots.
 pub(crate) async fn listen(shared: Arc<Shared>, wake: Arc<dyn Wake>) {
     loop {
-        for news in wake.listen().await {
+        let heard = wake.listen().await;
+        *shared.place.lock() = heard.place;
+        for news in heard.news {
             // A query that has ended needs no worker. The heartbeats of its attempts find out.
             if !news.ended {
                 shared.hear(&news.query);

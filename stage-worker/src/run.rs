@@ -23,6 +23,7 @@ use dunlin_manifest::pinned::InputWatch;
 use dunlin_manifest::records::{
     ErrorCode, FailClass, Output, Root, StageSpec, TaskMetrics, TaskOutput,
 };
+use dunlin_plan::gather::gathered;
 use dunlin_plan::guard::{Stop, guarded};
 use dunlin_plan::{session, task};
 use dunlin_shuffle::{
@@ -72,6 +73,14 @@ pub(crate) enum Rows {
 }
 
 impl Rows {
+    /// Bytes of rows that are not written yet.
+    pub(crate) fn held(&self) -> usize {
+        match self {
+            Self::Held(writer) => writer.held_bytes(),
+            Self::Written(_) => 0,
+        }
+    }
+
     /// Writes what is held.
     pub(crate) async fn write(self) -> Result<TaskOutput, AttemptError> {
         match self {
@@ -120,8 +129,10 @@ async fn run_plan(shared: &Shared, attempt: Attempt) -> Result<(Rows, TaskMetric
     let context = context(shared, &attempt).map_err(|error| classify(&error))?;
     let mut opened = task::open(&attempt.plan, &attempt.spec, &partitions, &context)
         .map_err(|error| classify(&error))?;
-    opened.plan = guarded(opened.plan, &attempt.stop).map_err(|error| classify(&error))?;
     let ahead = task::buckets_read(&opened.plan, &attempt.spec, &partitions);
+    opened.plan = gathered(opened.plan, &attempt.inputs)
+        .and_then(|plan| guarded(plan, &attempt.stop))
+        .map_err(|error| classify(&error))?;
     let pool = context.memory_pool();
     attempt.inputs.read_ahead(ahead, pool).map_err(|error| classify_shuffle(&error))?;
     let buckets = match &opened.hash {

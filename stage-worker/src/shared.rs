@@ -11,7 +11,7 @@ use dunlin_manifest::env::Env;
 use dunlin_manifest::ids::QueryId;
 use dunlin_manifest::keys;
 use dunlin_manifest::meter::{Meter, MeteredStore};
-use dunlin_manifest::query::{QueryHandle, retire};
+use dunlin_manifest::query::{Place, QueryHandle, retire};
 use dunlin_manifest::records::EngineFence;
 use dunlin_manifest::store::{ControlStore, ObjectControlStore, StoreError};
 use dunlin_plan::stores::Stores;
@@ -42,6 +42,8 @@ pub(crate) struct Shared {
     pub(crate) rung: tokio::sync::Notify,
     /// Queries of which this process was told that they have work.
     pub(crate) heard: parking_lot::Mutex<Heard>,
+    /// This process's place among those that listen for news.
+    pub(crate) place: parking_lot::Mutex<Option<Place>>,
     pub(crate) busy: AtomicU64,
     /// Queries of the inline route that only this process runs, or was asked to run.
     pub(crate) local: parking_lot::Mutex<HashSet<QueryId>>,
@@ -78,11 +80,18 @@ impl Shared {
     pub(crate) fn heard_since(&self, since: &mut u64) -> Vec<QueryId> {
         let heard = self.heard.lock();
         let new = heard.queries.iter().filter(|(_, number)| **number > *since);
-        let mut queries: Vec<QueryId> = new.map(|(query, _)| query.clone()).collect();
+        let queries = new.map(|(query, _)| query.clone()).collect();
         *since = heard.latest;
-        // Oldest first: ids sort by time of submission.
-        queries.sort();
         queries
+    }
+
+    /// The place of a slot among all slots, if all processes have as many.
+    pub(crate) fn place_of(&self, slot: usize) -> Option<Place> {
+        let place = (*self.place.lock())?;
+        let slots = u32::try_from(self.options.slots.max(1)).unwrap_or(1);
+        let slot = u32::try_from(slot).unwrap_or(0) % slots;
+        let of = place.of.saturating_mul(slots).max(1);
+        Some(Place { index: place.index.saturating_mul(slots).saturating_add(slot) % of, of })
     }
 
     /// The process's view of a query, created when the query is first seen; `None` if it does not exist or has ended.

@@ -16,7 +16,7 @@ use dunlin_manifest::query::{self, AdvanceError, News};
 use dunlin_manifest::records::{FailClass, Route, StageId, TaskId};
 use dunlin_manifest::store::StoreError;
 use futures::FutureExt;
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 
 use crate::attempt::{self, Finished, Ran, Settled};
 use crate::compute::Compute;
@@ -101,7 +101,7 @@ async fn look(
     if !told.is_empty() && matches!(look_at(shared, told, slot, compute).await, Found::Work) {
         return Ok(Found::Work);
     }
-    let mut queries = query::active(&shared.control).await?;
+    let queries = query::active(&shared.control).await?;
     {
         let mut known = shared.queries.lock();
         known.retain(|query, _| queries.contains(query));
@@ -109,18 +109,18 @@ async fn look(
     if queries.is_empty() {
         return Ok(Found::Nothing);
     }
-    // Oldest first: ids sort by time of submission.
-    queries.sort();
     Ok(look_at(shared, queries, slot, compute).await)
 }
 
-/// Works on the first of the queries that has something to do.
+/// Works on the oldest of the queries that has something to do.
 async fn look_at(
     shared: &Arc<Shared>,
-    queries: Vec<QueryId>,
+    mut queries: Vec<QueryId>,
     slot: usize,
     compute: &mut Compute,
 ) -> Found {
+    // Oldest first: ids sort by time of submission.
+    queries.sort();
     let mut active = false;
     for query in queries {
         let known = match shared.known(&query).await {
@@ -160,12 +160,20 @@ pub(crate) async fn work_on(
     slot: usize,
     compute: &mut Compute,
 ) -> Result<bool, AdvanceError> {
-    let mut turn = Turn { shared, known, committing: None, worked: false };
+    let mut turn = Turn { shared, known, committing: JoinSet::new(), held: 0, worked: false };
     let outcome = turn.run(slot, compute).await;
-    // A commit that is under way is the end of this slot's work, whatever happened after it.
-    turn.settle().await;
+    // Commits that are under way are the end of this slot's work, whatever happened after them.
+    while turn.settle().await {}
     outcome.map(|()| turn.worked)
 }
+
+/// Commits of one slot that are under way at once.
+const COMMITS: usize = 4;
+/// Bytes of rows that wait for their commits, in one slot.
+const MOST_HELD: usize = 16 << 20;
+/// For so long after a stage has opened, a slot leaves its tasks to the slots whose places they have, if there are more
+/// slots than tasks.
+const GRACE: Duration = Duration::from_millis(250);
 
 /// How often a slot may lose its claims before it looks at the whole query again.
 const LOST_IN_A_ROW: u32 = 3;
@@ -174,8 +182,9 @@ const LOST_IN_A_ROW: u32 = 3;
 struct Turn<'a> {
     shared: &'a Arc<Shared>,
     known: &'a Arc<Known>,
-    /// The commit of the former task, made beside the present one.
-    committing: Option<JoinHandle<Settled>>,
+    /// The commits of former tasks, made beside the present one. Each returns the bytes of rows that it held.
+    committing: JoinSet<usize>,
+    held: usize,
     worked: bool,
 }
 
@@ -197,7 +206,6 @@ impl Turn<'_> {
             }
             if advanced.ended.is_some() {
                 shared.queries.lock().remove(&known.handle.query);
-                self.worked |= advanced.moved;
                 return Ok(());
             }
             // Checked before a task is chosen, because a chosen task is hidden from the other slots of this process.
@@ -205,7 +213,7 @@ impl Turn<'_> {
                 return Ok(());
             }
             let Some(task) = choose(shared, known, &advanced.open, slot, looks.lost_in_all) else {
-                // The commit that is under way may open the next stage.
+                // A commit that is under way may open the next stage.
                 if self.settle().await {
                     looks.due = false;
                     continue;
@@ -240,12 +248,20 @@ impl Turn<'_> {
         let ran = attempt::run(shared, known, task, compute).await;
         shared.busy.fetch_sub(1, Ordering::Relaxed);
         if let Ran::Done(finished) = ran {
-            // One commit at a time: the memory of the former task's rows is free before the next ones are held.
-            self.settle().await;
+            let held = finished.held();
+            // The memory of former rows is free before more are held.
+            while self.committing.len() >= COMMITS || self.held + held > MOST_HELD {
+                if !self.settle().await {
+                    break;
+                }
+            }
             let (shared, known) = (Arc::clone(shared), Arc::clone(known));
             self.worked = true;
-            self.committing =
-                Some(tokio::spawn(async move { settle(&shared, &known, *finished).await }));
+            self.held += held;
+            self.committing.spawn(async move {
+                settle(&shared, &known, *finished).await;
+                held
+            });
             return Next::Choose;
         }
         if let Some(task_before) = known.duties.given_up(task.stage, task.task) {
@@ -266,11 +282,14 @@ impl Turn<'_> {
         }
     }
 
-    /// Waits for the commit that is under way. False if there is none.
+    /// Waits for one of the commits that are under way. False if there is none.
     async fn settle(&mut self) -> bool {
-        let Some(committing) = self.committing.take() else { return false };
-        if let Err(error) = committing.await {
-            tracing::error!(query = %self.known.handle.query, %error, "a commit panicked");
+        match self.committing.join_next().await {
+            None => return false,
+            Some(Ok(held)) => self.held = self.held.saturating_sub(held),
+            Some(Err(error)) => {
+                tracing::error!(query = %self.known.handle.query, %error, "a commit panicked");
+            }
         }
         true
     }
@@ -299,7 +318,7 @@ enum Next {
 }
 
 /// Commits an attempt, and looks whether its group is complete then.
-async fn settle(shared: &Arc<Shared>, known: &Arc<Known>, finished: Finished) -> Settled {
+async fn settle(shared: &Arc<Shared>, known: &Arc<Known>, finished: Finished) {
     let task = finished.task;
     let settled = attempt::commit(shared, known, finished).await;
     let owed = match settled {
@@ -316,7 +335,6 @@ async fn settle(shared: &Arc<Shared>, known: &Arc<Known>, finished: Finished) ->
     if let Settled::Failed(class) = settled {
         pause_after(shared, task, class).await;
     }
-    settled
 }
 
 async fn look_after(known: &Known, stage: StageId, task: TaskId) {
@@ -353,9 +371,9 @@ fn tell(shared: &Arc<Shared>, known: &Arc<Known>) {
     });
 }
 
-/// One of the open tasks that no other slot of this process took, of the first stage. Each slot of each worker has a
-/// place of its own among the largest tasks, so that many workers do not compete for one task and the largest tasks
-/// still begin first. A slot that has `lost` claims takes another place.
+/// One of the open tasks that no other slot of this process took, of the first stage. A slot that knows its place among
+/// all slots takes the tasks of that place first, so that they do not compete, and then what is left. Without one it
+/// chooses somewhere among the largest tasks, and after `lost` claims somewhere else. So the largest tasks begin first.
 fn choose(
     shared: &Shared,
     known: &Known,
@@ -371,6 +389,19 @@ fn choose(
         .collect();
     let first = free.first()?;
     let same: usize = free.iter().take_while(|task| task.stage == first.stage).count();
+    if let Some(place) = shared.place_of(slot) {
+        if let Some(own) = free[..same].iter().find(|task| task.task % place.of == place.index) {
+            taken.insert((own.stage, own.task, own.attempt));
+            return Some(*own);
+        }
+        // Whoever has opened the stage begins at once. The others would only compete with it.
+        if place.of as usize > same
+            && !known.handle.has_opened(first.stage)
+            && known.open_for(first.stage, shared.env.clock.monotonic()) < GRACE
+        {
+            return None;
+        }
+    }
     let seed = blake3::hash(format!("{}/{slot}/{}/{lost}", shared.name, first.stage).as_bytes());
     let place = usize::from(u16::from_le_bytes([seed.as_bytes()[0], seed.as_bytes()[1]]));
     let chosen = free.get(place * places(same) / (usize::from(u16::MAX) + 1)).copied()?;

@@ -7,7 +7,7 @@
 use std::fmt::Debug;
 
 use async_trait::async_trait;
-use dunlin_manifest::query::News;
+use dunlin_manifest::query::{Heard, News};
 
 /// A way in which processes tell each other of work. News may be lost, late, repeated or wrong.
 #[async_trait]
@@ -16,5 +16,5 @@ pub trait Wake: Send + Sync + Debug {
     async fn tell(&self, news: News);
 
     /// Waits until another process has told something, or until it can no longer be told.
-    async fn listen(&self) -> Vec<News>;
+    async fn listen(&self) -> Heard;
 }

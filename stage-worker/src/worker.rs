@@ -93,6 +93,7 @@ impl Worker {
             queries: parking_lot::Mutex::default(),
             rung: tokio::sync::Notify::new(),
             heard: parking_lot::Mutex::default(),
+            place: parking_lot::Mutex::default(),
             busy: AtomicU64::new(0),
             local: parking_lot::Mutex::default(),
             local_slots: tokio::sync::Semaphore::new(slots),

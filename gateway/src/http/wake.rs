@@ -14,6 +14,7 @@ use super::problem::ApiError;
 use super::request::wait;
 use super::respond::{answer_json, empty};
 use crate::auth::Scope;
+use crate::query::hub::NAME;
 
 /// The longest time that a request is held open.
 const LONGEST: Duration = Duration::from_secs(30);
@@ -26,6 +27,9 @@ pub(super) struct Asked {
     after: Option<u64>,
     #[serde(default)]
     wait: Option<String>,
+    /// Who listens. It gets a place among those who do.
+    #[serde(default)]
+    worker: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -34,7 +38,7 @@ struct Told {
     news: Vec<News>,
 }
 
-/// `GET /v1/wake?after=17&wait=25s`: the news after number 17, once there is any.
+/// `GET /v1/wake?after=17&wait=25s&worker=w1`: the news after number 17, once there is any.
 pub(super) async fn listen(
     State(Face { hub, queries, .. }): State<Face>,
     caller: Caller,
@@ -43,9 +47,13 @@ pub(super) async fn listen(
     caller.with(Scope::Query)?;
     let Query(asked) = asked.map_err(|error| ApiError::invalid_request(error.body_text()))?;
     let longest = asked.wait.as_deref().map(wait).transpose()?.unwrap_or_default().min(LONGEST);
+    let name = asked.worker.as_deref();
+    if name.is_some_and(|name| name.len() > NAME) {
+        return Err(ApiError::invalid_request(format!("a worker's name has at most {NAME} bytes")));
+    }
     let heard = tokio::select! {
-        heard = hub.after(asked.after) => heard,
-        () = queries.over(longest) => hub.nothing(asked.after),
+        heard = hub.listen(name, asked.after) => heard,
+        () = queries.over(longest) => hub.nothing(name, asked.after),
     };
     Ok(answer_json(StatusCode::OK, &heard))
 }

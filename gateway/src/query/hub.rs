@@ -7,20 +7,32 @@
 //! News is a hint. It saves the polls of a store that answers in 27 ms. Nothing depends on it: a gateway that is gone,
 //! slow or wrong costs time only, because every process also looks at the store by itself.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
 
+use dunlin_manifest::env::Clock;
 use dunlin_manifest::ids::QueryId;
-use dunlin_manifest::query::News;
+use dunlin_manifest::query::{Heard, News, Place};
 use parking_lot::Mutex;
-use serde::Serialize;
 use tokio::sync::watch;
 
 /// The most news that is kept for listeners that are late. A listener that is later looks at the store anyway.
 const KEPT: usize = 1024;
 
+/// A listener that has not asked for so long is gone. A request is held open for less.
+const PRESENT: Duration = Duration::from_secs(40);
+/// The most listeners that are given a place.
+const PLACES: usize = 1 << 16;
+/// The longest name of a listener.
+pub(crate) const NAME: usize = 64;
+
 /// The news of one gateway. Its clones of an `Arc` are shared by the gateway and by workers of the same process.
 #[derive(Debug)]
 pub struct Hub {
+    clock: Arc<dyn Clock>,
+    /// Who listens, and when each asked last.
+    present: Mutex<BTreeMap<String, Duration>>,
     kept: Mutex<Kept>,
     latest: watch::Sender<u64>,
     ended: tokio::sync::broadcast::Sender<QueryId>,
@@ -33,26 +45,19 @@ struct Kept {
     news: VecDeque<News>,
 }
 
-/// What a listener gets: the news after a number, and the number to go on from.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Heard {
-    /// The number to go on from.
-    pub at: u64,
-    /// The news, oldest first.
-    pub news: Vec<News>,
-}
-
-impl Default for Hub {
-    fn default() -> Self {
+impl Hub {
+    /// Without news.
+    #[must_use]
+    pub fn new(clock: Arc<dyn Clock>) -> Self {
         Self {
+            clock,
+            present: Mutex::default(),
             kept: Mutex::default(),
             latest: watch::Sender::new(0),
             ended: tokio::sync::broadcast::Sender::new(KEPT),
         }
     }
-}
 
-impl Hub {
     /// Tells everybody who listens.
     pub fn tell(&self, news: News) {
         if news.ended {
@@ -68,12 +73,36 @@ impl Hub {
         self.latest.send_replace(kept.latest);
     }
 
+    /// The place of a listener among those that are present. It is present from now on.
+    fn place(&self, name: &str) -> Option<Place> {
+        let now = self.clock.monotonic();
+        let mut present = self.present.lock();
+        present.retain(|_, asked| now.saturating_sub(*asked) < PRESENT);
+        if present.len() < PLACES || present.contains_key(name) {
+            present.insert(name.to_owned(), now);
+        }
+        let index = present.keys().position(|present| present == name)?;
+        Some(Place {
+            index: u32::try_from(index).unwrap_or(0),
+            of: u32::try_from(present.len()).unwrap_or(u32::MAX),
+        })
+    }
+
+    /// What a listener of this name hears: see [`Self::after`]. A listener without a name has no place.
+    pub async fn listen(&self, name: Option<&str>, after: Option<u64>) -> Heard {
+        if let Some(name) = name {
+            self.place(name);
+        }
+        let heard = self.after(after).await;
+        Heard { place: name.and_then(|name| self.place(name)), ..heard }
+    }
+
     /// Waits until there is news after number `after`. Without a number, or with one that this hub has not given, it
     /// returns at once, with the number to begin from.
-    pub async fn after(&self, after: Option<u64>) -> Heard {
+    async fn after(&self, after: Option<u64>) -> Heard {
         let mut latest = self.latest.subscribe();
         let Some(after) = after.filter(|after| *after <= *latest.borrow()) else {
-            return Heard { at: *latest.borrow(), news: Vec::new() };
+            return Heard { at: *latest.borrow(), ..Heard::default() };
         };
         // It fails only if the hub is gone.
         let _ = latest.wait_for(|latest| *latest > after).await;
@@ -82,13 +111,18 @@ impl Hub {
         Heard {
             at: kept.latest,
             news: kept.news.iter().skip(kept.news.len() - new).cloned().collect(),
+            place: None,
         }
     }
 
     /// No news, for a listener whose time is over.
     #[must_use]
-    pub fn nothing(&self, after: Option<u64>) -> Heard {
-        Heard { at: after.unwrap_or(*self.latest.borrow()), news: Vec::new() }
+    pub fn nothing(&self, name: Option<&str>, after: Option<u64>) -> Heard {
+        Heard {
+            at: after.unwrap_or(*self.latest.borrow()),
+            news: Vec::new(),
+            place: name.and_then(|name| self.place(name)),
+        }
     }
 
     /// The queries that end from now on.
@@ -99,9 +133,17 @@ impl Hub {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
+    use dunlin_manifest::env::Env;
 
     use super::*;
+
+    fn hub() -> Hub {
+        Hub::new(Env::system().clock)
+    }
+
+    fn told(at: u64, news: Vec<News>) -> Heard {
+        Heard { at, news, place: None }
+    }
 
     fn news(millis: u64) -> News {
         News { query: QueryId::at(millis, &[0; 10]), ended: false }
@@ -109,25 +151,37 @@ mod tests {
 
     #[tokio::test]
     async fn who_listens_hears_everything_once_and_in_order() {
-        let hub = Arc::new(Hub::default());
-        assert_eq!(hub.after(None).await, Heard { at: 0, news: vec![] });
+        let hub = Arc::new(hub());
+        assert_eq!(hub.after(None).await, told(0, vec![]));
         let listener = tokio::spawn({
             let hub = Arc::clone(&hub);
             async move { hub.after(Some(0)).await }
         });
         hub.tell(news(1));
-        let heard = listener.await.unwrap_or(Heard { at: 0, news: vec![] });
-        assert_eq!(heard, Heard { at: 1, news: vec![news(1)] });
+        let heard = listener.await.unwrap_or_default();
+        assert_eq!(heard, told(1, vec![news(1)]));
         hub.tell(news(2));
         hub.tell(news(3));
         assert_eq!(hub.after(Some(1)).await.news, [news(2), news(3)]);
         // A number of another gateway, or of one that was started again.
-        assert_eq!(hub.after(Some(99)).await, Heard { at: 3, news: vec![] });
+        assert_eq!(hub.after(Some(99)).await, told(3, vec![]));
+    }
+
+    #[tokio::test]
+    async fn each_who_listens_has_a_place_of_its_own() {
+        let hub = hub();
+        let mut places = Vec::new();
+        for name in ["b", "a", "c", "a"] {
+            places.push(hub.nothing(Some(name), None).place.map(|place| (place.index, place.of)));
+        }
+        assert_eq!(places, [Some((0, 1)), Some((0, 2)), Some((2, 3)), Some((0, 3))]);
+        assert_eq!(hub.listen(Some("b"), None).await.place, Some(Place { index: 1, of: 3 }));
+        assert_eq!(hub.listen(None, None).await.place, None);
     }
 
     #[tokio::test]
     async fn who_is_very_late_hears_the_newest() {
-        let hub = Hub::default();
+        let hub = hub();
         for number in 0..2 * KEPT as u64 {
             hub.tell(news(number));
         }

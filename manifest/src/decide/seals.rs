@@ -5,7 +5,7 @@ use std::ops::Range;
 use crate::decide::facts::Decided;
 use crate::model::encoding::RECORD_VERSION;
 use crate::model::ids::TaskId;
-use crate::model::keys::GROUP;
+use crate::model::keys::{GROUP, tasks_of};
 use crate::model::records::{Commit, GroupSeal, Seal, SealedTask};
 
 /// A record contradicts the manifest that its stage must have: it was written under another one, or for a task that
@@ -70,7 +70,8 @@ pub fn groups(tasks: usize) -> u32 {
 #[must_use]
 pub fn group_tasks(group: u32, tasks: usize) -> Range<TaskId> {
     let tasks = u32::try_from(tasks).unwrap_or(u32::MAX);
-    (group * GROUP).min(tasks)..((group + 1) * GROUP).min(tasks)
+    let all = tasks_of(group);
+    all.start.min(tasks)..all.end.min(tasks)
 }
 
 #[cfg(test)]

@@ -52,12 +52,13 @@ pub fn stage_manifest(
     let absorbed = is_absorbed(root, spec, &seals, &weights);
     let mut tasks = Vec::new();
     if !empty && !absorbed {
+        let idle = idle(root, spec, &seals);
         let skewed = inputs()
             .find(|(input, _)| {
                 spec.shares == Some(input.stage) && input.mode == InputMode::Partitioned
             })
             .map(|(input, seal)| Skewed { input, seal, adaptive });
-        tasks = pack(&weights, spec, skewed.as_ref());
+        tasks = packed(&weights, &Packing { idle: &idle, ..Packing::of(spec) }, skewed.as_ref());
     }
     tasks.sort_by(|a, b| {
         b.bytes.cmp(&a.bytes).then_with(|| {
@@ -87,7 +88,8 @@ fn is_absorbed(root: &Root, spec: &StageSpec, seals: &[&Seal], weights: &[u64]) 
     let Some(broadcast) = by.and_then(|by| by.broadcast.as_ref()) else { return false };
     let build = spec.inputs.iter().zip(seals).find(|(input, _)| input.stage == broadcast.build);
     let Some((_, build)) = build else { return false };
-    let tasks = u64::try_from(pack(weights, spec, None).len()).unwrap_or(u64::MAX);
+    let tasks = packed(weights, &Packing::of(spec), None).len();
+    let tasks = u64::try_from(tasks).unwrap_or(u64::MAX);
     let read = build.bytes.saturating_mul(tasks);
     let exchanged: u64 = weights.iter().sum();
     build.bytes <= broadcast.most_bytes
@@ -133,29 +135,71 @@ impl Skewed<'_> {
     }
 }
 
-/// Assigns neighbouring partitions to a task until its input reaches `task_bytes`. A partition that is far larger
-/// than the others is cut into shares, and each share is a task.
-fn pack(weights: &[u64], spec: &StageSpec, skewed: Option<&Skewed<'_>>) -> Vec<TaskSpec> {
-    packed(weights, spec.task_bytes, spec.one_task, skewed)
+/// The partitions that give no rows, because a bucket that each lives on has none. Partition `p` of a stage reads bucket
+/// `p - offset` of an input, and nothing else of it.
+fn idle(root: &Root, spec: &StageSpec, seals: &[&Seal]) -> Vec<bool> {
+    let mut idle = vec![false; spec.partitions as usize];
+    if spec.one_task {
+        return idle;
+    }
+    for &stage in &spec.empty_with {
+        let Some(producer) = root.stages.iter().find(|producer| producer.id == stage) else {
+            continue;
+        };
+        let reads = || spec.inputs.iter().zip(seals).filter(|(input, _)| input.stage == stage);
+        // What reads a stage whole as well may have rows of it in every partition.
+        if reads().any(|(input, _)| input.mode == InputMode::Whole) {
+            continue;
+        }
+        let Some((_, seal)) = reads().next() else { continue };
+        let mut filled = vec![false; producer.buckets() as usize];
+        for slice in seal.tasks.iter().flat_map(|task| &task.output.slices) {
+            if let Some(filled) = filled.get_mut(slice.bucket as usize) {
+                *filled |= slice.rows > 0;
+            }
+        }
+        for (partition, idle) in (0u32..).zip(&mut idle) {
+            let read = reads().filter_map(|(input, _)| partition.checked_sub(input.offset));
+            let mut read = read.filter_map(|bucket| filled.get(bucket as usize)).peekable();
+            *idle |= read.peek().is_some() && read.all(|filled| !filled);
+        }
+    }
+    idle
+}
+
+/// How partitions become tasks.
+#[derive(Clone, Copy)]
+struct Packing<'a> {
+    task_bytes: u64,
+    one_task: bool,
+    /// Partitions that no task runs. A partition beyond the end is run.
+    idle: &'a [bool],
+}
+
+impl Packing<'_> {
+    fn of(spec: &StageSpec) -> Self {
+        Self { task_bytes: spec.task_bytes, one_task: spec.one_task, idle: &[] }
+    }
 }
 
 /// How many tasks a stage has if its partitions scan `scan_bytes`, as far as this is known when the query is planned.
 #[must_use]
 pub fn planned_tasks(scan_bytes: &[u64], task_bytes: u64) -> usize {
-    packed(scan_bytes, task_bytes, false, None).len()
+    packed(scan_bytes, &Packing { task_bytes, one_task: false, idle: &[] }, None).len()
 }
 
-fn packed(
-    weights: &[u64],
-    task_bytes: u64,
-    one_task: bool,
-    skewed: Option<&Skewed<'_>>,
-) -> Vec<TaskSpec> {
+/// Assigns neighbouring partitions to a task until its input reaches `task_bytes`. A partition that is far larger
+/// than the others is cut into shares, and each share is a task.
+fn packed(weights: &[u64], packing: &Packing<'_>, skewed: Option<&Skewed<'_>>) -> Vec<TaskSpec> {
+    let Packing { task_bytes, one_task, idle } = *packing;
     let count = u64::try_from(weights.len()).unwrap_or(u64::MAX).max(1);
     let usual = (weights.iter().sum::<u64>() / count).max(task_bytes).max(1);
     let mut tasks: Vec<TaskSpec> = Vec::new();
     let mut open = false;
     for (partition, bytes) in weights.iter().enumerate() {
+        if idle.get(partition).is_some_and(|idle| *idle) {
+            continue;
+        }
         let partition = u32::try_from(partition).unwrap_or(u32::MAX);
         if let Some(skewed) =
             skewed.filter(|skewed| !one_task && *bytes > usual.saturating_mul(skewed.adaptive.skew))
@@ -196,7 +240,7 @@ mod tests {
     use crate::decide::fixtures::{decided, partitioned, root, stage, won};
     use crate::decide::seals::seal;
     use crate::model::encoding::digest;
-    use crate::model::records::{Broadcast, SealedTask};
+    use crate::model::records::{Broadcast, Output, SealedTask};
 
     /// The seal of a stage without inputs, as if it had these winners.
     fn sealed(root: &Root, stage: StageId, winners: Vec<SealedTask>) -> Sealed {
@@ -243,6 +287,49 @@ mod tests {
         assert_eq!(stage_manifest(&root, &spec, false, &[&empty, &full]).tasks.len(), 4);
         spec.empty_with = Vec::new();
         assert_eq!(stage_manifest(&root, &spec, false, &[&full, &empty]).tasks.len(), 4);
+    }
+
+    #[test]
+    fn a_partition_whose_bucket_is_empty_has_no_task() {
+        let mut spec = stage(1, 4, vec![partitioned(0, 0)]);
+        spec.empty_with = vec![0];
+        let producer = Output::Hash { buckets: 4 };
+        let root = |spec: &StageSpec, output| {
+            root(vec![StageSpec { output, ..stage(0, 1, vec![]) }, spec.clone()])
+        };
+        let partitions = |spec: &StageSpec, output| {
+            let root = root(spec, output);
+            let seal = sealed(&root, 0, vec![won(0, &[(1, 10), (3, 10)])]);
+            let seals = vec![&seal; spec.inputs.len()];
+            let tasks = stage_manifest(&root, spec, false, &seals).tasks;
+            let mut all: Vec<u32> = tasks.into_iter().flat_map(|task| task.partitions).collect();
+            all.sort_unstable();
+            all
+        };
+        assert_eq!(partitions(&spec, producer), [1, 3]);
+        // A stage that may have rows without this input runs all its partitions, and so does one in a single task.
+        assert_eq!(
+            partitions(&StageSpec { empty_with: vec![], ..spec.clone() }, producer),
+            [0, 1, 2, 3]
+        );
+        assert_eq!(
+            partitions(&StageSpec { one_task: true, ..spec.clone() }, producer),
+            [0, 1, 2, 3]
+        );
+        // A union reads the stage twice, at two places: each partition reads one bucket.
+        let union = StageSpec {
+            partitions: 8,
+            inputs: vec![partitioned(0, 0), partitioned(0, 4)],
+            ..spec.clone()
+        };
+        assert_eq!(partitions(&union, producer), [1, 3, 5, 7]);
+        // What is beyond the buckets of the producer is not empty: it is not read.
+        let two = Output::Hash { buckets: 2 };
+        assert_eq!(partitions(&spec, two), [1, 2, 3]);
+        // Who reads the whole stage as well may have rows everywhere.
+        let whole = StageInput { stage: 0, mode: InputMode::Whole, offset: 0 };
+        let both = StageSpec { inputs: vec![partitioned(0, 0), whole], ..spec };
+        assert_eq!(partitions(&both, producer), [0, 1, 2, 3]);
     }
 
     #[test]

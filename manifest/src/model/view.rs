@@ -85,7 +85,7 @@ impl QueryView {
         if of != *query {
             return;
         }
-        self.newest_ms = self.newest_ms.max(entry.modified_ms);
+        self.stamp(entry.modified_ms);
         match key {
             Key::Root => self.root_ms = Some(entry.modified_ms),
             Key::Claim(stage, task, attempt) => self.stage(stage).add_claim(task, attempt),
@@ -111,6 +111,11 @@ impl QueryView {
             | Key::Data(_)
             | Key::Result(_) => {}
         }
+    }
+
+    /// An object of the query has this stamp.
+    pub fn stamp(&mut self, modified_ms: i64) {
+        self.newest_ms = self.newest_ms.max(modified_ms);
     }
 
     /// The view of a stage. Adds an empty one if nothing is known of the stage yet.

@@ -77,7 +77,7 @@ impl QueryHandle {
     /// # Errors
     /// The store's. What rests on the seals must then not be written.
     pub async fn settle_inputs(&self, stage: StageId) -> Result<(), AdvanceError> {
-        let outcome = settle_inputs(self, stage).await.map(|_| ());
+        let outcome = settle_inputs(self, stage).await;
         self.unless_broken(outcome).await?;
         // The query may have been ended because a seal was wrong.
         match self.known.end() {
@@ -97,11 +97,11 @@ impl QueryHandle {
 }
 
 /// Believes every seal that follows from the commits that this process knows. Stages without tasks are sealed at once,
-/// and may open others. True if there is a new seal.
-pub(super) fn close(handle: &QueryHandle) -> bool {
-    let mut closed = false;
-    loop {
-        let mut again = false;
+/// and may open others.
+pub(super) fn close(handle: &QueryHandle) {
+    let mut again = true;
+    while again {
+        again = false;
         for stage in handle.open_stages() {
             let Some(decided) = handle.known_manifest(stage) else { continue };
             let tasks = decided.manifest.tasks.len();
@@ -116,10 +116,6 @@ pub(super) fn close(handle: &QueryHandle) -> bool {
                 again = true;
             }
         }
-        if !again {
-            return closed;
-        }
-        closed = true;
     }
 }
 
@@ -161,8 +157,8 @@ pub(super) async fn settle_all(handle: &QueryHandle) -> Result<bool, AdvanceErro
     Ok(written)
 }
 
-/// Settles the seals of a stage's inputs, all at once. True if one was written.
-async fn settle_inputs(handle: &QueryHandle, stage: StageId) -> Result<bool, AdvanceError> {
+/// Settles the seals of a stage's inputs, all at once.
+async fn settle_inputs(handle: &QueryHandle, stage: StageId) -> Result<(), AdvanceError> {
     let Some(decided) = handle.known_manifest(stage) else {
         return Err(AdvanceError::Missing { key: keys::stage_prefix(&handle.query, stage) });
     };
@@ -170,8 +166,8 @@ async fn settle_inputs(handle: &QueryHandle, stage: StageId) -> Result<bool, Adv
     let probe = spec.broadcast.as_ref().map(|broadcast| broadcast.probe);
     let inputs = spec.decided(decided.manifest.broadcast).inputs;
     let stages = inputs.iter().map(|input| input.stage).chain(probe);
-    let settled = try_join_all(stages.map(|input| settle_stage(handle, input))).await?;
-    Ok(settled.contains(&true))
+    try_join_all(stages.map(|input| settle_stage(handle, input))).await?;
+    Ok(())
 }
 
 /// Settles the seal of a stage, after those of its inputs. True if it was written by this call.
@@ -281,9 +277,6 @@ async fn winner(
     let key = keys::commit(&handle.query, stage, task);
     let Some(got) = handle.store.get(&key).await? else { return Ok(None) };
     let commit: Commit = create::decode(&key, &got.body)?;
-    {
-        let mut view = handle.view.lock();
-        view.newest_ms = view.newest_ms.max(got.modified_ms);
-    }
+    handle.view.lock().stamp(got.modified_ms);
     handle.note_commit(stage, task, commit).map(|winner| Some(winner.as_ref().clone()))
 }

@@ -57,11 +57,10 @@ impl QueryHandle {
         let Some(got) = store.get(&key).await? else { return Ok(None) };
         let root: Root = create::decode(&key, &got.body)?;
         let handle = Self::with_root(store, query, Arc::new(root), fence);
-        {
-            let mut view = handle.view.lock();
-            view.root_ms = Some(got.modified_ms);
-            view.newest_ms = got.modified_ms;
-        }
+        let mut view = handle.view.lock();
+        view.root_ms = Some(got.modified_ms);
+        view.stamp(got.modified_ms);
+        drop(view);
         Ok(Some(handle))
     }
 
@@ -138,7 +137,7 @@ impl QueryHandle {
         if let Some(known) = self.known.manifest(stage) {
             return Some(known);
         }
-        let spec = self.root.stages.iter().find(|spec| spec.id == stage)?;
+        let spec = self.spec(stage).ok()?;
         let seal_of = |stage| self.known.seal(stage).map(|known| known.sealed.clone());
         let decided = decide::manifest_of(&self.root, spec, seal_of)?;
         Some(self.known.remember_manifest(stage, decided))
@@ -171,6 +170,14 @@ impl QueryHandle {
         self.known.seal(stage).map(|known| known.sealed.clone())
     }
 
+    /// True if this process has completed an input of the stage: it has computed that seal, and not read it.
+    #[must_use]
+    pub fn has_opened(&self, stage: StageId) -> bool {
+        let Ok(spec) = self.spec(stage) else { return false };
+        let seals = spec.inputs.iter().filter_map(|input| self.known.seal(input.stage));
+        seals.into_iter().any(|known| known.computed)
+    }
+
     /// The seal of a stage; `None` if it is not written. Costs one GET, or none if this process knows the seal.
     ///
     /// # Errors
@@ -194,7 +201,7 @@ impl QueryHandle {
             return Err(AdvanceError::Broken { key });
         }
         let mut view = self.view.lock();
-        view.newest_ms = view.newest_ms.max(got.modified_ms);
+        view.stamp(got.modified_ms);
         view.stage(stage).sealed = true;
         Ok(Some(sealed))
     }

@@ -30,6 +30,8 @@ struct Records {
 #[derive(Debug)]
 pub(crate) struct KnownSeal {
     pub(crate) sealed: Sealed,
+    /// True if this process has computed it, and has not read it.
+    pub(crate) computed: bool,
     /// Its bytes, until the store has confirmed that it holds them.
     pub(crate) unconfirmed: tokio::sync::Mutex<Option<Bytes>>,
 }
@@ -37,12 +39,12 @@ pub(crate) struct KnownSeal {
 impl KnownSeal {
     /// A seal that was computed, with its bytes.
     pub(crate) fn believed(sealed: Sealed, bytes: Bytes) -> Self {
-        Self { sealed, unconfirmed: tokio::sync::Mutex::new(Some(bytes)) }
+        Self { sealed, computed: true, unconfirmed: tokio::sync::Mutex::new(Some(bytes)) }
     }
 
     /// A seal that was read.
     pub(crate) fn read(sealed: Sealed) -> Self {
-        Self { sealed, unconfirmed: tokio::sync::Mutex::new(None) }
+        Self { sealed, computed: false, unconfirmed: tokio::sync::Mutex::new(None) }
     }
 }
 

@@ -16,7 +16,7 @@ use futures::future::{BoxFuture, try_join_all};
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 
 use crate::decide;
-use crate::model::ids::{StageId, TaskId};
+use crate::model::ids::{QueryId, StageId, TaskId};
 use crate::model::keys::{self, Key};
 use crate::model::view::Listed;
 use crate::query::error::AdvanceError;
@@ -47,14 +47,7 @@ impl QueryHandle {
 
     /// Tells the handle what a LIST of the query's prefix has shown, so that the first look does not list it again.
     pub fn note_listing(&self, listed: &[Listed]) {
-        let mut seals = BTreeSet::new();
-        let mut view = self.view.lock();
-        for entry in listed {
-            view.add(&self.query, entry);
-            if let Some((_, Key::Seal(stage))) = keys::parse(&entry.key) {
-                seals.insert(stage);
-            }
-        }
+        let seals = self.add(listed);
         self.cursor.lock().listed = Some(seals);
     }
 
@@ -63,7 +56,7 @@ impl QueryHandle {
     /// # Errors
     /// The store's.
     pub async fn look_at_group(&self, stage: StageId, task: TaskId) -> Result<(), AdvanceError> {
-        self.list(keys::group_prefix(&self.query, stage, keys::group_of(task))).await
+        self.list(keys::group_prefix(&self.query, stage, keys::group_of(task))).await.map(|_| ())
     }
 
     async fn look_at_own(&self, with_beats: bool) -> Result<(), AdvanceError> {
@@ -76,17 +69,15 @@ impl QueryHandle {
             open.iter().flat_map(|&stage| self.groups_to_list(stage, &silent)).collect();
         let beaten: BTreeSet<Group> =
             groups.iter().copied().filter(|group| with_beats || silent.contains(group)).collect();
-        let mut requests: Vec<BoxFuture<'_, Result<(), AdvanceError>>> = Vec::new();
-        requests.extend(open.iter().map(|&stage| self.look_for_seal(stage).boxed()));
-        for &(stage, group) in &groups {
-            requests.push(self.list(keys::group_prefix(&self.query, stage, group)).boxed());
-        }
-        for &(stage, group) in &beaten {
-            requests.push(self.list(keys::beats_prefix(&self.query, stage, group)).boxed());
-        }
-        if with_beats {
-            requests.push(self.list(keys::refusals_prefix(&self.query)).boxed());
-        }
+        let of_group = |of: fn(&QueryId, StageId, u32) -> String| {
+            move |&(stage, group): &Group| of(&self.query, stage, group)
+        };
+        let prefixes = (groups.iter().map(of_group(keys::group_prefix)))
+            .chain(beaten.iter().map(of_group(keys::beats_prefix)))
+            .chain(with_beats.then(|| keys::refusals_prefix(&self.query)));
+        let lists = prefixes.map(|prefix| async { self.list(prefix).await.map(|_| ()) }.boxed());
+        let seals = open.iter().map(|&stage| self.look_for_seal(stage).boxed());
+        let requests: Vec<BoxFuture<'_, Result<(), AdvanceError>>> = seals.chain(lists).collect();
         stream::iter(requests).buffer_unordered(REQUESTS).try_collect::<()>().await?;
         // Stages that have just opened may be sealed as well.
         let mut seen: BTreeSet<StageId> = open.into_iter().collect();
@@ -106,14 +97,11 @@ impl QueryHandle {
 
     /// Of another build's query this process knows no manifests, so it lists what needs none.
     async fn look_at_foreign(&self) -> Result<(), AdvanceError> {
-        let sealed = self.store.list(&keys::query_prefix(&self.query)).await?;
-        let beats = self.store.list(&keys::beats_of_query(&self.query)).await?;
+        let sealed = self.list(keys::query_prefix(&self.query)).await?;
+        self.list(keys::beats_of_query(&self.query)).await?;
         let mut view = self.view.lock();
-        for entry in sealed.iter().chain(&beats) {
-            view.add(&self.query, entry);
-            if let Some((_, Key::Seal(stage))) = keys::parse(&entry.key) {
-                view.stage(stage).sealed = true;
-            }
+        for stage in sealed {
+            view.stage(stage).sealed = true;
         }
         Ok(())
     }
@@ -171,26 +159,24 @@ impl QueryHandle {
         if !grouped {
             return self.seal(stage).await.map(|_| ());
         }
-        let listed = self.store.list(&keys::stage_prefix(&self.query, stage)).await?;
-        let seal = keys::seal(&self.query, stage);
-        let is_sealed = listed.iter().any(|entry| entry.key == seal);
-        self.add(&listed);
-        if is_sealed {
+        if self.list(keys::stage_prefix(&self.query, stage)).await?.contains(&stage) {
             self.seal(stage).await?;
         }
         Ok(())
     }
 
-    pub(super) async fn list(&self, prefix: String) -> Result<(), AdvanceError> {
-        let listed = self.store.list(&prefix).await?;
-        self.add(&listed);
-        Ok(())
+    /// Adds what is there to the view. Returns the stages whose seals are there: they must be read to be known.
+    pub(super) async fn list(&self, prefix: String) -> Result<BTreeSet<StageId>, AdvanceError> {
+        Ok(self.add(&self.store.list(&prefix).await?))
     }
 
-    fn add(&self, listed: &[Listed]) {
+    fn add(&self, listed: &[Listed]) -> BTreeSet<StageId> {
         let mut view = self.view.lock();
-        for entry in listed {
-            view.add(&self.query, entry);
-        }
+        listed.iter().for_each(|entry| view.add(&self.query, entry));
+        let seal = |entry: &Listed| match keys::parse(&entry.key) {
+            Some((_, Key::Seal(stage))) => Some(stage),
+            _ => None,
+        };
+        listed.iter().filter_map(seal).collect()
     }
 }

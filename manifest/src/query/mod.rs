@@ -32,6 +32,8 @@ pub use advance::{Advanced, PATIENCE};
 pub use error::AdvanceError;
 pub use finish::create_end;
 pub use handle::QueryHandle;
-pub use hints::{GATE_PERIOD, News, active, close_gate, gateways, open_gate, retire, ring};
+pub use hints::{
+    GATE_PERIOD, Heard, News, Place, active, close_gate, gateways, open_gate, retire, ring,
+};
 pub use progress::Progress;
 pub use submit::{Submission, SubmitError, Submitted, submit};

@@ -66,8 +66,9 @@ async fn read_stage(
         None if seen.sealed => handle.seal(spec.id).await?.map(|sealed| sealed.seal),
         None => None,
     };
-    // A seal shows which worker ran a task and what the task cost. What the task was is in the manifest.
-    let decided = handle.manifest(spec.id).await?;
+    // A seal shows which worker ran a task and what the task cost. What the task was is in the manifest. The look has
+    // read the seals that it depends on.
+    let decided = handle.known_manifest(spec.id);
     Ok(StageRun::new(spec, &seen, decided.as_deref(), seal))
 }
 

@@ -48,6 +48,15 @@ pub struct StageSpec {
 }
 
 impl StageSpec {
+    /// Number of buckets that the stage's rows are placed in. Beside them, there may be a filter of the keys in one more.
+    #[must_use]
+    pub fn buckets(&self) -> u32 {
+        match self.output {
+            Output::Hash { buckets } => buckets,
+            Output::Partitions | Output::Result => self.partitions,
+        }
+    }
+
     /// The stage as it runs, after its manifest decided whether every task reads the whole build side.
     #[must_use]
     pub fn decided(&self, broadcast: bool) -> Self {
