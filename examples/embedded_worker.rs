@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use arrow::array::{ArrayRef, Int64Array, RecordBatch};
-use dunlin_gateway::{Gateway, GatewayOptions};
+use dunlin_gateway::{Gateway, GatewayOptions, Hub};
 use dunlin_manifest::env::Env;
 use dunlin_planner::Planner;
 use dunlin_planner::config::Config;
@@ -47,9 +47,9 @@ async fn main() -> Result<()> {
     let gateway = Gateway {
         planner: Planner::open(&config, &stores)?,
         control: Arc::new(control),
+        hub: Arc::new(Hub::new(Arc::clone(&env.clock))),
         env,
         local: None,
-        hub: Arc::default(),
     };
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let url = format!("http://{}/v1/sql", listener.local_addr()?);

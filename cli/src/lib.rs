@@ -7,6 +7,7 @@ mod door;
 pub mod fleet;
 pub mod key;
 pub mod pki;
+pub mod record;
 pub mod serve;
 pub mod sql;
 pub mod tpch;

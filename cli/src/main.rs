@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use dunlin_cli::{demo, key, pki, serve, sql, tpch};
+use dunlin_cli::{demo, key, pki, record, serve, sql, tpch};
 
 #[derive(Debug, Parser)]
 #[command(
@@ -64,6 +64,8 @@ enum Command {
     Tls(pki::Command),
     /// Send one statement to a gateway and print the answer.
     Sql(sql::Options),
+    /// Print a stored record as text.
+    Record(record::Options),
     /// Write TPC-H tables as Parquet files.
     Tpch {
         /// Scale factor: 1 is about 1 GB of raw data.
@@ -102,6 +104,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Key(command) => key::run(&command),
         Command::Tls(command) => pki::run(&command),
         Command::Sql(options) => sql::run(&options),
+        Command::Record(options) => record::run(&options),
         Command::Tpch { scale, files, output } => {
             anyhow::ensure!(scale > 0.0, "--scale must be positive");
             anyhow::ensure!(files > 0, "--files must be at least 1");

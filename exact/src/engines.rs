@@ -10,8 +10,8 @@ pub const ENGINE: &str =
 /// probe side where that is correct. It may change to a broadcast of its build side once that is written.
 pub const PARTITIONED: &str = "[routing]\nmode = \"fleet\"\n\n[engine]\nrepartition_file_min_size = 1024\ntask_bytes = 0\nbroadcast_bytes = 0\nbroadcast_rows = 0\n\n";
 
-/// As [`PARTITIONED`], and no build side is broadcast, even if it is small.
-pub const EXCHANGED: &str = "[routing]\nmode = \"fleet\"\n\n[engine]\nrepartition_file_min_size = 1024\ntask_bytes = 0\nbroadcast_bytes = 0\nbroadcast_rows = 0\nsealed_broadcast_bytes = 0\n\n";
+/// As [`PARTITIONED`], and no build side is broadcast, even if it is small. With 16 partitions, exchanges have two levels.
+pub const EXCHANGED: &str = "[routing]\nmode = \"fleet\"\n\n[engine]\nrepartition_file_min_size = 1024\ntask_bytes = 0\nbroadcast_bytes = 0\nbroadcast_rows = 0\nsealed_broadcast_bytes = 0\nexchange_slices = 128\n\n";
 
 /// As [`ENGINE`], and joins on keys sort both sides instead of building a hash table of one.
 pub const SORTED: &str = "[routing]\nmode = \"fleet\"\n\n[engine]\nrepartition_file_min_size = 1024\ntask_bytes = 0\nprefer_hash_join = false\n\n";

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use dunlin_gateway::{Gateway, GatewayOptions};
+use dunlin_gateway::{Gateway, GatewayOptions, Hub};
 use dunlin_manifest::env::Env;
 use dunlin_planner::Planner;
 use dunlin_planner::config::Config;
@@ -45,9 +45,9 @@ impl Fleet {
         let gateway = Gateway {
             planner: Planner::open(config, &stores)?,
             control: Arc::new(control.clone()),
+            hub: Arc::new(Hub::new(Arc::clone(&env.clock))),
             env,
             local: None,
-            hub: Arc::default(),
         };
         let limits = config.limits.resolve()?;
         let options = GatewayOptions { limits, ..GatewayOptions::default() };

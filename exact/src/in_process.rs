@@ -170,7 +170,7 @@ impl InProcess {
                 });
             }
             let sealed = Sealed::derived(decide::seal(&decided, winners));
-            inputs = inputs.with_stage(spec.id, Arc::new(StageData::from_seal(&sealed.seal)?));
+            inputs = inputs.with_stage(spec.id, Arc::new(StageData::of(&sealed.seal, None)?));
             seals.insert(spec.id, sealed);
             manifests.push(decided.manifest);
         }

@@ -11,10 +11,10 @@ use std::fmt::Debug;
 use dunlin_manifest::decide::{self, Decided};
 use dunlin_manifest::model::encoding::{decode, encode};
 use dunlin_manifest::records::{
-    Adaptive, Broadcast, Claim, Commit, DataObject, End, EndStatus, EngineFence, ErrorCode, Fail,
-    FailClass, GroupSeal, Idem, InputMode, Limits, Output, Pin, QueryError, RECORD_VERSION,
-    Requests, ResultSpec, Root, Route, Seal, SealedTask, Share, Slice, StageInput, StageManifest,
-    StageSpec, Summary, TaskMetrics, TaskOutput, TaskSpec,
+    Adaptive, BlockRef, Broadcast, BucketTotal, Claim, Commit, DataObject, End, EndStatus,
+    EngineFence, ErrorCode, Fail, FailClass, Idem, InputMode, Limits, Output, Pin, QueryError,
+    RECORD_VERSION, Requests, ResultSpec, Root, Route, Seal, SealTotals, SealedBlocks, SealedTask,
+    Share, Slice, StageInput, StageManifest, StageSpec, Summary, TaskMetrics, TaskOutput, TaskSpec,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -128,6 +128,20 @@ fn seal() -> Seal {
         rows: 6,
         bytes: 4,
         tasks: vec![winner()],
+        blocks: None,
+    }
+}
+
+fn blocks() -> SealedBlocks {
+    SealedBlocks {
+        refs: vec![BlockRef { digest: "d".to_owned(), head: 1, len: 2 }],
+        buckets: vec![BucketTotal { bytes: 1, rows: 2, slices: 3 }],
+        totals: SealTotals {
+            tasks: 1,
+            attempts: 2,
+            scan_bytes: 3,
+            requests: Requests { put: 1, get: 2, list: 3, head: 4, delete: 5 },
+        },
     }
 }
 
@@ -200,11 +214,8 @@ fn records_are_stored_as_they_always_were() {
                 metrics: metrics(),
             },
         ),
-        line(
-            "group_seal",
-            &GroupSeal { v, group: 1, manifest: "m".to_owned(), tasks: vec![winner()] },
-        ),
         line("seal", &seal()),
+        line("seal_of_blocks", &Seal { tasks: Vec::new(), blocks: Some(blocks()), ..seal() }),
         line("end", &end()),
         line(
             "manifest",
@@ -219,6 +230,7 @@ fn records_are_stored_as_they_always_were() {
                 }],
                 seals: vec!["d".to_owned()],
                 inline_bytes: 6,
+                buckets: 7,
                 broadcast: true,
                 absorbed: true,
             },
@@ -238,8 +250,13 @@ fn decisions_are_what_they_always_were() {
     let root = Root { stages: vec![scan], ..root() };
     let decided = Decided::of(decide::stage_manifest(&root, &root.stages[0], false, &[]));
     let seal = decide::seal(&decided, vec![winner(), SealedTask { task: 3, ..winner() }]);
-    let group = decide::group_seal(&decided, 0, vec![winner()]);
-    let digests = [decided.digest, decide::digest(&seal), decide::digest(&group)];
+    let (block, head, reference) = decide::group_seal(&decided, 0, vec![winner()]).unwrap();
+    let folded = decide::fold(&decided, [(&head, &reference)]);
+    let digests =
+        [decided.digest, decide::digest(&seal), decide::digest_of(&block), decide::digest(&folded)];
     let short: Vec<&str> = digests.iter().map(|digest| &digest[..16]).collect();
-    assert_eq!(short, ["679007314f57b226", "01180d2f2ff46b71", "79a97977c264945f"]);
+    assert_eq!(
+        short,
+        ["afeeafb96f51c1c4", "4346442cab3655a5", "20671ac2b776cd99", "8872c86cf46d7702"]
+    );
 }

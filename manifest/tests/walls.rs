@@ -19,12 +19,20 @@ const ROOMS: [Room; 3] = [
     Room {
         name: "model",
         modules: &["model"],
-        dependencies: Some(&["blake3", "bytes", "serde", "serde_json", "thiserror", "uuid"]),
+        dependencies: Some(&[
+            "blake3",
+            "bytes",
+            "prost",
+            "serde",
+            "serde_json",
+            "thiserror",
+            "uuid",
+        ]),
     },
     Room {
         name: "decide",
         modules: &["decide", "model"],
-        dependencies: Some(&["blake3", "serde"]),
+        dependencies: Some(&["blake3", "bytes", "serde"]),
     },
     Room { name: "store", modules: &["store", "model", "env"], dependencies: None },
 ];

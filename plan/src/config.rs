@@ -94,6 +94,8 @@ pub struct EngineConfig {
     /// A build side that has at most this many bytes once it is written is read whole by every task, and the probe
     /// side is not exchanged. 0: never.
     pub sealed_broadcast_bytes: u64,
+    /// An exchange that may have more slices (tasks of the producer × buckets) has two levels.
+    pub exchange_slices: usize,
     /// Compression of exchange data: `auto` (LZ4 on a network store, none on a folder), `none`, `lz4`.
     pub exchange_compression: String,
 }
@@ -109,6 +111,7 @@ impl Default for EngineConfig {
             prefer_hash_join: true,
             runtime_filters: true,
             sealed_broadcast_bytes: 16 << 20,
+            exchange_slices: 1 << 20,
             exchange_compression: "auto".to_owned(),
         }
     }

@@ -86,6 +86,7 @@ impl Draft {
         let options = SplitOptions {
             runtime_filters: engine.runtime_filters,
             sealed_broadcast: engine.sealed_broadcast_bytes > 0,
+            most_slices: engine.exchange_slices,
         };
         let stages = stages::split(Arc::clone(&self.physical), options)?;
         self.written(&stages, Route::Fleet, reason, engine, compression)

@@ -3,6 +3,7 @@
 
 use arrow_schema::ArrowError;
 use datafusion::error::DataFusionError;
+use dunlin_manifest::query::AdvanceError;
 
 /// An error of the exchange.
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +42,9 @@ pub enum ShuffleError {
     /// A seal contradicts itself.
     #[error("malformed exchange record: {0}")]
     Malformed(String),
+    /// The seals of a stage's groups could not be read.
+    #[error("it cannot be read where exchange data is: {0}")]
+    Blocks(#[from] AdvanceError),
     /// Rows could not be encoded.
     #[error("rows cannot be encoded: {0}")]
     Encode(#[from] ArrowError),
@@ -94,6 +98,7 @@ impl ShuffleError {
             | Self::UnknownStage { .. }
             | Self::Unordered { .. }
             | Self::NoInputs => false,
+            Self::Blocks(error) => error.is_retryable(),
             Self::Engine(error) => engine_retryable(error),
         }
     }

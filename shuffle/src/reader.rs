@@ -185,7 +185,7 @@ impl ExecutionPlan for ExchangeReaderExec {
             .map(|partition| self.bucket(partition))
             .map_err(|_| internal_datafusion_err!("partition {partition} is too large"))?;
         if self.properties.output_ordering().is_some() {
-            let tasks = inputs.stage(self.stage)?.bucket_tasks(bucket);
+            let tasks = inputs.stage(self.stage)?.bucket_tasks(bucket)?;
             if tasks > 1 {
                 return Err(ShuffleError::Unordered { stage: self.stage, bucket, tasks }.into());
             }

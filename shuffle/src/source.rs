@@ -97,8 +97,9 @@ impl ExchangeInputs {
     pub async fn key_filter(&self, stage: u32, bucket: u32) -> Result<Option<Arc<KeyFilter>>> {
         let data = self.stage(stage)?;
         let read = || async {
-            let tasks = data.tasks().len();
-            if data.bucket_tasks(bucket) != tasks || data.slice_count(bucket) != tasks {
+            let tasks = data.tasks();
+            data.load([bucket]).await?;
+            if data.bucket_tasks(bucket)? != tasks || data.slice_count(bucket) != tasks {
                 return Ok(None);
             }
             // The governor bounds how much of it is on its way at once.
@@ -114,6 +115,19 @@ impl ExchangeInputs {
         data.key_filter.get_or_try_init(read).await.cloned()
     }
 
+    /// Reads which slices the buckets have that a task will read, each with its stage. It must be called before they are
+    /// opened.
+    pub async fn load(&self, buckets: &[(u32, u32)]) -> Result<()> {
+        let mut by_stage: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+        buckets
+            .iter()
+            .for_each(|(stage, bucket)| by_stage.entry(*stage).or_default().push(*bucket));
+        let loads = by_stage
+            .into_iter()
+            .map(|(stage, buckets)| async move { self.stage(stage)?.load(buckets).await });
+        futures::future::try_join_all(loads).await.map(|_| ())
+    }
+
     /// Starts to fetch the buckets that a task will read, each with its stage and in the order in which they are read.
     /// It is called once for a task, on the runtime of its plan, and does nothing beyond its budget or the pool's memory.
     pub fn read_ahead(
@@ -125,7 +139,7 @@ impl ExchangeInputs {
         let mut bytes = 0;
         for (stage, bucket) in buckets {
             let data = self.stage(stage)?;
-            for number in self.own(data, stage, bucket) {
+            for number in self.own(data, stage, bucket)? {
                 let piece = data.piece(bucket, number)?;
                 if let Place::Object { key, range } = piece.place {
                     bytes += piece.len;
@@ -155,10 +169,10 @@ impl ExchangeInputs {
     }
 
     /// The slices of a bucket that the task reads.
-    fn own(&self, data: &StageData, stage: u32, bucket: u32) -> std::ops::Range<usize> {
+    fn own(&self, data: &StageData, stage: u32, bucket: u32) -> Result<std::ops::Range<usize>> {
         match self.share.filter(|share| share.stage == stage) {
             Some(share) => data.share(bucket, share),
-            None => 0..data.slice_count(bucket),
+            None => Ok(0..data.slice_count(bucket)),
         }
     }
 
@@ -179,7 +193,7 @@ impl ExchangeInputs {
     ) -> Result<SendableRecordBatchStream> {
         let data = Arc::clone(self.stage(stage)?);
         let limits = self.fetcher.governor.limits();
-        let own = self.own(&data, stage, bucket);
+        let own = self.own(&data, stage, bucket)?;
         let slices = data.slice_count(bucket);
         let small = data.bucket_rows(bucket) < slices as u64 * limits.batch_rows as u64;
         let coalescer = (small && own.len() > 1)

@@ -18,7 +18,7 @@ use dunlin_manifest::env::Env;
 use dunlin_manifest::ids::QueryId;
 use dunlin_manifest::keys::{self, Key};
 use dunlin_manifest::model::encoding::digest;
-use dunlin_manifest::query::{self, QueryHandle};
+use dunlin_manifest::query::{self, Blocks, QueryHandle};
 use dunlin_manifest::records::{EndStatus, ErrorCode, FailClass, InputMode};
 use dunlin_manifest::store::create::Decision;
 use dunlin_manifest::store::{ControlStore, ObjectControlStore};
@@ -450,11 +450,15 @@ async fn a_wide_stage_is_sealed_by_groups(store: ObjectControlStore) {
     assert_eq!(worker.view().stages[&0].groups, BTreeSet::from([0, 1, 2]));
     assert!(worker.view().stages[&1].groups.is_empty());
     let seal = handle(&store, &query).await.seal(0).await.unwrap().unwrap().seal;
-    assert_eq!(
-        seal.tasks.iter().map(|task| task.task).collect::<Vec<_>>(),
-        (0..130).collect::<Vec<_>>()
-    );
+    assert!(seal.tasks.is_empty());
+    let blocks = Blocks::of(&store, &query, &seal).unwrap();
+    let winners = blocks.winners().await.unwrap();
+    assert!(winners.iter().map(|task| task.task).eq(0..130));
+    let slices = blocks.slices(&[0, 7]).await.unwrap();
+    assert_eq!(slices.keys().copied().collect::<Vec<_>>(), [0]);
+    assert!(slices[&0].iter().map(|(task, _)| *task).eq(0..130));
     assert_eq!((seal.rows, seal.bytes), (130, 1300));
+    assert_eq!((seal.buckets()[0].slices, seal.totals().tasks), (130, 130));
 }
 
 async fn a_query_ends_though_every_response_is_lost(store: ObjectControlStore) {

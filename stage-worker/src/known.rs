@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dunlin_manifest::meter::Meter;
-use dunlin_manifest::query::{AdvanceError, QueryHandle};
+use dunlin_manifest::query::{AdvanceError, Blocks, QueryHandle};
 use dunlin_manifest::records::{EngineFence, Root};
 use dunlin_plan::stores::Stores;
 use dunlin_shuffle::{ShuffleError, StageData};
@@ -77,7 +77,8 @@ impl Known {
             return Ok(Arc::clone(known));
         }
         let seal = self.handle.seal(stage).await?.ok_or(StageError::Unsealed(stage))?;
-        let data = Arc::new(StageData::from_seal(&seal.seal)?);
+        let blocks = Blocks::of(self.handle.store(), &self.handle.query, &seal.seal);
+        let data = Arc::new(StageData::of(&seal.seal, blocks)?);
         stages.insert(stage, Arc::clone(&data));
         Ok(data)
     }

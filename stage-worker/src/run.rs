@@ -134,6 +134,7 @@ async fn run_plan(shared: &Shared, attempt: Attempt) -> Result<(Rows, TaskMetric
         .and_then(|plan| guarded(plan, &attempt.stop))
         .map_err(|error| classify(&error))?;
     let pool = context.memory_pool();
+    attempt.inputs.load(&ahead).await.map_err(|error| classify_shuffle(&error))?;
     attempt.inputs.read_ahead(ahead, pool).map_err(|error| classify_shuffle(&error))?;
     let buckets = match &opened.hash {
         Some((exprs, count)) => {

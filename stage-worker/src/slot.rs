@@ -171,9 +171,10 @@ pub(crate) async fn work_on(
 const COMMITS: usize = 4;
 /// Bytes of rows that wait for their commits, in one slot.
 const MOST_HELD: usize = 16 << 20;
-/// For so long after a stage has opened, a slot leaves its tasks to the slots whose places they have, if there are more
-/// slots than tasks.
-const GRACE: Duration = Duration::from_millis(250);
+/// For so long after a stage has opened, a slot leaves its tasks to the slots whose places they have, if there are far
+/// more slots than tasks: more than [`CROWD`] for each.
+const GRACE: Duration = Duration::from_millis(100);
+const CROWD: usize = 8;
 
 /// How often a slot may lose its claims before it looks at the whole query again.
 const LOST_IN_A_ROW: u32 = 3;
@@ -388,25 +389,36 @@ fn choose(
         .copied()
         .collect();
     let first = free.first()?;
-    let same: usize = free.iter().take_while(|task| task.stage == first.stage).count();
     if let Some(place) = shared.place_of(slot) {
-        if let Some(own) = free[..same].iter().find(|task| task.task % place.of == place.index) {
+        // Queries and stages of one task each begin at different places, too.
+        let start = number(known.handle.query.as_str());
+        let is_own = |task: &&OpenTask| {
+            start.wrapping_add(task.stage).wrapping_add(task.task) % place.of == place.index
+        };
+        if let Some(own) = free.iter().find(is_own) {
             taken.insert((own.stage, own.task, own.attempt));
             return Some(*own);
         }
         // Whoever has opened the stage begins at once. The others would only compete with it.
-        if place.of as usize > same
+        if place.of as usize > free.len() * CROWD
             && !known.handle.has_opened(first.stage)
             && known.open_for(first.stage, shared.env.clock.monotonic()) < GRACE
         {
             return None;
         }
     }
+    let same: usize = free.iter().take_while(|task| task.stage == first.stage).count();
     let seed = blake3::hash(format!("{}/{slot}/{}/{lost}", shared.name, first.stage).as_bytes());
     let place = usize::from(u16::from_le_bytes([seed.as_bytes()[0], seed.as_bytes()[1]]));
     let chosen = free.get(place * places(same) / (usize::from(u16::MAX) + 1)).copied()?;
     taken.insert((chosen.stage, chosen.task, chosen.attempt));
     Some(chosen)
+}
+
+/// A number that is the same for every process.
+fn number(text: &str) -> u32 {
+    let hash = blake3::hash(text.as_bytes());
+    hash.as_bytes()[..4].iter().fold(0, |number, byte| number << 8 | u32::from(*byte))
 }
 
 /// Among how many of `same` open tasks a slot chooses: a quarter, but four if there are so many.

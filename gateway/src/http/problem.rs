@@ -201,7 +201,7 @@ fn status_of_query_error(error: &QueryError) -> StatusCode {
     match error.code {
         ErrorCode::ExecutionFailed if !error.retryable => StatusCode::BAD_REQUEST,
         ErrorCode::InputChanged => StatusCode::CONFLICT,
-        ErrorCode::Unsupported => StatusCode::UNPROCESSABLE_ENTITY,
+        ErrorCode::Unsupported | ErrorCode::QueryTooLarge => StatusCode::UNPROCESSABLE_ENTITY,
         ErrorCode::NoCompatibleWorker | ErrorCode::StoreUnavailable => {
             StatusCode::SERVICE_UNAVAILABLE
         }

@@ -125,6 +125,12 @@ impl From<SubmitError> for CoreError {
         match error {
             SubmitError::IdemMismatch { .. } => ErrorKind::IdempotencyMismatch.into(),
             SubmitError::Store(error) => error.into(),
+            error @ SubmitError::TooLarge { .. } => ErrorKind::Query(QueryError {
+                code: ErrorCode::QueryTooLarge,
+                message: error.to_string(),
+                retryable: false,
+            })
+            .into(),
             other => Self::store(other),
         }
     }

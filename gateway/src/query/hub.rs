@@ -88,7 +88,8 @@ impl Hub {
         })
     }
 
-    /// What a listener of this name hears: see [`Self::after`]. A listener without a name has no place.
+    /// Waits until there is news after number `after`, and returns it with the listener's place. A listener without a
+    /// name has no place.
     pub async fn listen(&self, name: Option<&str>, after: Option<u64>) -> Heard {
         if let Some(name) = name {
             self.place(name);

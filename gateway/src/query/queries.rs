@@ -241,9 +241,8 @@ impl Queries {
         let Some(last) = root.stages.last() else {
             return Err(CoreError::internal("the query has no stages"));
         };
-        let read;
         let seal = match &end.answer {
-            Some(answer) => answer,
+            Some(answer) => Arc::new(answer.clone()),
             None => {
                 let sealed = handle.seal(last.id).await?.ok_or(ErrorKind::Expired)?;
                 if end.seal.as_ref().is_some_and(|named| *named != sealed.digest) {
@@ -251,11 +250,10 @@ impl Queries {
                         "the result's seal is not the one that the end names",
                     ));
                 }
-                read = sealed.seal;
-                read.as_ref()
+                sealed.seal
             }
         };
-        let rows = self.results.open(root, seal)?;
+        let rows = self.results.open(query, root, &seal).await?;
         let receipt = Receipt::of(root.route, &end.summary.unwrap_or_default());
         let receipt = Receipt { rows: Some(seal.rows), ..receipt };
         Ok(Answer { query: query.clone(), rows, receipt, meter: None })

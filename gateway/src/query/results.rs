@@ -14,10 +14,12 @@ use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::memory_pool::{MemoryPool, UnboundedMemoryPool};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use dunlin_manifest::env::Env;
+use dunlin_manifest::ids::QueryId;
+use dunlin_manifest::query::Blocks;
 use dunlin_manifest::records::{Root, Seal};
 use dunlin_manifest::store::ObjectControlStore;
 use dunlin_plan::wire::schema_from_text;
-use dunlin_shuffle::{ExchangeInputs, ReadGovernor, StageData};
+use dunlin_shuffle::{ExchangeInputs, ReadGovernor, ShuffleError, StageData};
 use futures::{StreamExt, TryStreamExt};
 
 use super::error::CoreError;
@@ -46,14 +48,21 @@ impl ResultReader {
         }
     }
 
-    /// The rows of the query with this `root`, whose last stage has this `seal`.
-    pub(crate) fn open(
+    /// The rows of a query with this `root`, whose last stage has this `seal`.
+    pub(crate) async fn open(
         &self,
+        query: &QueryId,
         root: &Root,
-        seal: &Seal,
+        seal: &Arc<Seal>,
     ) -> Result<SendableRecordBatchStream, CoreError> {
         let schema = schema_from_text(&root.result.schema).map_err(CoreError::internal)?;
-        let data = Arc::new(StageData::from_seal(seal).map_err(CoreError::internal)?);
+        let blocks = Blocks::of(&self.control, query, seal);
+        let data = StageData::of(seal, blocks).map_err(CoreError::internal)?;
+        data.load(0..data.buckets()).await.map_err(|error| match error {
+            ShuffleError::Blocks(error) => CoreError::from(error),
+            other => CoreError::internal(other),
+        })?;
+        let data = Arc::new(data);
         let inputs = ExchangeInputs::new(
             Arc::clone(self.control.data_store()),
             self.control.data_prefix().clone(),

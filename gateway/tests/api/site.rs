@@ -6,7 +6,7 @@ use std::time::Duration;
 use arrow::array::{ArrayRef, Int64Array, RecordBatch};
 use async_trait::async_trait;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryPool, UnboundedMemoryPool};
-use dunlin_gateway::{Gateway, GatewayOptions, LocalRunner, ServeError, serve};
+use dunlin_gateway::{Gateway, GatewayOptions, Hub, LocalRunner, ServeError, serve};
 use dunlin_manifest::env::{Clock, Env};
 use dunlin_manifest::ids::QueryId;
 use dunlin_manifest::keys;
@@ -95,7 +95,7 @@ impl Site {
             control: Arc::clone(&self.control),
             env: self.env.clone(),
             local,
-            hub: Arc::default(),
+            hub: Arc::new(Hub::new(Arc::clone(&self.env.clock))),
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());

@@ -45,13 +45,12 @@ pub fn totals<'a>(seals: impl IntoIterator<Item = &'a Seal>, answer: Option<&Sea
     let mut totals = Summary { rows: answer.map_or(0, |seal| seal.rows), ..Summary::default() };
     for seal in seals {
         totals.stages += 1;
-        totals.tasks += u64::try_from(seal.tasks.len()).unwrap_or(u64::MAX);
+        let of = seal.totals();
+        totals.tasks += of.tasks;
+        totals.attempts += of.attempts;
+        totals.bytes_scanned += of.scan_bytes;
+        totals.requests += of.requests;
         totals.shuffle_bytes += seal.bytes;
-        for task in &seal.tasks {
-            totals.attempts += u64::from(task.attempt) + 1;
-            totals.bytes_scanned += task.metrics.scan_bytes;
-            totals.requests += task.metrics.requests;
-        }
     }
     totals.shuffle_bytes -= answer.map_or(0, |seal| seal.bytes);
     totals

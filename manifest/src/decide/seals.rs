@@ -2,11 +2,17 @@
 
 use std::ops::Range;
 
+use bytes::Bytes;
+
 use crate::decide::facts::Decided;
 use crate::model::encoding::RECORD_VERSION;
 use crate::model::ids::TaskId;
 use crate::model::keys::{GROUP, tasks_of};
-use crate::model::records::{Commit, GroupSeal, Seal, SealedTask};
+use crate::model::records::block::{DamagedBlock, decode_head, encode_block};
+use crate::model::records::seal::add_slice;
+use crate::model::records::{
+    BlockHead, BlockRef, Commit, Seal, SealTotals, SealedBlocks, SealedTask, StageManifest,
+};
 
 /// A record contradicts the manifest that its stage must have: it was written under another one, or for a task that
 /// does not exist.
@@ -36,11 +42,40 @@ pub fn winner(
     })
 }
 
-/// The seal of a group, from its winners in any order.
-#[must_use]
-pub fn group_seal(decided: &Decided, group: u32, mut tasks: Vec<SealedTask>) -> GroupSeal {
+/// The seal of a group, from its winners in any order: its bytes, its head, and what the stage's seal holds of it.
+///
+/// # Errors
+/// The group is too large.
+pub fn group_seal(
+    decided: &Decided,
+    group: u32,
+    mut tasks: Vec<SealedTask>,
+) -> Result<(Bytes, BlockHead, BlockRef), DamagedBlock> {
     tasks.sort_by_key(|task| task.task);
-    GroupSeal { v: RECORD_VERSION, group, manifest: decided.digest.clone(), tasks }
+    let bytes = encode_block(decided.manifest.stage, group, &decided.digest, &tasks)?;
+    let (head, reference) = decode_head(&bytes)?;
+    Ok((bytes, head, reference))
+}
+
+/// The seal of a stage from the seals of its groups, in the order of the groups.
+#[must_use]
+pub fn fold<'a>(
+    decided: &Decided,
+    blocks: impl IntoIterator<Item = (&'a BlockHead, &'a BlockRef)>,
+) -> Seal {
+    let mut folded =
+        SealedBlocks { refs: Vec::new(), buckets: Vec::new(), totals: SealTotals::default() };
+    let (mut rows, mut bytes) = (0, 0);
+    for (head, reference) in blocks {
+        folded.refs.push(reference.clone());
+        head.rows.iter().for_each(|row| add_slice(&mut folded.buckets, row.bucket, row.total));
+        for task in &head.tasks {
+            folded.totals.add(task.attempt, &task.metrics);
+            rows += task.output.rows;
+            bytes += task.output.bytes;
+        }
+    }
+    Seal { rows, bytes, blocks: Some(folded), ..seal(decided, Vec::new()) }
 }
 
 /// The seal of a stage, from its winners in any order.
@@ -56,14 +91,19 @@ pub fn seal(decided: &Decided, mut tasks: Vec<SealedTask>) -> Seal {
         rows: tasks.iter().map(|task| task.output.rows).sum(),
         bytes: tasks.iter().map(|task| task.output.bytes).sum(),
         tasks,
+        blocks: None,
     }
 }
 
-/// Number of groups of a stage with `tasks` tasks. A stage of at most 64 tasks has none.
+/// Slices that the seal of a stage lists itself, if every task has rows for every bucket. With more, they are in blocks.
+const LISTED: u64 = 16 << 10;
+
+/// Groups whose seals are written on their own; 0: the stage's seal lists all its winners.
 #[must_use]
-pub fn groups(tasks: usize) -> u32 {
-    let tasks = u32::try_from(tasks).unwrap_or(u32::MAX);
-    if tasks <= GROUP { 0 } else { tasks.div_ceil(GROUP) }
+pub fn groups(manifest: &StageManifest) -> u32 {
+    let tasks = u32::try_from(manifest.tasks.len()).unwrap_or(u32::MAX);
+    let slices = u64::from(tasks).saturating_mul(u64::from(manifest.buckets));
+    if tasks <= GROUP && slices <= LISTED { 0 } else { tasks.div_ceil(GROUP) }
 }
 
 /// Tasks of one group.
@@ -79,7 +119,26 @@ mod tests {
     use super::*;
     use crate::decide::fixtures::{decided, root, stage, won};
     use crate::model::encoding::encode;
-    use crate::model::records::{TaskMetrics, TaskOutput};
+    use crate::model::records::{Output, StageSpec, TaskMetrics, TaskOutput};
+
+    #[test]
+    fn a_seal_of_blocks_has_the_same_totals_as_one_that_lists_all() {
+        let root = root(vec![stage(0, 66, vec![])]);
+        let scan = decided(&root, 0, &[]);
+        let winners: Vec<SealedTask> =
+            (0..66).map(|task| won(task, &[(task % 3, 10), (7, u64::from(task))])).collect();
+        let listed = seal(&scan, winners.clone());
+        let blocks: Vec<_> = winners
+            .chunks(64)
+            .zip(0..)
+            .map(|(tasks, group)| group_seal(&scan, group, tasks.to_vec()).ok())
+            .collect();
+        let folded =
+            fold(&scan, blocks.iter().flatten().map(|(_, head, reference)| (head, reference)));
+        assert_eq!((folded.rows, folded.bytes), (listed.rows, listed.bytes));
+        assert_eq!((folded.buckets(), folded.totals()), (listed.buckets(), listed.totals()));
+        assert!(folded.tasks.is_empty() && encode(&folded).len() < encode(&listed).len() / 10);
+    }
 
     #[test]
     fn a_seal_does_not_depend_on_the_order_of_its_commits() {
@@ -117,7 +176,13 @@ mod tests {
 
     #[test]
     fn groups_are_64_tasks_each_and_the_last_has_the_rest() {
-        assert_eq!((groups(64), groups(65)), (0, 2));
+        let of = |tasks: u32, buckets: u32| {
+            let spec = StageSpec { output: Output::Hash { buckets }, ..stage(0, tasks, vec![]) };
+            groups(&decided(&root(vec![spec]), 0, &[]).manifest)
+        };
+        assert_eq!((of(64, 1), of(65, 1)), (0, 2));
+        // Few tasks with very many buckets.
+        assert_eq!((of(16, 1024), of(16, 1025), of(64, 257)), (0, 1, 1));
         assert_eq!((group_tasks(0, 65), group_tasks(1, 65)), (0..64, 64..65));
     }
 }

@@ -9,7 +9,7 @@ use crate::decide::facts::Decided;
 use crate::decide::seals::{group_tasks, groups};
 use crate::model::ids::{Attempt, StageId, TaskId};
 use crate::model::keys::group_of;
-use crate::model::records::{Limits, Root};
+use crate::model::records::{Limits, Root, StageManifest};
 use crate::model::view::{QueryView, StageView};
 
 /// How many times at most the lease of a task doubles after its claims were lost.
@@ -78,7 +78,7 @@ pub fn next_steps(
         let state = view.stages.get(&spec.id).unwrap_or(&nothing);
         let Some(decided) = manifests.get(&spec.id) else { continue };
         let tasks = decided.manifest.tasks.len();
-        let due = due_seals(spec.id, state, tasks);
+        let due = due_seals(state, &decided.manifest);
         let complete = due.contains(&Due::Seal(spec.id));
         steps.due.extend(due);
         if complete {
@@ -98,9 +98,10 @@ pub fn next_steps(
 
 /// The seals of a stage that are due: those of full groups, and the seal of the stage once all its tasks are committed
 /// (in a stage with groups: once all its groups are sealed).
-fn due_seals(stage: StageId, state: &StageView, tasks: usize) -> Vec<Due> {
+fn due_seals(state: &StageView, manifest: &StageManifest) -> Vec<Due> {
     let full = |tasks: Range<TaskId>| tasks.into_iter().all(|task| state.commits.contains(&task));
-    let groups = groups(tasks);
+    let (stage, tasks) = (manifest.stage, manifest.tasks.len());
+    let groups = groups(manifest);
     let mut due: Vec<Due> = (0..groups)
         .filter(|group| !state.groups.contains(group) && full(group_tasks(*group, tasks)))
         .map(|group| Due::GroupSeal(stage, group))

@@ -4,7 +4,8 @@ use crate::decide::facts::{Decided, Sealed};
 use crate::model::encoding::RECORD_VERSION;
 use crate::model::ids::StageId;
 use crate::model::records::{
-    Adaptive, InputMode, Root, Seal, Share, StageInput, StageManifest, StageSpec, TaskSpec,
+    Adaptive, BucketTotal, InputMode, Root, Seal, Share, StageInput, StageManifest, StageSpec,
+    TaskSpec,
 };
 
 /// The manifest of a stage, if the seals that it depends on are known. `seal_of` gives the known seals.
@@ -43,21 +44,22 @@ pub fn stage_manifest(
     let adaptive = &root.adaptive;
     let digests = seals.iter().map(|sealed| sealed.digest.clone()).collect();
     let seals: Vec<&Seal> = seals.iter().map(|sealed| sealed.seal.as_ref()).collect();
-    let weights = weights(spec, &seals);
-    let inputs = || spec.inputs.iter().zip(&seals);
-    let empty = inputs().any(|(input, seal)| {
-        spec.empty_with.contains(&input.stage)
-            && seal.tasks.iter().all(|task| task.output.rows == 0)
-    });
+    let totals: Vec<Vec<BucketTotal>> = seals.iter().map(|seal| seal.buckets()).collect();
+    let weights = weights(spec, &totals);
+    let empty = spec
+        .inputs
+        .iter()
+        .zip(&seals)
+        .any(|(input, seal)| spec.empty_with.contains(&input.stage) && seal.rows == 0);
     let absorbed = is_absorbed(root, spec, &seals, &weights);
     let mut tasks = Vec::new();
     if !empty && !absorbed {
-        let idle = idle(root, spec, &seals);
-        let skewed = inputs()
+        let idle = idle(root, spec, &totals);
+        let skewed = (spec.inputs.iter().zip(&totals))
             .find(|(input, _)| {
                 spec.shares == Some(input.stage) && input.mode == InputMode::Partitioned
             })
-            .map(|(input, seal)| Skewed { input, seal, adaptive });
+            .map(|(input, totals)| Skewed { input, totals, adaptive });
         tasks = packed(&weights, &Packing { idle: &idle, ..Packing::of(spec) }, skewed.as_ref());
     }
     tasks.sort_by(|a, b| {
@@ -76,6 +78,7 @@ pub fn stage_manifest(
         inline_bytes: (adaptive.inline_stage / count)
             .min(adaptive.inline_task)
             .max(adaptive.inline_least),
+        buckets: spec.buckets(),
         broadcast,
         absorbed,
     }
@@ -97,22 +100,19 @@ fn is_absorbed(root: &Root, spec: &StageSpec, seals: &[&Seal], weights: &[u64]) 
 }
 
 /// Input bytes of each partition.
-fn weights(spec: &StageSpec, seals: &[&Seal]) -> Vec<u64> {
+fn weights(spec: &StageSpec, totals: &[Vec<BucketTotal>]) -> Vec<u64> {
     let mut weights = vec![0u64; spec.partitions as usize];
     for (partition, bytes) in spec.scan_bytes.iter().enumerate() {
         if let Some(weight) = weights.get_mut(partition) {
             *weight += bytes;
         }
     }
-    for (input, seal) in spec.inputs.iter().zip(seals) {
+    for (input, buckets) in spec.inputs.iter().zip(totals) {
         if input.mode == InputMode::Whole {
             continue;
         }
-        for slice in seal.tasks.iter().flat_map(|task| &task.output.slices) {
-            if let Some(weight) = weights.get_mut((input.offset + slice.bucket) as usize) {
-                *weight += slice.len;
-            }
-        }
+        let read = weights.iter_mut().skip(input.offset as usize);
+        read.zip(buckets).for_each(|(weight, bucket)| *weight += bucket.bytes);
     }
     weights
 }
@@ -120,7 +120,7 @@ fn weights(spec: &StageSpec, seals: &[&Seal]) -> Vec<u64> {
 /// The input that makes partitions too large, if its buckets may be read in shares.
 struct Skewed<'a> {
     input: &'a StageInput,
-    seal: &'a Seal,
+    totals: &'a [BucketTotal],
     adaptive: &'a Adaptive,
 }
 
@@ -128,16 +128,14 @@ impl Skewed<'_> {
     /// Bytes and slices that a partition reads of this input.
     fn bucket(&self, partition: u32) -> (u64, u64) {
         let bucket = partition.checked_sub(self.input.offset);
-        let slices = self.seal.tasks.iter().flat_map(|task| &task.output.slices);
-        slices
-            .filter(|slice| Some(slice.bucket) == bucket)
-            .fold((0, 0), |(bytes, slices), slice| (bytes + slice.len, slices + 1))
+        let total = bucket.and_then(|bucket| self.totals.get(bucket as usize));
+        total.map_or((0, 0), |total| (total.bytes, total.slices))
     }
 }
 
 /// The partitions that give no rows, because a bucket that each lives on has none. Partition `p` of a stage reads bucket
 /// `p - offset` of an input, and nothing else of it.
-fn idle(root: &Root, spec: &StageSpec, seals: &[&Seal]) -> Vec<bool> {
+fn idle(root: &Root, spec: &StageSpec, totals: &[Vec<BucketTotal>]) -> Vec<bool> {
     let mut idle = vec![false; spec.partitions as usize];
     if spec.one_task {
         return idle;
@@ -146,22 +144,17 @@ fn idle(root: &Root, spec: &StageSpec, seals: &[&Seal]) -> Vec<bool> {
         let Some(producer) = root.stages.iter().find(|producer| producer.id == stage) else {
             continue;
         };
-        let reads = || spec.inputs.iter().zip(seals).filter(|(input, _)| input.stage == stage);
+        let reads = || spec.inputs.iter().zip(totals).filter(|(input, _)| input.stage == stage);
         // What reads a stage whole as well may have rows of it in every partition.
         if reads().any(|(input, _)| input.mode == InputMode::Whole) {
             continue;
         }
-        let Some((_, seal)) = reads().next() else { continue };
-        let mut filled = vec![false; producer.buckets() as usize];
-        for slice in seal.tasks.iter().flat_map(|task| &task.output.slices) {
-            if let Some(filled) = filled.get_mut(slice.bucket as usize) {
-                *filled |= slice.rows > 0;
-            }
-        }
+        let Some((_, totals)) = reads().next() else { continue };
+        let rows = |bucket: u32| totals.get(bucket as usize).map_or(0, |total| total.rows);
         for (partition, idle) in (0u32..).zip(&mut idle) {
             let read = reads().filter_map(|(input, _)| partition.checked_sub(input.offset));
-            let mut read = read.filter_map(|bucket| filled.get(bucket as usize)).peekable();
-            *idle |= read.peek().is_some() && read.all(|filled| !filled);
+            let mut read = read.filter(|bucket| *bucket < producer.buckets()).peekable();
+            *idle |= read.peek().is_some() && read.all(|bucket| rows(bucket) == 0);
         }
     }
     idle
@@ -283,8 +276,8 @@ mod tests {
         let (full, empty) =
             (sealed(&root, 0, vec![won(0, &[(0, 9)])]), sealed(&root, 1, vec![won(0, &[])]));
         assert_eq!(stage_manifest(&root, &spec, false, &[&full, &empty]).tasks, vec![]);
-        // The stage may have rows when the other input is empty.
-        assert_eq!(stage_manifest(&root, &spec, false, &[&empty, &full]).tasks.len(), 4);
+        // The stage may have rows when the other input is empty: in the only partition whose bucket has any.
+        assert_eq!(stage_manifest(&root, &spec, false, &[&empty, &full]).tasks.len(), 1);
         spec.empty_with = Vec::new();
         assert_eq!(stage_manifest(&root, &spec, false, &[&full, &empty]).tasks.len(), 4);
     }

@@ -102,6 +102,8 @@ error_codes! {
     Timeout = "TIMEOUT",
     /// The statement is larger than the limit for planning in one process.
     QueryTooComplex = "QUERY_TOO_COMPLEX",
+    /// The query cannot be written down within the limits of the store's records.
+    QueryTooLarge = "QUERY_TOO_LARGE",
     /// The gateway is at the limit of its work.
     GatewayBusy = "GATEWAY_BUSY",
     /// The client stopped waiting for an answer that is not stored.

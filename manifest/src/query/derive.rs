@@ -8,18 +8,20 @@
 //! is in the store. Whatever other processes will rely on waits until the seal is settled.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use futures::future::{BoxFuture, try_join_all};
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 
 use crate::decide::{self, Decided, Due};
-use crate::model::encoding::encode;
 use crate::model::ids::{StageId, TaskId};
 use crate::model::keys;
-use crate::model::records::{Commit, GroupSeal, SealedTask};
+use crate::model::records::{Commit, SealedTask};
+use crate::query::blocks::read_head;
 use crate::query::error::AdvanceError;
 use crate::query::handle::QueryHandle;
-use crate::store::control::ControlStore;
+use crate::query::known::Block;
+use crate::store::control::{ControlStore, StoreError};
 use crate::store::create::{self, Derived};
 
 /// Records read at once while a stage is sealed.
@@ -58,13 +60,15 @@ impl QueryHandle {
             }
         }
         let Some(winners) = winners(self, &decided, range.clone()).await? else { return Ok(()) };
-        if decide::groups(tasks) == 0 {
+        if decide::groups(&decided.manifest) == 0 {
             close(self);
             return Ok(());
         }
         write_group(self, &decided, group, winners).await?;
-        // Whoever seals the last group sees all others, because this LIST begins after its own seal is settled.
-        self.look_for_seal(stage).await?;
+        if !all_groups_are_sealed(self, &decided) {
+            // Whoever seals the last group sees all others, because this LIST begins after its own seal is settled.
+            self.look_for_seal(stage).await?;
+        }
         if self.known.seal(stage).is_none() && all_groups_are_sealed(self, &decided) {
             fold_groups(self, &decided).await?;
         }
@@ -105,7 +109,8 @@ pub(super) fn close(handle: &QueryHandle) {
         for stage in handle.open_stages() {
             let Some(decided) = handle.known_manifest(stage) else { continue };
             let tasks = decided.manifest.tasks.len();
-            if decide::groups(tasks) > 0 {
+            // A stage without tasks has no groups.
+            if decide::groups(&decided.manifest) > 0 {
                 continue;
             }
             let winners: Option<Vec<SealedTask>> = decide::group_tasks(0, tasks)
@@ -135,7 +140,7 @@ pub(super) async fn write(handle: &QueryHandle, due: Due) -> Result<bool, Advanc
             write_group(handle, &decided, group, winners).await
         }
         Due::Seal(_) => {
-            if decide::groups(tasks) > 0 {
+            if decide::groups(&decided.manifest) > 0 {
                 fold_groups(handle, &decided).await?;
             } else {
                 let range = decide::group_tasks(0, tasks);
@@ -201,17 +206,20 @@ async fn write_group(
     winners: Vec<SealedTask>,
 ) -> Result<bool, AdvanceError> {
     let stage = decided.manifest.stage;
-    let seal = decide::group_seal(decided, group, winners);
     let key = keys::group_seal(&handle.query, stage, group);
-    let derived = create::derive(&handle.store, &handle.env, &key, encode(&seal)).await?;
-    handle.known.remember_group(stage, seal);
+    let sealed = decide::group_seal(decided, group, winners);
+    let (bytes, head, reference) = sealed.map_err(|error| {
+        AdvanceError::from(StoreError::Malformed { key: key.clone(), reason: error.to_string() })
+    })?;
+    let derived = create::derive(&handle.store, &handle.env, &key, bytes).await?;
+    handle.known.remember_group(stage, (head, reference));
     handle.view.lock().stage(stage).groups.insert(group);
     Ok(derived == Derived::Created)
 }
 
 fn all_groups_are_sealed(handle: &QueryHandle, decided: &Decided) -> bool {
     let view = handle.view.lock();
-    let groups = decide::groups(decided.manifest.tasks.len());
+    let groups = decide::groups(&decided.manifest);
     view.stages
         .get(&decided.manifest.stage)
         .is_some_and(|state| (0..groups).all(|group| state.groups.contains(&group)))
@@ -220,13 +228,14 @@ fn all_groups_are_sealed(handle: &QueryHandle, decided: &Decided) -> bool {
 /// Believes the seal of a stage from the seals of its groups, which are all there.
 async fn fold_groups(handle: &QueryHandle, decided: &Decided) -> Result<(), AdvanceError> {
     let stage = decided.manifest.stage;
-    let groups = 0..decide::groups(decided.manifest.tasks.len());
-    let folded: Vec<Vec<SealedTask>> =
+    let groups = 0..decide::groups(&decided.manifest);
+    let blocks: Vec<Arc<Block>> =
         stream::iter(groups.map(|group| read_group(handle, decided, group)))
             .buffered(READS)
             .try_collect()
             .await?;
-    handle.believe(stage, decide::seal(decided, folded.into_iter().flatten().collect()));
+    let blocks = blocks.iter().map(|block| (&block.0, &block.1));
+    handle.believe(stage, decide::fold(decided, blocks));
     close(handle);
     Ok(())
 }
@@ -235,19 +244,23 @@ async fn read_group(
     handle: &QueryHandle,
     decided: &Decided,
     group: u32,
-) -> Result<Vec<SealedTask>, AdvanceError> {
+) -> Result<Arc<Block>, AdvanceError> {
     let stage = decided.manifest.stage;
     if let Some(known) = handle.known.group(stage, group) {
-        return Ok(known.tasks.clone());
+        return Ok(known);
     }
     let key = keys::group_seal(&handle.query, stage, group);
-    let Some(seal) = create::load::<GroupSeal>(&handle.store, &key).await? else {
+    let Some((head, reference)) = read_head(&handle.store, &key).await? else {
         return Err(AdvanceError::Missing { key });
     };
-    if seal.manifest != decided.digest || seal.group != group {
+    let tasks = decide::group_tasks(group, decided.manifest.tasks.len());
+    let right = head.manifest == decided.digest
+        && (head.stage, head.group) == (stage, group)
+        && head.tasks.iter().map(|task| task.task).eq(tasks);
+    if !right {
         return Err(AdvanceError::Broken { key });
     }
-    Ok(handle.known.remember_group(stage, seal).tasks.clone())
+    Ok(handle.known.remember_group(stage, (head, reference)))
 }
 
 /// The winners of these tasks; `None` if one of them has none yet. Commits that this process does not know are read.

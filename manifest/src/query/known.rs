@@ -9,17 +9,20 @@ use parking_lot::Mutex;
 
 use crate::decide::{Decided, Sealed};
 use crate::model::ids::{Attempt, StageId, TaskId};
-use crate::model::records::{End, Fail, GroupSeal, SealedTask};
+use crate::model::records::{BlockHead, BlockRef, End, Fail, SealedTask};
 
 /// The records of a query that this process knows. If two slots read the same record, both get the first copy.
 #[derive(Debug, Default)]
 pub(crate) struct Known(Mutex<Records>);
 
+/// The head of a group's seal, and what the stage's seal holds of it.
+pub(crate) type Block = (BlockHead, BlockRef);
+
 #[derive(Debug, Default)]
 struct Records {
     manifests: BTreeMap<StageId, Arc<Decided>>,
     seals: BTreeMap<StageId, Arc<KnownSeal>>,
-    groups: BTreeMap<(StageId, u32), Arc<GroupSeal>>,
+    groups: BTreeMap<(StageId, u32), Arc<Block>>,
     commits: BTreeMap<(StageId, TaskId), Arc<SealedTask>>,
     fails: BTreeMap<(StageId, TaskId, Attempt), Arc<Fail>>,
     plans: BTreeMap<String, Bytes>,
@@ -84,15 +87,15 @@ impl Known {
     }
 
     /// The seal of a group, if it is known and its stage is not sealed.
-    pub(crate) fn group(&self, stage: StageId, group: u32) -> Option<Arc<GroupSeal>> {
+    pub(crate) fn group(&self, stage: StageId, group: u32) -> Option<Arc<Block>> {
         self.0.lock().groups.get(&(stage, group)).cloned()
     }
 
     /// Remembers the seal of a group.
-    pub(crate) fn remember_group(&self, stage: StageId, seal: GroupSeal) -> Arc<GroupSeal> {
+    pub(crate) fn remember_group(&self, stage: StageId, block: Block) -> Arc<Block> {
         let mut records = self.0.lock();
-        let group = seal.group;
-        Arc::clone(records.groups.entry((stage, group)).or_insert_with(|| Arc::new(seal)))
+        let group = block.0.group;
+        Arc::clone(records.groups.entry((stage, group)).or_insert_with(|| Arc::new(block)))
     }
 
     /// The winner of a task, if it is known and its stage is not sealed.

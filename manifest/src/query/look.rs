@@ -140,7 +140,7 @@ impl QueryHandle {
         if tasks == 0 {
             return BTreeSet::new();
         }
-        let all = decide::groups(tasks).max(1);
+        let all = keys::group_of(u32::try_from(tasks - 1).unwrap_or(u32::MAX)) + 1;
         let open: Vec<u32> = {
             let view = self.view.lock();
             let sealed = view.stages.get(&stage).map(|state| &state.groups);
@@ -153,9 +153,8 @@ impl QueryHandle {
 
     /// Reads the seal of an open stage if it is there. In a stage of several groups one LIST shows also the groups.
     pub(super) async fn look_for_seal(&self, stage: StageId) -> Result<(), AdvanceError> {
-        let grouped = self
-            .known_manifest(stage)
-            .is_some_and(|decided| decide::groups(decided.manifest.tasks.len()) > 0);
+        let grouped =
+            self.known_manifest(stage).is_some_and(|decided| decide::groups(&decided.manifest) > 0);
         if !grouped {
             return self.seal(stage).await.map(|_| ());
         }

@@ -9,6 +9,7 @@
 //!        handle ──> known              one process's view of one query, and the records that it knows
 //!          └──────> observer           how long claims are silent
 //!          progress                    the progress of the query, for people
+//!          blocks                      the seals of groups, read by range
 //!          hints                       the bell and the list of active queries: not needed, but faster
 //! ```
 //! Any process may advance a query, any number of times, at the same time as others. Every step is a create that one
@@ -22,6 +23,7 @@ pub mod hints;
 pub mod progress;
 pub mod submit;
 
+mod blocks;
 mod cursor;
 mod derive;
 mod known;
@@ -29,6 +31,7 @@ mod look;
 mod observer;
 
 pub use advance::{Advanced, PATIENCE};
+pub use blocks::Blocks;
 pub use error::AdvanceError;
 pub use finish::create_end;
 pub use handle::QueryHandle;

@@ -35,7 +35,7 @@ impl QueryHandle {
                 progress.stages_done += 1;
             }
             let done = match &sealed {
-                Some(sealed) => sealed.seal.tasks.len(),
+                Some(sealed) => usize::try_from(sealed.seal.totals().tasks).unwrap_or(usize::MAX),
                 None => state.map_or(0, StageView::done),
             };
             let decided = self.known_manifest(spec.id);

@@ -19,7 +19,7 @@ use crate::model::ids::QueryId;
 use crate::model::keys;
 use crate::model::records::{Idem, Root};
 use crate::query::hints::retire;
-use crate::store::control::{ControlStore, StoreError};
+use crate::store::control::{ControlStore, MAX_RECORD, StoreError};
 use crate::store::create::{self, CreateError, Decision};
 use crate::store::object::ObjectControlStore;
 
@@ -73,6 +73,16 @@ pub enum SubmitError {
         /// The id that the earlier submit announced.
         query: QueryId,
     },
+    /// The record of the query would be larger than any that is read.
+    #[error(
+        "the query's record would have {bytes} bytes, and {MAX_RECORD} is the most; {files} files of the tables are in it: write fewer and larger files, or name fewer tables"
+    )]
+    TooLarge {
+        /// Bytes of the record.
+        bytes: u64,
+        /// Files that the query reads.
+        files: usize,
+    },
     /// A request to the store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -86,7 +96,7 @@ impl SubmitError {
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::IdemMismatch { .. } => false,
+            Self::IdemMismatch { .. } | Self::TooLarge { .. } => false,
             Self::Orphaned { .. } => true,
             Self::Store(error) => error.is_retryable(),
             Self::Create(error) => error.is_retryable(),
@@ -140,6 +150,12 @@ pub async fn submit(
 ) -> Result<Submitted, SubmitError> {
     let env = store.env();
     let Submission { query, mut root, plans, idem } = submission;
+    let large = pack(&mut root, plans);
+    let record = encode(&root);
+    let bytes = u64::try_from(record.len()).unwrap_or(u64::MAX);
+    if bytes > MAX_RECORD {
+        return Err(SubmitError::TooLarge { bytes, files: root.pins.len() });
+    }
     if let Some((key, request)) = idem {
         let record = Idem {
             v: RECORD_VERSION,
@@ -159,7 +175,6 @@ pub async fn submit(
             }
         }
     }
-    let large = pack(&mut root, plans);
     let hint = keys::active(&query);
     let announced = store.put(&hint, Bytes::new());
     let written = stream::iter(large)
@@ -171,8 +186,8 @@ pub async fn submit(
         .try_collect::<()>();
     // A query without its hint would never be found if this process died, so the hint is there before the root.
     try_join(announced, written).await?;
-    let (body, key, end_key) = (encode(&root), keys::root(&query), keys::end(&query));
-    let decided = create::decide(store, env, &key, body, &root.nonce);
+    let (key, end_key) = (keys::root(&query), keys::end(&query));
+    let decided = create::decide(store, env, &key, record, &root.nonce);
     let (decided, end) = join(decided, store.get(&end_key)).await;
     let decided = decided?;
     if matches!(end, Ok(Some(_))) {

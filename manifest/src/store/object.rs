@@ -1,5 +1,6 @@
 //! The control requests over `object_store`, each within its time budget.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -85,6 +86,38 @@ impl ObjectControlStore {
     #[must_use]
     pub fn full_path(&self, key: &str) -> Path {
         self.prefix.parts().chain(Path::from(key).parts()).collect()
+    }
+
+    /// Reads a part of an object, or what there is of it; `None` if there is no object.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn get_range(
+        &self,
+        key: &str,
+        range: Range<u64>,
+    ) -> Result<Option<Bytes>, StoreError> {
+        let path = self.full_path(key);
+        let options = GetOptions { range: Some(range.into()), ..GetOptions::default() };
+        let request = async { self.inner.get_opts(&path, options).await?.bytes().await };
+        match self.within("get", key, request).await {
+            Ok(body) => Ok(Some(body)),
+            Err(error) if missing(&error) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Reads parts of an object that exists. Neighbouring parts are one request.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn get_ranges(
+        &self,
+        key: &str,
+        ranges: &[Range<u64>],
+    ) -> Result<Vec<Bytes>, StoreError> {
+        let path = self.full_path(key);
+        self.within("get", key, self.inner.get_ranges(&path, ranges)).await
     }
 
     async fn within<T>(

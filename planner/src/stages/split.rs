@@ -4,7 +4,7 @@
 //!
 //! | operator | the cut | what the consumer reads |
 //! |---|---|---|
-//! | `RepartitionExec` by hash | at it: the producer places rows in buckets | one bucket a partition |
+//! | `RepartitionExec` by hash | at it: the producer places rows in buckets; twice if there would be very many slices | one bucket a partition |
 //! | `CoalescePartitionsExec` | below it, a `fetch` pushed into the producer | every partition of the producer |
 //! | `SortPreservingMergeExec` | below it | every partition, each its own ordered run |
 //! | single-partition build side of a join | below it, unless it only reads an exchange | all of it, in every task |
@@ -21,6 +21,7 @@ use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use datafusion::error::{DataFusionError, Result};
+use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
 use datafusion::physical_plan::joins::HashJoinExec;
 use datafusion::physical_plan::limit::LocalLimitExec;
@@ -109,9 +110,7 @@ impl Splitter {
         }
         if let Some((keys, buckets, input)) = exchange(&plan) {
             let body = self.cut(Arc::clone(input))?;
-            let root = RepartitionExec::try_new(body, Partitioning::Hash(keys.to_vec(), buckets))?;
-            let buckets = u32::try_from(buckets).unwrap_or(u32::MAX);
-            let id = self.stage(Arc::new(root), Output::Hash { buckets })?;
+            let (id, _) = self.exchanged(body, keys, buckets)?;
             return reader(id, &plan);
         }
         if let Some(coalesce) = plan.downcast_ref::<CoalescePartitionsExec>()
@@ -184,12 +183,37 @@ impl Splitter {
         let body = self.cut(Arc::clone(&sides.probe_input))?;
         let keys = sides.probe_keys.clone();
         let filter = Arc::new(KeyFilterExec::new(Arc::clone(&body), id, bucket, keys.clone()));
-        let root = RepartitionExec::try_new(filter, Partitioning::Hash(keys, sides.buckets))?;
-        let output = Output::Hash { buckets: bucket };
-        let exchanged = self.stage(Arc::new(root), output)?;
-        self.filtered.push(Filtered { build: id, probe: exchanged, body });
+        let (exchanged, levels) = self.exchanged(filter, &keys, sides.buckets)?;
+        if levels == 1 {
+            self.filtered.push(Filtered { build: id, probe: exchanged, body });
+        }
         let probe = reader(exchanged, &sides.probe)?;
         rebuild(Arc::clone(join), vec![build, probe])
+    }
+
+    /// Makes `body` a stage whose rows are placed in `buckets` buckets, and tells in how many levels. The second level
+    /// reads what the first has placed in fewer buckets, and places it in all of them: two producers of 4,096 tasks and
+    /// 256 buckets, and of 256 tasks and 4,096 buckets, have 1/8 of the slices of one with 4,096 of both.
+    fn exchanged(
+        &mut self,
+        mut body: Arc<dyn ExecutionPlan>,
+        keys: &[Arc<dyn PhysicalExpr>],
+        buckets: usize,
+    ) -> Result<(StageId, usize)> {
+        let by =
+            |body, count| RepartitionExec::try_new(body, Partitioning::Hash(keys.to_vec(), count));
+        let mut levels = 1;
+        if let Some(first) = first_level(partition_count(&body), buckets, self.options.most_slices)
+            && !keys.iter().any(holds_subquery)
+        {
+            let root: Arc<dyn ExecutionPlan> = Arc::new(by(body, first)?);
+            let output = Output::Hash { buckets: u32::try_from(first).unwrap_or(u32::MAX) };
+            let id = self.stage(Arc::clone(&root), output)?;
+            body = reader(id, &root)?;
+            levels = 2;
+        }
+        let output = Output::Hash { buckets: u32::try_from(buckets).unwrap_or(u32::MAX) };
+        Ok((self.stage(Arc::new(by(body, buckets)?), output)?, levels))
     }
 
     /// Makes `input` a stage whose partitions are read without changes.
@@ -254,6 +278,18 @@ impl Splitter {
     }
 }
 
+/// Buckets of the first of two levels of an exchange; `None` if one level has at most `most` slices, or if a second one
+/// would not help. A number that divides `buckets` is best: each task of the second level then fills few of them.
+fn first_level(partitions: usize, buckets: usize, most: usize) -> Option<usize> {
+    if partitions.saturating_mul(buckets) <= most {
+        return None;
+    }
+    let largest = (most / partitions.max(1)).clamp(2, buckets.max(2) - 1);
+    let divides = |count: &usize| buckets.is_multiple_of(*count);
+    let first = (largest.div_ceil(4)..=largest).rev().find(divides).unwrap_or(largest);
+    (first < buckets && first < partitions).then_some(first)
+}
+
 /// True for a build side that only reads an exchange once it is cut. This does not include one with a fetch: which
 /// rows arrive first must be decided once, and not by every task.
 fn is_gather(plan: &Arc<dyn ExecutionPlan>) -> bool {
@@ -310,7 +346,20 @@ mod tests {
         let plan = context.sql(sql).await.unwrap().create_physical_plan().await.unwrap();
         let options = context.state().config_options().as_ref().clone();
         let plan = split_joins(plan, &options).unwrap();
-        split(plan, SplitOptions { runtime_filters: true, sealed_broadcast: true }).unwrap()
+        let options =
+            SplitOptions { runtime_filters: true, sealed_broadcast: true, most_slices: 1 << 20 };
+        split(plan, options).unwrap()
+    }
+
+    #[test]
+    fn an_exchange_of_too_many_slices_has_two_levels_with_fewer() {
+        assert_eq!(first_level(1024, 1024, 1 << 20), None);
+        assert_eq!(first_level(4096, 4096, 1 << 20), Some(256));
+        assert_eq!(first_level(1025, 1025, 1 << 20), Some(1023));
+        assert_eq!(first_level(4096, 1000, 1 << 20), Some(250));
+        assert_eq!(first_level(16, 16, 32), Some(2));
+        // One partition gains nothing.
+        assert_eq!(first_level(1, 4096, 1024), None);
     }
 
     #[tokio::test]

@@ -90,4 +90,6 @@ pub struct SplitOptions {
     pub runtime_filters: bool,
     /// Joins get a second way to run, for a build side that is small once it is written.
     pub sealed_broadcast: bool,
+    /// An exchange that may have more slices (partitions of the producer × buckets) has two levels.
+    pub most_slices: usize,
 }

@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use dunlin_manifest::decide::totals;
 use dunlin_manifest::model::view::QueryView;
-use dunlin_manifest::query::{AdvanceError, QueryHandle};
+use dunlin_manifest::query::{AdvanceError, Blocks, QueryHandle};
 use dunlin_manifest::records::{End, EndStatus, Root, Seal, StageId, StageSpec, Summary};
 use futures::{StreamExt, TryStreamExt};
 
@@ -66,10 +66,21 @@ async fn read_stage(
         None if seen.sealed => handle.seal(spec.id).await?.map(|sealed| sealed.seal),
         None => None,
     };
+    let seal = match seal {
+        Some(seal) => Some(with_winners(handle, seal).await?),
+        None => None,
+    };
     // A seal shows which worker ran a task and what the task cost. What the task was is in the manifest. The look has
     // read the seals that it depends on.
     let decided = handle.known_manifest(spec.id);
     Ok(StageRun::new(spec, &seen, decided.as_deref(), seal))
+}
+
+/// The seal with its winners, if they are in blocks.
+async fn with_winners(handle: &QueryHandle, seal: Arc<Seal>) -> Result<Arc<Seal>, AdvanceError> {
+    let Some(blocks) = Blocks::of(handle.store(), &handle.query, &seal) else { return Ok(seal) };
+    let tasks = blocks.winners().await?;
+    Ok(Arc::new(Seal { tasks, ..seal.as_ref().clone() }))
 }
 
 fn render(root: &Root, end: Option<&End>, runs: &[StageRun], detail: Detail) -> Analysis {

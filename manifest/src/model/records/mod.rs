@@ -12,6 +12,7 @@
 //! Every record is JSON, so a query can be debugged by reading its objects as text.
 
 pub mod attempt;
+pub mod block;
 pub mod end;
 pub mod root;
 pub mod seal;
@@ -20,9 +21,10 @@ pub mod stage;
 pub use attempt::{
     Claim, Commit, DataObject, Fail, FailClass, Requests, Slice, TaskMetrics, TaskOutput,
 };
+pub use block::{BlockHead, BlockRow};
 pub use end::{End, EndStatus, QueryError, Summary};
 pub use root::{Adaptive, EngineFence, Idem, Limits, Pin, ResultSpec, Root};
-pub use seal::{GroupSeal, Seal, SealedTask};
+pub use seal::{BlockRef, BucketTotal, Seal, SealTotals, SealedBlocks, SealedTask};
 pub use stage::{
     Broadcast, InputMode, Output, Share, StageInput, StageManifest, StageSpec, TaskSpec,
 };

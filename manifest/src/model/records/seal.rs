@@ -1,11 +1,14 @@
 //! Seals: the winners of a stage, combined into one record that never changes.
+//!
+//! A seal never grows with tasks × buckets. It lists the slices of a small stage. Of a larger one it has totals, and says
+//! which blocks list them ([`crate::model::records::block`]).
 
 use serde::{Deserialize, Serialize};
 
 use crate::model::ids::{Attempt, StageId, TaskId};
-use crate::model::records::attempt::{TaskMetrics, TaskOutput};
+use crate::model::records::attempt::{Requests, TaskMetrics, TaskOutput};
 
-/// A task's entry in a group seal or a seal: its commit without the nonce.
+/// A task's entry in a seal: its commit without the nonce.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SealedTask {
@@ -23,18 +26,70 @@ pub struct SealedTask {
     pub metrics: TaskMetrics,
 }
 
-/// `s<S>/g/<g>`: the combined commits of 64 tasks.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// What the slices of one bucket have together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct GroupSeal {
-    /// [`RECORD_VERSION`](crate::model::encoding::RECORD_VERSION).
-    pub v: u32,
-    /// Group.
-    pub group: u32,
-    /// BLAKE3 of the manifest under which the tasks ran.
-    pub manifest: String,
-    /// The winners, ascending by task.
-    pub tasks: Vec<SealedTask>,
+pub struct BucketTotal {
+    /// Encoded bytes.
+    #[serde(rename = "b")]
+    pub bytes: u64,
+    /// Rows.
+    #[serde(rename = "r")]
+    pub rows: u64,
+    /// Slices.
+    #[serde(rename = "n")]
+    pub slices: u64,
+}
+
+impl BucketTotal {
+    /// Adds a slice.
+    pub fn add(&mut self, bytes: u64, rows: u64) {
+        *self += Self { bytes, rows, slices: 1 };
+    }
+}
+
+impl std::ops::AddAssign for BucketTotal {
+    fn add_assign(&mut self, other: Self) {
+        self.bytes += other.bytes;
+        self.rows += other.rows;
+        self.slices += other.slices;
+    }
+}
+
+/// What a seal holds of a block: the seal of a group, `s<S>/g/<g>`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BlockRef {
+    /// BLAKE3 of its first `head` bytes.
+    pub digest: String,
+    /// Bytes up to the end of its head.
+    pub head: u64,
+    /// Bytes of the whole block.
+    pub len: u64,
+}
+
+/// What the winners of a stage have together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SealTotals {
+    /// Tasks.
+    pub tasks: u64,
+    /// Attempts, up to those that won.
+    pub attempts: u64,
+    /// Bytes read from tables.
+    pub scan_bytes: u64,
+    /// Requests.
+    pub requests: Requests,
+}
+
+impl SealTotals {
+    /// Adds a winner.
+    pub fn add(&mut self, attempt: Attempt, metrics: &TaskMetrics) {
+        self.tasks += 1;
+        self.attempts += u64::from(attempt) + 1;
+        self.scan_bytes += metrics.scan_bytes;
+        self.requests += metrics.requests;
+    }
 }
 
 /// `seal`: all winners of a stage, and the facts that planning may use.
@@ -56,6 +111,60 @@ pub struct Seal {
     pub rows: u64,
     /// Encoded bytes in all outputs.
     pub bytes: u64,
-    /// The winners, ascending by task.
+    /// The winners, ascending by task; empty if they are in blocks.
     pub tasks: Vec<SealedTask>,
+    /// Where the winners are, group by group, if the stage is too large for `tasks`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blocks: Option<SealedBlocks>,
+}
+
+/// What a seal tells of winners that are in blocks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SealedBlocks {
+    /// The blocks, by group.
+    pub refs: Vec<BlockRef>,
+    /// What each bucket has, up to the last one with a slice.
+    pub buckets: Vec<BucketTotal>,
+    /// What the tasks have together.
+    pub totals: SealTotals,
+}
+
+impl Seal {
+    /// What each bucket has, up to the last one with a slice.
+    #[must_use]
+    pub fn buckets(&self) -> Vec<BucketTotal> {
+        if let Some(blocks) = &self.blocks {
+            return blocks.buckets.clone();
+        }
+        let mut buckets = Vec::new();
+        for slice in self.tasks.iter().flat_map(|task| &task.output.slices) {
+            add_slice(
+                &mut buckets,
+                slice.bucket,
+                BucketTotal { bytes: slice.len, rows: slice.rows, slices: 1 },
+            );
+        }
+        buckets
+    }
+
+    /// What the winners have together.
+    #[must_use]
+    pub fn totals(&self) -> SealTotals {
+        if let Some(blocks) = &self.blocks {
+            return blocks.totals;
+        }
+        let mut totals = SealTotals::default();
+        self.tasks.iter().for_each(|task| totals.add(task.attempt, &task.metrics));
+        totals
+    }
+}
+
+/// Adds to the total of a bucket.
+pub fn add_slice(buckets: &mut Vec<BucketTotal>, bucket: u32, more: BucketTotal) {
+    let at = bucket as usize;
+    if buckets.len() <= at {
+        buckets.resize(at + 1, BucketTotal::default());
+    }
+    buckets[at] += more;
 }

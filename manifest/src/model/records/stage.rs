@@ -147,6 +147,8 @@ pub struct StageManifest {
     pub seals: Vec<String>,
     /// The most bytes that a task may put inline in its commit.
     pub inline_bytes: u64,
+    /// Buckets of the stage's output.
+    pub buckets: u32,
     /// True if the stage runs as its [`Broadcast`] says.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub broadcast: bool,

@@ -36,6 +36,7 @@ fn run(id: StageId, inputs: &[StageId], tasks: Vec<SealedTask>) -> StageRun {
         rows: tasks.iter().map(|task| task.output.rows).sum(),
         bytes: tasks.iter().map(|task| task.output.bytes).sum(),
         tasks,
+        blocks: None,
     };
     StageRun {
         id,

@@ -1,0 +1,48 @@
+//! `dunlin record`: a stored record as text. All records are JSON but the seal of a group, which is binary.
+
+use std::io::Read;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use clap::Args;
+use dunlin_manifest::records::block::{decode_block, is_block};
+use serde_json::{Value, json};
+
+/// Arguments of `dunlin record`.
+#[derive(Clone, Debug, Args)]
+pub struct Options {
+    /// The record's file; `-` reads the standard input.
+    file: PathBuf,
+}
+
+/// Prints the record.
+///
+/// # Errors
+/// The file cannot be read, or is not a record.
+pub fn run(options: &Options) -> Result<()> {
+    let bytes = if options.file.as_os_str() == "-" {
+        let mut bytes = Vec::new();
+        std::io::stdin().read_to_end(&mut bytes)?;
+        bytes
+    } else {
+        std::fs::read(&options.file)
+            .with_context(|| format!("cannot read {}", options.file.display()))?
+    };
+    println!("{:#}", as_text(&bytes)?);
+    Ok(())
+}
+
+fn as_text(bytes: &[u8]) -> Result<Value> {
+    if !is_block(bytes) {
+        return serde_json::from_slice(bytes).context("this is not a record");
+    }
+    let (head, rows) = decode_block(bytes)?;
+    let row = |(bucket, slices): &(u32, Vec<_>)| json!({ "bucket": bucket, "slices": slices });
+    Ok(json!({
+        "stage": head.stage,
+        "group": head.group,
+        "manifest": head.manifest,
+        "tasks": head.tasks,
+        "buckets": rows.iter().map(row).collect::<Vec<_>>(),
+    }))
+}
