@@ -1,6 +1,6 @@
 //! `dunlin record`: a stored record as text. All records are JSON but the seal of a group, which is binary.
 
-use std::io::Read;
+use std::io::{Read, Write};
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
@@ -28,8 +28,31 @@ pub fn run(options: &Options) -> Result<()> {
         std::fs::read(&options.file)
             .with_context(|| format!("cannot read {}", options.file.display()))?
     };
-    println!("{:#}", as_text(&bytes)?);
-    Ok(())
+    match writeln!(std::io::stdout(), "{:#}", as_text(&bytes)?) {
+        // Whoever reads has seen enough.
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        written => Ok(written?),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use dunlin_manifest::records::block::encode_block;
+
+    use super::*;
+
+    #[test]
+    fn a_block_and_every_other_record_are_printed_as_json() {
+        let block = encode_block(3, 1, "m", &[]).unwrap();
+        let text = as_text(&block).unwrap();
+        assert_eq!(
+            (&text["stage"], &text["group"], &text["tasks"]),
+            (&json!(3), &json!(1), &json!([]))
+        );
+        assert_eq!(as_text(b"{\"v\":4}").unwrap(), json!({ "v": 4 }));
+        assert!(as_text(b"PAR1").is_err() && as_text(&block[..9]).is_err());
+    }
 }
 
 fn as_text(bytes: &[u8]) -> Result<Value> {

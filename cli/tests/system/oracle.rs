@@ -3,11 +3,14 @@
 //! `DUNLIN_ORACLE_SCALE=1` (or 10) asks for more data.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 
 use dunlin_cli::fleet::{Fleet, start_listening};
 use dunlin_cli::tpch;
 use dunlin_exact::InProcess;
 use dunlin_exact::engines::{ENGINE, EXCHANGED, PARTITIONED};
+use dunlin_manifest::keys::Key;
+use dunlin_manifest::records::block::decode_block;
 use dunlin_planner::config::Config;
 use serde_json::json;
 
@@ -63,6 +66,38 @@ async fn a_fleet_answers_tpch_exactly_at_3_partitions() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_fleet_answers_tpch_exactly_at_16_partitions() {
     fleet_answers(16).await;
+}
+
+/// Stages of more than 64 tasks, whose seals name blocks; and exchanges of two levels.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fleet_answers_exactly_through_blocks_and_two_levels() {
+    let data = data(scale());
+    let reference = Reference::over(&data);
+    let engine =
+        PARTITIONED.replace("task_bytes = 0\n", "task_bytes = 0\nexchange_slices = 2000\n");
+    let setup = Setup::with(|state| {
+        let tables = tpch::tables_toml(&format!("file://{}/", data.display()));
+        format!("[state]\nlocation = \"file://{}\"\n\n{engine}\n{tables}", state.display())
+    });
+    let fleet = Fleet::start(binary(), &setup.config, setup.path(), 2, 1).unwrap();
+    let api = Api::new(&fleet.url());
+    let settings = json!({ "route": "fleet", "target_partitions": 66, "task_bytes": 0 });
+    for number in [3, 13, 18] {
+        let answer = api.sql(&tpch::query(number).unwrap(), &settings).await;
+        reference.check_tpch("through blocks", number, &answer.batches);
+        let objects = Objects::new(&setup.state, &answer.query);
+        let blocks: Vec<PathBuf> = (objects.keys().into_iter())
+            .filter(|(key, _)| matches!(key, Key::GroupSeal(..)))
+            .map(|(_, path)| path)
+            .collect();
+        assert!(blocks.len() >= 2, "Q{number}: {blocks:?}");
+        let read = std::fs::read(&blocks[0]).unwrap();
+        assert!(decode_block(&read).unwrap().0.tasks.len() > 1);
+        let explained = api.explain(&tpch::query(number).unwrap(), &settings).await;
+        let text = explained["distributed_plan"].as_str().unwrap();
+        // 66 x 66 slices are over 2,000, so the rows are placed in 22 buckets first.
+        assert!(text.contains("gather; partitions=22"), "{text}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
