@@ -35,6 +35,21 @@ pub fn run(options: &Options) -> Result<()> {
     }
 }
 
+fn as_text(bytes: &[u8]) -> Result<Value> {
+    if !is_block(bytes) {
+        return serde_json::from_slice(bytes).context("this is not a record");
+    }
+    let (head, rows) = decode_block(bytes)?;
+    let row = |(bucket, slices): &(u32, Vec<_>)| json!({ "bucket": bucket, "slices": slices });
+    Ok(json!({
+        "stage": head.stage,
+        "group": head.group,
+        "manifest": head.manifest,
+        "tasks": head.tasks,
+        "buckets": rows.iter().map(row).collect::<Vec<_>>(),
+    }))
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -53,19 +68,4 @@ mod tests {
         assert_eq!(as_text(b"{\"v\":4}").unwrap(), json!({ "v": 4 }));
         assert!(as_text(b"PAR1").is_err() && as_text(&block[..9]).is_err());
     }
-}
-
-fn as_text(bytes: &[u8]) -> Result<Value> {
-    if !is_block(bytes) {
-        return serde_json::from_slice(bytes).context("this is not a record");
-    }
-    let (head, rows) = decode_block(bytes)?;
-    let row = |(bucket, slices): &(u32, Vec<_>)| json!({ "bucket": bucket, "slices": slices });
-    Ok(json!({
-        "stage": head.stage,
-        "group": head.group,
-        "manifest": head.manifest,
-        "tasks": head.tasks,
-        "buckets": rows.iter().map(row).collect::<Vec<_>>(),
-    }))
 }

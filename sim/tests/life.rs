@@ -1,5 +1,7 @@
 //! Queries live their whole life in memory and in a folder: submitted, claimed, committed, sealed, ended —
 //! by workers that compute nothing.
+//!
+//! Longer than most because all lives run over the same stores, by one list.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -19,7 +21,7 @@ use dunlin_manifest::ids::QueryId;
 use dunlin_manifest::keys::{self, Key};
 use dunlin_manifest::model::encoding::digest;
 use dunlin_manifest::query::{self, Blocks, QueryHandle};
-use dunlin_manifest::records::{EndStatus, ErrorCode, FailClass, InputMode};
+use dunlin_manifest::records::{EndStatus, EngineFence, ErrorCode, FailClass, InputMode};
 use dunlin_manifest::store::create::Decision;
 use dunlin_manifest::store::{ControlStore, ObjectControlStore};
 use dunlin_manifest::submit::{SubmitError, find, submit};
@@ -67,6 +69,7 @@ lives! {
     a_wide_stage_is_sealed_by_groups,
     a_query_ends_though_every_response_is_lost,
     foreign_bytes_under_a_derived_key_fail_the_query,
+    a_process_of_another_build_derives_nothing,
 }
 
 const FIRST: OpenTask = OpenTask { stage: 0, task: 0, attempt: 0 };
@@ -479,6 +482,26 @@ async fn a_query_ends_though_every_response_is_lost(store: ObjectControlStore) {
     let summary = end.summary.unwrap();
     // Each record was sent once: root, end, seals, claims and commits.
     assert_eq!(faults.struck() as u64, 2 + summary.stages + 2 * summary.tasks);
+}
+
+async fn a_process_of_another_build_derives_nothing(store: ObjectControlStore) {
+    let query =
+        submitted(&store, vec![stage(0, 2, &[]), stage(1, 1, &[(0, InputMode::Whole)])]).await;
+    let worker = handle(&store, &query).await;
+    for task in open(&worker).await {
+        let nonce = claim(&worker, task).await.unwrap();
+        commit(&worker, task, &nonce).await;
+    }
+    let other = EngineFence { build: "another".to_owned(), ..worker.root.engine.clone() };
+    let foreign = QueryHandle::open(store.clone(), &query, &other).await.unwrap().unwrap();
+    foreign.look(true).await.unwrap();
+    let advanced = foreign.advance().await.unwrap();
+    assert!(advanced.ended.is_none() && advanced.open.is_empty() && !advanced.moved);
+    // All commits of stage 0 are there. This build's decisions may differ from those that they were made with.
+    assert!(foreign.known_manifest(0).is_none());
+    assert_eq!(foreign.manifest(1).await.unwrap(), None);
+    assert!(store.get(&keys::seal(&query, 0)).await.unwrap().is_none());
+    assert_eq!(drive(&worker).await.status, EndStatus::Succeeded);
 }
 
 async fn foreign_bytes_under_a_derived_key_fail_the_query(store: ObjectControlStore) {

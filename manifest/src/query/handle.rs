@@ -137,6 +137,10 @@ impl QueryHandle {
         if let Some(known) = self.known.manifest(stage) {
             return Some(known);
         }
+        // Another build may decide otherwise.
+        if !self.own {
+            return None;
+        }
         let spec = self.spec(stage).ok()?;
         let seal_of = |stage| self.known.seal(stage).map(|known| known.sealed.clone());
         let decided = decide::manifest_of(&self.root, spec, seal_of)?;
