@@ -86,6 +86,13 @@ impl Opened {
         Ok(Worker::new(self.control.clone(), self.stores.clone(), options, stopping)?)
     }
 
+    /// The news of a gateway in this process, and how its own worker hears them.
+    fn hub(&self) -> (Arc<Hub>, Arc<InProcess>) {
+        let env = self.control.env();
+        let hub = Arc::new(Hub::new(Arc::clone(&env.clock)));
+        (Arc::clone(&hub), Arc::new(InProcess::new(hub, env)))
+    }
+
     fn gateway(&self, local: Arc<dyn LocalRunner>, hub: Arc<Hub>) -> Result<Gateway> {
         Ok(Gateway {
             hub,
@@ -186,9 +193,7 @@ pub fn gateway(config: &Path, listen: &Listen) -> Result<()> {
     let outcome = opened.io.block_on(async {
         opened.check_shared()?;
         opened.probe().await?;
-        let env = opened.control.env();
-        let hub = Arc::new(Hub::new(Arc::clone(&env.clock)));
-        let wake = Arc::new(InProcess::new(Arc::clone(&hub), env));
+        let (hub, wake) = opened.hub();
         let own = opened.worker(cores(), wake, stopping.clone())?;
         serve_http(&opened, (own, hub), (listen.http, door), stopping.clone()).await
     });
@@ -228,9 +233,7 @@ pub fn run(config: &Path, workers: usize, listen: &Listen) -> Result<()> {
     let stopping = CancellationToken::new();
     let outcome = opened.io.block_on(async {
         opened.probe().await?;
-        let env = opened.control.env();
-        let hub = Arc::new(Hub::new(Arc::clone(&env.clock)));
-        let wake = Arc::new(InProcess::new(Arc::clone(&hub), env));
+        let (hub, wake) = opened.hub();
         let worker = opened.worker(workers.max(1), wake, stopping.clone())?;
         let own = worker.clone();
         let running = tokio::spawn(async move { worker.run().await });

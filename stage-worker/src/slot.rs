@@ -418,7 +418,7 @@ fn choose(
 /// A number that is the same for every process.
 fn number(text: &str) -> u32 {
     let hash = blake3::hash(text.as_bytes());
-    hash.as_bytes()[..4].iter().fold(0, |number, byte| number << 8 | u32::from(*byte))
+    hash.as_bytes().first_chunk().map_or(0, |first| u32::from_be_bytes(*first))
 }
 
 /// Among how many of `same` open tasks a slot chooses: a quarter, but four if there are so many.

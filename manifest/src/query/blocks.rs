@@ -150,6 +150,6 @@ fn checked(key: &str, first: &Bytes, wanted: &BlockRef) -> Result<BlockHead, Adv
     if found == *wanted { Ok(head) } else { Err(AdvanceError::Broken { key: key.to_owned() }) }
 }
 
-fn damaged(key: &str, error: DamagedBlock) -> AdvanceError {
+pub(super) fn damaged(key: &str, error: DamagedBlock) -> AdvanceError {
     StoreError::Malformed { key: key.to_owned(), reason: error.to_string() }.into()
 }

@@ -17,11 +17,11 @@ use crate::decide::{self, Decided, Due};
 use crate::model::ids::{StageId, TaskId};
 use crate::model::keys;
 use crate::model::records::{Commit, SealedTask};
-use crate::query::blocks::read_head;
+use crate::query::blocks::{damaged, read_head};
 use crate::query::error::AdvanceError;
 use crate::query::handle::QueryHandle;
 use crate::query::known::Block;
-use crate::store::control::{ControlStore, StoreError};
+use crate::store::control::ControlStore;
 use crate::store::create::{self, Derived};
 
 /// Records read at once while a stage is sealed.
@@ -208,9 +208,7 @@ async fn write_group(
     let stage = decided.manifest.stage;
     let key = keys::group_seal(&handle.query, stage, group);
     let sealed = decide::group_seal(decided, group, winners);
-    let (bytes, head, reference) = sealed.map_err(|error| {
-        AdvanceError::from(StoreError::Malformed { key: key.clone(), reason: error.to_string() })
-    })?;
+    let (bytes, head, reference) = sealed.map_err(|error| damaged(&key, error))?;
     let derived = create::derive(&handle.store, &handle.env, &key, bytes).await?;
     handle.known.remember_group(stage, (head, reference));
     handle.view.lock().stage(stage).groups.insert(group);

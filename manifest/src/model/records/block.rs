@@ -49,6 +49,8 @@ pub struct BlockHead {
 pub struct BlockRow {
     /// The bucket.
     pub bucket: u32,
+    /// Where the row begins, after the head.
+    pub at: u64,
     /// Bytes of the row in the block.
     pub len: u32,
     /// The first bytes of the row's BLAKE3.
@@ -231,13 +233,16 @@ impl StoredHead {
         if self.v != RECORD_VERSION {
             return None;
         }
+        let mut end = 0;
         let row = |(at, &bucket): (usize, &u32)| {
             let total = BucketTotal {
                 bytes: *self.bytes.get(at)?,
                 rows: *self.rows.get(at)?,
                 slices: *self.slices.get(at)?,
             };
-            Some(BlockRow { bucket, len: *self.len.get(at)?, check: *self.check.get(at)?, total })
+            let (begin, len) = (end, *self.len.get(at)?);
+            end += u64::from(len);
+            Some(BlockRow { bucket, at: begin, len, check: *self.check.get(at)?, total })
         };
         Some(BlockHead {
             stage: self.stage,
@@ -258,9 +263,9 @@ impl BlockHead {
     #[must_use]
     pub fn place(&self, reference: &BlockRef, bucket: u32) -> Option<(Range<u64>, BlockRow)> {
         let at = self.rows.binary_search_by_key(&bucket, |row| row.bucket).ok()?;
-        let before: u64 = self.rows[..at].iter().map(|row| u64::from(row.len)).sum();
-        let start = reference.head + before;
-        Some((start..start + u64::from(self.rows[at].len), self.rows[at]))
+        let row = self.rows[at];
+        let start = reference.head + row.at;
+        Some((start..start + u64::from(row.len), row))
     }
 }
 
@@ -285,8 +290,7 @@ fn without_slices(task: &SealedTask) -> String {
 }
 
 fn check(bytes: &[u8]) -> u64 {
-    let hash = blake3::hash(bytes);
-    hash.as_bytes()[..8].iter().fold(0, |check, byte| check << 8 | u64::from(*byte))
+    blake3::hash(bytes).as_bytes().first_chunk().map_or(0, |first| u64::from_be_bytes(*first))
 }
 
 #[cfg(test)]
