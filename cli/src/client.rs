@@ -54,6 +54,8 @@ pub struct RequestCounts {
     pub head: u64,
     /// DELETE.
     pub delete: u64,
+    /// How many of them were sent a second time.
+    pub hedged: u64,
 }
 
 /// An answer.
@@ -128,6 +130,14 @@ impl Client {
         let url = format!("{}/v1/queries/{query}/results", self.base);
         let response = self.http.get(url).send().await?;
         Ok(Answer { query, summary: summary(&response)?, rows: rows(response).await? })
+    }
+
+    /// The status of a query, as the gateway tells it.
+    ///
+    /// # Errors
+    /// The gateway's problem, as text.
+    pub async fn status(&self, query: &str) -> Result<Value> {
+        read_json(self.http.get(format!("{}/v1/queries/{query}", self.base)).send().await?).await
     }
 
     /// Sends a statement to `POST /v1/sql` and waits for its rows.

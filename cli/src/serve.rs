@@ -57,7 +57,7 @@ impl Opened {
             .thread_stack_size(IO_STACK)
             .enable_all()
             .build()?;
-        let stores = config.open_stores(io.handle())?;
+        let stores = config.open_stores(io.handle())?.hedged(Env::system());
         let control = stores.control(Env::system());
         Ok(Self { config, stores, control, io })
     }
@@ -97,7 +97,7 @@ impl Opened {
         Ok(Gateway {
             hub,
             planner: Planner::open(&self.config, &self.stores)?,
-            control: Arc::new(self.control.clone()),
+            control: Arc::new(self.control.through(|store| self.stores.view(store, None))),
             env: Env::system(),
             local: Some(local),
         })

@@ -24,4 +24,4 @@ pub mod store;
 
 pub use model::{ids, keys, records};
 pub use query::submit;
-pub use store::{meter, pinned, probe};
+pub use store::{hedge, meter, pinned, probe};

@@ -14,7 +14,8 @@ use dunlin_manifest::records::{
     Adaptive, BlockRef, Broadcast, BucketTotal, Claim, Commit, DataObject, End, EndStatus,
     EngineFence, ErrorCode, Fail, FailClass, Idem, InputMode, Limits, Output, Pin, QueryError,
     RECORD_VERSION, Requests, ResultSpec, Root, Route, Seal, SealTotals, SealedBlocks, SealedTask,
-    Share, Slice, StageInput, StageManifest, StageSpec, Summary, TaskMetrics, TaskOutput, TaskSpec,
+    Share, Slice, SlotTime, StageInput, StageManifest, StageSpec, Summary, TaskMetrics, TaskOutput,
+    TaskSpec,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -93,6 +94,10 @@ fn output() -> TaskOutput {
     }
 }
 
+fn slot() -> SlotTime {
+    SlotTime { compute: 1, wait: 2, claim: 3, commit: 4, idle: 5 }
+}
+
 fn metrics() -> TaskMetrics {
     TaskMetrics {
         wall_us: 1,
@@ -101,9 +106,10 @@ fn metrics() -> TaskMetrics {
         shuffle_read_bytes: 4,
         spill_bytes: 5,
         peak_memory: 6,
-        requests: Requests { put: 1, get: 2, list: 3, head: 4, delete: 5 },
+        requests: Requests { put: 1, get: 2, list: 3, head: 4, delete: 5, hedged: 6 },
         cpu_us: 7,
         task_memory: 8,
+        slot: slot(),
     }
 }
 
@@ -140,7 +146,8 @@ fn blocks() -> SealedBlocks {
             tasks: 1,
             attempts: 2,
             scan_bytes: 3,
-            requests: Requests { put: 1, get: 2, list: 3, head: 4, delete: 5 },
+            requests: Requests { put: 1, get: 2, list: 3, head: 4, delete: 5, hedged: 6 },
+            slot: slot(),
         },
     }
 }
@@ -168,6 +175,7 @@ fn end() -> End {
         bytes_scanned: 6,
         shuffle_bytes: 7,
         requests: Requests::default(),
+        slot: SlotTime::default(),
     };
     End {
         v: RECORD_VERSION,
@@ -257,6 +265,6 @@ fn decisions_are_what_they_always_were() {
     let short: Vec<&str> = digests.iter().map(|digest| &digest[..16]).collect();
     assert_eq!(
         short,
-        ["afeeafb96f51c1c4", "4346442cab3655a5", "20671ac2b776cd99", "8872c86cf46d7702"]
+        ["8f9c960dd774ab65", "74c1ba868733afa0", "2dc7652c097ac5ee", "4e333692bc3a53e8"]
     );
 }

@@ -58,6 +58,8 @@ pub struct StoreParams {
     pub allow_http: Option<bool>,
     /// Timeout of one request, e.g. `30s`.
     pub client_timeout: Option<String>,
+    /// Send a request once more when its answer is late. `true` if it is not set.
+    pub hedge: Option<bool>,
 }
 
 /// Never prints a credential.

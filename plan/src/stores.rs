@@ -10,6 +10,7 @@ use std::time::Duration;
 use datafusion::error::{DataFusionError, Result as DfResult};
 use datafusion::execution::object_store::ObjectStoreRegistry;
 use dunlin_manifest::env::Env;
+use dunlin_manifest::hedge::{HedgedStore, Hedger};
 use dunlin_manifest::meter::{Meter, MeteredStore};
 use dunlin_manifest::pinned::{InputWatch, PinnedStore};
 use dunlin_manifest::records::Pin;
@@ -44,6 +45,10 @@ pub struct Stores {
     pub state: Location,
     /// Location of the records, if it is another one.
     control: Option<Location>,
+    /// How fast the stores across a network answer.
+    hedgers: Arc<BTreeMap<String, Arc<Hedger>>>,
+    /// The clock that tells when an answer is late. Without one, none is.
+    hedging: Option<Env>,
 }
 
 impl Stores {
@@ -72,6 +77,7 @@ impl Stores {
         let control = apart.map(|reach| Location::parse(reach.location)).transpose()?;
         let mut chosen: BTreeMap<String, (&StoreParams, &str)> = BTreeMap::new();
         let mut stores: BTreeMap<String, Arc<dyn ObjectStore>> = BTreeMap::new();
+        let mut hedgers = BTreeMap::new();
         // All locations are read before any store is opened, so that a mistake leaves nothing half done.
         let wanted = std::iter::once(own)
             .chain(apart)
@@ -89,6 +95,9 @@ impl Stores {
                 continue;
             }
             stores.insert(key.clone(), open(&location, params, io)?);
+            if location.is_remote() && params.hedge.unwrap_or(true) {
+                hedgers.insert(key.clone(), Arc::new(Hedger::new()));
+            }
             chosen.insert(key, (params, owner));
         }
         for place in [Some(&state), control.as_ref()].into_iter().flatten() {
@@ -99,7 +108,35 @@ impl Stores {
                 }
             }
         }
-        Ok(Self { stores: Arc::new(stores), state, control })
+        let (stores, hedgers) = (Arc::new(stores), Arc::new(hedgers));
+        Ok(Self { stores, state, control, hedgers, hedging: None })
+    }
+
+    /// The same stores. Their views send a request once more when its answer is late by this clock.
+    #[must_use]
+    pub fn hedged(self, env: Env) -> Self {
+        Self { hedging: Some(env), ..self }
+    }
+
+    /// A view of one of these stores: it counts requests, if there is a meter, and sends late ones once more.
+    #[must_use]
+    pub fn view(
+        &self,
+        store: Arc<dyn ObjectStore>,
+        meter: Option<&Arc<Meter>>,
+    ) -> Arc<dyn ObjectStore> {
+        let address = self.stores.iter().find(|(_, known)| Arc::ptr_eq(known, &store));
+        let hedger = address.and_then(|(address, _)| self.hedgers.get(address));
+        let counted: Arc<dyn ObjectStore> = match meter {
+            Some(meter) => Arc::new(MeteredStore::new(store, Arc::clone(meter))),
+            None => store,
+        };
+        let (Some(hedger), Some(env)) = (hedger, &self.hedging) else { return counted };
+        let hedged = HedgedStore::new(counted, Arc::clone(hedger), env.clone());
+        match meter {
+            Some(meter) => Arc::new(hedged.counted_in(Arc::clone(meter))),
+            None => Arc::new(hedged),
+        }
     }
 
     /// Where the records are.
@@ -150,9 +187,8 @@ impl Stores {
         let mut stores: BTreeMap<String, Arc<dyn ObjectStore>> = BTreeMap::new();
         for (key, store) in self.stores.iter() {
             let here: Vec<&Pin> = pins.iter().filter(|pin| pin.store == *key).collect();
-            let metered: Arc<dyn ObjectStore> =
-                Arc::new(MeteredStore::new(Arc::clone(store), Arc::clone(meter)));
-            stores.insert(key.clone(), Arc::new(PinnedStore::new(metered, here, watch.clone())));
+            let counted = self.view(Arc::clone(store), Some(meter));
+            stores.insert(key.clone(), Arc::new(PinnedStore::new(counted, here, watch.clone())));
         }
         Arc::new(Registry { stores })
     }

@@ -27,7 +27,7 @@ use dunlin_shuffle::{DataTarget, ExchangeInputs, Ready};
 use futures::FutureExt;
 use futures::future::{BoxFuture, Shared as SharedFuture};
 
-use crate::compute::Compute;
+use crate::compute::{Compute, micros};
 use crate::known::Known;
 use crate::pulse::Pulse;
 use crate::run::{self, Attempt, AttemptError, Rows};
@@ -95,7 +95,7 @@ type Claiming = SharedFuture<BoxFuture<'static, Claimed>>;
 
 /// How the run of a plan that did not fail ended.
 enum Run {
-    Done(Rows, TaskMetrics),
+    Done(Rows, Box<TaskMetrics>),
     /// The query ended before the plan was done.
     Ended,
     /// The worker was asked to stop.
@@ -114,6 +114,7 @@ pub(crate) async fn run(
     let handle = &known.handle;
     let env = &shared.env;
     let started = env.clock.monotonic();
+    let before = compute.since.until(started, known.since);
     let claim = Claim { v: RECORD_VERSION, nonce: env.nonce(), worker: shared.name.clone() };
     let claiming = send_claim(shared, known, task, &claim);
     let listing = look_beside(known, task);
@@ -127,8 +128,11 @@ pub(crate) async fn run(
         }
         Err(error) => Err(error),
     };
-    match claiming.await {
-        Claimed::Won => {}
+    let ran = env.clock.monotonic();
+    let claimed = claiming.await;
+    let over = env.clock.monotonic();
+    match claimed {
+        Claimed::Won => compute.since.free(over),
         Claimed::Lost => {
             // Who has lost chooses again, and should know what the others have.
             let _ = listing.await;
@@ -137,16 +141,22 @@ pub(crate) async fn run(
         Claimed::Unknown => return Ran::Unsettled,
     }
     match outcome {
-        Ok((Run::Done(rows, metrics), decided)) => Ran::Done(Box::new(Finished {
-            task,
-            claim,
-            decided,
-            rows,
-            metrics,
-            started,
-            ready,
-            _pulse: pulse,
-        })),
+        Ok((Run::Done(rows, mut metrics), decided)) => {
+            metrics.slot += before;
+            let running = micros(ran.saturating_sub(started));
+            metrics.slot.wait = running.saturating_sub(metrics.slot.compute);
+            metrics.slot.claim = micros(over.saturating_sub(ran));
+            Ran::Done(Box::new(Finished {
+                task,
+                claim,
+                decided,
+                rows,
+                metrics: *metrics,
+                started,
+                ready,
+                _pulse: pulse,
+            }))
+        }
         Ok((Run::Ended | Run::NotWon, _)) => Ran::Stopped,
         Ok((Run::GivenBack, _)) => {
             let error = AttemptError {
@@ -289,13 +299,12 @@ async fn run_watched(
     pulse: &Pulse,
     claiming: &Claiming,
 ) -> Result<Run, AttemptError> {
-    let runner = Arc::clone(shared);
     let scanned = Arc::clone(&attempt.scan_meter);
     let stop = attempt.stop.clone();
     let _stop_with_me = stop.on_drop();
-    let mut running = compute.handle().map_err(|error| lost(&error))?.spawn(async move {
-        std::panic::AssertUnwindSafe(run::run(&runner, attempt)).catch_unwind().await
-    });
+    let plan = compute.run(Arc::clone(shared), attempt);
+    let handle = compute.handle().map_err(|error| lost(&error))?;
+    let mut running = handle.spawn(std::panic::AssertUnwindSafe(plan).catch_unwind());
     let stopped = tokio::select! {
         outcome = &mut running => match outcome {
             Ok(Ok(done)) => {
@@ -303,7 +312,7 @@ async fn run_watched(
                     let reading = scanned.take();
                     metrics.scan_bytes = reading.bytes_read;
                     metrics.requests = reading.requests;
-                    Run::Done(rows, metrics)
+                    Run::Done(rows, Box::new(metrics))
                 });
             }
             Ok(Err(panic)) => return Err(panicked(&panic_text(panic.as_ref()))),
@@ -390,7 +399,7 @@ pub(crate) async fn commit(
         return Settled::Unknown;
     }
     let took = env.clock.monotonic().saturating_sub(started);
-    metrics.wall_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+    metrics.wall_us = micros(took);
     metrics.requests += known.meter.take().requests;
     let record = Commit {
         v: RECORD_VERSION,

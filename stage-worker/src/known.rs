@@ -19,6 +19,8 @@ use crate::duty::Duties;
 pub(crate) struct Known {
     pub(crate) handle: QueryHandle,
     pub(crate) meter: Arc<Meter>,
+    /// When this process began to read the query.
+    pub(crate) since: Duration,
     /// Why this process is not allowed to run the query.
     pub(crate) refused: Option<String>,
     stages: tokio::sync::Mutex<HashMap<u32, Arc<StageData>>>,
@@ -48,10 +50,16 @@ pub(crate) enum StageError {
 
 impl Known {
     /// A query that no slot has worked on yet.
-    pub(crate) fn new(handle: QueryHandle, meter: Arc<Meter>, refused: Option<String>) -> Self {
+    pub(crate) fn new(
+        handle: QueryHandle,
+        meter: Arc<Meter>,
+        since: Duration,
+        refused: Option<String>,
+    ) -> Self {
         Self {
             handle,
             meter,
+            since,
             refused,
             stages: tokio::sync::Mutex::default(),
             taken: parking_lot::Mutex::default(),

@@ -10,7 +10,7 @@ use datafusion::execution::session_state::SessionState;
 use dunlin_manifest::env::Env;
 use dunlin_manifest::ids::QueryId;
 use dunlin_manifest::keys;
-use dunlin_manifest::meter::{Meter, MeteredStore};
+use dunlin_manifest::meter::Meter;
 use dunlin_manifest::query::{Place, QueryHandle, retire};
 use dunlin_manifest::records::EngineFence;
 use dunlin_manifest::store::{ControlStore, ObjectControlStore, StoreError};
@@ -102,9 +102,9 @@ impl Shared {
         if let Some(known) = self.queries.lock().get(query) {
             return Ok(Some(Arc::clone(known)));
         }
+        let since = self.env.clock.monotonic();
         let meter = Arc::new(Meter::default());
-        let counted =
-            self.control.through(|inner| Arc::new(MeteredStore::new(inner, Arc::clone(&meter))));
+        let counted = self.control.through(|inner| self.stores.view(inner, Some(&meter)));
         // Three requests at once: what the query is, whether it is over, and how far it is.
         let (prefix, end) = (keys::query_prefix(query), keys::end(query));
         let (handle, end, listed) = try_join!(
@@ -124,7 +124,7 @@ impl Shared {
             let hint = keys::refusal(query, &self.name);
             self.control.put(&hint, bytes::Bytes::from(reason.clone())).await?;
         }
-        let fresh = Arc::new(Known::new(handle, meter, refused));
+        let fresh = Arc::new(Known::new(handle, meter, since, refused));
         let mut queries = self.queries.lock();
         Ok(Some(Arc::clone(queries.entry(query.clone()).or_insert(fresh))))
     }

@@ -19,7 +19,7 @@ use futures::FutureExt;
 use tokio::task::JoinSet;
 
 use crate::attempt::{self, Finished, Ran, Settled};
-use crate::compute::Compute;
+use crate::compute::{Compute, Engine};
 use crate::known::Known;
 use crate::news;
 use crate::shared::Shared;
@@ -28,9 +28,9 @@ use crate::shared::Shared;
 const RETRY_PAUSE: Duration = Duration::from_millis(250);
 
 /// Keeps a slot running. A panic outside a task (caused by an unexpected record, for example) must not end the slot.
-pub(crate) async fn keep_slot(shared: Arc<Shared>, slot: usize) {
+pub(crate) async fn keep_slot(shared: Arc<Shared>, engine: Engine, slot: usize) {
     loop {
-        let running = slot_loop(Arc::clone(&shared), slot);
+        let running = slot_loop(Arc::clone(&shared), engine.clone(), slot);
         if std::panic::AssertUnwindSafe(running).catch_unwind().await.is_ok() {
             return;
         }
@@ -40,9 +40,9 @@ pub(crate) async fn keep_slot(shared: Arc<Shared>, slot: usize) {
 }
 
 /// One loop of the process: finds a task, runs it, and looks again.
-async fn slot_loop(shared: Arc<Shared>, slot: usize) {
+async fn slot_loop(shared: Arc<Shared>, engine: Engine, slot: usize) {
     let mut pause = shared.options.active_poll;
-    let mut compute = Compute::default();
+    let mut compute = Compute::new(engine);
     let mut heard = 0;
     while !shared.stopping.is_cancelled() {
         let rung = shared.rung.notified();
@@ -163,7 +163,7 @@ pub(crate) async fn work_on(
     let mut turn = Turn { shared, known, committing: JoinSet::new(), held: 0, worked: false };
     let outcome = turn.run(slot, compute).await;
     // Commits that are under way are the end of this slot's work, whatever happened after them.
-    while turn.settle().await {}
+    while turn.settle(compute).await {}
     outcome.map(|()| turn.worked)
 }
 
@@ -215,7 +215,7 @@ impl Turn<'_> {
             }
             let Some(task) = choose(shared, known, &advanced.open, slot, looks.lost_in_all) else {
                 // A commit that is under way may open the next stage.
-                if self.settle().await {
+                if self.settle(compute).await {
                     looks.due = false;
                     continue;
                 }
@@ -252,7 +252,7 @@ impl Turn<'_> {
             let held = finished.held();
             // The memory of former rows is free before more are held.
             while self.committing.len() >= COMMITS || self.held + held > MOST_HELD {
-                if !self.settle().await {
+                if !self.settle(compute).await {
                     break;
                 }
             }
@@ -284,8 +284,11 @@ impl Turn<'_> {
     }
 
     /// Waits for one of the commits that are under way. False if there is none.
-    async fn settle(&mut self) -> bool {
-        match self.committing.join_next().await {
+    async fn settle(&mut self, compute: &mut Compute) -> bool {
+        let began = self.shared.env.clock.monotonic();
+        let settled = self.committing.join_next().await;
+        compute.since.waited(self.shared.env.clock.monotonic().saturating_sub(began));
+        match settled {
             None => return false,
             Some(Ok(held)) => self.held = self.held.saturating_sub(held),
             Some(Err(error)) => {

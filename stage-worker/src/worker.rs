@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::bell::watch_bell;
-use crate::compute::Compute;
+use crate::compute::{Compute, Engine};
 use crate::news;
 use crate::options::WorkerOptions;
 use crate::shared::Shared;
@@ -29,6 +29,7 @@ use crate::slot::{keep_slot, work_on};
 #[derive(Clone, Debug)]
 pub struct Worker {
     shared: Arc<Shared>,
+    engine: Engine,
 }
 
 /// Why a worker cannot start.
@@ -58,6 +59,17 @@ impl Worker {
         stores: Stores,
         options: WorkerOptions,
         stopping: CancellationToken,
+    ) -> Result<Self, StartError> {
+        Self::with_engine(control, stores, options, stopping, Engine::real())
+    }
+
+    /// The same with something in the engine's place.
+    pub(crate) fn with_engine(
+        control: ObjectControlStore,
+        stores: Stores,
+        options: WorkerOptions,
+        stopping: CancellationToken,
+        engine: Engine,
     ) -> Result<Self, StartError> {
         let env = control.env().clone();
         let pool = TrackConsumersPool::new(
@@ -98,7 +110,7 @@ impl Worker {
             local: parking_lot::Mutex::default(),
             local_slots: tokio::sync::Semaphore::new(slots),
         };
-        Ok(Self { shared: Arc::new(shared) })
+        Ok(Self { shared: Arc::new(shared), engine })
     }
 
     /// The worker's name in claims and commits.
@@ -120,7 +132,7 @@ impl Worker {
             return;
         }
         let turn = shared.local_slots.acquire().await;
-        let mut compute = Compute::default();
+        let mut compute = Compute::new(self.engine.clone());
         while !shared.stopping.is_cancelled() {
             match self.step(query, &mut compute).await {
                 Ok(true) => break,
@@ -150,7 +162,9 @@ impl Worker {
         let wake = self.shared.options.wake.clone();
         let listening = wake.map(|wake| tokio::spawn(news::listen(Arc::clone(&self.shared), wake)));
         let slots: Vec<_> = (0..self.shared.options.slots.max(1))
-            .map(|slot| tokio::spawn(keep_slot(Arc::clone(&self.shared), slot)))
+            .map(|slot| {
+                tokio::spawn(keep_slot(Arc::clone(&self.shared), self.engine.clone(), slot))
+            })
             .collect();
         for slot in slots {
             if let Err(error) = slot.await {

@@ -7,6 +7,7 @@ mod budget;
 mod chains;
 mod common;
 mod door;
+mod far;
 mod footers;
 mod fuzz;
 mod monsters;

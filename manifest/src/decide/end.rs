@@ -50,6 +50,7 @@ pub fn totals<'a>(seals: impl IntoIterator<Item = &'a Seal>, answer: Option<&Sea
         totals.attempts += of.attempts;
         totals.bytes_scanned += of.scan_bytes;
         totals.requests += of.requests;
+        totals.slot += of.slot;
         totals.shuffle_bytes += seal.bytes;
     }
     totals.shuffle_bytes -= answer.map_or(0, |seal| seal.bytes);

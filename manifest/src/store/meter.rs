@@ -31,6 +31,7 @@ pub struct Meter {
     delete: AtomicU64,
     bytes_read: AtomicU64,
     bytes_written: AtomicU64,
+    hedged: AtomicU64,
 }
 
 /// The values of a meter.
@@ -64,10 +65,16 @@ impl Meter {
                 list: of(&self.list),
                 head: of(&self.head),
                 delete: of(&self.delete),
+                hedged: of(&self.hedged),
             },
             bytes_read: of(&self.bytes_read),
             bytes_written: of(&self.bytes_written),
         }
+    }
+
+    /// Counts a request that is sent once more.
+    pub(crate) fn add_hedged(&self) {
+        Self::add(&self.hedged, 1);
     }
 
     fn add(counter: &AtomicU64, amount: u64) {
@@ -258,7 +265,10 @@ mod tests {
         store.list(None).try_collect::<Vec<_>>().await.unwrap();
         store.delete(&path).await.unwrap();
         let reading = meter.take();
-        assert_eq!(reading.requests, Requests { put: 1, get: 2, list: 1, head: 1, delete: 1 });
+        assert_eq!(
+            reading.requests,
+            Requests { put: 1, get: 2, list: 1, head: 1, delete: 1, hedged: 0 }
+        );
         assert_eq!((reading.bytes_written, reading.bytes_read), (10, 16));
         assert_eq!(meter.snapshot(), Reading::default());
     }

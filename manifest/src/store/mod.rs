@@ -6,10 +6,12 @@
 //!   create          the two kinds of create: decisions (nonce, read back), derived records (same bytes)
 //!   probe           can this store be used for coordination?
 //!   meter, pinned   views of a store: one counts requests, one reads inputs in one version only
+//!   hedge           another view: a request whose answer is late is sent once more
 //! ```
 
 pub mod control;
 pub mod create;
+pub mod hedge;
 pub mod meter;
 pub mod object;
 pub mod pinned;

@@ -15,6 +15,8 @@ const EXPRESS_GET: Quantiles = &[(0, 3), (500, 5), (950, 9), (990, 14), (1000, 3
 const EXPRESS_PUT: Quantiles = &[(0, 4), (500, 7), (950, 12), (990, 18), (1000, 40)];
 /// A delay of 27 ± 8 ms for every answer.
 const EVEN: Quantiles = &[(0, 19), (1000, 35)];
+/// One answer in 25 takes over a second, as from a machine of the store that is in trouble.
+const TROUBLED: Quantiles = &[(0, 4), (960, 8), (961, 1_000), (1000, 2_000)];
 const NONE: Quantiles = &[(0, 0), (1000, 0)];
 
 /// Which store is imitated.
@@ -28,6 +30,8 @@ pub enum Profile {
     S3,
     /// An S3 Express directory bucket.
     Express,
+    /// A near store, of which one answer in 25 takes over a second.
+    Troubled,
 }
 
 impl Profile {
@@ -37,6 +41,7 @@ impl Profile {
             (Self::Even, _) => EVEN,
             (Self::S3, true) => S3_GET,
             (Self::S3, false) => S3_PUT,
+            (Self::Troubled, _) => TROUBLED,
             (Self::Express, true) => EXPRESS_GET,
             (Self::Express, false) => EXPRESS_PUT,
         }
@@ -45,7 +50,7 @@ impl Profile {
     /// Bytes a second of one connection; `None` if bodies are not delayed.
     fn bandwidth(self) -> Option<u64> {
         match self {
-            Self::Near | Self::Even => None,
+            Self::Near | Self::Even | Self::Troubled => None,
             Self::S3 | Self::Express => Some(60_000_000),
         }
     }
@@ -60,7 +65,8 @@ impl FromStr for Profile {
             "even" => Ok(Self::Even),
             "s3" => Ok(Self::S3),
             "express" => Ok(Self::Express),
-            other => Err(format!("{other:?} is none of near, even, s3, express")),
+            "troubled" => Ok(Self::Troubled),
+            other => Err(format!("{other:?} is none of near, even, s3, express, troubled")),
         }
     }
 }

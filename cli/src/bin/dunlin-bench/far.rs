@@ -40,7 +40,14 @@ pub(crate) struct Far {
     pub(crate) get: usize,
     pub(crate) list: usize,
     pub(crate) dollars: f64,
+    /// Requests of the workers that were sent a second time.
+    pub(crate) hedged: u64,
+    /// How the slots spent their time, in milliseconds, by cause.
+    pub(crate) slots_ms: BTreeMap<String, u64>,
 }
+
+/// What a slot does, in the words of the API.
+const CAUSES: [&str; 5] = ["compute", "wait", "claim", "commit", "idle"];
 
 /// An S3 server, as `scripts/minio` tells.
 struct Server {
@@ -142,21 +149,43 @@ impl Bench {
         let put = count(|seen| seen.method == "PUT");
         let list = count(|seen| seen.list.is_some());
         let get = count(|seen| seen.method == "GET" && seen.list.is_none());
+        let counts = (put, get, list);
         #[allow(clippy::cast_precision_loss)] // shown with five digits
         let dollars = ((put + list) as f64 * PUT_OR_LIST + get as f64 * GET) / 1000.0;
-        eprintln!("far {name}: {seconds:.2} s, {} steps {steps_by_kind:?}", chain.len());
+        let status = self.client.status(&query).await?;
+        let summary = &status["summary"];
+        let hedged = summary["requests"]["hedged"].as_u64().unwrap_or(0);
+        let spent = |cause: &str| summary["slot"][cause].as_u64().unwrap_or(0) / 1000;
+        let slots_ms = CAUSES.iter().map(|cause| ((*cause).to_owned(), spent(cause))).collect();
+        eprintln!(
+            "far {name}: {seconds:.2} s, {} steps {steps_by_kind:?}, slots {slots_ms:?} ms",
+            chain.len()
+        );
         let name = name.to_owned();
         let steps = chain.len();
-        Ok(Far { name, seconds, rows, steps, steps_by_kind, put, get, list, dollars })
+        let (put, get, list) = counts;
+        Ok(Far {
+            name,
+            seconds,
+            rows,
+            steps,
+            steps_by_kind,
+            put,
+            get,
+            list,
+            dollars,
+            hedged,
+            slots_ms,
+        })
     }
 }
 
 /// Prints the far store beside the folder and the single process.
 pub(crate) fn print(far: &[Far], folder: &[(String, f64)], single: &[(String, f64)]) {
     println!(
-        "| statement | far s | folder s | far/folder | single s | far/single | steps | PUT | GET | LIST | $ | steps by kind |"
+        "| statement | far s | folder s | far/folder | single s | far/single | steps | PUT | GET | LIST | again | $ | slots: compute | wait | claim | commit | idle, ms | steps by kind |"
     );
-    println!("|---|---|---|---|---|---|---|---|---|---|---|---|");
+    println!("|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|");
     let of = |all: &[(String, f64)], name: &str| {
         all.iter().find(|(known, _)| known == name).map(|(_, seconds)| *seconds)
     };
@@ -165,10 +194,12 @@ pub(crate) fn print(far: &[Far], folder: &[(String, f64)], single: &[(String, f6
     let mut total = (0.0, 0.0, 0.0, 0.0);
     for row in far {
         let (folder, single) = (of(folder, &row.name), of(single, &row.name));
+        let slots: Vec<String> =
+            CAUSES.iter().map(|cause| row.slots_ms[*cause].to_string()).collect();
         let kinds: Vec<String> =
             row.steps_by_kind.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
         println!(
-            "| {} | {:.2} | {} | {} | {} | {} | {} | {} | {} | {} | {:.5} | {} |",
+            "| {} | {:.2} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {:.5} | {} | {} |",
             row.name,
             row.seconds,
             shown(folder),
@@ -179,7 +210,9 @@ pub(crate) fn print(far: &[Far], folder: &[(String, f64)], single: &[(String, f6
             row.put,
             row.get,
             row.list,
+            row.hedged,
             row.dollars,
+            slots.join(" | "),
             kinds.join(", ")
         );
         if row.name.starts_with('Q') {
@@ -189,13 +222,21 @@ pub(crate) fn print(far: &[Far], folder: &[(String, f64)], single: &[(String, f6
             total.3 += row.dollars;
         }
     }
+    let spent: Vec<String> = CAUSES
+        .iter()
+        .map(|cause| {
+            let queries = far.iter().filter(|row| row.name.starts_with('Q'));
+            queries.map(|row| row.slots_ms[*cause]).sum::<u64>().to_string()
+        })
+        .collect();
     println!(
-        "| total | {:.2} | {:.2} | {} | {:.2} | {} | | | | | {:.5} | |",
+        "| total | {:.2} | {:.2} | {} | {:.2} | {} | | | | | | {:.5} | {} | |",
         total.0,
         total.1,
         shown((total.1 > 0.0).then(|| total.0 / total.1)),
         total.2,
         shown((total.2 > 0.0).then(|| total.0 / total.2)),
-        total.3
+        total.3,
+        spent.join(" | ")
     );
 }

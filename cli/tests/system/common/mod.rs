@@ -134,10 +134,12 @@ impl S3 {
         })
     }
 
-    /// `[…params]` of a configuration that reaches this server at `endpoint`.
+    /// `[…params]` of a configuration that reaches this server at `endpoint`. Tests that count requests do so behind
+    /// another endpoint, and want to see each request once.
     pub fn params(&self, section: &str, endpoint: &str) -> String {
+        let hedge = endpoint == self.endpoint;
         format!(
-            "[{section}]\ns3_endpoint = \"{endpoint}\"\ns3_key = \"{}\"\ns3_secret = \"{}\"\nallow_http = true\n",
+            "[{section}]\ns3_endpoint = \"{endpoint}\"\ns3_key = \"{}\"\ns3_secret = \"{}\"\nallow_http = true\nhedge = {hedge}\n",
             self.key, self.secret
         )
     }

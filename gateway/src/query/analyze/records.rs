@@ -23,7 +23,7 @@ use futures::{StreamExt, TryStreamExt};
 
 use super::analysis::{ANALYZED_PLAN, Analysis, Detail};
 use super::stage::{StageRun, Took, task_line};
-use super::text::{bytes, count, grouped, millis, requests};
+use super::text::{bytes, count, grouped, millis, requests, slot};
 use crate::query::error::{CoreError, ErrorKind};
 
 /// Seals read at the same time.
@@ -131,6 +131,7 @@ fn render(root: &Root, end: Option<&End>, runs: &[StageRun], detail: Detail) -> 
         millis(sum.cpu_us),
         requests(&totals.requests)
     );
+    let _ = write!(total, "; {}", slot(&totals.slot));
     if end.is_some_and(|end| end.summary.is_some()) {
         let _ = write!(total, "; {} ms by the store's clock", grouped(totals.wall_ms));
     }

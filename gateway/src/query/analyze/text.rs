@@ -1,6 +1,6 @@
 //! Formats the numbers of an analysis for people.
 
-use dunlin_manifest::records::Requests;
+use dunlin_manifest::records::{Requests, SlotTime};
 
 /// `1 task`, `12,345 rows`.
 pub(super) fn count(number: impl TryInto<u64>, what: &str) -> String {
@@ -75,14 +75,31 @@ pub(super) fn millis(us: u64) -> String {
 
 /// The request classes that are not zero.
 pub(super) fn requests(counted: &Requests) -> String {
-    let Requests { put, get, list, head, delete } = *counted;
+    let Requests { put, get, list, head, delete, hedged } = *counted;
     let classes = [("PUT", put), ("GET", get), ("LIST", list), ("HEAD", head), ("DELETE", delete)];
     let named: Vec<String> = classes
         .iter()
         .filter(|(_, number)| *number > 0)
         .map(|(class, number)| format!("{} {class}", grouped(*number)))
         .collect();
-    if named.is_empty() { "no requests".to_owned() } else { named.join(" ") }
+    match (named.is_empty(), hedged) {
+        (true, _) => "no requests".to_owned(),
+        (false, 0) => named.join(" "),
+        (false, hedged) => format!("{} ({} sent again)", named.join(" "), grouped(hedged)),
+    }
+}
+
+/// How slots spent their time.
+pub(super) fn slot(time: &SlotTime) -> String {
+    let SlotTime { compute, wait, claim, commit, idle } = *time;
+    format!(
+        "slots computed {} ms, waited {} ms for rows, {} ms for claims, {} ms for commits, {} ms for a task",
+        millis(compute),
+        millis(wait),
+        millis(claim),
+        millis(commit),
+        millis(idle)
+    )
 }
 
 /// Largest over mean; `None` for fewer than two, or if all are zero.

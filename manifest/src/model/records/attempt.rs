@@ -145,6 +145,35 @@ pub struct TaskMetrics {
     /// Highest memory that the task itself had reserved, in bytes.
     #[serde(default)]
     pub task_memory: u64,
+    /// How the slot spent its time.
+    pub slot: SlotTime,
+}
+
+/// How a slot spent its time, from the end of its task before until it was free for the next. Times are in
+/// microseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SlotTime {
+    /// It computed.
+    pub compute: u64,
+    /// The plan waited: for its inputs, or for rows to be written.
+    pub wait: u64,
+    /// The plan had run, and the claim was not answered.
+    pub claim: u64,
+    /// It waited for commits of earlier tasks.
+    pub commit: u64,
+    /// It had no task, although the worker knew the query.
+    pub idle: u64,
+}
+
+impl std::ops::AddAssign for SlotTime {
+    fn add_assign(&mut self, other: Self) {
+        self.compute += other.compute;
+        self.wait += other.wait;
+        self.claim += other.claim;
+        self.commit += other.commit;
+        self.idle += other.idle;
+    }
 }
 
 /// Store requests by price class.
@@ -161,6 +190,8 @@ pub struct Requests {
     pub head: u64,
     /// DELETE.
     pub delete: u64,
+    /// How many of them were sent a second time because the answer was late.
+    pub hedged: u64,
 }
 
 impl std::ops::AddAssign for Requests {
@@ -170,6 +201,7 @@ impl std::ops::AddAssign for Requests {
         self.list += other.list;
         self.head += other.head;
         self.delete += other.delete;
+        self.hedged += other.hedged;
     }
 }
 
@@ -183,7 +215,7 @@ mod tests {
     fn a_fail_record_keeps_its_bytes_whoever_wrote_its_code() {
         for code in ["EXECUTION_FAILED", "A_CODE_OF_A_LATER_VERSION"] {
             let text =
-                format!(r#"{{"v":4,"nonce":"n","class":"FATAL","code":"{code}","message":"why"}}"#);
+                format!(r#"{{"v":5,"nonce":"n","class":"FATAL","code":"{code}","message":"why"}}"#);
             let fail: Fail = decode(text.as_bytes()).unwrap();
             assert_eq!((fail.class, fail.code.as_str()), (FailClass::Fatal, code));
             assert_eq!(encode(&fail), text);

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::model::error_code::ErrorCode;
-use crate::model::records::attempt::Requests;
+use crate::model::records::attempt::{Requests, SlotTime};
 use crate::model::records::seal::Seal;
 
 /// `end/<Q>`: the only terminal state.
@@ -72,4 +72,6 @@ pub struct Summary {
     pub shuffle_bytes: u64,
     /// Requests that the workers reported.
     pub requests: Requests,
+    /// How the slots spent their time, as far as they reported it.
+    pub slot: SlotTime,
 }

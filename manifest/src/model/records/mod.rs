@@ -19,7 +19,7 @@ pub mod seal;
 pub mod stage;
 
 pub use attempt::{
-    Claim, Commit, DataObject, Fail, FailClass, Requests, Slice, TaskMetrics, TaskOutput,
+    Claim, Commit, DataObject, Fail, FailClass, Requests, Slice, SlotTime, TaskMetrics, TaskOutput,
 };
 pub use block::{BlockHead, BlockRow};
 pub use end::{End, EndStatus, QueryError, Summary};

@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::model::ids::{Attempt, StageId, TaskId};
-use crate::model::records::attempt::{Requests, TaskMetrics, TaskOutput};
+use crate::model::records::attempt::{Requests, SlotTime, TaskMetrics, TaskOutput};
 
 /// A task's entry in a seal: its commit without the nonce.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -80,6 +80,8 @@ pub struct SealTotals {
     pub scan_bytes: u64,
     /// Requests.
     pub requests: Requests,
+    /// Time of slots.
+    pub slot: SlotTime,
 }
 
 impl SealTotals {
@@ -89,6 +91,7 @@ impl SealTotals {
         self.attempts += u64::from(attempt) + 1;
         self.scan_bytes += metrics.scan_bytes;
         self.requests += metrics.requests;
+        self.slot += metrics.slot;
     }
 }
 

@@ -140,8 +140,8 @@ fn numbers_are_written_for_people() {
         (grouped(7), grouped(1_000), grouped(123_456)),
         ("7".into(), "1,000".into(), "123,456".into())
     );
-    let all = Requests { put: 1, get: 2_000, list: 3, head: 4, delete: 5 };
-    assert_eq!(requests(&all), "1 PUT 2,000 GET 3 LIST 4 HEAD 5 DELETE");
+    let all = Requests { put: 1, get: 2_000, list: 3, head: 4, delete: 5, hedged: 6 };
+    assert_eq!(requests(&all), "1 PUT 2,000 GET 3 LIST 4 HEAD 5 DELETE (6 sent again)");
     assert_eq!(skew([0, 0].into_iter()), Some(1.0));
     assert_eq!(ranges(&[0, 1, 2, 3, 7, 9, 10]), "0-3,7,9-10");
     assert_eq!(ranges(&[]), "?");
