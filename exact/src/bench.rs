@@ -123,8 +123,7 @@ impl Inner {
     }
 
     async fn ask(&self, sql: &str, partitions: usize) -> Outcome {
-        let settings =
-            json!({ "route": "fleet", "target_partitions": partitions, "task_bytes": 0 });
+        let settings = json!({ "route": "fleet", "target_partitions": partitions });
         let request = self
             .http
             .post(format!("{}/v1/sql", self.running().await.url()))

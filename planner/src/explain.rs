@@ -35,7 +35,7 @@ pub(crate) fn distributed(
         for input in &stage.inputs {
             let _ = writeln!(text, "  {}", reads(input));
         }
-        for note in notes(stage) {
+        for note in notes(stage, stages) {
             let _ = writeln!(text, "  {note}");
         }
         plan(&mut text, stage.plan.as_ref());
@@ -58,14 +58,18 @@ fn plan(text: &mut String, plan: &dyn ExecutionPlan) {
 }
 
 /// What the sealed sizes of its inputs may change about a stage.
-fn notes(stage: &Stage) -> Vec<String> {
+fn notes(stage: &Stage, stages: &[Stage]) -> Vec<String> {
     let mut notes = Vec::new();
     if !stage.empty_with.is_empty() {
         let stages: Vec<String> = stage.empty_with.iter().map(ToString::to_string).collect();
         notes.push(format!("no tasks if stage {} has no rows", stages.join(" or ")));
     }
     if let Some(by) = stage.absorbed_by {
-        notes.push(format!("no tasks if stage {by} runs its join here"));
+        let of = stages.iter().find(|of| of.id == by);
+        notes.push(match of.is_some_and(|of| of.broadcast.is_some()) {
+            true => format!("no tasks if stage {by} runs its join here"),
+            false => format!("run in the task of stage {by} if its input is small"),
+        });
     }
     if let Some(input) = stage.shares {
         notes.push(format!("a partition that is far too large is shared by rows of stage {input}"));

@@ -14,12 +14,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use dunlin_manifest::decide::{Decided, OpenTask};
 use dunlin_manifest::keys;
 use dunlin_manifest::model::encoding::encode;
 use dunlin_manifest::pinned::InputWatch;
+use dunlin_manifest::query::QueryHandle;
 use dunlin_manifest::records::{
-    Claim, Commit, ErrorCode, Fail, FailClass, RECORD_VERSION, TaskMetrics,
+    Claim, Commit, ErrorCode, Fail, FailClass, RECORD_VERSION, StageId, StageSpec, TaskMetrics,
 };
 use dunlin_manifest::store::create::{self, Decision};
 use dunlin_plan::guard::Stop;
@@ -28,9 +30,9 @@ use futures::FutureExt;
 use futures::future::{BoxFuture, Shared as SharedFuture};
 
 use crate::compute::{Compute, micros};
-use crate::known::Known;
+use crate::known::{Known, StageError};
 use crate::pulse::Pulse;
-use crate::run::{self, Attempt, AttemptError, Rows};
+use crate::run::{self, Attempt, AttemptError, Part, Rows};
 use crate::shared::Shared;
 
 /// How an attempt's run ended.
@@ -243,19 +245,7 @@ async fn prepare(
         code: ErrorCode::StoreUnavailable,
         message,
     };
-    let planned = handle
-        .root
-        .stages
-        .iter()
-        .find(|spec| spec.id == task.stage)
-        .ok_or_else(|| unread(format!("the query has no stage {}", task.stage)))?;
-    let decided = handle
-        .manifest(task.stage)
-        .await
-        .map_err(|error| unread(error.to_string()))?
-        .ok_or_else(|| unread(format!("the inputs of stage {} are not sealed", task.stage)))?;
-    let spec = planned.decided(decided.manifest.broadcast);
-    let plan = handle.plan(&spec.plan).await.map_err(|error| unread(error.to_string()))?;
+    let (spec, decided, plan) = part(handle, task.stage).await.map_err(unread)?;
     // Exchange data is read and written through this query's store, which counts requests.
     let store = Arc::clone(handle.store().data_store());
     let prefix = handle.store().data_prefix().clone();
@@ -265,29 +255,63 @@ async fn prepare(
         shared.env.clone(),
         shared.governor.clone(),
     );
-    for input in &spec.inputs {
-        let data = known.stage(input.stage).await.map_err(|error| unread(error.to_string()))?;
-        inputs = inputs.with_stage(input.stage, data);
+    let (nonce, query) = (claim.nonce.clone(), handle.query.clone());
+    let target = |spec: &StageSpec| {
+        let name = if run::is_result(spec) { keys::res } else { keys::data };
+        let (query, nonce, stage) = (query.clone(), nonce.clone(), spec.id);
+        let key_of = move |part: u32| name(&query, stage, task.task, task.attempt, &nonce, part);
+        let (store, prefix) = (Arc::clone(&store), prefix.clone());
+        DataTarget { store, prefix, key_of: Arc::new(key_of), ready: ready.clone() }
+    };
+    // Inputs whose work this task does are run before it, and after what they read.
+    let mut before = Vec::new();
+    let mut reads: Vec<StageId> = spec.inputs.iter().map(|input| input.stage).collect();
+    while let Some(stage) = reads.pop() {
+        match known.stage(stage).await {
+            Ok(data) => inputs = inputs.with_stage(stage, data),
+            Err(StageError::Absorbed(_)) => {
+                let (spec, _, plan) = part(handle, stage).await.map_err(unread)?;
+                reads.extend(spec.inputs.iter().map(|input| input.stage));
+                let partitions = (0..spec.partitions).collect();
+                before.push(Part { target: target(&spec), partitions, spec, plan });
+            }
+            Err(error) => return Err(unread(error.to_string())),
+        }
     }
+    before.reverse();
     let share = decided.manifest.tasks.get(task.task as usize).and_then(|task| task.share);
     if let Some(share) = share {
         inputs = inputs.with_share(share);
     }
-    let (query, nonce) = (handle.query.clone(), claim.nonce.clone());
-    let name = if run::is_result(&spec) { keys::res } else { keys::data };
-    let key_of = move |part: u32| name(&query, task.stage, task.task, task.attempt, &nonce, part);
+    let tasks = &decided.manifest.tasks;
+    let partitions = tasks.get(task.task as usize).map(|task| task.partitions.clone());
+    let partitions = partitions
+        .ok_or_else(|| unread(format!("stage {} has no task {}", task.stage, task.task)))?;
     Ok(Attempt {
         root: Arc::clone(&handle.root),
-        spec,
-        decided,
         task: task.task,
-        plan,
+        part: Part { target: target(&spec), partitions, spec, plan },
+        before,
+        decided,
         inputs,
-        target: DataTarget { store, prefix, key_of: Arc::new(key_of), ready: ready.clone() },
         scan_meter: Arc::default(),
         watch: InputWatch::default(),
         stop: Stop::default(),
     })
+}
+
+/// A stage as its manifest says it runs, and its plan.
+async fn part(
+    handle: &QueryHandle,
+    stage: StageId,
+) -> Result<(StageSpec, Arc<Decided>, Bytes), String> {
+    let planned = handle.root.stages.iter().find(|spec| spec.id == stage);
+    let planned = planned.ok_or_else(|| format!("the query has no stage {stage}"))?;
+    let decided = handle.manifest(stage).await.map_err(|error| error.to_string())?;
+    let decided = decided.ok_or_else(|| format!("the inputs of stage {stage} are not sealed"))?;
+    let spec = planned.decided(decided.manifest.broadcast);
+    let plan = handle.plan(&spec.plan).await.map_err(|error| error.to_string())?;
+    Ok((spec, decided, plan))
 }
 
 /// Runs the attempt on the compute thread until it is done, the query ends, its claim is lost, or the worker is asked

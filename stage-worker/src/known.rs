@@ -46,6 +46,9 @@ pub(crate) enum StageError {
     /// The seal contradicts itself.
     #[error(transparent)]
     Seal(#[from] ShuffleError),
+    /// The stage has no rows of its own.
+    #[error("stage {0} is run by the tasks that read it")]
+    Absorbed(u32),
 }
 
 impl Known {
@@ -85,6 +88,9 @@ impl Known {
             return Ok(Arc::clone(known));
         }
         let seal = self.handle.seal(stage).await?.ok_or(StageError::Unsealed(stage))?;
+        if seal.seal.absorbed {
+            return Err(StageError::Absorbed(stage));
+        }
         let blocks = Blocks::of(self.handle.store(), &self.handle.query, &seal.seal);
         let data = Arc::new(StageData::of(&seal.seal, blocks)?);
         stages.insert(stage, Arc::clone(&data));

@@ -27,7 +27,7 @@ use dunlin_plan::gather::gathered;
 use dunlin_plan::guard::{Stop, guarded};
 use dunlin_plan::{session, task};
 use dunlin_shuffle::{
-    Buckets, DataTarget, ExchangeInputs, ShuffleError, TaskWriter, WriterOptions,
+    Buckets, DataTarget, ExchangeInputs, ShuffleError, StageData, TaskWriter, WriterOptions,
 };
 use futures::StreamExt;
 
@@ -49,18 +49,29 @@ pub struct AttemptError {
 #[derive(Clone, Debug)]
 pub(crate) struct Attempt {
     pub(crate) root: Arc<Root>,
-    pub(crate) spec: StageSpec,
-    pub(crate) decided: Arc<Decided>,
     pub(crate) task: u32,
-    pub(crate) plan: bytes::Bytes,
+    /// What the task runs.
+    pub(crate) part: Part,
+    /// Stages that are merged into this one, producers first. The task runs all of each before its own part, and holds
+    /// the rows.
+    pub(crate) before: Vec<Part>,
+    pub(crate) decided: Arc<Decided>,
     pub(crate) inputs: ExchangeInputs,
-    pub(crate) target: DataTarget,
     /// Counts what is read from tables.
     pub(crate) scan_meter: Arc<Meter>,
     /// Records inputs that changed.
     pub(crate) watch: InputWatch,
     /// Set when the attempt is given up, because some operators return from a poll late or never.
     pub(crate) stop: Stop,
+}
+
+/// Partitions of a stage's plan, and where their rows go.
+#[derive(Clone, Debug)]
+pub(crate) struct Part {
+    pub(crate) spec: StageSpec,
+    pub(crate) plan: bytes::Bytes,
+    pub(crate) partitions: Vec<u32>,
+    pub(crate) target: DataTarget,
 }
 
 /// The rows of a plan that has run.
@@ -90,6 +101,9 @@ impl Rows {
     }
 }
 
+/// Rows of a merged stage are written as objects if they have more bytes than this.
+const MOST_MERGED: usize = 4 << 20;
+
 /// A writer that holds more than this is finished before the slot runs its next plan, which needs the memory.
 const MOST_HELD: usize = 16 << 20;
 
@@ -118,18 +132,44 @@ pub(crate) async fn run(
     })
 }
 
-async fn run_plan(shared: &Shared, attempt: Attempt) -> Result<(Rows, TaskMetrics), AttemptError> {
-    let partitions = match attempt.decided.manifest.tasks.get(attempt.task as usize) {
-        Some(task) => task.partitions.clone(),
-        None => {
-            return Err(internal(format!("the stage has no task {}", attempt.task)));
-        }
-    };
+async fn run_plan(
+    shared: &Shared,
+    mut attempt: Attempt,
+) -> Result<(Rows, TaskMetrics), AttemptError> {
     let counters = Arc::clone(attempt.inputs.counters());
-    let context = context(shared, &attempt).map_err(|error| classify(&error))?;
-    let mut opened = task::open(&attempt.plan, &attempt.spec, &partitions, &context)
-        .map_err(|error| classify(&error))?;
-    let ahead = task::buckets_read(&opened.plan, &attempt.spec, &partitions);
+    let mut metrics = TaskMetrics::default();
+    for part in std::mem::take(&mut attempt.before) {
+        let writer = run_part(shared, &attempt, &part, MOST_MERGED, &mut metrics).await?;
+        let output = writer.finish().await.map_err(|error| classify_shuffle(&error))?;
+        let data = StageData::new(vec![output]).map_err(|error| classify_shuffle(&error))?;
+        attempt.inputs = attempt.inputs.with_stage(part.spec.id, Arc::new(data));
+    }
+    let inline = usize::try_from(attempt.decided.manifest.inline_bytes).unwrap_or(0);
+    let writer = run_part(shared, &attempt, &attempt.part, inline, &mut metrics).await?;
+    let rows = if writer.held_bytes() > MOST_HELD {
+        Rows::Written(writer.finish().await.map_err(|error| classify_shuffle(&error))?)
+    } else {
+        Rows::Held(Box::new(writer))
+    };
+    metrics.shuffle_read_bytes = counters.bytes.load(std::sync::atomic::Ordering::Relaxed);
+    metrics.input_rows = counters.rows.load(std::sync::atomic::Ordering::Relaxed);
+    Ok((rows, metrics))
+}
+
+/// Runs partitions of a stage, and adds what they cost to `metrics`. Returns the writer that has their rows. It puts up
+/// to `inline` bytes into the output itself.
+async fn run_part(
+    shared: &Shared,
+    attempt: &Attempt,
+    part: &Part,
+    inline: usize,
+    metrics: &mut TaskMetrics,
+) -> Result<TaskWriter, AttemptError> {
+    let Part { spec, plan, partitions, target } = part;
+    let context = context(shared, attempt, spec).map_err(|error| classify(&error))?;
+    let mut opened =
+        task::open(plan, spec, partitions, &context).map_err(|error| classify(&error))?;
+    let ahead = task::buckets_read(&opened.plan, spec, partitions);
     opened.plan = gathered(opened.plan, &attempt.inputs)
         .and_then(|plan| guarded(plan, &attempt.stop))
         .map_err(|error| classify(&error))?;
@@ -146,50 +186,38 @@ async fn run_plan(shared: &Shared, attempt: Attempt) -> Result<(Rows, TaskMetric
     let mut options = WriterOptions::new(
         opened.plan.schema(),
         buckets,
-        attempt.target.clone(),
+        target.clone(),
         shared.env.clone(),
         reservation,
     );
-    options.inline_limit = inline_limit(&attempt);
-    options.key_filter = attempt.spec.key_filter;
+    options.inline_limit = inline;
+    options.key_filter = spec.key_filter;
     options.compression = session::exchange_compression(&attempt.root.session);
     let mut writer = TaskWriter::new(options).map_err(|error| classify_shuffle(&error))?;
-    let fed = if attempt.spec.one_task {
-        feed_together(&opened.plan, &partitions, &context, &mut writer).await
+    let fed = if spec.one_task {
+        feed_together(&opened.plan, partitions, &context, &mut writer).await
     } else {
-        feed_in_turn(&opened.plan, &partitions, &context, &mut writer).await
+        feed_in_turn(&opened.plan, partitions, &context, &mut writer).await
     };
     if let Err(error) = fed {
         writer.abort().await;
         return Err(error);
     }
-    let rows = if writer.held_bytes() > MOST_HELD {
-        Rows::Written(writer.finish().await.map_err(|error| classify_shuffle(&error))?)
-    } else {
-        Rows::Held(Box::new(writer))
-    };
-    let spill_bytes = spilled(&opened.plan);
     let peak = PeakRecordingPool::from_pool(context.memory_pool().as_ref())
         .map_or(0, PeakRecordingPool::max_reserved);
-    let metrics = TaskMetrics {
-        shuffle_read_bytes: counters.bytes.load(std::sync::atomic::Ordering::Relaxed),
-        input_rows: counters.rows.load(std::sync::atomic::Ordering::Relaxed),
-        spill_bytes,
-        peak_memory: u64::try_from(context.memory_pool().reserved()).unwrap_or(u64::MAX),
-        cpu_us: computed_ns(&opened.plan) / 1_000,
-        task_memory: u64::try_from(peak).unwrap_or(u64::MAX),
-        ..TaskMetrics::default()
-    };
-    Ok((rows, metrics))
-}
-
-/// The most bytes that the attempt may put into its commit instead of an object.
-fn inline_limit(attempt: &Attempt) -> usize {
-    usize::try_from(attempt.decided.manifest.inline_bytes).unwrap_or(0)
+    metrics.spill_bytes += spilled(&opened.plan);
+    metrics.cpu_us += computed_ns(&opened.plan) / 1_000;
+    metrics.peak_memory = u64::try_from(context.memory_pool().reserved()).unwrap_or(u64::MAX);
+    metrics.task_memory = metrics.task_memory.max(u64::try_from(peak).unwrap_or(u64::MAX));
+    Ok(writer)
 }
 
 /// A task context that can read the pinned inputs of this query and the exchange, nothing else.
-fn context(shared: &Shared, attempt: &Attempt) -> Result<Arc<TaskContext>, DataFusionError> {
+fn context(
+    shared: &Shared,
+    attempt: &Attempt,
+    spec: &StageSpec,
+) -> Result<Arc<TaskContext>, DataFusionError> {
     let config = session::config(&attempt.root.session)
         .map_err(|error| DataFusionError::Internal(error.to_string()))?
         .with_extension(Arc::new(attempt.inputs.clone()));
@@ -203,7 +231,7 @@ fn context(shared: &Shared, attempt: &Attempt) -> Result<Arc<TaskContext>, DataF
         .with_memory_pool(Arc::new(PeakRecordingPool::new(Arc::clone(&shared.runtime.memory_pool))))
         .build_arc()?;
     Ok(Arc::new(TaskContext::new(
-        Some(format!("{}.{}", attempt.spec.id, attempt.task)),
+        Some(format!("{}.{}", spec.id, attempt.task)),
         attempt.root.query.clone(),
         config,
         shared.functions.scalar_functions().clone(),
@@ -279,10 +307,6 @@ fn computed_ns(plan: &Arc<dyn ExecutionPlan>) -> u64 {
     let own = plan.metrics().and_then(|metrics| metrics.elapsed_compute()).unwrap_or(0);
     let below: u64 = plan.children().into_iter().map(computed_ns).sum();
     u64::try_from(own).unwrap_or(u64::MAX).saturating_add(below)
-}
-
-fn internal(message: String) -> AttemptError {
-    AttemptError { class: FailClass::Fatal, code: ErrorCode::Internal, message }
 }
 
 /// Whether another attempt may help, decided by the root cause of the error.

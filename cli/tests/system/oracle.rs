@@ -73,8 +73,7 @@ async fn a_fleet_answers_tpch_exactly_at_16_partitions() {
 async fn a_fleet_answers_exactly_through_blocks_and_two_levels() {
     let data = data(scale());
     let reference = Reference::over(&data);
-    let engine =
-        PARTITIONED.replace("task_bytes = 0\n", "task_bytes = 0\nexchange_slices = 2000\n");
+    let engine = PARTITIONED.replace("[engine]\n", "[engine]\nexchange_slices = 2000\n");
     let setup = Setup::with(|state| {
         let tables = tpch::tables_toml(&format!("file://{}/", data.display()));
         format!("[state]\nlocation = \"file://{}\"\n\n{engine}\n{tables}", state.display())

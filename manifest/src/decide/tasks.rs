@@ -46,14 +46,17 @@ pub fn stage_manifest(
     let seals: Vec<&Seal> = seals.iter().map(|sealed| sealed.seal.as_ref()).collect();
     let totals: Vec<Vec<BucketTotal>> = seals.iter().map(|seal| seal.buckets()).collect();
     let weights = weights(spec, &totals);
-    let empty = spec
-        .inputs
-        .iter()
-        .zip(&seals)
-        .any(|(input, seal)| spec.empty_with.contains(&input.stage) && seal.rows == 0);
-    let absorbed = is_absorbed(root, spec, &seals, &weights);
+    // An input that is merged into this stage has rows only once the task has run it.
+    let runs_inputs = seals.iter().any(|seal| seal.absorbed);
+    let empty = spec.inputs.iter().zip(&seals).any(|(input, seal)| {
+        spec.empty_with.contains(&input.stage) && seal.rows == 0 && !seal.absorbed
+    });
+    let absorbed =
+        is_absorbed(root, spec, &seals, &weights) || (!empty && rides(root, spec, &seals));
     let mut tasks = Vec::new();
-    if !empty && !absorbed {
+    if !absorbed && runs_inputs {
+        tasks = packed(&weights, &Packing { one_task: true, ..Packing::of(spec) }, None);
+    } else if !empty && !absorbed {
         let idle = idle(root, spec, &totals);
         let skewed = (spec.inputs.iter().zip(&totals))
             .find(|(input, _)| {
@@ -97,6 +100,19 @@ fn is_absorbed(root: &Root, spec: &StageSpec, seals: &[&Seal], weights: &[u64]) 
     let exchanged: u64 = weights.iter().sum();
     build.bytes <= broadcast.most_bytes
         && read <= exchanged.saturating_add(root.adaptive.free_broadcast)
+}
+
+/// True if the stage's work is done in the one task of the only stage that reads it. By its input it would have one task
+/// anyway, so no work is lost to others. The product of the inputs' rows bounds what a join may make of them.
+fn rides(root: &Root, spec: &StageSpec, seals: &[&Seal]) -> bool {
+    let by = spec.absorbed_by.and_then(|by| root.stages.iter().find(|stage| stage.id == by));
+    let lives_on_it = by.is_some_and(|by| by.broadcast.is_none() && by.inputs.len() == 1);
+    let bytes = seals.iter().map(|seal| seal.bytes).fold(0, u64::saturating_add);
+    let pairs = seals.iter().map(|seal| seal.rows.max(1)).fold(1, u64::saturating_mul);
+    lives_on_it
+        && spec.scan_bytes.is_empty()
+        && bytes < spec.task_bytes
+        && pairs <= root.adaptive.most_pairs
 }
 
 /// Input bytes of each partition.
@@ -280,6 +296,47 @@ mod tests {
         assert_eq!(stage_manifest(&root, &spec, false, &[&empty, &full]).tasks.len(), 1);
         spec.empty_with = Vec::new();
         assert_eq!(stage_manifest(&root, &spec, false, &[&full, &empty]).tasks.len(), 4);
+    }
+
+    #[test]
+    fn a_stage_of_little_input_is_run_by_the_only_stage_that_reads_it() {
+        let mut middle = stage(1, 4, vec![partitioned(0, 0)]);
+        middle.task_bytes = 100;
+        middle.absorbed_by = Some(2);
+        middle.empty_with = vec![0];
+        let mut last = stage(2, 3, vec![partitioned(1, 0)]);
+        last.empty_with = vec![1];
+        let root = root(vec![stage(0, 4, vec![]), middle.clone(), last.clone()]);
+        let of = |root: &Root, spec: &StageSpec, bytes: u64| {
+            let seal = sealed(root, 0, vec![won(0, &[(0, bytes / 2), (3, bytes - bytes / 2)])]);
+            let decided = Decided::of(stage_manifest(root, spec, false, &[&seal]));
+            (Sealed::derived(crate::decide::seal(&decided, Vec::new())), decided.manifest)
+        };
+        let (small, manifest) = of(&root, &middle, 99);
+        assert!(manifest.absorbed && manifest.tasks.is_empty());
+        // All partitions, although the seal tells of no rows: the rows are there when the task has run the other stage.
+        let reader = stage_manifest(&root, &last, false, &[&small]);
+        assert!(!reader.absorbed);
+        assert_eq!(reader.tasks.len(), 1);
+        assert_eq!(reader.tasks[0].partitions, vec![0, 1, 2]);
+        // What would be more than one task keeps its own tasks, and so does all work if no task may have two partitions.
+        assert!(!of(&root, &middle, 100).1.absorbed);
+        middle.task_bytes = 0;
+        assert!(!of(&root, &middle, 0).1.absorbed);
+        // Nothing to run: the reader knows that there are no rows.
+        middle.task_bytes = 100;
+        let empty = sealed(&root, 0, vec![won(0, &[])]);
+        let manifest = stage_manifest(&root, &middle, false, &[&empty]);
+        assert!(!manifest.absorbed && manifest.tasks.is_empty());
+        // A join may make too many rows of its inputs.
+        let mut root = root;
+        root.adaptive.most_pairs = 1;
+        let manifest = of(&root, &middle, 99).1;
+        assert!(!manifest.absorbed && manifest.tasks.len() == 1);
+        // A reader of two stages keeps its tasks.
+        root.adaptive.most_pairs = 1 << 24;
+        root.stages[2].inputs.push(partitioned(0, 0));
+        assert!(!of(&root, &middle, 99).1.absorbed);
     }
 
     #[test]

@@ -16,6 +16,7 @@ mod inputs;
 mod names;
 mod prove;
 mod reader;
+mod ride;
 mod split;
 mod stage;
 

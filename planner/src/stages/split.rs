@@ -41,6 +41,7 @@ use crate::stages::finish::{Finished, Level, finish};
 use crate::stages::names::name;
 use crate::stages::prove::{divisible_input, empty_with, identity, shared_state};
 use crate::stages::reader::reader;
+use crate::stages::ride::mark_rides;
 use crate::stages::stage::{SplitOptions, Stage};
 
 /// Cuts `plan`; the last stage's output is the answer.
@@ -58,6 +59,7 @@ pub fn split(plan: Arc<dyn ExecutionPlan>, options: SplitOptions) -> Result<Vec<
     splitter.root(plan, Output::Result)?;
     let mut stages = splitter.stages;
     keep_sound_broadcasts(&mut stages);
+    mark_rides(&mut stages);
     Ok(stages)
 }
 

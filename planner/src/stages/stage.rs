@@ -36,7 +36,8 @@ pub struct Stage {
     pub shares: Option<StageId>,
     /// How the stage runs if a build side is small.
     pub broadcast: Option<BroadcastPlan>,
-    /// The stage that this one is merged into in that case.
+    /// The stage that this one may be merged into: the one that joins, if it then runs as its `broadcast` says, or the
+    /// only reader, if this stage reads little.
     pub absorbed_by: Option<StageId>,
 }
 

@@ -80,6 +80,8 @@ pub struct Adaptive {
     /// The most bytes that all tasks of a stage together may read of a build side without a comparison with the probe
     /// side.
     pub free_broadcast: u64,
+    /// A stage is merged into its reader only if the numbers of rows of its inputs, multiplied, are at most this.
+    pub most_pairs: u64,
 }
 
 impl Default for Adaptive {
@@ -91,6 +93,7 @@ impl Default for Adaptive {
             skew: 2,
             most_shares: 32,
             free_broadcast: 1 << 20,
+            most_pairs: 1 << 24,
         }
     }
 }

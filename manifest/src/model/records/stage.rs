@@ -41,8 +41,9 @@ pub struct StageSpec {
     /// How the stage runs if the build side of its join is small.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub broadcast: Option<Broadcast>,
-    /// The stage that this one is merged into if that stage runs as its [`Broadcast`] says. This stage then has no
-    /// tasks.
+    /// The stage that this one may be merged into. This stage then has no tasks. If that stage has a [`Broadcast`], it
+    /// does this one's work when it runs so. If not, it is the only reader of this stage and reads nothing else, and its
+    /// one task runs this stage's plan before its own when this stage reads little.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub absorbed_by: Option<StageId>,
 }
