@@ -82,6 +82,14 @@ bench-far profile="s3" *args:
     cargo build --release -p dunlin
     cargo run --release -p dunlin --bin dunlin-bench -- --far {{ profile }} {{ args }}
 
+# The protocol with 1,000 workers and 100,000 tasks in simulated time; `just sim-fleet 300 20000 4 7`: 4 stages, seed 7
+sim-fleet workers="1000" tasks="100000" stages="8" seed="1":
+    #!/usr/bin/env bash
+    set -euo pipefail
+    export DUNLIN_FLEET_WORKERS={{ workers }} DUNLIN_FLEET_TASKS={{ tasks }}
+    export DUNLIN_FLEET_STAGES={{ stages }} DUNLIN_FLEET_SEED={{ seed }}
+    cargo test -p dunlin-worker --lib fleet::tests::a_fleet_at -- --ignored --nocapture
+
 # TPC-H data, a gateway, two workers, 22 queries
 demo *args:
     cargo run --profile quick -- demo {{ args }}

@@ -221,7 +221,7 @@ impl InProcess {
         let packed = graph.plans.iter().find(|(name, _)| *name == spec.plan);
         let (_, packed) = packed.context("a stage has a plan")?;
         let mut opened = task::open(packed, spec, partitions, &context)?;
-        opened.plan = gathered(opened.plan, inputs)?;
+        opened.plan = gathered(opened.plan, inputs, None)?;
         let buckets = match &opened.hash {
             Some((exprs, count)) => {
                 Buckets::Hash { exprs: exprs.clone(), n: u32::try_from(*count)? }

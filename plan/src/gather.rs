@@ -9,6 +9,9 @@
 //! A merge asks all its inputs again each time one of them has answered, until all have answered once. So a merge of
 //! 4,096 partitions asks millions of times, even if nearly all of them are empty. A task knows from the seals which of
 //! them have rows. It reads only these, and merges them in levels.
+//!
+//! A merge holds a slice and some batches of each input. If all of them do not fit into the task's memory, the rows are
+//! sorted again instead: DataFusion's sort writes runs to local disk, and merges as many of them at a time as fit.
 
 use std::sync::Arc;
 
@@ -16,6 +19,7 @@ use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::error::Result;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
+use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::sorts::sort_preserving_merge::SortPreservingMergeExec;
 use datafusion::physical_plan::union::UnionExec;
 use dunlin_shuffle::{ExchangeInputs, ExchangeReaderExec};
@@ -25,16 +29,19 @@ use crate::operators::partition_count;
 /// Inputs of one merge.
 const FAN_IN: usize = 64;
 
-/// The same plan, reading as one only the partitions of an exchange that have rows.
+/// The same plan, reading as one only the partitions of an exchange that have rows. `memory`: the bytes that a task may
+/// use, if they are limited.
 ///
 /// # Errors
 /// The plan reads a stage that is not in `inputs`, or an operator cannot be rebuilt.
 pub fn gathered(
     plan: Arc<dyn ExecutionPlan>,
     inputs: &ExchangeInputs,
+    memory: Option<usize>,
 ) -> Result<Arc<dyn ExecutionPlan>> {
     plan.transform_up(|node| {
         let gathered = match node.downcast_ref::<SortPreservingMergeExec>() {
+            Some(merge) if is_too_large(merge, inputs, memory)? => sorted_again(merge, inputs)?,
             Some(merge) => filled(merge.input(), inputs)?.map(|readers| merged(merge, readers)),
             None => match node.downcast_ref::<CoalescePartitionsExec>() {
                 Some(all) => filled(all.input(), inputs)?.map(|readers| coalesced(all, readers)),
@@ -65,6 +72,28 @@ fn filled(
     }
     let readers = filled.chunks(FAN_IN).map(|some| Arc::new(reader.only(some)) as _);
     Ok(Some(readers.collect()))
+}
+
+/// True if the runs of a merge need more than half of the memory.
+fn is_too_large(
+    merge: &SortPreservingMergeExec,
+    inputs: &ExchangeInputs,
+    memory: Option<usize>,
+) -> Result<bool> {
+    let reader = merge.input().downcast_ref::<ExchangeReaderExec>();
+    let (Some(reader), Some(memory)) = (reader, memory) else { return Ok(false) };
+    Ok(reader.memory_to_merge(inputs)? > memory / 2)
+}
+
+/// A sort that gives the rows of a merge.
+fn sorted_again(
+    merge: &SortPreservingMergeExec,
+    inputs: &ExchangeInputs,
+) -> Result<Option<Result<Arc<dyn ExecutionPlan>>>> {
+    let Some(reader) = merge.input().downcast_ref::<ExchangeReaderExec>() else { return Ok(None) };
+    let rows = Arc::new(reader.in_turn(inputs)?);
+    let sort = SortExec::new(merge.expr().clone(), rows).with_fetch(merge.fetch());
+    Ok(Some(Ok(Arc::new(sort))))
 }
 
 /// A merge of merges, until one is left.

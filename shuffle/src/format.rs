@@ -1,17 +1,17 @@
 //! The bytes of a slice: one complete Arrow IPC stream (schema, dictionaries, batches, end mark).
 //!
-//! A reader needs only the byte range of a slice, because each slice is complete. Decoding uses the received bytes in
-//! place where they are uncompressed and aligned. `arrow-ipc` copies the few buffers that are not. It panics on some
-//! malformed inputs. Such a panic becomes an error here, because it must not stop a worker.
+//! A reader needs only the byte range of a slice, because each slice is complete. Each batch is decoded in bytes of its
+//! own: DataFusion takes a batch for as large as the buffers that it lies in, and one that lies in its whole slice would
+//! count as the slice. `arrow-ipc` panics on some malformed inputs. Such a panic becomes an error here, because it must not stop a worker.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use arrow::array::RecordBatch;
 use arrow::buffer::Buffer;
-use arrow_ipc::CompressionType;
 use arrow_ipc::reader::StreamDecoder;
 use arrow_ipc::writer::{IpcWriteOptions, StreamWriter};
+use arrow_ipc::{CompressionType, root_as_message};
 use arrow_schema::{ArrowError, Schema, SchemaRef};
 use bytes::Bytes;
 
@@ -117,7 +117,7 @@ impl SliceDecoder {
             return Ok(None);
         }
         // The decoder is never used again after a panic, so its incomplete state cannot be seen.
-        let step = catch_unwind(AssertUnwindSafe(|| self.decoder.decode(&mut self.buffer)))
+        let step = catch_unwind(AssertUnwindSafe(|| decode(&mut self.decoder, &mut self.buffer)))
             .unwrap_or_else(|panic| Err(ArrowError::IpcError(panic_text(panic.as_ref()))));
         match step {
             Ok(Some(batch)) => {
@@ -143,6 +143,36 @@ impl SliceDecoder {
             }
         }
     }
+}
+
+/// Decodes up to the next batch.
+fn decode(
+    decoder: &mut StreamDecoder,
+    buffer: &mut Buffer,
+) -> Result<Option<RecordBatch>, ArrowError> {
+    loop {
+        let Some(len) = message_len(buffer) else { return decoder.decode(buffer) };
+        let mut message = Buffer::from(&buffer[..len]);
+        let decoded = decoder.decode(&mut message)?;
+        // A batch without columns has no body. The decoder gives it when it sees what follows, and leaves that.
+        buffer.advance(len - message.len());
+        if decoded.is_some() {
+            return Ok(decoded);
+        }
+    }
+}
+
+/// Bytes of the next message, if there is a whole one and the stream does not end with it.
+fn message_len(buffer: &[u8]) -> Option<usize> {
+    const PREFIX: usize = 8;
+    let number = |at: usize| buffer.get(at..at + 4)?.first_chunk().copied();
+    let header = usize::try_from(u32::from_le_bytes(number(4)?)).ok()?;
+    if number(0)? != [0xff; 4] || header == 0 {
+        return None;
+    }
+    let message = root_as_message(buffer.get(PREFIX..PREFIX.checked_add(header)?)?).ok()?;
+    let body = usize::try_from(message.bodyLength()).ok()?;
+    PREFIX.checked_add(header)?.checked_add(body).filter(|len| *len <= buffer.len())
 }
 
 /// Reads all batches of a slice of `rows` rows.

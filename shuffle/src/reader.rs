@@ -26,11 +26,12 @@ use datafusion::physical_plan::coop::cooperative;
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType, SchedulingType};
 use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet};
 use datafusion::physical_plan::statistics::StatisticsArgs;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties, RecordBatchStream,
     ReplaceChildrenOptions, SendableRecordBatchStream,
 };
-use futures::Stream;
+use futures::{Stream, StreamExt, TryStreamExt};
 
 use crate::children::{only, rebuild};
 use crate::{ExchangeInputs, ShuffleError};
@@ -41,6 +42,8 @@ pub struct ExchangeReaderExec {
     stage: u32,
     /// The bucket of each partition; `None`: partition `p` is bucket `p`.
     buckets: Option<Arc<[u32]>>,
+    /// One partition reads all of `buckets`, one after the other.
+    in_turn: bool,
     properties: Arc<PlanProperties>,
     metrics: ExecutionPlanMetricsSet,
 }
@@ -63,6 +66,7 @@ impl ExchangeReaderExec {
         Ok(Self {
             stage,
             buckets: None,
+            in_turn: false,
             properties: Arc::new(properties),
             metrics: ExecutionPlanMetricsSet::new(),
         })
@@ -78,9 +82,27 @@ impl ExchangeReaderExec {
         Self {
             stage: self.stage,
             buckets: Some(known.collect()),
+            in_turn: false,
             properties: Arc::new(properties),
             metrics: ExecutionPlanMetricsSet::new(),
         }
+    }
+
+    /// A reader of the partitions that have rows, one after the other, as one partition without an order. It holds the
+    /// slices of one at a time. It is never in a plan that is encoded.
+    ///
+    /// # Errors
+    /// The stage is not among the inputs.
+    pub fn in_turn(&self, inputs: &ExchangeInputs) -> crate::Result<Self> {
+        let properties = PlanProperties::new(
+            EquivalenceProperties::new(self.schema()),
+            Partitioning::UnknownPartitioning(1),
+            EmissionType::Incremental,
+            Boundedness::Bounded,
+        );
+        let properties = properties.with_scheduling_type(SchedulingType::Cooperative);
+        let filled = self.only(&self.filled(inputs)?);
+        Ok(Self { in_turn: true, properties: Arc::new(properties), ..filled })
     }
 
     /// The partitions that have rows.
@@ -91,6 +113,24 @@ impl ExchangeReaderExec {
         let data = inputs.stage(self.stage)?;
         let count = u32::try_from(self.partitioning().partition_count()).unwrap_or(u32::MAX);
         Ok((0..count).filter(|&at| data.bucket_rows(self.bucket(at)) > 0).collect())
+    }
+
+    /// About the bytes of memory that reading all partitions at the same time needs, each as a run of a merge: of each,
+    /// a slice on its way, one in hand, and a few decoded batches.
+    ///
+    /// # Errors
+    /// The stage is not among the inputs.
+    pub fn memory_to_merge(&self, inputs: &ExchangeInputs) -> crate::Result<usize> {
+        const BATCH: u64 = 1 << 20;
+        let data = inputs.stage(self.stage)?;
+        let of = |at| {
+            let bucket = self.bucket(at);
+            let slices = u64::try_from(data.slice_count(bucket)).unwrap_or(u64::MAX).max(1);
+            let slice = data.bucket_bytes(bucket) / slices;
+            slice.saturating_mul(2).saturating_add(4 * slice.min(BATCH))
+        };
+        let bytes = self.filled(inputs)?.into_iter().map(of).fold(0, u64::saturating_add);
+        Ok(usize::try_from(bytes).unwrap_or(usize::MAX))
     }
 
     fn bucket(&self, partition: u32) -> u32 {
@@ -181,6 +221,19 @@ impl ExecutionPlan for ExchangeReaderExec {
             .session_config()
             .get_extension::<ExchangeInputs>()
             .ok_or(ShuffleError::NoInputs)?;
+        let baseline = BaselineMetrics::new(&self.metrics, partition);
+        if self.in_turn {
+            let (stage, schema) = (self.stage, self.schema());
+            let pool = Arc::clone(context.memory_pool());
+            let buckets: Vec<u32> =
+                self.buckets.iter().flat_map(|all| all.iter().copied()).collect();
+            let rows = futures::stream::iter(buckets)
+                .map(move |bucket| inputs.open(stage, bucket, Arc::clone(&schema), &pool))
+                .map_err(datafusion::error::DataFusionError::from)
+                .try_flatten();
+            let inner = Box::pin(RecordBatchStreamAdapter::new(self.schema(), rows));
+            return Ok(Box::pin(cooperative(MeteredStream { inner, baseline })));
+        }
         let bucket = u32::try_from(partition)
             .map(|partition| self.bucket(partition))
             .map_err(|_| internal_datafusion_err!("partition {partition} is too large"))?;
@@ -191,7 +244,6 @@ impl ExecutionPlan for ExchangeReaderExec {
             }
         }
         let inner = inputs.open(self.stage, bucket, self.schema(), context.memory_pool())?;
-        let baseline = BaselineMetrics::new(&self.metrics, partition);
         Ok(Box::pin(cooperative(MeteredStream { inner, baseline })))
     }
 

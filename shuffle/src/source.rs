@@ -13,7 +13,9 @@ use arrow::array::RecordBatch;
 use arrow_schema::SchemaRef;
 use bytes::Bytes;
 use datafusion::common::runtime::SpawnedTask;
-use datafusion::execution::memory_pool::{MemoryConsumer, MemoryPool, MemoryReservation};
+use datafusion::execution::memory_pool::{
+    MemoryConsumer, MemoryLimit, MemoryPool, MemoryReservation,
+};
 use datafusion::physical_plan::SendableRecordBatchStream;
 use datafusion::physical_plan::coalesce::LimitedBatchCoalescer;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
@@ -34,6 +36,8 @@ use crate::{Result, ShuffleError, object_path};
 /// Slices up to this size are decoded when they are fetched. For larger slices only the bytes are held, and each
 /// batch is decoded when it is needed, because decoded rows can be many times as large.
 const DECODE_AHEAD: u64 = 1 << 20;
+/// Slices with fewer bytes, on average, may have batches that are worth joining.
+const SMALL_SLICE: u64 = 1 << 20;
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 
 /// Counts what was read, for the task's metrics.
@@ -157,7 +161,8 @@ impl ExchangeInputs {
         for block in blocks::plan(slices, blocks::BUDGET) {
             let reservation = MemoryConsumer::new("exchange read ahead").register(pool);
             let length = block.range.end - block.range.start;
-            if reservation.try_grow(usize::try_from(length).unwrap_or(usize::MAX)).is_err() {
+            let length = usize::try_from(length).unwrap_or(usize::MAX);
+            if !leaves_room(pool, length) || reservation.try_grow(length).is_err() {
                 break;
             }
             let fetcher = self.fetcher.clone();
@@ -195,7 +200,9 @@ impl ExchangeInputs {
         let limits = self.fetcher.governor.limits();
         let own = self.own(&data, stage, bucket)?;
         let slices = data.slice_count(bucket);
-        let small = data.bucket_rows(bucket) < slices as u64 * limits.batch_rows as u64;
+        // Wide rows come in batches of few rows on purpose.
+        let small = data.bucket_rows(bucket) < slices as u64 * limits.batch_rows as u64
+            && data.bucket_bytes(bucket) < slices as u64 * SMALL_SLICE;
         let coalescer = (small && own.len() > 1)
             .then(|| LimitedBatchCoalescer::new(Arc::clone(&schema), limits.batch_rows, None));
         let reservation =
@@ -212,6 +219,7 @@ impl ExchangeInputs {
             ahead_bytes: 0,
             current: None,
             coalescer,
+            pool: Arc::clone(pool),
             reservation,
         };
         let batches = stream::try_unfold(reader, |mut reader| async move {
@@ -247,7 +255,16 @@ struct BucketReader {
     ahead_bytes: u64,
     current: Option<(Arc<Piece>, Fetched)>,
     coalescer: Option<LimitedBatchCoalescer>,
+    pool: Arc<dyn MemoryPool>,
     reservation: MemoryReservation,
+}
+
+/// True if half of a pool stays free for the operators, which may not be able to go on without memory.
+fn leaves_room(pool: &Arc<dyn MemoryPool>, more: usize) -> bool {
+    match pool.memory_limit() {
+        MemoryLimit::Finite(limit) => pool.reserved().saturating_add(more) <= limit / 2,
+        MemoryLimit::Infinite | MemoryLimit::Unknown => true,
+    }
 }
 
 impl BucketReader {
@@ -320,7 +337,9 @@ impl BucketReader {
                 if far && !self.ahead.is_empty() {
                     return Ok(());
                 }
-                if self.reservation.try_grow(piece.memory()).is_err() {
+                if !leaves_room(&self.pool, piece.memory())
+                    || self.reservation.try_grow(piece.memory()).is_err()
+                {
                     return Ok(());
                 }
             }

@@ -108,6 +108,8 @@ pub struct WriterOptions {
     pub env: Env,
     /// Reserves the memory that is held.
     pub reservation: MemoryReservation,
+    /// Bytes that rows may have that wait for a full batch of their bucket.
+    pub waiting_bytes: usize,
     /// Also write a filter of the keys, in the bucket after the last one (if rows are placed by hash).
     pub key_filter: bool,
 }
@@ -117,6 +119,9 @@ impl WriterOptions {
     pub const BATCH_SIZE: usize = 8192;
     /// Bytes of a part, if not set. One PUT can send this well within the time limit of a request.
     pub const PART_BYTES: usize = 128 << 20;
+
+    /// Bytes of waiting rows, if not set.
+    pub const WAITING_BYTES: usize = 64 << 20;
 
     /// Options with the usual sizes, no compression, and nothing inline.
     #[must_use]
@@ -137,6 +142,7 @@ impl WriterOptions {
             target,
             env,
             reservation,
+            waiting_bytes: Self::WAITING_BYTES,
             key_filter: false,
         }
     }
@@ -183,6 +189,11 @@ impl TaskWriter {
             }
             _ => None,
         };
+        let count = match &options.buckets {
+            Buckets::Hash { n, .. } => *n as usize,
+            // Partitions come one after the other.
+            Buckets::Partitions => 1,
+        };
         let router = match options.buckets {
             Buckets::Partitions => Router::Partitions,
             Buckets::Hash { n: 1, .. } => Router::One,
@@ -190,8 +201,13 @@ impl TaskWriter {
                 BatchPartitioner::new_hash_partitioner(exprs, n as usize, Time::new())?,
             )),
         };
-        let set =
-            BucketSet::new(Arc::clone(&options.schema), options.compression, options.batch_size);
+        let set = BucketSet::new(
+            Arc::clone(&options.schema),
+            options.compression,
+            options.batch_size,
+            count,
+            options.waiting_bytes,
+        );
         Ok(Self {
             schema: options.schema,
             router,
@@ -299,8 +315,11 @@ impl TaskWriter {
         if self.reservation.try_resize(wanted).is_ok() {
             return Ok(());
         }
-        if held >= MIN_EARLY_PART.min(self.part_bytes) {
-            return self.write_part(true).await;
+        let least = MIN_EARLY_PART.min(self.part_bytes);
+        if held >= least {
+            // Rows that wait are left where they are, if that helps: a slice of them would cost its reader a request.
+            let is_mostly_encoded = set.encoded() >= least;
+            return self.write_part(!is_mostly_encoded).await;
         }
         // The smallest amount that a writer needs to work. It is used and reserved even if the pool refuses it.
         self.reservation.resize(held);

@@ -69,6 +69,7 @@ lives! {
     a_wide_stage_is_sealed_by_groups,
     a_query_ends_though_every_response_is_lost,
     foreign_bytes_under_a_derived_key_fail_the_query,
+    a_seal_that_nobody_can_read_fails_the_query,
     a_process_of_another_build_derives_nothing,
 }
 
@@ -512,6 +513,18 @@ async fn foreign_bytes_under_a_derived_key_fail_the_query(store: ObjectControlSt
     worker.look(false).await.unwrap();
     store.put_if_absent(&keys::seal(&query, 0), foreign).await.unwrap();
     let end = worker.advance().await.unwrap().ended.unwrap();
+    assert_eq!(end.status, EndStatus::Failed);
+    assert_eq!(end.error.clone().unwrap().code, ErrorCode::Internal);
+}
+
+async fn a_seal_that_nobody_can_read_fails_the_query(store: ObjectControlStore) {
+    let query = ripe(&store).await;
+    let foreign = Bytes::from_static(b"{\"v\":1}");
+    store.put_if_absent(&keys::seal(&query, 0), foreign).await.unwrap();
+    // This process has not computed the seal, so it reads it.
+    let worker = handle(&store, &query).await;
+    worker.look(false).await.unwrap();
+    let end = worker.known_end().unwrap();
     assert_eq!(end.status, EndStatus::Failed);
     assert_eq!(end.error.clone().unwrap().code, ErrorCode::Internal);
 }

@@ -23,6 +23,7 @@ use dunlin_manifest::query::QueryHandle;
 use dunlin_manifest::records::{
     Claim, Commit, ErrorCode, Fail, FailClass, RECORD_VERSION, StageId, StageSpec, TaskMetrics,
 };
+use dunlin_manifest::store::MAX_RECORD;
 use dunlin_manifest::store::create::{self, Decision};
 use dunlin_plan::guard::Stop;
 use dunlin_shuffle::{DataTarget, ExchangeInputs, Ready};
@@ -418,6 +419,7 @@ pub(crate) async fn commit(
             };
         }
     };
+    let ready_again = ready.clone();
     if let Err(reason) = ready.await {
         tracing::warn!(query = %handle.query, stage = task.stage, task = task.task, %reason, "an attempt is given up");
         return Settled::Unknown;
@@ -436,6 +438,22 @@ pub(crate) async fn commit(
         output,
         metrics,
     };
+    // What seals this commit lists the slices of up to 64 of them, and must be readable.
+    let others = u64::try_from(decided.manifest.tasks.len().min(64)).unwrap_or(64);
+    if encode(&record).len() as u64 > MAX_RECORD / (others + 1) {
+        let error = AttemptError {
+            class: FailClass::Fatal,
+            code: ErrorCode::ExchangeFailed,
+            message: format!(
+                "a task wrote {} slices, too many for its commit: give the workers more memory, or use fewer partitions",
+                record.output.slices.len()
+            ),
+        };
+        return match fail(shared, known, task, &ready_again, &error).await {
+            true => Settled::Failed(error.class),
+            false => Settled::Unknown,
+        };
+    }
     match handle.commit(task.stage, record).await {
         Ok(()) => Settled::Committed,
         Err(error) => {

@@ -4,6 +4,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use dunlin_manifest::meter::Meter;
@@ -28,6 +29,8 @@ pub(crate) struct Known {
     pub(crate) taken: parking_lot::Mutex<HashSet<(u32, u32, u32)>>,
     /// Which groups this process must look at after its commits.
     pub(crate) duties: Duties,
+    /// A task is about to write the seals that are believed, and to tell of them.
+    pub(crate) telling: AtomicBool,
     /// When this process first saw each stage open.
     seen_open: parking_lot::Mutex<HashMap<u32, Duration>>,
     /// Until this time the other slots do not have to look, because one slot just found nothing to do.
@@ -67,6 +70,7 @@ impl Known {
             stages: tokio::sync::Mutex::default(),
             taken: parking_lot::Mutex::default(),
             duties: Duties::default(),
+            telling: AtomicBool::new(false),
             seen_open: parking_lot::Mutex::default(),
             quiet_until: parking_lot::Mutex::default(),
         }

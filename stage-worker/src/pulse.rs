@@ -27,21 +27,29 @@ impl Pulse {
         let over = CancellationToken::new();
         let (shared, known, ended) = (Arc::clone(shared), Arc::clone(known), over.clone());
         let period = Duration::from_millis(known.handle.root.limits.heartbeat_ms);
-        let beating = async move {
-            for beats in 1u64.. {
-                if matches!(known.handle.ended().await, Ok(Some(_))) {
-                    ended.cancel();
-                    return;
+        let pulse = async move {
+            let watching = async {
+                while !matches!(known.handle.ended().await, Ok(Some(_))) {
+                    shared.env.clock.sleep(period).await;
                 }
-                shared.env.clock.sleep(period).await;
-                // A request that hangs must not delay the next heartbeat.
-                tokio::select! {
-                    () = beat(&shared, &known, task, beats) => {}
-                    () = shared.env.clock.sleep(period) => {}
+            };
+            let beating = async {
+                for beats in 1u64.. {
+                    shared.env.clock.sleep(period).await;
+                    // A request that hangs must not delay the next heartbeat.
+                    tokio::select! {
+                        () = beat(&shared, &known, task, beats) => {}
+                        () = shared.env.clock.sleep(period) => {}
+                    }
                 }
+            };
+            // Nor must a look for the end.
+            tokio::select! {
+                () = watching => ended.cancel(),
+                () = beating => {}
             }
         };
-        Self { over, task: tokio::spawn(beating) }
+        Self { over, task: tokio::spawn(pulse) }
     }
 }
 

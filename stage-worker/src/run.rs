@@ -14,7 +14,9 @@ use std::sync::Arc;
 use arrow::record_batch::RecordBatch;
 use datafusion::error::DataFusionError;
 use datafusion::execution::TaskContext;
-use datafusion::execution::memory_pool::{MemoryConsumer, PeakRecordingPool};
+use datafusion::execution::memory_pool::{
+    MemoryConsumer, MemoryLimit, MemoryPool, PeakRecordingPool,
+};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 use dunlin_manifest::decide::Decided;
@@ -170,7 +172,8 @@ async fn run_part(
     let mut opened =
         task::open(plan, spec, partitions, &context).map_err(|error| classify(&error))?;
     let ahead = task::buckets_read(&opened.plan, spec, partitions);
-    opened.plan = gathered(opened.plan, &attempt.inputs)
+    let memory = limit(context.memory_pool()).map(|all| all / shared.options.slots.max(1));
+    opened.plan = gathered(opened.plan, &attempt.inputs, memory)
         .and_then(|plan| guarded(plan, &attempt.stop))
         .map_err(|error| classify(&error))?;
     let pool = context.memory_pool();
@@ -191,6 +194,7 @@ async fn run_part(
         reservation,
     );
     options.inline_limit = inline;
+    options.waiting_bytes = waiting_bytes(pool);
     options.key_filter = spec.key_filter;
     options.compression = session::exchange_compression(&attempt.root.session);
     let mut writer = TaskWriter::new(options).map_err(|error| classify_shuffle(&error))?;
@@ -212,6 +216,25 @@ async fn run_part(
     Ok(writer)
 }
 
+/// What a sort keeps to merge its spilled runs. A fixed 10 MiB would be most of a small memory.
+fn spill_reservation(pool: &Arc<dyn MemoryPool>) -> usize {
+    const USUAL: usize = 10 << 20;
+    limit(pool).map_or(USUAL, |limit| (limit / 16).clamp(1 << 20, USUAL))
+}
+
+/// The bytes of rows that wait for a full batch of their bucket: a small part of the memory.
+fn waiting_bytes(pool: &Arc<dyn MemoryPool>) -> usize {
+    let most = WriterOptions::WAITING_BYTES;
+    limit(pool).map_or(most, |limit| (limit / 32).min(most))
+}
+
+fn limit(pool: &Arc<dyn MemoryPool>) -> Option<usize> {
+    match pool.memory_limit() {
+        MemoryLimit::Finite(limit) => Some(limit),
+        MemoryLimit::Infinite | MemoryLimit::Unknown => None,
+    }
+}
+
 /// A task context that can read the pinned inputs of this query and the exchange, nothing else.
 fn context(
     shared: &Shared,
@@ -220,6 +243,7 @@ fn context(
 ) -> Result<Arc<TaskContext>, DataFusionError> {
     let config = session::config(&attempt.root.session)
         .map_err(|error| DataFusionError::Internal(error.to_string()))?
+        .with_sort_spill_reservation_bytes(spill_reservation(&shared.runtime.memory_pool))
         .with_extension(Arc::new(attempt.inputs.clone()));
     let runtime: Arc<RuntimeEnv> = RuntimeEnvBuilder::from_runtime_env(&shared.runtime)
         .with_object_store_registry(shared.stores.pinned_registry(

@@ -11,7 +11,7 @@ use dunlin_manifest::env::Env;
 use dunlin_manifest::ids::QueryId;
 use dunlin_manifest::keys;
 use dunlin_manifest::meter::Meter;
-use dunlin_manifest::query::{Place, QueryHandle, retire};
+use dunlin_manifest::query::{Place, QueryHandle, active, retire};
 use dunlin_manifest::records::EngineFence;
 use dunlin_manifest::store::{ControlStore, ObjectControlStore, StoreError};
 use dunlin_plan::stores::Stores;
@@ -39,6 +39,8 @@ pub(crate) struct Shared {
     /// Seals that are being written beside the work of the slots.
     pub(crate) writing: TaskTracker,
     pub(crate) queries: parking_lot::Mutex<HashMap<QueryId, Arc<Known>>>,
+    /// The latest list of active queries, and when it was asked for.
+    pub(crate) active: tokio::sync::Mutex<Option<(Duration, Vec<QueryId>)>>,
     pub(crate) rung: tokio::sync::Notify,
     /// Queries of which this process was told that they have work.
     pub(crate) heard: parking_lot::Mutex<Heard>,
@@ -92,6 +94,24 @@ impl Shared {
         let slot = u32::try_from(slot).unwrap_or(0) % slots;
         let of = place.of.saturating_mul(slots).max(1);
         Some(Place { index: place.index.saturating_mul(slots).saturating_add(slot) % of, of })
+    }
+
+    /// The queries that may need care. The slots of a process list them together.
+    ///
+    /// # Errors
+    /// The store did not answer.
+    pub(crate) async fn active(&self) -> Result<Vec<QueryId>, StoreError> {
+        let asked = self.env.clock.monotonic();
+        let mut latest = self.active.lock().await;
+        if let Some((at, queries)) = &*latest
+            && asked.saturating_sub(*at) < self.options.active_poll / 2
+        {
+            return Ok(queries.clone());
+        }
+        let at = self.env.clock.monotonic();
+        let queries = active(&self.control).await?;
+        *latest = Some((at, queries.clone()));
+        Ok(queries)
     }
 
     /// The process's view of a query, created when the query is first seen; `None` if it does not exist or has ended.

@@ -20,6 +20,7 @@ use tokio::task::JoinSet;
 
 use crate::attempt::{self, Finished, Ran, Settled};
 use crate::compute::{Compute, Engine};
+use crate::duty::Duties;
 use crate::known::Known;
 use crate::news;
 use crate::shared::Shared;
@@ -65,7 +66,8 @@ async fn slot_loop(shared: Arc<Shared>, engine: Engine, slot: usize) {
         if matches!(found, Found::Work) {
             continue;
         }
-        let wait = if matches!(found, Found::Nothing) { pause } else { shared.env.jitter(pause) };
+        // Slots that one ring has woken must not stay in step.
+        let wait = shared.env.jitter(pause);
         tokio::select! {
             () = rung => spread(&shared).await,
             () = shared.env.clock.sleep(wait) => {}
@@ -101,7 +103,7 @@ async fn look(
     if !told.is_empty() && matches!(look_at(shared, told, slot, compute).await, Found::Work) {
         return Ok(Found::Work);
     }
-    let queries = query::active(&shared.control).await?;
+    let queries = shared.active().await?;
     {
         let mut known = shared.queries.lock();
         known.retain(|query, _| queries.contains(query));
@@ -192,7 +194,8 @@ struct Turn<'a> {
 impl Turn<'_> {
     async fn run(&mut self, slot: usize, compute: &mut Compute) -> Result<(), AdvanceError> {
         let (shared, known) = (self.shared, self.known);
-        let mut looks = Looks::default();
+        // What is sealed already needs no claims.
+        let mut looks = Looks { due: known.handle.has_unread_seals(), ..Looks::default() };
         loop {
             let advanced = if looks.due {
                 known.handle.look(false).await?;
@@ -245,9 +248,11 @@ impl Turn<'_> {
     async fn attempt(&mut self, task: OpenTask, compute: &mut Compute) -> Next {
         let (shared, known) = (self.shared, self.known);
         known.duties.hold(task.stage, task.task);
-        shared.busy.fetch_add(1, Ordering::Relaxed);
-        let ran = attempt::run(shared, known, task, compute).await;
-        shared.busy.fetch_sub(1, Ordering::Relaxed);
+        let holding = Holding { known: Arc::clone(known), task, is_over: false };
+        let ran = {
+            let _busy = Busy::of(shared);
+            attempt::run(shared, known, task, compute).await
+        };
         if let Ran::Done(finished) = ran {
             let held = finished.held();
             // The memory of former rows is free before more are held.
@@ -260,13 +265,13 @@ impl Turn<'_> {
             self.worked = true;
             self.held += held;
             self.committing.spawn(async move {
-                settle(&shared, &known, *finished).await;
+                settle(&shared, &known, *finished, holding).await;
                 held
             });
             return Next::Choose;
         }
-        if let Some(task_before) = known.duties.given_up(task.stage, task.task) {
-            look_after(known, task.stage, task_before).await;
+        if let Some(task_before) = holding.end(Duties::given_up) {
+            look_after(shared, known, task.stage, task_before).await;
         }
         match ran {
             Ran::Lost | Ran::Done(_) => Next::Lost,
@@ -299,6 +304,45 @@ impl Turn<'_> {
     }
 }
 
+/// A task that a slot has claimed, or claims. If the work on it panics, the process no longer holds it.
+struct Holding {
+    known: Arc<Known>,
+    task: OpenTask,
+    is_over: bool,
+}
+
+impl Holding {
+    /// Ends in the usual way. Returns the task after which this process must look.
+    fn end(mut self, how: fn(&Duties, StageId, TaskId) -> Option<TaskId>) -> Option<TaskId> {
+        self.is_over = true;
+        how(&self.known.duties, self.task.stage, self.task.task)
+    }
+}
+
+impl Drop for Holding {
+    fn drop(&mut self) {
+        if !self.is_over {
+            self.known.duties.given_up(self.task.stage, self.task.task);
+        }
+    }
+}
+
+/// Counts a slot as busy until it is dropped.
+struct Busy<'a>(&'a Shared);
+
+impl<'a> Busy<'a> {
+    fn of(shared: &'a Shared) -> Self {
+        shared.busy.fetch_add(1, Ordering::Relaxed);
+        Self(shared)
+    }
+}
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        self.0.busy.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// When a slot looks at the query.
 #[derive(Debug, Default)]
 struct Looks {
@@ -322,29 +366,33 @@ enum Next {
 }
 
 /// Commits an attempt, and looks whether its group is complete then.
-async fn settle(shared: &Arc<Shared>, known: &Arc<Known>, finished: Finished) {
+async fn settle(shared: &Arc<Shared>, known: &Arc<Known>, finished: Finished, holding: Holding) {
     let task = finished.task;
     let settled = attempt::commit(shared, known, finished).await;
     let owed = match settled {
-        Settled::Committed => known.duties.settled(task.stage, task.task),
-        Settled::Failed(_) | Settled::Unknown => known.duties.given_up(task.stage, task.task),
+        Settled::Committed => holding.end(Duties::settled),
+        Settled::Failed(_) | Settled::Unknown => holding.end(Duties::given_up),
     };
     if known.handle.known_end().is_some() {
         news::tell(shared, News { query: known.handle.query.clone(), ended: true });
         let (shared, query) = (Arc::clone(shared), known.handle.query.clone());
         shared.clone().writing.spawn(async move { query::retire(&shared.control, &query).await });
     } else if let Some(owed) = owed {
-        look_after(known, task.stage, owed).await;
+        look_after(shared, known, task.stage, owed).await;
     }
     if let Settled::Failed(class) = settled {
         pause_after(shared, task, class).await;
     }
 }
 
-async fn look_after(known: &Known, stage: StageId, task: TaskId) {
+async fn look_after(shared: &Arc<Shared>, known: &Arc<Known>, stage: StageId, task: TaskId) {
     if let Err(error) = known.handle.after_commit(stage, task).await {
         // Whoever polls the query finds the group complete.
         tracing::debug!(query = %known.handle.query, stage, task, %error, "the look after a commit failed");
+    }
+    // The slot may be at work on a long task of another stage, so its seal does not wait for it.
+    if known.handle.has_unconfirmed_seals() {
+        tell(shared, known);
     }
 }
 
@@ -360,8 +408,13 @@ async fn pause_after(shared: &Shared, task: OpenTask, class: FailClass) {
 /// already.
 fn tell(shared: &Arc<Shared>, known: &Arc<Known>) {
     shared.rung.notify_waiters();
+    if known.telling.swap(true, Ordering::Relaxed) {
+        return;
+    }
     let (writer, known) = (Arc::clone(shared), Arc::clone(known));
     shared.writing.spawn(async move {
+        // What is believed from here on is told of again.
+        known.telling.store(false, Ordering::Relaxed);
         match known.handle.settle().await {
             Ok(_) => {
                 news::tell(&writer, News { query: known.handle.query.clone(), ended: false });

@@ -48,6 +48,19 @@ pub enum StartError {
     Engine(#[from] DataFusionError),
 }
 
+/// A query that this process runs alone, until it is dropped.
+struct Local<'a> {
+    shared: &'a Shared,
+    query: &'a QueryId,
+}
+
+impl Drop for Local<'_> {
+    fn drop(&mut self) {
+        self.shared.queries.lock().remove(self.query);
+        self.shared.local.lock().remove(self.query);
+    }
+}
+
 impl Worker {
     /// A worker over a state. Plans run on the thread of their slot. Everything else runs on the runtime that calls
     /// [`Worker::run`].
@@ -103,6 +116,7 @@ impl Worker {
             stopping,
             writing: TaskTracker::new(),
             queries: parking_lot::Mutex::default(),
+            active: tokio::sync::Mutex::default(),
             rung: tokio::sync::Notify::new(),
             heard: parking_lot::Mutex::default(),
             place: parking_lot::Mutex::default(),
@@ -131,7 +145,8 @@ impl Worker {
         if !shared.local.lock().insert(query.clone()) {
             return;
         }
-        let turn = shared.local_slots.acquire().await;
+        let _running = Local { shared, query };
+        let _turn = shared.local_slots.acquire().await;
         let mut compute = Compute::new(self.engine.clone());
         while !shared.stopping.is_cancelled() {
             match self.step(query, &mut compute).await {
@@ -141,9 +156,6 @@ impl Worker {
             }
             shared.env.clock.sleep(shared.options.active_poll).await;
         }
-        drop(turn);
-        shared.queries.lock().remove(query);
-        shared.local.lock().remove(query);
     }
 
     /// True if the query has ended, or if this process is not to run it.

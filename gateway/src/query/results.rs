@@ -11,7 +11,7 @@
 use std::sync::Arc;
 
 use datafusion::execution::SendableRecordBatchStream;
-use datafusion::execution::memory_pool::{MemoryPool, UnboundedMemoryPool};
+use datafusion::execution::memory_pool::{GreedyMemoryPool, MemoryPool};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use dunlin_manifest::env::Env;
 use dunlin_manifest::ids::QueryId;
@@ -26,6 +26,9 @@ use super::error::CoreError;
 
 /// Buckets whose first slices are fetched while an earlier one is being sent.
 const BUCKETS_AHEAD: usize = 4;
+
+/// Twice the bytes that all readers together may hold of slices that they do not send yet.
+const READ_AHEAD: usize = 256 << 20;
 
 /// Reads answers. The bytes that are fetched at once are limited for the whole process.
 #[derive(Debug)]
@@ -42,9 +45,8 @@ impl ResultReader {
             control,
             env,
             governor: ReadGovernor::default(),
-            // The governor and the read-ahead already limit what is held. A pool that refuses memory would only turn
-            // a slow answer into a failed one.
-            pool: Arc::new(UnboundedMemoryPool::default()),
+            // A reader fetches ahead only what the pool allows, and goes on without it.
+            pool: Arc::new(GreedyMemoryPool::new(READ_AHEAD)),
         }
     }
 

@@ -29,7 +29,10 @@ pub fn winner(
     commit: Commit,
 ) -> Result<SealedTask, Contradiction> {
     let exists = (task as usize) < decided.manifest.tasks.len();
-    if !exists || commit.task != task || commit.manifest != decided.digest {
+    // After the last bucket there may be a filter of keys.
+    let buckets_exist =
+        commit.output.slices.iter().all(|slice| slice.bucket <= decided.manifest.buckets);
+    if !exists || !buckets_exist || commit.task != task || commit.manifest != decided.digest {
         return Err(Contradiction);
     }
     Ok(SealedTask {

@@ -98,7 +98,9 @@ impl QueryHandle {
         Ok(Advanced { ended: None, open: steps.open, running: steps.running, moved })
     }
 
-    fn has_unconfirmed_seals(&self) -> bool {
+    /// True if this process believes a seal that nobody of it is writing.
+    #[must_use]
+    pub fn has_unconfirmed_seals(&self) -> bool {
         let known = self.root.stages.iter().filter_map(|spec| self.known.seal(spec.id));
         // What another slot is writing now needs no second writer.
         known.into_iter().any(|seal| seal.unconfirmed.try_lock().is_ok_and(|bytes| bytes.is_some()))

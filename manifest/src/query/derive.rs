@@ -21,7 +21,6 @@ use crate::query::blocks::{damaged, read_head};
 use crate::query::error::AdvanceError;
 use crate::query::handle::QueryHandle;
 use crate::query::known::Block;
-use crate::store::control::ControlStore;
 use crate::store::create::{self, Derived};
 
 /// Records read at once while a stage is sealed.
@@ -286,8 +285,7 @@ async fn winner(
         return Ok(Some(known.as_ref().clone()));
     }
     let key = keys::commit(&handle.query, stage, task);
-    let Some(got) = handle.store.get(&key).await? else { return Ok(None) };
-    let commit: Commit = create::decode(&key, &got.body)?;
+    let Some((commit, got)) = handle.read::<Commit>(&key).await? else { return Ok(None) };
     handle.view.lock().stamp(got.modified_ms);
     handle.note_commit(stage, task, commit).map(|winner| Some(winner.as_ref().clone()))
 }

@@ -7,6 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use parking_lot::Mutex;
+use serde::de::DeserializeOwned;
 
 use crate::decide::{self, Decided, Sealed};
 use crate::env::Env;
@@ -19,7 +20,7 @@ use crate::query::cursor::Cursor;
 use crate::query::error::AdvanceError;
 use crate::query::known::{Known, KnownSeal};
 use crate::query::observer::Observer;
-use crate::store::control::{ControlStore, StoreError};
+use crate::store::control::{ControlStore, Got, StoreError};
 use crate::store::create;
 use crate::store::object::ObjectControlStore;
 
@@ -191,8 +192,7 @@ impl QueryHandle {
             return Ok(Some(known));
         }
         let key = keys::seal(&self.query, stage);
-        let Some(got) = self.store.get(&key).await? else { return Ok(None) };
-        let seal: Seal = create::decode(&key, &got.body)?;
+        let Some((seal, got)) = self.read::<Seal>(&key).await? else { return Ok(None) };
         let right = seal.stage == stage
             && seal.query == self.query.as_str()
             && self.known_manifest(stage).is_none_or(|decided| decided.digest == seal.manifest);
@@ -208,6 +208,26 @@ impl QueryHandle {
         view.stamp(got.modified_ms);
         view.stage(stage).sealed = true;
         Ok(Some(sealed))
+    }
+
+    /// Reads a record of this query. Its bytes were written by this build, so what still cannot be read the second time
+    /// is broken.
+    pub(super) async fn read<T: DeserializeOwned>(
+        &self,
+        key: &str,
+    ) -> Result<Option<(T, Got)>, AdvanceError> {
+        for _ in 0..2 {
+            let got = match self.store.get(key).await {
+                Ok(Some(got)) => got,
+                Ok(None) => return Ok(None),
+                Err(StoreError::Malformed { .. }) => continue,
+                Err(error) => return Err(error.into()),
+            };
+            if let Ok(record) = create::decode(key, &got.body) {
+                return Ok(Some((record, got)));
+            }
+        }
+        Err(AdvanceError::Broken { key: key.to_owned() })
     }
 
     /// Remembers a seal that follows from settled commits. It is not written yet.

@@ -15,11 +15,12 @@ use std::time::Duration;
 use futures::future::{BoxFuture, try_join_all};
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 
-use crate::decide;
+use crate::decide::{self, end};
 use crate::model::ids::{QueryId, StageId, TaskId};
 use crate::model::keys::{self, Key};
 use crate::model::view::Listed;
 use crate::query::error::AdvanceError;
+use crate::query::finish::is_over_age;
 use crate::query::handle::QueryHandle;
 use crate::query::observer::Group;
 use crate::store::control::ControlStore;
@@ -42,7 +43,20 @@ impl QueryHandle {
         } else {
             self.look_at_foreign().await
         };
+        if let Err(error) = &outcome
+            && is_over_age(self)
+        {
+            // A record that cannot be read must not keep the query for ever.
+            tracing::warn!(query = %self.query, %error, "a query that cannot be looked at is over its time");
+            return self.fail(end::over_age(&self.root.limits)).await.map(|_| ());
+        }
         self.unless_broken(outcome).await
+    }
+
+    /// True if a LIST has shown seals that this process has not read yet.
+    #[must_use]
+    pub fn has_unread_seals(&self) -> bool {
+        self.cursor.lock().listed.as_ref().is_some_and(|stages| !stages.is_empty())
     }
 
     /// Tells the handle what a LIST of the query's prefix has shown, so that the first look does not list it again.
