@@ -19,6 +19,8 @@ mod attempt;
 mod bell;
 mod compute;
 mod duty;
+#[cfg(test)]
+mod fleet;
 mod known;
 mod news;
 mod options;

@@ -236,7 +236,7 @@ impl Turn<'_> {
                 Next::Lost => {
                     looks.lost += 1;
                     looks.lost_in_all += 1;
-                    looks.due = looks.lost % LOST_IN_A_ROW == 0;
+                    looks.due = looks.lost.is_multiple_of(LOST_IN_A_ROW);
                 }
                 Next::Look => looks.due = true,
                 Next::Leave => return Ok(()),

@@ -9,6 +9,7 @@ use datafusion::error::DataFusionError;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use dunlin_manifest::env::Env;
 use dunlin_manifest::ids::QueryId;
 use dunlin_manifest::query::AdvanceError;
 use dunlin_manifest::store::ObjectControlStore;
@@ -46,6 +47,12 @@ pub enum StartError {
     /// The engine cannot be set up.
     #[error("the worker cannot start: {0}")]
     Engine(#[from] DataFusionError),
+}
+
+/// A name for a worker. Simulated workers have no process of their own, and their names must repeat with their seed.
+fn name(env: &Env) -> String {
+    let process = if cfg!(test) { 0 } else { std::process::id() };
+    format!("{process}-{}", &env.nonce()[..8])
 }
 
 /// A query that this process runs alone, until it is dropped.
@@ -104,7 +111,7 @@ impl Worker {
             .build_arc()?;
         let slots = options.slots.max(1);
         let shared = Shared {
-            name: format!("{}-{}", std::process::id(), &env.nonce()[..8]),
+            name: name(&env),
             fence: fence::current()?,
             functions: functions::session(),
             governor: ReadGovernor::new(ReadLimits::default()),

@@ -1,0 +1,107 @@
+//! The simulations: a small one that must hold, and the large ones whose tables people read.
+//!
+//! ```text
+//!   small   50 workers,  2,000 tasks in 4 stages     asserted, on every build
+//!   large   1,000 workers, 1,000-task stages, and 100,000 tasks in 8 stages     `just sim-fleet`
+//! ```
+#![allow(clippy::unwrap_used)]
+
+use std::str::FromStr;
+use std::time::Instant;
+
+use dunlin_manifest::records::EndStatus;
+
+use crate::fleet::rates::Split;
+use crate::fleet::report;
+use crate::fleet::shape::Shape;
+use crate::fleet::simulate::{Options, Outcome, simulate};
+
+/// The usual one: see [`Split`].
+const SPLIT: Split = Split::Digits(1);
+
+fn options(workers: usize, tasks: u32, stages: u32, seed: u64) -> Options {
+    let shape = Shape { stages, tasks: tasks / stages, slices: 16, stragglers: 10, seed };
+    Options { workers, shape, split: SPLIT, hedges: true, reads_heads: true }
+}
+
+/// The query has succeeded, and every task was committed once.
+fn check(options: &Options, outcome: &Outcome) {
+    let end = outcome.end.as_ref().expect("the query hangs");
+    assert_eq!((end.status, end.error.as_ref()), (EndStatus::Succeeded, None));
+    let Shape { stages, tasks, .. } = options.shape;
+    let all = (0..stages).flat_map(|stage| (0..tasks).map(move |task| (stage, task)));
+    assert!(all.eq(outcome.committed.iter().copied()), "tasks are not those of the query");
+    let summary = end.summary.unwrap();
+    assert_eq!(summary.tasks, u64::from(stages * tasks));
+    assert_eq!(summary.attempts, summary.tasks, "a living task was attempted again");
+}
+
+/// Requests a task that may be asked for at most, on the small fleet. The protocol takes 20 today. The target is 10: idle
+/// workers that look, and that write the blocks of others, take what is above.
+const MOST_REQUESTS: u64 = 25;
+
+#[test]
+fn a_small_fleet_commits_each_task_once_within_the_rates_of_the_store() {
+    let options = options(50, 2_000, 4, 1);
+    let outcome = simulate(&options).unwrap();
+    println!("{}", report::tables(&options, &outcome));
+    check(&options, &outcome);
+    let requests = report::coordination(&outcome);
+    assert!(requests <= MOST_REQUESTS * 2_000, "{requests} requests for 2,000 tasks");
+    for (name, of) in &outcome.partitions {
+        assert!(of.reads.longest.max(of.writes.longest) <= 1, "{name} is over its rate: {of:?}");
+    }
+}
+
+#[test]
+fn the_same_seed_gives_the_same_run() {
+    let small = options(20, 400, 2, 7);
+    let outcome = simulate(&small).unwrap();
+    check(&small, &outcome);
+    assert_eq!(outcome, simulate(&small).unwrap());
+    let other = options(20, 400, 2, 8);
+    assert_ne!(outcome.tally, simulate(&other).unwrap().tally);
+}
+
+/// A number from the environment.
+fn number<T: FromStr>(name: &str, usual: T) -> T {
+    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(usual)
+}
+
+fn told(name: &str, options: &Options) {
+    println!("\n## {name}: {} workers, {:?}, {:?}", options.workers, options.shape, options.split);
+    let began = Instant::now();
+    let outcome = simulate(options).unwrap();
+    println!("{}", report::tables(options, &outcome));
+    println!("simulated in {:.0} s", began.elapsed().as_secs_f64());
+    match outcome.end.as_ref().and_then(|end| end.error.as_ref()) {
+        // At a size where the protocol breaks, the tables are what people want to see.
+        Some(error) => println!("the query FAILED: {error:?}"),
+        None => check(options, &outcome),
+    }
+}
+
+#[test]
+#[ignore = "minutes of work; `just sim-fleet`"]
+fn a_fleet_at_its_full_size() {
+    let (workers, seed) = (number("DUNLIN_FLEET_WORKERS", 1_000), number("DUNLIN_FLEET_SEED", 1));
+    let (tasks, stages) = (number("DUNLIN_FLEET_TASKS", 100_000), number("DUNLIN_FLEET_STAGES", 8));
+    let mut large = options(workers, tasks, stages, seed);
+    large.shape.slices = number("DUNLIN_FLEET_SLICES", large.shape.slices);
+    large.shape.stragglers = number("DUNLIN_FLEET_STRAGGLERS", large.shape.stragglers);
+    large.hedges = number("DUNLIN_FLEET_HEDGES", 1) > 0;
+    large.reads_heads = number("DUNLIN_FLEET_HEADS", 1) > 0;
+    large.split = match number("DUNLIN_FLEET_SPLIT", 1_i32) {
+        digits if digits < 0 => Split::Bucket,
+        digits => Split::Digits(digits.unsigned_abs() as usize),
+    };
+    // A task for each worker, all of about the same length, so that a straggler hides nothing.
+    let mut wide = large;
+    wide.shape = Shape { tasks: 1_000, stages: 4, stragglers: 0, ..large.shape };
+    if number("DUNLIN_FLEET_WIDE", 1) > 0 {
+        told("stages of 1,000 tasks", &wide);
+    }
+    if large.shape.tasks > 0 {
+        told("the whole", &large);
+    }
+}
