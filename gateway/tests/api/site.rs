@@ -209,7 +209,7 @@ impl LocalRunner for Worker {
             );
             let mut writer = TaskWriter::new(options).unwrap();
             writer.push(0, numbers(0, 2)).await.unwrap();
-            writer.push(3, numbers(2, 5)).await.unwrap();
+            writer.push(1, numbers(2, 5)).await.unwrap();
             let commit = Commit {
                 v,
                 nonce: env.nonce(),
