@@ -89,7 +89,7 @@ pub(super) fn tables(options: &Options, outcome: &Outcome) -> String {
     let mut text = String::new();
     // Writing to a text does not fail.
     let _ = stage_table(&mut text, options, outcome);
-    let _ = request_table(&mut text, options, outcome);
+    let _ = request_table(&mut text, outcome);
     let _ = partition_table(&mut text, outcome);
     let _ = totals(&mut text, options, outcome);
     text
@@ -123,8 +123,8 @@ fn stage_table(text: &mut String, options: &Options, outcome: &Outcome) -> std::
 }
 
 #[allow(clippy::cast_precision_loss)] // shown with a few digits
-fn request_table(text: &mut String, options: &Options, outcome: &Outcome) -> std::fmt::Result {
-    let tasks = f64::from(options.shape.tasks * options.shape.stages);
+fn request_table(text: &mut String, outcome: &Outcome) -> std::fmt::Result {
+    let tasks = outcome.committed.len().max(1) as f64;
     writeln!(text, "\n| request | number | a task | refused (503) | in vain | MB | $ |")?;
     writeln!(text, "|---|---|---|---|---|---|---|")?;
     for (purpose, count) in &outcome.tally.purposes {
@@ -165,11 +165,13 @@ fn partition_table(text: &mut String, outcome: &Outcome) -> std::fmt::Result {
 
 #[allow(clippy::cast_precision_loss)] // shown with a few digits
 fn totals(text: &mut String, options: &Options, outcome: &Outcome) -> std::fmt::Result {
-    let tasks = f64::from(options.shape.tasks * options.shape.stages);
+    let tasks = outcome.committed.len().max(1) as f64;
     let took = outcome.over.saturating_sub(outcome.began).as_secs_f64();
     let times = stages(options, outcome);
-    let least: Duration = times.iter().map(|times| times.least).sum();
-    let greedy: Duration = times.iter().map(|times| times.greedy).sum();
+    // A query that has failed is measured as far as it came.
+    let times = || times.iter().filter(|times| !times.took.is_zero());
+    let least: Duration = times().map(|times| times.least).sum();
+    let greedy: Duration = times().map(|times| times.greedy).sum();
     let lists: Vec<u64> = outcome.tally.seconds.values().map(|second| second.lists).collect();
     let cost: f64 = outcome
         .tally
@@ -178,7 +180,8 @@ fn totals(text: &mut String, options: &Options, outcome: &Outcome) -> std::fmt::
         .filter(|(purpose, _)| **purpose != DATA)
         .map(|(purpose, count)| dollars(purpose, count.requests))
         .sum();
-    let computed = options.shape.computed().as_secs_f64();
+    let run_time = |&(stage, task): &(u32, u32)| options.shape.run_time(stage, task);
+    let computed = outcome.committed.iter().map(run_time).sum::<Duration>().as_secs_f64();
     let lambda = |seconds: f64| seconds * WORKER_GB * LAMBDA_GB_SECOND;
     let reserved = took * options.workers as f64;
     writeln!(

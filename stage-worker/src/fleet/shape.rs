@@ -56,11 +56,6 @@ impl Shape {
         mixed(mixed(self.seed) ^ place.wrapping_mul(0x9e37_79b9_7f4a_7c15))
     }
 
-    /// How long all tasks compute together.
-    pub(super) fn computed(&self) -> Duration {
-        (0..self.stages).map(|stage| self.stage_computes(stage)).sum()
-    }
-
     fn stage_computes(&self, stage: u32) -> Duration {
         (0..self.tasks).map(|task| self.run_time(stage, task)).sum()
     }
