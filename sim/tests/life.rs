@@ -20,7 +20,7 @@ use dunlin_manifest::env::Env;
 use dunlin_manifest::ids::QueryId;
 use dunlin_manifest::keys::{self, Key};
 use dunlin_manifest::model::encoding::digest;
-use dunlin_manifest::query::{self, Blocks, QueryHandle};
+use dunlin_manifest::query::{self, Blocks, PATIENCE, QueryHandle};
 use dunlin_manifest::records::{EndStatus, EngineFence, ErrorCode, FailClass, InputMode};
 use dunlin_manifest::store::create::Decision;
 use dunlin_manifest::store::{ControlStore, ObjectControlStore};
@@ -156,7 +156,7 @@ async fn slots_of_one_process_share_what_they_know(store: ObjectControlStore) {
                 // Every other slot only looks, as a watcher does.
                 while slot % 2 == 1 && shared.known_end().is_none() {
                     shared.look(slot == 3).await.unwrap();
-                    shared.advance_patiently().await.unwrap();
+                    shared.advance_patiently(PATIENCE).await.unwrap();
                     shared.go_on().await.unwrap();
                 }
                 drive(&shared).await

@@ -120,7 +120,7 @@ pub(crate) async fn run(
     let before = compute.since.until(started, known.since);
     let claim = Claim { v: RECORD_VERSION, nonce: env.nonce(), worker: shared.name.clone() };
     let claiming = send_claim(shared, known, task, &claim);
-    let listing = look_beside(known, task);
+    let listing = look_beside(shared, known, task);
     let ready = ready(known, task, &claiming);
     let pulse = Pulse::start(shared, known, task);
     let outcome = match prepare(shared, known, task, &claim, &ready).await {
@@ -203,12 +203,14 @@ fn send_claim(shared: &Arc<Shared>, known: &Arc<Known>, task: OpenTask, claim: &
     job.map(|claimed| claimed.unwrap_or(Claimed::Unknown)).boxed().shared()
 }
 
-/// Lists the group of the task beside its claim, so that the next choice is made with what the others have claimed.
-fn look_beside(known: &Arc<Known>, task: OpenTask) -> tokio::task::JoinHandle<()> {
-    let known = Arc::clone(known);
+/// Lists the group of the task beside its claim, so that the next choice is made with what the others have claimed. In a
+/// large crowd a slot looks when it has no task of its own place left.
+fn look_beside(shared: &Shared, known: &Arc<Known>, task: OpenTask) -> tokio::task::JoinHandle<()> {
+    let (known, is_wanted) = (Arc::clone(known), !shared.crowd().is_large());
     tokio::spawn(async move {
         let decided = known.handle.known_manifest(task.stage);
-        if decided.is_some_and(|decided| decided.manifest.tasks.len() > 1)
+        if is_wanted
+            && decided.is_some_and(|decided| decided.manifest.tasks.len() > 1)
             && let Err(error) = known.handle.look_at_group(task.stage, task.task).await
         {
             tracing::debug!(query = %known.handle.query, %error, "a group could not be listed");

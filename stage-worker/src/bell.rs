@@ -9,6 +9,9 @@ use dunlin_manifest::store::{Changed, ControlStore};
 
 use crate::shared::Shared;
 
+/// The pause of a process that is told of work is so many times longer.
+const TOLD: u32 = 10;
+
 /// Reads the bell while the process is idle, and wakes its slots when the bell has changed.
 pub(crate) async fn watch_bell(shared: Arc<Shared>) {
     // `None` until the first read. Work that was announced before this process started is found by its first look at
@@ -40,7 +43,10 @@ pub(crate) async fn watch_bell(shared: Arc<Shared>) {
                 last = Some(now);
             }
         }
-        shared.env.clock.sleep(shared.env.jitter(shared.options.idle_poll)).await;
+        // Of many that are told, few must ask as well.
+        let is_told = shared.place.lock().is_some() && shared.crowd().is_large();
+        let pause = shared.options.idle_poll * if is_told { TOLD } else { 1 };
+        shared.env.clock.sleep(shared.env.jitter(pause)).await;
     }
 }
 

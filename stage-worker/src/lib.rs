@@ -12,12 +12,13 @@
 //! ```text
 //!   worker ──> slot ──> attempt ──> run         one file each; an arrow means "uses"
 //!     └──> bell   │        ├──> pulse, duty
-//!            └────┴────────┴──> shared ──> known, options
+//!            └────┴────────┴──> shared ──> known, crowd ──> options
 //! ```
 
 mod attempt;
 mod bell;
 mod compute;
+mod crowd;
 mod duty;
 #[cfg(test)]
 mod fleet;

@@ -11,7 +11,7 @@ use crate::wake::Wake;
 pub(crate) async fn listen(shared: Arc<Shared>, wake: Arc<dyn Wake>) {
     loop {
         let heard = wake.listen().await;
-        *shared.place.lock() = heard.place;
+        shared.take_place(heard.place);
         for news in heard.news {
             // A query that has ended needs no worker. The heartbeats of its attempts find out.
             if !news.ended {

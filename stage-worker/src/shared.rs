@@ -1,8 +1,8 @@
 //! What the slots of a process share: the store, the engine's resources, and one handle for each query.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use datafusion::execution::runtime_env::RuntimeEnv;
@@ -20,6 +20,7 @@ use futures::try_join;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::crowd::Crowd;
 use crate::known::{Known, refusal};
 use crate::options::WorkerOptions;
 
@@ -39,6 +40,8 @@ pub(crate) struct Shared {
     /// Seals that are being written beside the work of the slots.
     pub(crate) writing: TaskTracker,
     pub(crate) queries: parking_lot::Mutex<HashMap<QueryId, Arc<Known>>>,
+    /// Queries that this process has seen end, the latest last. Their hints may still be there.
+    pub(crate) ended: parking_lot::Mutex<VecDeque<QueryId>>,
     /// The latest list of active queries, and when it was asked for.
     pub(crate) active: tokio::sync::Mutex<Option<(Duration, Vec<QueryId>)>>,
     pub(crate) rung: tokio::sync::Notify,
@@ -46,6 +49,8 @@ pub(crate) struct Shared {
     pub(crate) heard: parking_lot::Mutex<Heard>,
     /// This process's place among those that listen for news.
     pub(crate) place: parking_lot::Mutex<Option<Place>>,
+    /// How many processes listened when this one was last told its place.
+    pub(crate) listeners: AtomicU32,
     pub(crate) busy: AtomicU64,
     /// Queries of the inline route that only this process runs, or was asked to run.
     pub(crate) local: parking_lot::Mutex<HashSet<QueryId>>,
@@ -60,6 +65,8 @@ pub(crate) struct Heard {
     queries: HashMap<QueryId, u64>,
 }
 
+/// So many queries are remembered that have ended.
+const ENDED: usize = 64;
 /// News that no slot has asked for after so many others is forgotten. The slots look at the store anyway.
 const HEARD: u64 = 256;
 
@@ -85,6 +92,36 @@ impl Shared {
         let queries = new.map(|(query, _)| query.clone()).collect();
         *since = heard.latest;
         queries
+    }
+
+    /// The query has ended.
+    pub(crate) fn forget(&self, query: &QueryId) {
+        self.queries.lock().remove(query);
+        let mut ended = self.ended.lock();
+        if ended.len() >= ENDED {
+            ended.pop_front();
+        }
+        ended.push_back(query.clone());
+    }
+
+    /// True if this process has seen the query end.
+    pub(crate) fn has_ended(&self, query: &QueryId) -> bool {
+        self.ended.lock().contains(query)
+    }
+
+    /// This process is told its place, or that it has none.
+    pub(crate) fn take_place(&self, place: Option<Place>) {
+        if let Some(place) = place {
+            // It stays when the gateway is gone: the others are still there.
+            self.listeners.store(place.of, Ordering::Relaxed);
+        }
+        *self.place.lock() = place;
+    }
+
+    /// How many slots there are, if all processes have as many.
+    pub(crate) fn crowd(&self) -> Crowd {
+        let slots = u32::try_from(self.options.slots.max(1)).unwrap_or(1);
+        Crowd::of(self.listeners.load(Ordering::Relaxed).saturating_mul(slots))
     }
 
     /// The place of a slot among all slots, if all processes have as many.
@@ -133,6 +170,7 @@ impl Shared {
             counted.list(&prefix),
         )?;
         if end.is_some() {
+            self.forget(query);
             retire(&self.control, query).await;
             return Ok(None);
         }

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use dunlin_manifest::decide::OpenTask;
 use dunlin_manifest::ids::QueryId;
-use dunlin_manifest::query::{self, AdvanceError, News};
+use dunlin_manifest::query::{self, AdvanceError, Look, News};
 use dunlin_manifest::records::{FailClass, Route, StageId, TaskId};
 use dunlin_manifest::store::StoreError;
 use futures::FutureExt;
@@ -20,6 +20,7 @@ use tokio::task::JoinSet;
 
 use crate::attempt::{self, Finished, Ran, Settled};
 use crate::compute::{Compute, Engine};
+use crate::crowd::Crowd;
 use crate::duty::Duties;
 use crate::known::Known;
 use crate::news;
@@ -44,26 +45,27 @@ pub(crate) async fn keep_slot(shared: Arc<Shared>, engine: Engine, slot: usize) 
 async fn slot_loop(shared: Arc<Shared>, engine: Engine, slot: usize) {
     let mut pause = shared.options.active_poll;
     let mut compute = Compute::new(engine);
-    let mut heard = 0;
+    let mut ears = Ears::default();
     while !shared.stopping.is_cancelled() {
         let rung = shared.rung.notified();
-        let found = match look(&shared, slot, &mut compute, &mut heard).await {
+        let found = match look(&shared, slot, &mut compute, &mut ears).await {
             Ok(found) => found,
             Err(error) => {
                 tracing::warn!(%error, "the state store could not be looked at");
                 Found::Nothing
             }
         };
+        let crowd = shared.crowd();
+        let (shortest, longest) = crowd.pauses(&shared.options);
         pause = match found {
-            Found::Work => shared.options.active_poll,
+            Found::Work => shortest,
             // A ring of the bell ends the pause, so the pause may grow to that of an idle worker.
-            Found::Active => (pause + pause / 4).clamp(
-                shared.options.active_poll,
-                shared.options.idle_poll.max(shared.options.active_poll * 4),
-            ),
+            Found::Active => (pause + pause / 4).clamp(shortest, longest),
             Found::Nothing => shared.options.sweep,
         };
-        if matches!(found, Found::Work) {
+        // In a large crowd the next look may wait: this one has ended with looks.
+        let is_alone = crowd.is_large() && shared.queries.lock().len() <= 1;
+        if matches!(found, Found::Work) && !is_alone {
             continue;
         }
         // Slots that one ring has woken must not stay in step.
@@ -82,6 +84,15 @@ async fn spread(shared: &Shared) {
     shared.env.clock.sleep(Duration::from_micros(shared.env.below(most.max(1)))).await;
 }
 
+/// What a slot remembers between its looks.
+#[derive(Debug, Default)]
+struct Ears {
+    /// The number of the latest news that it knows.
+    heard: u64,
+    /// When it last listed the active queries.
+    listed: Option<Duration>,
+}
+
 /// The result of a look.
 enum Found {
     /// A task was run, or a query was advanced.
@@ -97,12 +108,21 @@ async fn look(
     shared: &Arc<Shared>,
     slot: usize,
     compute: &mut Compute,
-    heard: &mut u64,
+    ears: &mut Ears,
 ) -> Result<Found, StoreError> {
-    let told = shared.heard_since(heard);
-    if !told.is_empty() && matches!(look_at(shared, told, slot, compute).await, Found::Work) {
-        return Ok(Found::Work);
+    let told = shared.heard_since(&mut ears.heard);
+    if !told.is_empty() {
+        let found = look_at(shared, told, slot, compute, Looks::TOLD).await;
+        let now = shared.env.clock.monotonic();
+        let longest = shared.crowd().pauses(&shared.options).1;
+        let is_fresh = ears.listed.is_some_and(|at| now.saturating_sub(at) < longest);
+        // What each of many is told, each need not ask for as well.
+        let is_enough = matches!(found, Found::Active) && shared.crowd().is_large() && is_fresh;
+        if matches!(found, Found::Work) || is_enough {
+            return Ok(found);
+        }
     }
+    ears.listed = Some(shared.env.clock.monotonic());
     let queries = shared.active().await?;
     {
         let mut known = shared.queries.lock();
@@ -111,7 +131,7 @@ async fn look(
     if queries.is_empty() {
         return Ok(Found::Nothing);
     }
-    Ok(look_at(shared, queries, slot, compute).await)
+    Ok(look_at(shared, queries, slot, compute, Looks::default()).await)
 }
 
 /// Works on the oldest of the queries that has something to do.
@@ -120,11 +140,15 @@ async fn look_at(
     mut queries: Vec<QueryId>,
     slot: usize,
     compute: &mut Compute,
+    looks: Looks,
 ) -> Found {
     // Oldest first: ids sort by time of submission.
     queries.sort();
     let mut active = false;
     for query in queries {
+        if shared.has_ended(&query) {
+            continue;
+        }
         let known = match shared.known(&query).await {
             Ok(Some(known)) => known,
             Ok(None) => continue,
@@ -146,7 +170,7 @@ async fn look_at(
         if shared.env.clock.monotonic() < *known.quiet_until.lock() {
             continue;
         }
-        match work_on(shared, &known, slot, compute).await {
+        match turn(shared, &known, slot, compute, looks).await {
             Ok(true) => return Found::Work,
             Ok(false) => {}
             Err(error) => tracing::warn!(%query, %error, "a query could not be moved on"),
@@ -162,8 +186,19 @@ pub(crate) async fn work_on(
     slot: usize,
     compute: &mut Compute,
 ) -> Result<bool, AdvanceError> {
+    turn(shared, known, slot, compute, Looks::default()).await
+}
+
+/// The same, with what the slot looks for first.
+async fn turn(
+    shared: &Arc<Shared>,
+    known: &Arc<Known>,
+    slot: usize,
+    compute: &mut Compute,
+    looks: Looks,
+) -> Result<bool, AdvanceError> {
     let mut turn = Turn { shared, known, committing: JoinSet::new(), held: 0, worked: false };
-    let outcome = turn.run(slot, compute).await;
+    let outcome = turn.run(slot, compute, looks).await;
     // Commits that are under way are the end of this slot's work, whatever happened after them.
     while turn.settle(compute).await {}
     outcome.map(|()| turn.worked)
@@ -173,8 +208,8 @@ pub(crate) async fn work_on(
 const COMMITS: usize = 4;
 /// Bytes of rows that wait for their commits, in one slot.
 const MOST_HELD: usize = 16 << 20;
-/// For so long after a stage has opened, a slot leaves its tasks to the slots whose places they have, if there are far
-/// more slots than tasks: more than [`CROWD`] for each.
+/// For so long after a stage has opened, and longer in a large crowd, a slot leaves its tasks to the slots whose places
+/// they have, if there are far more slots than tasks: more than [`CROWD`] for each.
 const GRACE: Duration = Duration::from_millis(100);
 const CROWD: usize = 8;
 
@@ -192,16 +227,32 @@ struct Turn<'a> {
 }
 
 impl Turn<'_> {
-    async fn run(&mut self, slot: usize, compute: &mut Compute) -> Result<(), AdvanceError> {
+    async fn run(
+        &mut self,
+        slot: usize,
+        compute: &mut Compute,
+        mut looks: Looks,
+    ) -> Result<(), AdvanceError> {
         let (shared, known) = (self.shared, self.known);
+        let crowd = shared.crowd();
         // What is sealed already needs no claims.
-        let mut looks = Looks { due: known.handle.has_unread_seals(), ..Looks::default() };
+        if known.handle.has_unread_seals() {
+            looks.due = Due::All;
+        }
         loop {
-            let advanced = if looks.due {
-                known.handle.look(false).await?;
-                known.handle.advance_patiently().await?
-            } else {
-                known.handle.go_on().await?
+            let advanced = match looks.due {
+                Due::Nothing => known.handle.go_on().await?,
+                Due::Seals => {
+                    known.handle.look_for(Look::SEALS).await?;
+                    known.handle.go_on().await?
+                }
+                Due::All => {
+                    let look = crowd.look(self.worked);
+                    known.handle.look_for(look).await?;
+                    // Who does not ask for seals does not know what is due.
+                    let patience = look.seals.then(|| crowd.patience(&shared.env));
+                    known.handle.advance_patiently(patience.unwrap_or(Duration::MAX)).await?
+                }
             };
             if advanced.moved {
                 self.worked = true;
@@ -209,36 +260,41 @@ impl Turn<'_> {
                 tell(shared, known);
             }
             if advanced.ended.is_some() {
-                shared.queries.lock().remove(&known.handle.query);
+                shared.forget(&known.handle.query);
                 return Ok(());
             }
             // Checked before a task is chosen, because a chosen task is hidden from the other slots of this process.
             if shared.stopping.is_cancelled() {
                 return Ok(());
             }
-            let Some(task) = choose(shared, known, &advanced.open, slot, looks.lost_in_all) else {
+            let choice = choose(shared, known, &advanced.open, slot, looks.lost_in_all);
+            let Choice::Task(task) = choice else {
                 // A commit that is under way may open the next stage.
                 if self.settle(compute).await {
-                    looks.due = false;
+                    looks.due = Due::Nothing;
                     continue;
                 }
-                if looks.due {
+                if (crowd.is_large() && matches!(choice, Choice::Later)) || !looks.next(crowd) {
                     let pause = shared.options.active_poll;
                     *known.quiet_until.lock() = shared.env.clock.monotonic() + pause;
                     return Ok(());
                 }
-                looks.due = true;
                 continue;
             };
-            looks.due = false;
+            looks.due = Due::Nothing;
             match self.attempt(task, compute).await {
-                Next::Choose => looks.lost = 0,
+                Next::Choose => {
+                    looks.lost = 0;
+                    looks.done += 1;
+                }
                 Next::Lost => {
                     looks.lost += 1;
                     looks.lost_in_all += 1;
-                    looks.due = looks.lost.is_multiple_of(LOST_IN_A_ROW);
+                    if looks.lost.is_multiple_of(LOST_IN_A_ROW) {
+                        looks.due = Due::All;
+                    }
                 }
-                Next::Look => looks.due = true,
+                Next::Look => looks.due = Due::All,
                 Next::Leave => return Ok(()),
             }
         }
@@ -343,14 +399,54 @@ impl Drop for Busy<'_> {
     }
 }
 
-/// When a slot looks at the query.
-#[derive(Debug, Default)]
+/// When a slot looks at the query, and for what.
+#[derive(Clone, Copy, Debug, Default)]
 struct Looks {
-    due: bool,
+    due: Due,
+    /// The process was told of news, and has not asked for seals since.
+    told: bool,
     /// Claims lost since the last one that was won.
     lost: u32,
     /// Claims lost since this slot began with the query.
     lost_in_all: u32,
+    /// Tasks run, for which this slot may look once more before it pauses.
+    done: u32,
+}
+
+/// What a slot asks for before it chooses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Due {
+    /// Nothing: what is known may be enough.
+    #[default]
+    Nothing,
+    /// Whether stages are sealed.
+    Seals,
+    /// The groups as well.
+    All,
+}
+
+/// In a large crowd, a slot that finds no task to take looks once more for so many that it has run, but not often.
+const TASKS_A_LOOK: u32 = 2;
+const MORE_LOOKS: u32 = 3;
+
+impl Looks {
+    /// For a process that was told of news.
+    const TOLD: Self = Self { due: Due::Nothing, told: true, lost: 0, lost_in_all: 0, done: 0 };
+
+    /// Nothing could be chosen by what is known: asks for more. False if the slot is to pause.
+    fn next(&mut self, crowd: Crowd) -> bool {
+        self.due = match self.due {
+            Due::Nothing if std::mem::take(&mut self.told) => Due::Seals,
+            Due::Nothing => Due::All,
+            Due::Seals if !crowd.is_large() => Due::All,
+            Due::All if crowd.is_large() && self.done >= TASKS_A_LOOK => {
+                self.done = self.done.min(TASKS_A_LOOK * MORE_LOOKS) - TASKS_A_LOOK;
+                Due::All
+            }
+            Due::Seals | Due::All => return false,
+        };
+        true
+    }
 }
 
 /// What a slot does after an attempt.
@@ -416,6 +512,8 @@ fn tell(shared: &Arc<Shared>, known: &Arc<Known>) {
         // What is believed from here on is told of again.
         known.telling.store(false, Ordering::Relaxed);
         match known.handle.settle().await {
+            // Whoever has written them tells of them.
+            Ok(_) if !known.handle.has_news() => {}
             Ok(_) => {
                 news::tell(&writer, News { query: known.handle.query.clone(), ended: false });
                 query::ring(&writer.control, &writer.env).await;
@@ -428,23 +526,35 @@ fn tell(shared: &Arc<Shared>, known: &Arc<Known>) {
     });
 }
 
+/// What a slot may do now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Choice {
+    /// Claim this task.
+    Task(OpenTask),
+    /// The open tasks are left to others for now.
+    Later,
+    /// No task is known to be open.
+    Nothing,
+}
+
+/// In a large crowd, only tasks that a look has shown free so lately are taken from others.
+const LATELY: Duration = Duration::from_secs(1);
+
 /// One of the open tasks that no other slot of this process took, of the first stage. A slot that knows its place among
 /// all slots takes the tasks of that place first, so that they do not compete, and then what is left. Without one it
 /// chooses somewhere among the largest tasks, and after `lost` claims somewhere else. So the largest tasks begin first.
-fn choose(
-    shared: &Shared,
-    known: &Known,
-    open: &[OpenTask],
-    slot: usize,
-    lost: u32,
-) -> Option<OpenTask> {
+fn choose(shared: &Shared, known: &Known, open: &[OpenTask], slot: usize, lost: u32) -> Choice {
     let mut taken = known.taken.lock();
-    let free: Vec<OpenTask> = open
+    let mut free: Vec<OpenTask> = open
         .iter()
         .filter(|task| !taken.contains(&(task.stage, task.task, task.attempt)))
         .copied()
         .collect();
-    let first = free.first()?;
+    let Some(first) = free.first().copied() else { return Choice::Nothing };
+    let crowd = shared.crowd();
+    let is_opener = known.handle.has_opened(first.stage);
+    let open_for = known.open_for(first.stage, shared.env.clock.monotonic());
+    let mut is_own_only = false;
     if let Some(place) = shared.place_of(slot) {
         // Queries and stages of one task each begin at different places, too.
         let start = number(known.handle.query.as_str());
@@ -453,22 +563,27 @@ fn choose(
         };
         if let Some(own) = free.iter().find(is_own) {
             taken.insert((own.stage, own.task, own.attempt));
-            return Some(*own);
+            return Choice::Task(*own);
         }
         // Whoever has opened the stage begins at once. The others would only compete with it.
-        if place.of as usize > free.len() * CROWD
-            && !known.handle.has_opened(first.stage)
-            && known.open_for(first.stage, shared.env.clock.monotonic()) < GRACE
-        {
-            return None;
-        }
+        is_own_only = !is_opener
+            && open_for < crowd.grace(GRACE)
+            && (crowd.is_large() || place.of as usize > free.len() * CROWD);
     }
+    if is_own_only {
+        return Choice::Later;
+    }
+    if crowd.is_large() && !(is_opener && open_for < crowd.grace(GRACE)) {
+        free.retain(|task| known.handle.has_looked_at(task.stage, task.task, LATELY));
+    }
+    let Some(first) = free.first() else { return Choice::Nothing };
     let same: usize = free.iter().take_while(|task| task.stage == first.stage).count();
     let seed = blake3::hash(format!("{}/{slot}/{}/{lost}", shared.name, first.stage).as_bytes());
     let place = usize::from(u16::from_le_bytes([seed.as_bytes()[0], seed.as_bytes()[1]]));
-    let chosen = free.get(place * places(same) / (usize::from(u16::MAX) + 1)).copied()?;
+    let chosen = free.get(place * places(same) / (usize::from(u16::MAX) + 1)).copied();
+    let Some(chosen) = chosen else { return Choice::Nothing };
     taken.insert((chosen.stage, chosen.task, chosen.attempt));
-    Some(chosen)
+    Choice::Task(chosen)
 }
 
 /// A number that is the same for every process.

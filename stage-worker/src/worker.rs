@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU32, AtomicU64};
 
 use datafusion::error::DataFusionError;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
@@ -123,10 +123,12 @@ impl Worker {
             stopping,
             writing: TaskTracker::new(),
             queries: parking_lot::Mutex::default(),
+            ended: parking_lot::Mutex::default(),
             active: tokio::sync::Mutex::default(),
             rung: tokio::sync::Notify::new(),
             heard: parking_lot::Mutex::default(),
             place: parking_lot::Mutex::default(),
+            listeners: AtomicU32::new(0),
             busy: AtomicU64::new(0),
             local: parking_lot::Mutex::default(),
             local_slots: tokio::sync::Semaphore::new(slots),

@@ -16,7 +16,7 @@ use crate::model::view::{QueryView, StageView};
 const LEASE_DOUBLINGS: u32 = 5;
 
 /// A record that is due.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Due {
     /// `s<S>/g/<g>`.
     GroupSeal(StageId, u32),

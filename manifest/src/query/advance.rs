@@ -1,10 +1,10 @@
 //! Advancing a query: the requests around [`crate::decide`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::decide::{self, OpenTask, Seen, Steps, end};
+use crate::decide::{self, Due, OpenTask, Seen, Steps, end};
 use crate::model::records::End;
 use crate::query::derive;
 use crate::query::error::AdvanceError;
@@ -41,10 +41,18 @@ impl QueryHandle {
     /// # Errors
     /// See [`AdvanceError`]; the query can be advanced again by anyone.
     pub async fn advance(&self) -> Result<Advanced, AdvanceError> {
+        self.advance_without(&BTreeSet::new()).await
+    }
+
+    /// As [`QueryHandle::advance`], but leaves these records to others (`None`: the end).
+    async fn advance_without(
+        &self,
+        left: &BTreeSet<Option<Due>>,
+    ) -> Result<Advanced, AdvanceError> {
         if let Some(end) = self.known.end() {
             return Ok(Advanced::ended(end));
         }
-        let moved = if self.is_own() { move_on(self).await } else { Ok(Advanced::default()) };
+        let moved = if self.is_own() { move_on(self, left).await } else { Ok(Advanced::default()) };
         let outcome = match moved {
             Ok(Advanced { ended: None, .. }) | Err(_) if is_over_age(self) => {
                 if let Err(error) = &moved {
@@ -58,22 +66,21 @@ impl QueryHandle {
     }
 
     /// As [`QueryHandle::advance`], for processes that only look. A due record is left to the process that made it
-    /// due (usually the last committer) until it has been due for [`PATIENCE`]. Otherwise every idle worker would
-    /// read the same commits and send the same record at the same moment.
+    /// due (usually the last committer) until it has been due for `patience`: [`PATIENCE`], or more if many look.
+    /// Otherwise every idle worker would read the same commits and send the same record at the same moment.
     ///
     /// # Errors
     /// As [`QueryHandle::advance`].
-    pub async fn advance_patiently(&self) -> Result<Advanced, AdvanceError> {
+    pub async fn advance_patiently(&self, patience: Duration) -> Result<Advanced, AdvanceError> {
         if self.known.end().is_some() || !self.is_own() {
             return self.advance().await;
         }
         let steps = next_steps(self, true);
-        let is_due = !steps.due.is_empty() || steps.finished;
-        let waited = self.observer.lock().due_for(self.env.clock.monotonic(), is_due);
-        if waited.is_none_or(|waited| waited >= PATIENCE) {
-            return self.advance().await;
-        }
-        Ok(Advanced { open: steps.open, running: steps.running, ..Advanced::default() })
+        let due = steps.due.iter().copied().map(Some).chain(steps.finished.then_some(None));
+        let due: BTreeSet<Option<Due>> = due.collect();
+        let now = self.env.clock.monotonic();
+        let left = self.observer.lock().unripe(now, &due, patience);
+        self.advance_without(&left).await
     }
 
     /// What follows from what this process knows, without a look: seals that follow from known commits are believed,
@@ -91,6 +98,11 @@ impl QueryHandle {
         derive::close(self);
         let steps = next_steps(self, false);
         if steps.finished {
+            // Who has read the last seal leaves the end to the process that has written it.
+            if !self.has_computed_the_last_seal() {
+                let ended = self.ended().await?;
+                return Ok(Advanced { ended, ..Advanced::default() });
+            }
             let outcome = succeed(self).await.map(Advanced::ended);
             return self.or_its_end(outcome).await;
         }
@@ -131,20 +143,27 @@ impl QueryHandle {
     }
 }
 
-async fn move_on(handle: &QueryHandle) -> Result<Advanced, AdvanceError> {
+/// Writes what is due, except what is `left` to others (`None`: the end).
+async fn move_on(
+    handle: &QueryHandle,
+    left: &BTreeSet<Option<Due>>,
+) -> Result<Advanced, AdvanceError> {
     let mut moved = false;
     let steps = loop {
         let _one_at_a_time = handle.deriving.lock().await;
         derive::close(handle);
         moved |= derive::settle_all(handle).await?;
         let steps = next_steps(handle, true);
-        if steps.due.is_empty() {
+        let mut due = steps.due.clone();
+        due.retain(|due| !left.contains(&Some(*due)));
+        if due.is_empty() {
             break steps;
         }
-        for due in &steps.due {
-            moved |= derive::write(handle, *due).await?;
+        for due in due {
+            moved |= derive::write(handle, due).await?;
         }
     };
+    let steps = Steps { finished: steps.finished && !left.contains(&None), ..steps };
     let ended = conclude(handle, &steps).await?;
     if ended.is_some() {
         return Ok(Advanced { ended, moved, ..Advanced::default() });

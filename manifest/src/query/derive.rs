@@ -9,6 +9,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use futures::future::{BoxFuture, try_join_all};
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
@@ -193,7 +194,9 @@ pub(super) fn settle_stage(
         settle_inputs(handle, stage).await?;
         let derived = create::derive(&handle.store, &handle.env, &key, bytes).await?;
         *unconfirmed = None;
-        Ok(derived == Derived::Created)
+        let is_created = derived == Derived::Created;
+        handle.news.fetch_or(is_created, Ordering::Relaxed);
+        Ok(is_created)
     }
     .boxed()
 }

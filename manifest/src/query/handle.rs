@@ -2,6 +2,7 @@
 //! silent is remembered.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -40,6 +41,8 @@ pub struct QueryHandle {
     pub(super) cursor: Mutex<Cursor>,
     /// One slot of a process writes derived records at a time. The other slots then find them as known records.
     pub(super) deriving: tokio::sync::Mutex<()>,
+    /// This process has written a seal that it has not told of.
+    pub(super) news: AtomicBool,
     /// False if the query belongs to another build.
     own: bool,
 }
@@ -86,6 +89,7 @@ impl QueryHandle {
             observer: Mutex::new(observer),
             cursor: Mutex::new(Cursor::new(&env)),
             deriving: tokio::sync::Mutex::default(),
+            news: AtomicBool::new(false),
             env,
         }
     }
@@ -173,6 +177,17 @@ impl QueryHandle {
     #[must_use]
     pub fn known_seal(&self, stage: StageId) -> Option<Sealed> {
         self.known.seal(stage).map(|known| known.sealed.clone())
+    }
+
+    pub(super) fn has_computed_the_last_seal(&self) -> bool {
+        let last = self.root.stages.last().and_then(|last| self.known.seal(last.id));
+        last.is_some_and(|known| known.computed)
+    }
+
+    /// True if this process has written a seal since it was last asked, so that others should be told. Another process
+    /// that finds the same seal there has nothing to tell.
+    pub fn has_news(&self) -> bool {
+        self.news.swap(false, Ordering::Relaxed)
     }
 
     /// True if this process has completed an input of the stage: it has computed that seal, and not read it.

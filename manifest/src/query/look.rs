@@ -27,22 +27,50 @@ use crate::store::control::ControlStore;
 
 /// Requests of one look that are sent at once.
 const REQUESTS: usize = 32;
+/// Groups of one stage that a look lists. The next look continues with the following ones.
+const GROUPS: usize = 16;
+
+/// What a look asks for, of each open stage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Look {
+    /// The heartbeats of all groups that are looked at, and the workers that refused the query. Without it, heartbeats
+    /// are listed only where a claim has been silent for longer than the heartbeat period.
+    pub beats: bool,
+    /// The seal of the stage, and in a large stage which groups are sealed.
+    pub seals: bool,
+    /// At most so many groups, in turn, and as many again with a silent claim.
+    pub groups: usize,
+}
+
+impl Default for Look {
+    fn default() -> Self {
+        Self { beats: false, seals: true, groups: GROUPS }
+    }
+}
+
+impl Look {
+    /// Asks only whether stages are sealed, by name.
+    pub const SEALS: Self = Self { beats: false, seals: true, groups: 0 };
+}
 
 impl QueryHandle {
-    /// Asks the store for what may have changed. `with_beats` asks for the heartbeats of all groups that are looked at,
-    /// and for the workers that refused the query. Otherwise heartbeats are listed only where a claim has been silent
-    /// for longer than the heartbeat period.
+    /// Asks the store for what may have changed. `with_beats` as [`Look::beats`].
+    ///
+    /// # Errors
+    /// As [`QueryHandle::look_for`].
+    pub async fn look(&self, with_beats: bool) -> Result<(), AdvanceError> {
+        self.look_for(Look { beats: with_beats, ..Look::default() }).await
+    }
+
+    /// Asks the store for some of what may have changed.
     ///
     /// A record that does not hold what it must ends the query as FAILED. The end is then known to this handle.
     ///
     /// # Errors
     /// The store's.
-    pub async fn look(&self, with_beats: bool) -> Result<(), AdvanceError> {
-        let outcome = if self.is_own() {
-            self.look_at_own(with_beats).await
-        } else {
-            self.look_at_foreign().await
-        };
+    pub async fn look_for(&self, look: Look) -> Result<(), AdvanceError> {
+        let outcome =
+            if self.is_own() { self.look_at_own(look).await } else { self.look_at_foreign().await };
         if let Err(error) = &outcome
             && is_over_age(self)
         {
@@ -73,24 +101,30 @@ impl QueryHandle {
         self.list(keys::group_prefix(&self.query, stage, keys::group_of(task))).await.map(|_| ())
     }
 
-    async fn look_at_own(&self, with_beats: bool) -> Result<(), AdvanceError> {
+    async fn look_at_own(&self, look: Look) -> Result<(), AdvanceError> {
         self.read_first_seals().await?;
         let now = self.env.clock.monotonic();
         let period = Duration::from_millis(self.root.limits.heartbeat_ms);
         let silent = self.observer.lock().silent_groups(now, period);
         let open = self.open_stages();
-        let groups: Vec<Group> =
-            open.iter().flat_map(|&stage| self.groups_to_list(stage, &silent)).collect();
+        let groups: Vec<Group> = open
+            .iter()
+            .flat_map(|&stage| self.groups_to_list(stage, look.groups, &silent))
+            .collect();
         let beaten: BTreeSet<Group> =
-            groups.iter().copied().filter(|group| with_beats || silent.contains(group)).collect();
+            groups.iter().copied().filter(|group| look.beats || silent.contains(group)).collect();
         let of_group = |of: fn(&QueryId, StageId, u32) -> String| {
             move |&(stage, group): &Group| of(&self.query, stage, group)
         };
         let prefixes = (groups.iter().map(of_group(keys::group_prefix)))
             .chain(beaten.iter().map(of_group(keys::beats_prefix)))
-            .chain(with_beats.then(|| keys::refusals_prefix(&self.query)));
+            .chain(look.beats.then(|| keys::refusals_prefix(&self.query)));
         let lists = prefixes.map(|prefix| async { self.list(prefix).await.map(|_| ()) }.boxed());
-        let seals = open.iter().map(|&stage| self.look_for_seal(stage).boxed());
+        let seal = |stage| match look.groups {
+            0 => async move { self.seal(stage).await.map(|_| ()) }.boxed(),
+            _ => self.look_for_seal(stage).boxed(),
+        };
+        let seals = open.iter().filter(|_| look.seals).map(|&stage| seal(stage));
         let requests: Vec<BoxFuture<'_, Result<(), AdvanceError>>> = seals.chain(lists).collect();
         stream::iter(requests).buffer_unordered(REQUESTS).try_collect::<()>().await?;
         // Stages that have just opened may be sealed as well.
@@ -101,9 +135,13 @@ impl QueryHandle {
             if fresh.is_empty() {
                 break;
             }
-            try_join_all(fresh.into_iter().map(|stage| self.look_for_seal(stage))).await?;
+            if !look.seals {
+                break;
+            }
+            try_join_all(fresh.into_iter().map(|stage| seal(stage))).await?;
         }
         let now = self.env.clock.monotonic();
+        self.cursor.lock().looked_at(&groups, now);
         let view = self.view.lock();
         self.observer.lock().observe(now, &view, beaten);
         Ok(())
@@ -148,7 +186,14 @@ impl QueryHandle {
         .collect()
     }
 
-    fn groups_to_list(&self, stage: StageId, silent: &BTreeSet<Group>) -> BTreeSet<Group> {
+    /// True if a look at the group of the task began at most `within` ago.
+    #[must_use]
+    pub fn has_looked_at(&self, stage: StageId, task: TaskId, within: Duration) -> bool {
+        let at = self.cursor.lock().when_looked_at((stage, keys::group_of(task)));
+        at.is_some_and(|at| self.env.clock.monotonic().saturating_sub(at) <= within)
+    }
+
+    fn groups_to_list(&self, stage: StageId, most: usize, silent: &[Group]) -> BTreeSet<Group> {
         let Some(decided) = self.known_manifest(stage) else { return BTreeSet::new() };
         let tasks = decided.manifest.tasks.len();
         if tasks == 0 {
@@ -160,8 +205,9 @@ impl QueryHandle {
             let sealed = view.stages.get(&stage).map(|state| &state.groups);
             (0..all).filter(|group| sealed.is_none_or(|sealed| !sealed.contains(group))).collect()
         };
-        let turn = self.cursor.lock().take(stage, &open);
+        let turn = self.cursor.lock().take(stage, &open, most);
         let suspicious = silent.iter().filter(|(of, group)| *of == stage && open.contains(group));
+        let suspicious = suspicious.take(most);
         turn.into_iter().map(|group| (stage, group)).chain(suspicious.copied()).collect()
     }
 

@@ -38,5 +38,6 @@ pub use handle::QueryHandle;
 pub use hints::{
     GATE_PERIOD, Heard, News, Place, active, close_gate, gateways, open_gate, retire, ring,
 };
+pub use look::Look;
 pub use progress::Progress;
 pub use submit::{Submission, SubmitError, Submitted, submit};

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use crate::decide::Seen;
+use crate::decide::{Due, Seen};
 use crate::model::ids::{Attempt, StageId, TaskId};
 use crate::model::keys::group_of;
 use crate::model::view::QueryView;
@@ -28,8 +28,8 @@ pub(crate) struct Observer {
     tokens: BTreeMap<(StageId, TaskId), Token>,
     /// The groups whose heartbeats the latest look has listed. Only claims of these may be judged.
     judged: BTreeSet<Group>,
-    /// Since when something is due that another process is expected to write.
-    due_since: Option<Duration>,
+    /// Since when each record is due that another process is expected to write; `None`: the end.
+    due_since: BTreeMap<Option<Due>, Duration>,
 }
 
 impl Observer {
@@ -82,14 +82,18 @@ impl Observer {
         Seen { silent_ms: millis(token.changed_at), age_ms: millis(token.claimed_at) }
     }
 
-    /// The groups with a claim that has been silent for longer than `after`: their heartbeats should be listed.
-    pub(crate) fn silent_groups(&self, now: Duration, after: Duration) -> BTreeSet<Group> {
+    /// The groups with a claim that has been silent for longer than `after`, the longest silent first: their heartbeats
+    /// should be listed.
+    pub(crate) fn silent_groups(&self, now: Duration, after: Duration) -> Vec<Group> {
         let silent = |token: &Token| now.saturating_sub(token.changed_at) > after;
-        self.tokens
-            .iter()
-            .filter(|(_, token)| silent(token))
-            .map(|(&(stage, task), _)| (stage, group_of(task)))
-            .collect()
+        let mut since: BTreeMap<Group, Duration> = BTreeMap::new();
+        for (&(stage, task), token) in self.tokens.iter().filter(|(_, token)| silent(token)) {
+            let since = since.entry((stage, group_of(task))).or_insert(token.changed_at);
+            *since = (*since).min(token.changed_at);
+        }
+        let mut groups: Vec<Group> = since.keys().copied().collect();
+        groups.sort_by_key(|group| since.get(group).copied());
+        groups
     }
 
     /// How long this process has known the query.
@@ -97,13 +101,20 @@ impl Observer {
         self.first.map_or(Duration::ZERO, |first| now.saturating_sub(first))
     }
 
-    /// Records whether anything is due. Returns how long something has been due, or `None` if nothing is.
-    pub(crate) fn due_for(&mut self, now: Duration, is_due: bool) -> Option<Duration> {
-        if !is_due {
-            self.due_since = None;
-            return None;
+    /// Records what is due now (`None`: the end). Returns what has been due for less than `patience`.
+    pub(crate) fn unripe(
+        &mut self,
+        now: Duration,
+        due: &BTreeSet<Option<Due>>,
+        patience: Duration,
+    ) -> BTreeSet<Option<Due>> {
+        self.due_since.retain(|record, _| due.contains(record));
+        for record in due {
+            self.due_since.entry(*record).or_insert(now);
         }
-        Some(now.saturating_sub(*self.due_since.get_or_insert(now)))
+        let fresh =
+            self.due_since.iter().filter(|(_, since)| now.saturating_sub(**since) < patience);
+        fresh.map(|(record, _)| *record).collect()
     }
 }
 
@@ -113,6 +124,22 @@ mod tests {
     use crate::model::ids::QueryId;
     use crate::model::keys;
     use crate::model::view::Listed;
+
+    #[test]
+    fn each_record_that_is_due_is_left_to_others_for_its_own_time() {
+        let (one, two, end) = (Some(Due::GroupSeal(0, 1)), Some(Due::GroupSeal(0, 2)), None);
+        let at = Duration::from_millis;
+        let mut observer = Observer::default();
+        let mut unripe = |now: u64, due: &[Option<Due>]| {
+            observer.unripe(at(now), &due.iter().copied().collect(), at(250))
+        };
+        assert_eq!(unripe(0, &[one]), [one].into());
+        assert_eq!(unripe(200, &[one, two]), [one, two].into());
+        assert_eq!(unripe(250, &[one, two]), [two].into());
+        // Another process has written it.
+        assert_eq!(unripe(460, &[end]), [end].into());
+        assert_eq!(unripe(470, &[two, end]), [two, end].into(), "it is due anew");
+    }
 
     #[test]
     fn a_claim_is_silent_only_while_neither_attempt_nor_heartbeat_changes() {
@@ -133,7 +160,7 @@ mod tests {
         observer.observe(seconds(5), &view(0, None), beats());
         assert_eq!(observer.seen(seconds(5), 0, 0).silent_ms, 5_000);
         assert!(observer.silent_groups(seconds(5), seconds(5)).is_empty());
-        assert_eq!(observer.silent_groups(seconds(5), seconds(4)), beats());
+        assert_eq!(observer.silent_groups(seconds(5), seconds(4)), [(0, 0)]);
         observer.observe(seconds(6), &view(0, Some(100)), beats());
         assert_eq!(observer.seen(seconds(6), 0, 0).silent_ms, 0);
         // A look without the group's heartbeats judges none of its claims.
