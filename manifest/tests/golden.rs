@@ -10,6 +10,7 @@ use std::fmt::Debug;
 
 use dunlin_manifest::decide::{self, Decided};
 use dunlin_manifest::model::encoding::{decode, encode};
+use dunlin_manifest::records::block::{decode_head, join_blocks};
 use dunlin_manifest::records::{
     Adaptive, BlockRef, Broadcast, BucketTotal, Claim, Commit, DataObject, End, EndStatus,
     EngineFence, ErrorCode, Fail, FailClass, Idem, InputMode, Limits, Output, Pin, QueryError,
@@ -141,6 +142,7 @@ fn seal() -> Seal {
 fn blocks() -> SealedBlocks {
     SealedBlocks {
         refs: vec![BlockRef { digest: "d".to_owned(), head: 1, len: 2 }],
+        all: Some(BlockRef { digest: "e".to_owned(), head: 3, len: 4 }),
         buckets: vec![BucketTotal { bytes: 1, rows: 2, slices: 3 }],
         totals: SealTotals {
             tasks: 1,
@@ -259,12 +261,25 @@ fn decisions_are_what_they_always_were() {
     let decided = Decided::of(decide::stage_manifest(&root, &root.stages[0], false, &[]));
     let seal = decide::seal(&decided, vec![winner(), SealedTask { task: 3, ..winner() }]);
     let (block, head, reference) = decide::group_seal(&decided, 0, vec![winner()]).unwrap();
-    let folded = decide::fold(&decided, [(&head, &reference)]);
-    let digests =
-        [decided.digest, decide::digest(&seal), decide::digest_of(&block), decide::digest(&folded)];
+    let part = || (&head, &reference, block.clone());
+    let all = join_blocks(&[part(), part()]).unwrap();
+    let folded = decide::fold(&decided, [(&head, &reference)], Some(decode_head(&all).unwrap().1));
+    let digests = [
+        decided.digest,
+        decide::digest(&seal),
+        decide::digest_of(&block),
+        decide::digest_of(&all),
+        decide::digest(&folded),
+    ];
     let short: Vec<&str> = digests.iter().map(|digest| &digest[..16]).collect();
     assert_eq!(
         short,
-        ["8f9c960dd774ab65", "74c1ba868733afa0", "2dc7652c097ac5ee", "4e333692bc3a53e8"]
+        [
+            "885be943ba839b03",
+            "f69115ce6e0bfe1f",
+            "3a75fbec4d1cbb93",
+            "9f984b208ab73449",
+            "56839b8f62bab085"
+        ]
     );
 }

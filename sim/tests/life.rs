@@ -455,13 +455,18 @@ async fn a_wide_stage_is_sealed_by_groups(store: ObjectControlStore) {
     assert!(worker.view().stages[&1].groups.is_empty());
     let seal = handle(&store, &query).await.seal(0).await.unwrap().unwrap().seal;
     assert!(seal.tasks.is_empty());
-    let blocks = Blocks::of(&store, &query, &seal).unwrap();
-    let winners = blocks.winners().await.unwrap();
-    assert!(winners.iter().map(|task| task.task).eq(0..130));
-    // Each task has written the bucket of its number.
-    let slices = blocks.slices(&[0, 77, 200]).await.unwrap();
-    let found: Vec<_> = slices.iter().map(|(bucket, of)| (*bucket, of.len(), of[0].0)).collect();
-    assert_eq!(found, [(0, 1, 0), (77, 1, 77)]);
+    // The blocks joined, and the blocks of the groups.
+    let mut by_groups = seal.as_ref().clone();
+    assert!(by_groups.blocks.as_mut().unwrap().all.take().is_some());
+    for seal in [&seal, &Arc::new(by_groups)] {
+        let blocks = Blocks::of(&store, &query, seal).unwrap();
+        let winners = blocks.winners().await.unwrap();
+        assert!(winners.iter().map(|task| task.task).eq(0..130));
+        // Each task has written the bucket of its number.
+        let slices = blocks.slices(&[0, 77, 200]).await.unwrap();
+        let found = slices.iter().map(|(bucket, of)| (*bucket, of.len(), of[0].0));
+        assert_eq!(found.collect::<Vec<_>>(), [(0, 1, 0), (77, 1, 77)]);
+    }
     assert_eq!((seal.rows, seal.bytes), (130, 1300));
     assert!(seal.buckets().iter().map(|bucket| bucket.slices).eq([1; 130]));
     assert_eq!(seal.totals().tasks, 130);

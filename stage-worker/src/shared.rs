@@ -118,10 +118,9 @@ impl Shared {
         *self.place.lock() = place;
     }
 
-    /// How many slots there are, if all processes have as many.
+    /// How many workers there are.
     pub(crate) fn crowd(&self) -> Crowd {
-        let slots = u32::try_from(self.options.slots.max(1)).unwrap_or(1);
-        Crowd::of(self.listeners.load(Ordering::Relaxed).saturating_mul(slots))
+        Crowd::of(self.listeners.load(Ordering::Relaxed))
     }
 
     /// The place of a slot among all slots, if all processes have as many.

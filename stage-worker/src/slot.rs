@@ -275,7 +275,11 @@ impl Turn<'_> {
                     continue;
                 }
                 if (crowd.is_large() && matches!(choice, Choice::Later)) || !looks.next(crowd) {
-                    let pause = shared.options.active_poll;
+                    // The other slots of a process need not look, too.
+                    let pause = match crowd.is_large() {
+                        true => crowd.pauses(&shared.options).0 / 2,
+                        false => shared.options.active_poll,
+                    };
                     *known.quiet_until.lock() = shared.env.clock.monotonic() + pause;
                     return Ok(());
                 }
@@ -437,6 +441,8 @@ impl Looks {
     fn next(&mut self, crowd: Crowd) -> bool {
         self.due = match self.due {
             Due::Nothing if std::mem::take(&mut self.told) => Due::Seals,
+            // There are so many workers that each has about one task. Those who pause find what is left.
+            Due::Nothing if crowd.is_large() && self.done == 1 => return false,
             Due::Nothing => Due::All,
             Due::Seals if !crowd.is_large() => Due::All,
             Due::All if crowd.is_large() && self.done >= TASKS_A_LOOK => {

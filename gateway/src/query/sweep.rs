@@ -21,7 +21,9 @@ use dunlin_manifest::decide::end;
 use dunlin_manifest::ids::QueryId;
 use dunlin_manifest::keys;
 use dunlin_manifest::model::view::QueryView;
-use dunlin_manifest::query::{AdvanceError, QueryHandle, active, create_end, retire, ring};
+use dunlin_manifest::query::{
+    AdvanceError, PATIENCE, QueryHandle, active, create_end, retire, ring,
+};
 use dunlin_manifest::records::{
     Attempt, End, EndStatus, ErrorCode, QueryError, Route, StageId, TaskId,
 };
@@ -385,7 +387,8 @@ async fn try_look(
     }
     let with_beats = still.is_some_and(|still| still >= LOOK_FOR_REFUSALS);
     handle.look(with_beats).await?;
-    let advanced = handle.advance().await?;
+    // What is due is left to those who are at work on the query until the next sweep.
+    let advanced = handle.advance_patiently(PATIENCE).await?;
     if let Some(end) = advanced.ended {
         return Ok(Found::Ended(end.status == EndStatus::Succeeded));
     }

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use dunlin_manifest::env::Env;
 use dunlin_manifest::ids::QueryId;
-use dunlin_manifest::query::{AdvanceError, Progress, QueryHandle, ring};
+use dunlin_manifest::query::{AdvanceError, PATIENCE, Progress, QueryHandle, ring};
 use dunlin_manifest::records::End;
 use parking_lot::Mutex;
 use tokio::sync::broadcast::error::RecvError;
@@ -142,16 +142,21 @@ struct Watcher {
 }
 
 impl Watcher {
+    /// Until the query has ended, or nobody asks any more. A repair may take seconds, and the end must not wait for it.
     async fn run(self) {
+        tokio::select! {
+            () = self.ask() => {}
+            () = self.repair() => {}
+            () = self.sender.closed() => {}
+        }
+    }
+
+    /// Asks for the end until it is there.
+    async fn ask(&self) {
         let begun = self.env.clock.monotonic();
-        let mut repaired = begun;
-        while !self.sender.is_closed() {
-            let now = self.env.clock.monotonic();
-            let repair = now.saturating_sub(repaired) >= self.periods.repair;
-            if repair {
-                repaired = now;
-            }
-            if self.look(repair).await {
+        loop {
+            let found = self.handle.ended().await.map_err(AdvanceError::from);
+            if self.show(found, None) {
                 return;
             }
             // The pause is an eighth of the age, so the end is seen late by at most 12 % of the query's time.
@@ -160,15 +165,37 @@ impl Watcher {
             tokio::select! {
                 () = self.env.clock.sleep(pause) => {}
                 () = self.nudge.notified() => {}
-                () = self.sender.closed() => {}
             }
         }
     }
 
-    /// One look. Returns true if the query has ended.
-    async fn look(&self, repair: bool) -> bool {
-        let mut progress = None;
-        let found = self.find_end(repair, &mut progress).await;
+    /// Does what nobody else has done, until the query has ended.
+    async fn repair(&self) {
+        loop {
+            self.env.clock.sleep(self.periods.repair).await;
+            let found = self.move_on().await;
+            if self.show(found, Some(self.handle.progress())) {
+                return;
+            }
+        }
+    }
+
+    async fn move_on(&self) -> Result<Option<Arc<End>>, AdvanceError> {
+        self.handle.look(false).await?;
+        self.show(Ok(None), Some(self.handle.progress()));
+        let advanced = self.handle.advance_patiently(PATIENCE).await?;
+        if advanced.moved && !advanced.open.is_empty() {
+            ring(self.handle.store(), &self.env).await;
+        }
+        Ok(advanced.ended)
+    }
+
+    /// Shows what was found to those who ask. True if the query has ended.
+    fn show(
+        &self,
+        found: Result<Option<Arc<End>>, AdvanceError>,
+        progress: Option<Progress>,
+    ) -> bool {
         let ended = matches!(found, Ok(Some(_)));
         self.sender.send_if_modified(|snapshot| {
             let troubled = snapshot.trouble.is_some();
@@ -188,24 +215,5 @@ impl Watcher {
             ended || troubled != snapshot.trouble.is_some() || progress.is_some()
         });
         ended
-    }
-
-    async fn find_end(
-        &self,
-        repair: bool,
-        progress: &mut Option<Progress>,
-    ) -> Result<Option<Arc<End>>, AdvanceError> {
-        let end = self.handle.ended().await?;
-        if end.is_some() || !repair {
-            return Ok(end);
-        }
-        self.handle.look(false).await?;
-        *progress = Some(self.handle.progress());
-        let advanced = self.handle.advance().await?;
-        *progress = Some(self.handle.progress());
-        if advanced.moved && !advanced.open.is_empty() {
-            ring(self.handle.store(), &self.env).await;
-        }
-        Ok(advanced.ended)
     }
 }

@@ -60,14 +60,16 @@ pub fn group_seal(
     Ok((bytes, head, reference))
 }
 
-/// The seal of a stage from the seals of its groups, in the order of the groups.
+/// The seal of a stage from the seals of its groups, in the order of the groups. `all` is what they are as one, if they
+/// were joined.
 #[must_use]
 pub fn fold<'a>(
     decided: &Decided,
     blocks: impl IntoIterator<Item = (&'a BlockHead, &'a BlockRef)>,
+    all: Option<BlockRef>,
 ) -> Seal {
-    let mut folded =
-        SealedBlocks { refs: Vec::new(), buckets: Vec::new(), totals: SealTotals::default() };
+    let (refs, buckets, totals) = (Vec::new(), Vec::new(), SealTotals::default());
+    let mut folded = SealedBlocks { refs, all, buckets, totals };
     let (mut rows, mut bytes) = (0, 0);
     for (head, reference) in blocks {
         folded.refs.push(reference.clone());
@@ -136,8 +138,11 @@ mod tests {
             .zip(0..)
             .map(|(tasks, group)| group_seal(&scan, group, tasks.to_vec()).ok())
             .collect();
-        let folded =
-            fold(&scan, blocks.iter().flatten().map(|(_, head, reference)| (head, reference)));
+        let folded = fold(
+            &scan,
+            blocks.iter().flatten().map(|(_, head, reference)| (head, reference)),
+            None,
+        );
         assert_eq!((folded.rows, folded.bytes), (listed.rows, listed.bytes));
         assert_eq!((folded.buckets(), folded.totals()), (listed.buckets(), listed.totals()));
         assert!(folded.tasks.is_empty() && encode(&folded).len() < encode(&listed).len() / 10);

@@ -98,6 +98,12 @@ pub fn group_seal(query: &QueryId, stage: StageId, group: u32) -> String {
     format!("{}g/{group}", stage_prefix(query, stage))
 }
 
+/// `…/s<S>/all`: the seals of all groups as one, if they are short together.
+#[must_use]
+pub fn all_groups(query: &QueryId, stage: StageId) -> String {
+    format!("{}all", stage_prefix(query, stage))
+}
+
 /// `g/<h'>/<Q>/s<S>/<g>/`: what the workers decide about the tasks of a group.
 #[must_use]
 pub fn group_prefix(query: &QueryId, stage: StageId, group: u32) -> String {
@@ -220,6 +226,8 @@ pub enum Key {
     Seal(StageId),
     /// `q/…/s<S>/g/<g>`.
     GroupSeal(StageId, u32),
+    /// `q/…/s<S>/all`.
+    AllGroups(StageId),
     /// `g/…/k/<t>.<a>`.
     Claim(StageId, TaskId, Attempt),
     /// `g/…/f/<t>.<a>`.
@@ -279,6 +287,7 @@ fn of_query(key: &str, rest: &str) -> Option<(QueryId, Key)> {
         let (stage, rest) = stage_and_rest(rest)?;
         match rest.strip_prefix("g/") {
             None if rest == "seal" => Key::Seal(stage),
+            None if rest == "all" => Key::AllGroups(stage),
             None => return None,
             Some(group) => Key::GroupSeal(stage, number(group)?),
         }
@@ -353,6 +362,7 @@ mod tests {
             (plan(&query, "abc"), Key::Plan("abc".to_owned())),
             (seal(&query, 12), Key::Seal(12)),
             (group_seal(&query, 3, 1), Key::GroupSeal(3, 1)),
+            (all_groups(&query, 3), Key::AllGroups(3)),
             (claim(&query, 3, 70, 2), Key::Claim(3, 70, 2)),
             (fail(&query, 0, 0, 0), Key::Fail(0, 0, 0)),
             (commit(&query, 3, 70), Key::Commit(3, 70)),

@@ -108,6 +108,7 @@ impl QueryView {
             | Key::End
             | Key::Plan(_)
             | Key::Seal(_)
+            | Key::AllGroups(_)
             | Key::Data(_)
             | Key::Result(_) => {}
         }

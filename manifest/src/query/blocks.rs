@@ -13,11 +13,12 @@ use crate::model::keys;
 use crate::model::records::block::{BucketSlices, DamagedBlock, decode_head, head_end};
 use crate::model::records::{BlockHead, BlockRef, Seal, SealedTask};
 use crate::query::error::AdvanceError;
+use crate::query::known::Block;
 use crate::store::control::StoreError;
 use crate::store::object::ObjectControlStore;
 
 /// A block of at most this many bytes is read whole. The first read of a longer one gets so much of it.
-const WHOLE: u64 = 256 << 10;
+pub(super) const WHOLE: u64 = 256 << 10;
 /// Blocks read at once.
 const READS: usize = 32;
 
@@ -79,22 +80,30 @@ impl Blocks {
     }
 
     fn refs(&self) -> &[BlockRef] {
-        self.seal.blocks.as_ref().map_or(&[], |blocks| &blocks.refs)
+        let blocks = self.seal.blocks.as_ref();
+        blocks.map_or(&[], |blocks| {
+            blocks.all.as_ref().map_or(blocks.refs.as_slice(), std::slice::from_ref)
+        })
     }
 
     async fn open(&self) -> Result<&Vec<Opened>, AdvanceError> {
+        let (query, stage) = (&self.query, self.seal.stage);
+        let is_one = self.seal.blocks.as_ref().is_some_and(|blocks| blocks.all.is_some());
         let open = || async {
             let mut reads = Vec::with_capacity(self.refs().len());
             for (group, reference) in (0u32..).zip(self.refs()) {
-                reads.push(self.open_one(group, reference));
+                let key = match is_one {
+                    true => keys::all_groups(query, stage),
+                    false => keys::group_seal(query, stage, group),
+                };
+                reads.push(self.open_one(key, reference));
             }
             stream::iter(reads).buffered(READS).try_collect().await
         };
         self.opened.get_or_try_init(open).await
     }
 
-    async fn open_one(&self, group: u32, reference: &BlockRef) -> Result<Opened, AdvanceError> {
-        let key = keys::group_seal(&self.query, self.seal.stage, group);
+    async fn open_one(&self, key: String, reference: &BlockRef) -> Result<Opened, AdvanceError> {
         let until = if reference.len <= WHOLE { reference.len } else { reference.head };
         let first = self.store.get_range(&key, 0..until).await?;
         let first = first.ok_or_else(|| AdvanceError::Missing { key: key.clone() })?;
@@ -131,18 +140,33 @@ impl Blocks {
     }
 }
 
-/// The head of a block, and what its stage's seal is to hold of it; `None` if the block is not written.
-pub(super) async fn read_head(
+/// The seal of a group; `None` if it is not written.
+pub(super) async fn read_block(
     store: &ObjectControlStore,
     key: &str,
-) -> Result<Option<(BlockHead, BlockRef)>, AdvanceError> {
+) -> Result<Option<Block>, AdvanceError> {
     let Some(mut first) = store.get_range(key, 0..WHOLE).await? else { return Ok(None) };
     let end = head_end(&first).map_err(|error| damaged(key, error))?;
     if end > first.len() {
         let longer = store.get_range(key, 0..end as u64).await?;
         first = longer.ok_or_else(|| AdvanceError::Missing { key: key.to_owned() })?;
     }
-    decode_head(&first).map(Some).map_err(|error| damaged(key, error))
+    let (head, reference) = decode_head(&first).map_err(|error| damaged(key, error))?;
+    let whole = (first.len() as u64 == reference.len).then_some(first);
+    Ok(Some(Block { head, reference, whole }))
+}
+
+/// All bytes of a block.
+pub(super) async fn whole(
+    store: &ObjectControlStore,
+    key: &str,
+    block: &Block,
+) -> Result<Bytes, AdvanceError> {
+    if let Some(whole) = &block.whole {
+        return Ok(whole.clone());
+    }
+    let read = store.get_range(key, 0..block.reference.len).await?;
+    read.ok_or_else(|| AdvanceError::Missing { key: key.to_owned() })
 }
 
 fn checked(key: &str, first: &Bytes, wanted: &BlockRef) -> Result<BlockHead, AdvanceError> {

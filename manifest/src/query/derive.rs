@@ -11,14 +11,16 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use bytes::Bytes;
 use futures::future::{BoxFuture, try_join_all};
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 
 use crate::decide::{self, Decided, Due};
 use crate::model::ids::{StageId, TaskId};
 use crate::model::keys;
-use crate::model::records::{Commit, SealedTask};
-use crate::query::blocks::{damaged, read_head};
+use crate::model::records::block::{decode_head, join_blocks};
+use crate::model::records::{BlockRef, Commit, SealedTask};
+use crate::query::blocks::{WHOLE, damaged, read_block, whole};
 use crate::query::error::AdvanceError;
 use crate::query::handle::QueryHandle;
 use crate::query::known::Block;
@@ -211,8 +213,9 @@ async fn write_group(
     let key = keys::group_seal(&handle.query, stage, group);
     let sealed = decide::group_seal(decided, group, winners);
     let (bytes, head, reference) = sealed.map_err(|error| damaged(&key, error))?;
-    let derived = create::derive(&handle.store, &handle.env, &key, bytes).await?;
-    handle.known.remember_group(stage, (head, reference));
+    let derived = create::derive(&handle.store, &handle.env, &key, bytes.clone()).await?;
+    let whole = (reference.len <= WHOLE).then_some(bytes);
+    handle.known.remember_group(stage, Block { head, reference, whole });
     handle.view.lock().stage(stage).groups.insert(group);
     Ok(derived == Derived::Created)
 }
@@ -225,6 +228,9 @@ fn all_groups_are_sealed(handle: &QueryHandle, decided: &Decided) -> bool {
         .is_some_and(|state| (0..groups).all(|group| state.groups.contains(&group)))
 }
 
+/// The seals of groups that are so long together, or shorter, are also written as one.
+const JOINED: u64 = 24 << 20;
+
 /// Believes the seal of a stage from the seals of its groups, which are all there.
 async fn fold_groups(handle: &QueryHandle, decided: &Decided) -> Result<(), AdvanceError> {
     let stage = decided.manifest.stage;
@@ -234,10 +240,37 @@ async fn fold_groups(handle: &QueryHandle, decided: &Decided) -> Result<(), Adva
             .buffered(READS)
             .try_collect()
             .await?;
-    let blocks = blocks.iter().map(|block| (&block.0, &block.1));
-    handle.believe(stage, decide::fold(decided, blocks));
+    let all = join_groups(handle, stage, &blocks).await?;
+    let blocks = blocks.iter().map(|block| (&block.head, &block.reference));
+    handle.believe(stage, decide::fold(decided, blocks, all));
     close(handle);
     Ok(())
+}
+
+/// Writes the seals of a stage's groups as one, if there are several and they are short.
+async fn join_groups(
+    handle: &QueryHandle,
+    stage: StageId,
+    blocks: &[Arc<Block>],
+) -> Result<Option<BlockRef>, AdvanceError> {
+    let length: u64 = blocks.iter().map(|block| block.reference.len).sum();
+    if blocks.len() < 2 || length > JOINED {
+        return Ok(None);
+    }
+    let mut reads = Vec::with_capacity(blocks.len());
+    for block in blocks {
+        let key = keys::group_seal(&handle.query, stage, block.head.group);
+        reads.push(async move { whole(&handle.store, &key, block).await });
+    }
+    let bytes: Vec<Bytes> = stream::iter(reads).buffered(READS).try_collect().await?;
+    let parts: Vec<_> = (blocks.iter().zip(bytes))
+        .map(|(block, bytes)| (&block.head, &block.reference, bytes))
+        .collect();
+    let key = keys::all_groups(&handle.query, stage);
+    let joined = join_blocks(&parts).and_then(|bytes| Ok((decode_head(&bytes)?.1, bytes)));
+    let (reference, bytes) = joined.map_err(|error| damaged(&key, error))?;
+    create::derive(&handle.store, &handle.env, &key, bytes).await?;
+    Ok(Some(reference))
 }
 
 async fn read_group(
@@ -250,17 +283,17 @@ async fn read_group(
         return Ok(known);
     }
     let key = keys::group_seal(&handle.query, stage, group);
-    let Some((head, reference)) = read_head(&handle.store, &key).await? else {
+    let Some(block) = read_block(&handle.store, &key).await? else {
         return Err(AdvanceError::Missing { key });
     };
     let tasks = decide::group_tasks(group, decided.manifest.tasks.len());
-    let right = head.manifest == decided.digest
-        && (head.stage, head.group) == (stage, group)
-        && head.tasks.iter().map(|task| task.task).eq(tasks);
+    let right = block.head.manifest == decided.digest
+        && (block.head.stage, block.head.group) == (stage, group)
+        && block.head.tasks.iter().map(|task| task.task).eq(tasks);
     if !right {
         return Err(AdvanceError::Broken { key });
     }
-    Ok(handle.known.remember_group(stage, (head, reference)))
+    Ok(handle.known.remember_group(stage, block))
 }
 
 /// The winners of these tasks; `None` if one of them has none yet. Commits that this process does not know are read.

@@ -15,8 +15,15 @@ use crate::model::records::{BlockHead, BlockRef, End, Fail, SealedTask};
 #[derive(Debug, Default)]
 pub(crate) struct Known(Mutex<Records>);
 
-/// The head of a group's seal, and what the stage's seal holds of it.
-pub(crate) type Block = (BlockHead, BlockRef);
+/// The seal of a group.
+#[derive(Debug)]
+pub(crate) struct Block {
+    pub(crate) head: BlockHead,
+    /// What the stage's seal holds of it.
+    pub(crate) reference: BlockRef,
+    /// All of it, if it is short.
+    pub(crate) whole: Option<Bytes>,
+}
 
 #[derive(Debug, Default)]
 struct Records {
@@ -94,7 +101,7 @@ impl Known {
     /// Remembers the seal of a group.
     pub(crate) fn remember_group(&self, stage: StageId, block: Block) -> Arc<Block> {
         let mut records = self.0.lock();
-        let group = block.0.group;
+        let group = block.head.group;
         Arc::clone(records.groups.entry((stage, group)).or_insert_with(|| Arc::new(block)))
     }
 

@@ -49,7 +49,7 @@ impl Default for Look {
 }
 
 impl Look {
-    /// Asks only whether stages are sealed, by name.
+    /// Asks only whether the stages that are open now are sealed, by name.
     pub const SEALS: Self = Self { beats: false, seals: true, groups: 0 };
 }
 
@@ -129,13 +129,10 @@ impl QueryHandle {
         stream::iter(requests).buffer_unordered(REQUESTS).try_collect::<()>().await?;
         // Stages that have just opened may be sealed as well.
         let mut seen: BTreeSet<StageId> = open.into_iter().collect();
-        loop {
+        while look.groups > 0 && look.seals {
             let fresh: Vec<StageId> =
                 self.open_stages().into_iter().filter(|stage| seen.insert(*stage)).collect();
             if fresh.is_empty() {
-                break;
-            }
-            if !look.seals {
                 break;
             }
             try_join_all(fresh.into_iter().map(|stage| seal(stage))).await?;

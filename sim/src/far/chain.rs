@@ -63,6 +63,7 @@ fn kind(seen: &Seen, query: &str, key: &str) -> Option<String> {
         Key::Plan(_) => "plan",
         Key::Seal(_) => "seal",
         Key::GroupSeal(..) => "group seal",
+        Key::AllGroups(_) => "all groups",
         Key::Claim(..) => "claim",
         Key::Fail(..) => "fail",
         Key::Commit(..) => "commit",

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use dunlin_manifest::env::Env;
-use dunlin_manifest::query::{AdvanceError, Heard, News, Place, QueryHandle, ring};
+use dunlin_manifest::query::{AdvanceError, Heard, News, PATIENCE, Place, QueryHandle, ring};
 use dunlin_manifest::records::End;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
@@ -105,23 +105,20 @@ impl Wake for Ear {
 
 /// Watches a query until it has ended. `None` if it has not ended after `limit`.
 pub(super) async fn watch(handle: &QueryHandle, hub: &Hub, limit: Duration) -> Option<Arc<End>> {
+    tokio::select! {
+        end = ask(handle, hub) => Some(end),
+        end = repair(handle, hub) => Some(end),
+        () = hub.env.clock.sleep(limit) => None,
+    }
+}
+
+async fn ask(handle: &QueryHandle, hub: &Hub) -> Arc<End> {
     let clock = &hub.env.clock;
     let begun = clock.monotonic();
-    let mut repaired = begun;
     loop {
-        let now = clock.monotonic();
         // What fails is asked again.
         if let Ok(Some(end)) = handle.ended().await {
-            return Some(end);
-        }
-        if now.saturating_sub(begun) > limit {
-            return None;
-        }
-        if now.saturating_sub(repaired) >= REPAIR {
-            repaired = now;
-            if let Ok(Some(end)) = repair(handle, hub).await {
-                return Some(end);
-            }
+            return end;
         }
         let age = clock.monotonic().saturating_sub(begun);
         tokio::select! {
@@ -131,9 +128,18 @@ pub(super) async fn watch(handle: &QueryHandle, hub: &Hub, limit: Duration) -> O
     }
 }
 
-async fn repair(handle: &QueryHandle, hub: &Hub) -> Result<Option<Arc<End>>, AdvanceError> {
+async fn repair(handle: &QueryHandle, hub: &Hub) -> Arc<End> {
+    loop {
+        hub.env.clock.sleep(REPAIR).await;
+        if let Ok(Some(end)) = move_on(handle, hub).await {
+            return end;
+        }
+    }
+}
+
+async fn move_on(handle: &QueryHandle, hub: &Hub) -> Result<Option<Arc<End>>, AdvanceError> {
     handle.look(false).await?;
-    let advanced = handle.advance().await?;
+    let advanced = handle.advance_patiently(PATIENCE).await?;
     if advanced.moved && !advanced.open.is_empty() {
         ring(handle.store(), &hub.env).await;
     }

@@ -22,8 +22,6 @@ use dunlin_manifest::submit::Submission;
 use crate::fleet::clock::mixed;
 
 const PLAN: &[u8] = b"a plan that nobody decodes";
-/// Tasks of a group.
-const GROUP: u32 = dunlin_manifest::keys::GROUP;
 /// Half of all PUTs take at most this, and half of all GETs.
 const PUT: Duration = Duration::from_millis(40);
 const GET: Duration = Duration::from_millis(27);
@@ -85,12 +83,6 @@ impl Shape {
             last = last.max(ends);
         }
         GET + last + PUT
-    }
-
-    /// Blocks of a stage; 0 if its seal lists its winners.
-    pub(super) fn blocks(&self) -> u32 {
-        let pairs = u64::from(self.tasks) * u64::from(self.tasks);
-        if self.tasks <= GROUP && pairs <= 16 << 10 { 0 } else { self.tasks.div_ceil(GROUP) }
     }
 
     /// What a task has written to the object at `key`.

@@ -41,6 +41,8 @@ use crate::worker::Worker;
 const START: Duration = Duration::from_secs(1);
 /// The fleet is idle before the query comes.
 const IDLE: Duration = Duration::from_secs(3);
+/// In this time those workers die that do.
+const DEATHS: Duration = Duration::from_secs(4);
 /// A query that takes longer hangs.
 const LIMIT: Duration = Duration::from_secs(3_600);
 
@@ -57,6 +59,8 @@ pub(super) struct Options {
     pub(super) hedges: bool,
     /// True if the heads of blocks are read.
     pub(super) reads_heads: bool,
+    /// So many workers die within [`DEATHS`] of the query's submit.
+    pub(super) deaths: usize,
 }
 
 /// What came out.
@@ -111,7 +115,7 @@ impl Fleet {
         }
         self.env.clock.sleep(IDLE).await;
         let before = self.store.tally();
-        let control = self.control();
+        let control = self.control(None);
         let submission = self.options.shape.submission(&self.env, fence::current()?);
         let query = submission.query.clone();
         let root = submit(&control, submission).await?.root.ok_or("the query was there before")?;
@@ -140,13 +144,16 @@ impl Fleet {
         let options =
             WorkerOptions { wake: Some(Arc::new(ear)), ..WorkerOptions::remote(1, 2 << 30) };
         let engine = engine(self.options.shape, self.options.reads_heads);
-        let (control, stopping) = (self.control(), stopping.clone());
+        let spread = u64::try_from(DEATHS.as_micros()).unwrap_or(1);
+        let dies = (index < self.options.deaths)
+            .then(|| IDLE + Duration::from_micros(self.env.below(spread)));
+        let (control, stopping) = (self.control(dies), stopping.clone());
         Ok(Worker::with_engine(control, stores.clone(), options, stopping, engine)?)
     }
 
     /// The store as one process sees it. It learns for itself which answers are late.
-    fn control(&self) -> ObjectControlStore {
-        let mut store: Arc<dyn ObjectStore> = Arc::new(self.store.clone());
+    fn control(&self, dies: Option<Duration>) -> ObjectControlStore {
+        let mut store: Arc<dyn ObjectStore> = Arc::new(self.store.until(dies));
         if self.options.hedges {
             let hedger = Arc::new(Hedger::new());
             store = Arc::new(HedgedStore::new(store, hedger, self.env.clone()));

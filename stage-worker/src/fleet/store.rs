@@ -39,9 +39,13 @@ const RETRY_TIME: Duration = Duration::from_secs(60);
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 
-/// The store of a simulation. Its clones are the same store.
+/// The store of a simulation, as one process sees it. Its clones are the same store.
 #[derive(Clone, Debug)]
-pub(super) struct FarStore(Arc<Far>);
+pub(super) struct FarStore {
+    far: Arc<Far>,
+    /// The process dies then: what it asks for is not answered any more.
+    dies: Option<Duration>,
+}
 
 #[derive(Debug)]
 struct Far {
@@ -63,7 +67,7 @@ struct Trip {
 impl FarStore {
     /// An empty store. `env` is that of its clients, who choose their pauses by it.
     pub(super) fn new(clock: &SimClock, env: &Env, split: Split, seed: u64) -> Self {
-        Self(Arc::new(Far {
+        let far = Far {
             inner: InMemory::new(),
             clock: clock.clone(),
             env: env.clone(),
@@ -71,29 +75,51 @@ impl FarStore {
             rates: Mutex::new(Rates::new(split)),
             tally: Mutex::default(),
             stamps: Mutex::default(),
-        }))
+        };
+        Self { far: Arc::new(far), dies: None }
+    }
+
+    /// The same for a process that dies at this time.
+    pub(super) fn until(&self, dies: Option<Duration>) -> Self {
+        Self { far: Arc::clone(&self.far), dies }
+    }
+
+    /// The answer, unless the process is dead before it comes.
+    async fn alive<T>(&self, answer: impl Future<Output = T>) -> T {
+        let Some(dies) = self.dies else { return answer.await };
+        let left = dies.saturating_sub(self.far.clock.now());
+        let dead = async {
+            if !left.is_zero() {
+                self.far.clock.sleep(left).await;
+            }
+        };
+        tokio::select! {
+            biased;
+            () = dead => std::future::pending().await,
+            answer = answer => answer,
+        }
     }
 
     /// What was asked so far.
     pub(super) fn tally(&self) -> Tally {
-        self.0.tally.lock().clone()
+        self.far.tally.lock().clone()
     }
 
     /// Commits and requests so far.
     pub(super) fn progress(&self) -> (usize, u64) {
-        let tally = self.0.tally.lock();
+        let tally = self.far.tally.lock();
         let commits = tally.stages.values().map(|marks| marks.commits.len()).sum();
         (commits, tally.purposes.values().map(|count| count.requests).sum())
     }
 
     /// What each partition has taken so far.
     pub(super) fn partitions(&self) -> std::collections::BTreeMap<String, Partition> {
-        self.0.rates.lock().partitions().clone()
+        self.far.rates.lock().partitions().clone()
     }
 
     /// The objects, for those who check what is there. They ask nobody.
     pub(super) fn objects(&self) -> &InMemory {
-        &self.0.inner
+        &self.far.inner
     }
 }
 
@@ -212,7 +238,7 @@ impl ObjectStore for FarStore {
         payload: PutPayload,
         opts: PutOptions,
     ) -> Result<PutResult> {
-        self.0.put(location, payload, opts).await
+        self.alive(self.far.put(location, payload, opts)).await
     }
 
     async fn put_multipart_opts(
@@ -224,24 +250,27 @@ impl ObjectStore for FarStore {
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
-        self.0.get(location, options).await
+        self.alive(self.far.get(location, options)).await
     }
 
     fn delete_stream(
         &self,
         locations: BoxStream<'static, Result<Path>>,
     ) -> BoxStream<'static, Result<Path>> {
-        let far = Arc::clone(&self.0);
+        let store = self.clone();
         let deleted = locations.then(move |location| {
-            let far = Arc::clone(&far);
-            async move { far.delete(location?).await }
+            let store = store.clone();
+            async move { store.alive(store.far.delete(location?)).await }
         });
         deleted.boxed()
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
-        let (far, prefix) = (Arc::clone(&self.0), prefix.cloned().unwrap_or_default());
-        let found = async move { far.list(prefix).await.map(|found| stream::iter(found).map(Ok)) };
+        let (store, prefix) = (self.clone(), prefix.cloned().unwrap_or_default());
+        let found = async move {
+            let found = store.alive(store.far.list(prefix)).await;
+            found.map(|found| stream::iter(found).map(Ok))
+        };
         stream::once(found).try_flatten().boxed()
     }
 

@@ -97,6 +97,7 @@ fn object(parts: &[&str]) -> (&'static str, &'static str) {
         ["q", .., "plan", _] => ("GET plan", "PUT plan"),
         ["q", .., "seal"] => ("GET seal", SEAL),
         ["q", .., "g", _] => ("GET block", BLOCK),
+        ["q", .., "all"] => ("GET all blocks", "PUT all blocks"),
         ["data" | "res", ..] => ("GET data", DATA),
         ["hb", ..] => ("GET heartbeat", "PUT heartbeat"),
         ["end", ..] => ("GET end", "PUT end"),

@@ -215,7 +215,7 @@ mod tests {
     fn a_fail_record_keeps_its_bytes_whoever_wrote_its_code() {
         for code in ["EXECUTION_FAILED", "A_CODE_OF_A_LATER_VERSION"] {
             let text =
-                format!(r#"{{"v":5,"nonce":"n","class":"FATAL","code":"{code}","message":"why"}}"#);
+                format!(r#"{{"v":6,"nonce":"n","class":"FATAL","code":"{code}","message":"why"}}"#);
             let fail: Fail = decode(text.as_bytes()).unwrap();
             assert_eq!((fail.class, fail.code.as_str()), (FailClass::Fatal, code));
             assert_eq!(encode(&fail), text);

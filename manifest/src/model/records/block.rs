@@ -1,13 +1,17 @@
 //! The seal of a group: up to 64 commits, ordered by bucket, so that a consumer reads only what belongs to its buckets.
 //!
 //! ```text
-//!   "DLB5" | length of the head | head: the winners, and where each bucket's row is | row | row | …
+//!   "DLB6" | length of the head | head: the winners, and where each bucket's row is | row | row | …
 //!                                                                                     a row: the slices of one bucket
 //! ```
 //! The stage's seal holds the digest and the length of each head. A head holds the checksum of each row. So a reader can
 //! check every part that it reads by range. It is the only record that is not JSON, because it grows with tasks × buckets.
 //! Its parts are protobuf messages. They have no maps and no unknown fields, so the same values give the same bytes. A
 //! winner in the head is a JSON text, as it would be in a seal.
+//!
+//! The blocks of a stage that are short together are also written as one block, so that a consumer makes two requests and
+//! not two for each group. Its rows are those of the groups, one after the other: repeated fields of protobuf messages add
+//! up when their bytes are joined.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -20,7 +24,7 @@ use crate::model::ids::{StageId, TaskId};
 use crate::model::records::attempt::{Slice, TaskOutput};
 use crate::model::records::seal::{BlockRef, BucketTotal, SealedTask};
 
-const MAGIC: &[u8; 4] = b"DLB5";
+const MAGIC: &[u8; 4] = b"DLB6";
 /// Bytes before the head.
 const BEFORE: usize = 8;
 
@@ -150,12 +154,50 @@ pub fn encode_block(
             total.add(slice.len, slice.rows);
         }
     }
+    let rows =
+        by_bucket.into_iter().map(|(bucket, (row, total))| (bucket, row.encode_to_vec(), total));
+    assemble(stage, group, manifest, tasks, rows)
+}
+
+/// The number of the block that has all groups of its stage.
+pub const ALL_GROUPS: u32 = u32::MAX;
+
+/// All blocks of a stage as one. They are given whole, in the order of the groups.
+///
+/// # Errors
+/// One of them is damaged, or they are too long together.
+pub fn join_blocks(blocks: &[(&BlockHead, &BlockRef, Bytes)]) -> Result<Bytes, DamagedBlock> {
+    let mut by_bucket: BTreeMap<u32, (Vec<u8>, BucketTotal)> = BTreeMap::new();
+    for (head, reference, bytes) in blocks {
+        for row in &head.rows {
+            let range = head.range(reference, row);
+            let at = |end: u64| usize::try_from(end).unwrap_or(usize::MAX);
+            let part = bytes.get(at(range.start)..at(range.end));
+            let part = part.ok_or(DamagedBlock("its rows are cut off"))?;
+            row.check(part)?;
+            let (joined, total) = by_bucket.entry(row.bucket).or_default();
+            joined.extend_from_slice(part);
+            *total += row.total;
+        }
+    }
+    let first = blocks.first().ok_or(DamagedBlock("there is none"))?.0;
+    let tasks: Vec<SealedTask> = blocks.iter().flat_map(|(head, ..)| head.tasks.clone()).collect();
+    let rows = by_bucket.into_iter().map(|(bucket, (row, total))| (bucket, row, total));
+    assemble(first.stage, ALL_GROUPS, &first.manifest, &tasks, rows)
+}
+
+fn assemble(
+    stage: StageId,
+    group: u32,
+    manifest: &str,
+    tasks: &[SealedTask],
+    by_bucket: impl Iterator<Item = (u32, Vec<u8>, BucketTotal)>,
+) -> Result<Bytes, DamagedBlock> {
     let mut head = StoredHead { v: RECORD_VERSION, stage, group, ..StoredHead::default() };
     head.manifest = manifest.to_owned();
     head.tasks = tasks.iter().map(without_slices).collect();
     let mut rows = Vec::new();
-    for (bucket, (row, total)) in by_bucket {
-        let bytes = row.encode_to_vec();
+    for (bucket, bytes, total) in by_bucket {
         head.bucket.push(bucket);
         head.len.push(u32::try_from(bytes.len()).map_err(|_| DamagedBlock("a row is too long"))?);
         head.check.push(check(&bytes));
@@ -264,8 +306,12 @@ impl BlockHead {
     pub fn place(&self, reference: &BlockRef, bucket: u32) -> Option<(Range<u64>, BlockRow)> {
         let at = self.rows.binary_search_by_key(&bucket, |row| row.bucket).ok()?;
         let row = self.rows[at];
+        Some((self.range(reference, &row), row))
+    }
+
+    fn range(&self, reference: &BlockRef, row: &BlockRow) -> Range<u64> {
         let start = reference.head + row.at;
-        Some((start..start + u64::from(row.len), row))
+        start..start + u64::from(row.len)
     }
 }
 
@@ -275,11 +321,17 @@ impl BlockRow {
     /// # Errors
     /// The bytes are not those that the block was made with.
     pub fn decode(&self, bytes: &[u8]) -> Result<BucketSlices, DamagedBlock> {
-        if check(bytes) != self.check {
-            return Err(DamagedBlock("a row has another checksum"));
-        }
+        self.check(bytes)?;
         let row = StoredRow::decode(bytes).map_err(|_| DamagedBlock("a row"))?;
         row.slices(self.bucket).ok_or(DamagedBlock("a row"))
+    }
+
+    fn check(&self, bytes: &[u8]) -> Result<(), DamagedBlock> {
+        if check(bytes) == self.check {
+            Ok(())
+        } else {
+            Err(DamagedBlock("a row has another checksum"))
+        }
     }
 }
 
@@ -318,6 +370,39 @@ mod tests {
             output: TaskOutput { rows: slices.len() as u64, slices, ..TaskOutput::default() },
             metrics: TaskMetrics::default(),
         }
+    }
+
+    #[test]
+    fn blocks_joined_are_the_block_of_all_their_tasks() {
+        let tasks = [
+            won(0, &[(0, 10), (7, 20)]),
+            won(1, &[(7, 30), (7, 31)]),
+            won(64, &[(7, 32), (9, 1)]),
+            won(65, &[]),
+        ];
+        let block = |group: u32, tasks: &[SealedTask]| {
+            let bytes = encode_block(3, group, "m", tasks).unwrap();
+            let (head, reference) = decode_head(&bytes).unwrap();
+            (head, reference, bytes)
+        };
+        let blocks = [block(0, &tasks[..2]), block(1, &tasks[2..])];
+        let whole: Vec<_> = blocks
+            .iter()
+            .map(|(head, reference, bytes)| (head, reference, bytes.clone()))
+            .collect();
+        let joined = join_blocks(&whole).unwrap();
+        let (head, rows) = decode_block(&joined).unwrap();
+        let (all_head, all_rows) =
+            decode_block(&encode_block(3, ALL_GROUPS, "m", &tasks).unwrap()).unwrap();
+        assert_eq!((&head.tasks, &rows), (&all_head.tasks, &all_rows));
+        let totals = |head: &BlockHead| head.rows.iter().map(|row| row.total).collect::<Vec<_>>();
+        assert_eq!((head.group, totals(&head)), (ALL_GROUPS, totals(&all_head)));
+        // A damaged part is found when it is joined.
+        let mut damaged = whole.clone();
+        let mut bytes = damaged[1].2.to_vec();
+        *bytes.last_mut().unwrap() ^= 1;
+        damaged[1].2 = bytes.into();
+        assert!(join_blocks(&damaged).is_err() && join_blocks(&[]).is_err());
     }
 
     #[test]

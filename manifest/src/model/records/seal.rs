@@ -127,6 +127,9 @@ pub struct Seal {
 pub struct SealedBlocks {
     /// The blocks, by group.
     pub refs: Vec<BlockRef>,
+    /// All blocks as one, `s<S>/all`, if they are short together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub all: Option<BlockRef>,
     /// What each bucket has, up to the last one with a slice.
     pub buckets: Vec<BucketTotal>,
     /// What the tasks have together.
