@@ -40,7 +40,7 @@ examples:
 oracle scale="0.1":
     DUNLIN_ORACLE_SCALE={{ scale }} cargo test -p dunlin --test system oracle:: -- --nocapture
 
-# Every plan shape: library, joins, random queries, DataFusion's own tests; `just exact --full` runs all of each
+# Every plan shape: library, joins, random queries, DataFusion's own tests; `just exact --full`: all of each; `--far`: on a far store
 exact mode="":
     scripts/exact {{ mode }}
 

@@ -20,7 +20,7 @@ use dunlin_planner::{PlanError, RouteMode};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
-use crate::fleet::Fleet;
+use crate::fleet::{Fleet, State};
 use crate::in_process::InProcess;
 use crate::place::TableOf;
 use crate::reference::Reference;
@@ -56,6 +56,7 @@ struct Inner {
     engine: InProcess,
     http: reqwest::Client,
     fleet: tokio::sync::OnceCell<Fleet>,
+    _state: State,
 }
 
 impl Bench {
@@ -65,7 +66,8 @@ impl Bench {
     /// The configuration cannot be used.
     pub async fn open(tables: &[TableOf], engine: &str) -> Self {
         let entries: String = tables.iter().map(TableOf::toml).collect();
-        let text = format!("[state]\nlocation = \"memory://\"\n\n{engine}{entries}");
+        let state = State::new().await.unwrap();
+        let text = format!("{}{engine}{entries}", state.toml);
         let config = Config::parse(&text).unwrap();
         let inner = Inner {
             engine: InProcess::open(&config),
@@ -73,6 +75,7 @@ impl Bench {
             reference: Reference::over(tables),
             http: reqwest::Client::builder().no_proxy().build().unwrap(),
             fleet: tokio::sync::OnceCell::new(),
+            _state: state,
         };
         Self { inner: Arc::new(inner) }
     }

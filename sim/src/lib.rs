@@ -4,6 +4,7 @@
 //! ```text
 //!   fault        FaultStore (lost responses, 409s, late writes) and ManualClock
 //!   far          an S3 server whose answers take as long as those of Amazon S3, and the chains of requests
+//!   lambda       AWS Lambda: its Invoke API and Runtime API, with functions as processes that are frozen and killed
 //!   conformance  one suite for memory, a folder and S3 servers: tests/conformance*.rs
 //!   tests/life   the protocol with workers that compute nothing
 //! ```
@@ -12,3 +13,4 @@
 pub mod conformance;
 pub mod far;
 pub mod fault;
+pub mod lambda;

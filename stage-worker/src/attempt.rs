@@ -24,12 +24,12 @@ use dunlin_manifest::records::{
     Claim, Commit, ErrorCode, Fail, FailClass, RECORD_VERSION, StageId, StageSpec, TaskMetrics,
 };
 use dunlin_manifest::store::MAX_RECORD;
-use dunlin_manifest::store::create::{self, Decision};
+use dunlin_manifest::store::create;
 use dunlin_plan::guard::Stop;
 use dunlin_shuffle::{DataTarget, ExchangeInputs, Ready};
 use futures::FutureExt;
-use futures::future::{BoxFuture, Shared as SharedFuture};
 
+use crate::claiming::{Claimed, Claiming, look_beside, not_won, ready, send_claim};
 use crate::compute::{Compute, micros};
 use crate::known::{Known, StageError};
 use crate::pulse::Pulse;
@@ -86,16 +86,6 @@ pub(crate) enum Settled {
 /// How long an aborted plan may take to stop.
 const ABORT_PATIENCE: Duration = Duration::from_millis(500);
 
-/// The answer to a claim.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Claimed {
-    Won,
-    Lost,
-    Unknown,
-}
-
-type Claiming = SharedFuture<BoxFuture<'static, Claimed>>;
-
 /// How the run of a plan that did not fail ended.
 enum Run {
     Done(Rows, Box<TaskMetrics>),
@@ -121,7 +111,7 @@ pub(crate) async fn run(
     let claim = Claim { v: RECORD_VERSION, nonce: env.nonce(), worker: shared.name.clone() };
     let claiming = send_claim(shared, known, task, &claim);
     let listing = look_beside(shared, known, task);
-    let ready = ready(known, task, &claiming);
+    let ready = ready(shared, known, task, &claiming);
     let pulse = Pulse::start(shared, known, task);
     let outcome = match prepare(shared, known, task, &claim, &ready).await {
         Ok(attempt) => {
@@ -179,59 +169,6 @@ pub(crate) async fn run(
             }
         }
     }
-}
-
-/// Sends the claim. The answer may be waited for in several places.
-fn send_claim(shared: &Arc<Shared>, known: &Arc<Known>, task: OpenTask, claim: &Claim) -> Claiming {
-    let (known, env) = (Arc::clone(known), shared.env.clone());
-    let (body, nonce) = (encode(claim), claim.nonce.clone());
-    let job = tokio::spawn(async move {
-        let handle = &known.handle;
-        let key = keys::claim(&handle.query, task.stage, task.task, task.attempt);
-        match create::decide(handle.store(), &env, &key, body, &nonce).await {
-            Ok(decision) => {
-                handle.note_claim(task.stage, task.task, task.attempt);
-                if decision == Decision::Won { Claimed::Won } else { Claimed::Lost }
-            }
-            Err(error) => {
-                // The claim may be written. Then it stays silent, and the next attempt may be claimed after the lease.
-                tracing::warn!(query = %handle.query, %key, %error, "a claim is left unsettled");
-                Claimed::Unknown
-            }
-        }
-    });
-    job.map(|claimed| claimed.unwrap_or(Claimed::Unknown)).boxed().shared()
-}
-
-/// Lists the group of the task beside its claim, so that the next choice is made with what the others have claimed. In a
-/// large crowd a slot looks when it has no task of its own place left.
-fn look_beside(shared: &Shared, known: &Arc<Known>, task: OpenTask) -> tokio::task::JoinHandle<()> {
-    let (known, is_wanted) = (Arc::clone(known), !shared.crowd().is_large());
-    tokio::spawn(async move {
-        let decided = known.handle.known_manifest(task.stage);
-        if is_wanted
-            && decided.is_some_and(|decided| decided.manifest.tasks.len() > 1)
-            && let Err(error) = known.handle.look_at_group(task.stage, task.task).await
-        {
-            tracing::debug!(query = %known.handle.query, %error, "a group could not be listed");
-        }
-    })
-}
-
-/// Resolves once the attempt may write.
-fn ready(known: &Arc<Known>, task: OpenTask, claiming: &Claiming) -> Ready {
-    let (known, claiming) = (Arc::clone(known), claiming.clone());
-    let settling = tokio::spawn(async move {
-        known.handle.settle_inputs(task.stage).await.map_err(|error| error.to_string())
-    });
-    async move {
-        if claiming.await != Claimed::Won {
-            return Err("the claim was not won".to_owned());
-        }
-        settling.await.unwrap_or_else(|error| Err(error.to_string()))
-    }
-    .boxed()
-    .shared()
 }
 
 /// Reads what the attempt needs: manifest, plan, and the seals of the inputs.
@@ -331,6 +268,7 @@ async fn run_watched(
     let _stop_with_me = stop.on_drop();
     let plan = compute.run(Arc::clone(shared), attempt);
     let handle = compute.handle().map_err(|error| lost(&error))?;
+    let stopping = shared.stopping();
     let mut running = handle.spawn(std::panic::AssertUnwindSafe(plan).catch_unwind());
     let stopped = tokio::select! {
         outcome = &mut running => match outcome {
@@ -345,7 +283,7 @@ async fn run_watched(
             Ok(Err(panic)) => return Err(panicked(&panic_text(panic.as_ref()))),
             Err(error) => return Err(lost(&error)),
         },
-        () = shared.stopping.cancelled() => {
+        () = stopping.cancelled() => {
             running.abort();
             return Ok(Run::GivenBack);
         }
@@ -360,13 +298,6 @@ async fn run_watched(
         () = shared.env.clock.sleep(ABORT_PATIENCE) => compute.abandon(),
     }
     Ok(stopped)
-}
-
-/// Resolves if the claim is answered and not won.
-async fn not_won(claiming: Claiming) {
-    if claiming.await == Claimed::Won {
-        std::future::pending::<()>().await;
-    }
 }
 
 fn lost(error: &dyn std::error::Error) -> AttemptError {

@@ -11,18 +11,22 @@
 //!
 //! ```text
 //!   worker ──> slot ──> attempt ──> run         one file each; an arrow means "uses"
-//!     └──> bell   │        ├──> pulse, duty
+//!     └──> bell   │        ├──> claiming, pulse, duty
+//!            │    ├──> choice, looks
 //!            └────┴────────┴──> shared ──> known, crowd ──> options
 //! ```
 
 mod attempt;
 mod bell;
+mod choice;
+mod claiming;
 mod compute;
 mod crowd;
 mod duty;
 #[cfg(test)]
 mod fleet;
 mod known;
+mod looks;
 mod news;
 mod options;
 mod pulse;
@@ -35,4 +39,4 @@ mod worker;
 pub use options::WorkerOptions;
 pub use run::AttemptError;
 pub use wake::Wake;
-pub use worker::{StartError, Worker};
+pub use worker::{StartError, Visit, Visited, Worker};

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use dunlin_manifest::query::News;
+use dunlin_manifest::query::{self, News};
 
+use crate::known::Known;
 use crate::shared::Shared;
 use crate::wake::Wake;
 
@@ -19,6 +20,15 @@ pub(crate) async fn listen(shared: Arc<Shared>, wake: Arc<dyn Wake>) {
             }
         }
     }
+}
+
+/// Tells other processes of the seals that this one has written, if it has written any since it last told of them.
+pub(crate) async fn announce(shared: &Arc<Shared>, known: &Known) {
+    if !known.handle.has_news() {
+        return;
+    }
+    tell(shared, News { query: known.handle.query.clone(), ended: false });
+    query::ring(&shared.control, &shared.env).await;
 }
 
 /// Tells other processes beside the work of the slots.

@@ -36,8 +36,13 @@ pub(crate) struct Shared {
     pub(crate) runtime: Arc<RuntimeEnv>,
     pub(crate) functions: SessionState,
     pub(crate) governor: ReadGovernor,
-    pub(crate) stopping: CancellationToken,
-    /// Seals that are being written beside the work of the slots.
+    /// Cancelled when running tasks are to be given back. A visit has its own.
+    pub(crate) stopping: parking_lot::Mutex<CancellationToken>,
+    /// From then on no task is begun.
+    pub(crate) begin_until: parking_lot::Mutex<Option<Duration>>,
+    /// Tasks that this process has committed.
+    pub(crate) committed: AtomicU64,
+    /// What goes on beside the work of the slots: claims, looks, seals that are written, news.
     pub(crate) writing: TaskTracker,
     pub(crate) queries: parking_lot::Mutex<HashMap<QueryId, Arc<Known>>>,
     /// Queries that this process has seen end, the latest last. Their hints may still be there.
@@ -52,6 +57,8 @@ pub(crate) struct Shared {
     /// How many processes listened when this one was last told its place.
     pub(crate) listeners: AtomicU32,
     pub(crate) busy: AtomicU64,
+    /// Slots that are at work on a query, also if they only wait for commits.
+    pub(crate) at_work: AtomicU64,
     /// Queries of the inline route that only this process runs, or was asked to run.
     pub(crate) local: parking_lot::Mutex<HashSet<QueryId>>,
     /// Limits how many of them run at once to the worker's number of slots.
@@ -92,6 +99,17 @@ impl Shared {
         let queries = new.map(|(query, _)| query.clone()).collect();
         *since = heard.latest;
         queries
+    }
+
+    /// Cancelled when running tasks are to be given back.
+    pub(crate) fn stopping(&self) -> CancellationToken {
+        self.stopping.lock().clone()
+    }
+
+    /// True if no more tasks are to be begun.
+    pub(crate) fn is_leaving(&self) -> bool {
+        let is_late = |until: Duration| self.env.clock.monotonic() >= until;
+        self.stopping.lock().is_cancelled() || self.begin_until.lock().is_some_and(is_late)
     }
 
     /// The query has ended.
@@ -184,5 +202,21 @@ impl Shared {
         let fresh = Arc::new(Known::new(handle, meter, since, refused));
         let mut queries = self.queries.lock();
         Ok(Some(Arc::clone(queries.entry(query.clone()).or_insert(fresh))))
+    }
+}
+
+/// Counts a slot until it is dropped.
+pub(crate) struct Counted<'a>(&'a AtomicU64);
+
+impl<'a> Counted<'a> {
+    pub(crate) fn in_(counter: &'a AtomicU64) -> Self {
+        counter.fetch_add(1, Ordering::Relaxed);
+        Self(counter)
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }

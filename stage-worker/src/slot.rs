@@ -19,21 +19,32 @@ use futures::FutureExt;
 use tokio::task::JoinSet;
 
 use crate::attempt::{self, Finished, Ran, Settled};
+use crate::choice::{Choice, choose};
 use crate::compute::{Compute, Engine};
-use crate::crowd::Crowd;
 use crate::duty::Duties;
 use crate::known::Known;
+use crate::looks::{Due, Looks};
 use crate::news;
-use crate::shared::Shared;
+use crate::shared::{Counted, Shared};
 
 /// Pause of a slot after an attempt that failed in a way that another attempt may not. It doubles with each attempt.
 const RETRY_PAUSE: Duration = Duration::from_millis(250);
 
 /// Keeps a slot running. A panic outside a task (caused by an unexpected record, for example) must not end the slot.
-pub(crate) async fn keep_slot(shared: Arc<Shared>, engine: Engine, slot: usize) {
+///
+/// `linger` is for a visit: the slot leaves when it has found nothing for so long and no other slot is at work.
+pub(crate) async fn keep_slot(
+    shared: Arc<Shared>,
+    engine: Engine,
+    slot: usize,
+    linger: Option<Duration>,
+) {
     loop {
-        let running = slot_loop(Arc::clone(&shared), engine.clone(), slot);
+        let running = slot_loop(Arc::clone(&shared), engine.clone(), slot, linger);
         if std::panic::AssertUnwindSafe(running).catch_unwind().await.is_ok() {
+            return;
+        }
+        if shared.is_leaving() {
             return;
         }
         tracing::error!(slot, "a slot panicked and starts again");
@@ -42,11 +53,15 @@ pub(crate) async fn keep_slot(shared: Arc<Shared>, engine: Engine, slot: usize) 
 }
 
 /// One loop of the process: finds a task, runs it, and looks again.
-async fn slot_loop(shared: Arc<Shared>, engine: Engine, slot: usize) {
+async fn slot_loop(shared: Arc<Shared>, engine: Engine, slot: usize, linger: Option<Duration>) {
     let mut pause = shared.options.active_poll;
     let mut compute = Compute::new(engine);
     let mut ears = Ears::default();
-    while !shared.stopping.is_cancelled() {
+    // What a frozen process has not done is no time of a slot.
+    compute.since.free(shared.env.clock.monotonic());
+    let mut idle_since = None;
+    let stopping = shared.stopping();
+    while !shared.is_leaving() {
         let rung = shared.rung.notified();
         let found = match look(&shared, slot, &mut compute, &mut ears).await {
             Ok(found) => found,
@@ -65,18 +80,36 @@ async fn slot_loop(shared: Arc<Shared>, engine: Engine, slot: usize) {
         };
         // In a large crowd the next look may wait: this one has ended with looks.
         let is_alone = crowd.is_large() && shared.queries.lock().len() <= 1;
+        if matches!(found, Found::Work) {
+            idle_since = None;
+        }
         if matches!(found, Found::Work) && !is_alone {
             continue;
         }
         // Slots that one ring has woken must not stay in step.
-        let wait = shared.env.jitter(pause);
+        let mut wait = shared.env.jitter(pause);
+        if let Some(linger) = linger {
+            let now = shared.env.clock.monotonic();
+            let idle_for = now.saturating_sub(*idle_since.get_or_insert(now));
+            // A slot that is at work may complete a stage.
+            let is_last = shared.at_work.load(Ordering::Relaxed) == 0;
+            if is_last && idle_for >= linger {
+                break;
+            }
+            wait = if is_last { wait.min(linger - idle_for) } else { wait.max(VISITOR_PAUSE) };
+        }
         tokio::select! {
             () = rung => spread(&shared).await,
             () = shared.env.clock.sleep(wait) => {}
-            () = shared.stopping.cancelled() => {}
+            () = stopping.cancelled() => {}
         }
     }
+    // The others may be waiting for this one.
+    shared.rung.notify_waiters();
 }
+
+/// The least pause of a slot of a visit that waits for the other slots.
+const VISITOR_PAUSE: Duration = Duration::from_millis(500);
 
 /// After a ring every slot looks. They wait for different short times, so that they do not all try the same task.
 async fn spread(shared: &Shared) {
@@ -197,6 +230,7 @@ async fn turn(
     compute: &mut Compute,
     looks: Looks,
 ) -> Result<bool, AdvanceError> {
+    let _at_work = Counted::in_(&shared.at_work);
     let mut turn = Turn { shared, known, committing: JoinSet::new(), held: 0, worked: false };
     let outcome = turn.run(slot, compute, looks).await;
     // Commits that are under way are the end of this slot's work, whatever happened after them.
@@ -208,10 +242,6 @@ async fn turn(
 const COMMITS: usize = 4;
 /// Bytes of rows that wait for their commits, in one slot.
 const MOST_HELD: usize = 16 << 20;
-/// For so long after a stage has opened, and longer in a large crowd, a slot leaves its tasks to the slots whose places
-/// they have, if there are far more slots than tasks: more than [`CROWD`] for each.
-const GRACE: Duration = Duration::from_millis(100);
-const CROWD: usize = 8;
 
 /// How often a slot may lose its claims before it looks at the whole query again.
 const LOST_IN_A_ROW: u32 = 3;
@@ -264,7 +294,7 @@ impl Turn<'_> {
                 return Ok(());
             }
             // Checked before a task is chosen, because a chosen task is hidden from the other slots of this process.
-            if shared.stopping.is_cancelled() {
+            if shared.is_leaving() {
                 return Ok(());
             }
             let choice = choose(shared, known, &advanced.open, slot, looks.lost_in_all);
@@ -310,7 +340,7 @@ impl Turn<'_> {
         known.duties.hold(task.stage, task.task);
         let holding = Holding { known: Arc::clone(known), task, is_over: false };
         let ran = {
-            let _busy = Busy::of(shared);
+            let _busy = Counted::in_(&shared.busy);
             attempt::run(shared, known, task, compute).await
         };
         if let Ran::Done(finished) = ran {
@@ -387,74 +417,6 @@ impl Drop for Holding {
     }
 }
 
-/// Counts a slot as busy until it is dropped.
-struct Busy<'a>(&'a Shared);
-
-impl<'a> Busy<'a> {
-    fn of(shared: &'a Shared) -> Self {
-        shared.busy.fetch_add(1, Ordering::Relaxed);
-        Self(shared)
-    }
-}
-
-impl Drop for Busy<'_> {
-    fn drop(&mut self) {
-        self.0.busy.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// When a slot looks at the query, and for what.
-#[derive(Clone, Copy, Debug, Default)]
-struct Looks {
-    due: Due,
-    /// The process was told of news, and has not asked for seals since.
-    told: bool,
-    /// Claims lost since the last one that was won.
-    lost: u32,
-    /// Claims lost since this slot began with the query.
-    lost_in_all: u32,
-    /// Tasks run, for which this slot may look once more before it pauses.
-    done: u32,
-}
-
-/// What a slot asks for before it chooses.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Due {
-    /// Nothing: what is known may be enough.
-    #[default]
-    Nothing,
-    /// Whether stages are sealed.
-    Seals,
-    /// The groups as well.
-    All,
-}
-
-/// In a large crowd, a slot that finds no task to take looks once more for so many that it has run, but not often.
-const TASKS_A_LOOK: u32 = 2;
-const MORE_LOOKS: u32 = 3;
-
-impl Looks {
-    /// For a process that was told of news.
-    const TOLD: Self = Self { due: Due::Nothing, told: true, lost: 0, lost_in_all: 0, done: 0 };
-
-    /// Nothing could be chosen by what is known: asks for more. False if the slot is to pause.
-    fn next(&mut self, crowd: Crowd) -> bool {
-        self.due = match self.due {
-            Due::Nothing if std::mem::take(&mut self.told) => Due::Seals,
-            // There are so many workers that each has about one task. Those who pause find what is left.
-            Due::Nothing if crowd.is_large() && self.done == 1 => return false,
-            Due::Nothing => Due::All,
-            Due::Seals if !crowd.is_large() => Due::All,
-            Due::All if crowd.is_large() && self.done >= TASKS_A_LOOK => {
-                self.done = self.done.min(TASKS_A_LOOK * MORE_LOOKS) - TASKS_A_LOOK;
-                Due::All
-            }
-            Due::Seals | Due::All => return false,
-        };
-        true
-    }
-}
-
 /// What a slot does after an attempt.
 enum Next {
     /// Choose a task by what is known.
@@ -472,7 +434,10 @@ async fn settle(shared: &Arc<Shared>, known: &Arc<Known>, finished: Finished, ho
     let task = finished.task;
     let settled = attempt::commit(shared, known, finished).await;
     let owed = match settled {
-        Settled::Committed => holding.end(Duties::settled),
+        Settled::Committed => {
+            shared.committed.fetch_add(1, Ordering::Relaxed);
+            holding.end(Duties::settled)
+        }
         Settled::Failed(_) | Settled::Unknown => holding.end(Duties::given_up),
     };
     if known.handle.known_end().is_some() {
@@ -518,98 +483,11 @@ fn tell(shared: &Arc<Shared>, known: &Arc<Known>) {
         // What is believed from here on is told of again.
         known.telling.store(false, Ordering::Relaxed);
         match known.handle.settle().await {
-            // Whoever has written them tells of them.
-            Ok(_) if !known.handle.has_news() => {}
-            Ok(_) => {
-                news::tell(&writer, News { query: known.handle.query.clone(), ended: false });
-                query::ring(&writer.control, &writer.env).await;
-            }
+            Ok(_) => news::announce(&writer, &known).await,
             // They are written again before anything rests on them, or by whoever polls the query.
             Err(error) => {
                 tracing::warn!(query = %known.handle.query, %error, "a seal could not be written");
             }
         }
     });
-}
-
-/// What a slot may do now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Choice {
-    /// Claim this task.
-    Task(OpenTask),
-    /// The open tasks are left to others for now.
-    Later,
-    /// No task is known to be open.
-    Nothing,
-}
-
-/// In a large crowd, only tasks that a look has shown free so lately are taken from others.
-const LATELY: Duration = Duration::from_secs(1);
-
-/// One of the open tasks that no other slot of this process took, of the first stage. A slot that knows its place among
-/// all slots takes the tasks of that place first, so that they do not compete, and then what is left. Without one it
-/// chooses somewhere among the largest tasks, and after `lost` claims somewhere else. So the largest tasks begin first.
-fn choose(shared: &Shared, known: &Known, open: &[OpenTask], slot: usize, lost: u32) -> Choice {
-    let mut taken = known.taken.lock();
-    let mut free: Vec<OpenTask> = open
-        .iter()
-        .filter(|task| !taken.contains(&(task.stage, task.task, task.attempt)))
-        .copied()
-        .collect();
-    let Some(first) = free.first().copied() else { return Choice::Nothing };
-    let crowd = shared.crowd();
-    let is_opener = known.handle.has_opened(first.stage);
-    let open_for = known.open_for(first.stage, shared.env.clock.monotonic());
-    let mut is_own_only = false;
-    if let Some(place) = shared.place_of(slot) {
-        // Queries and stages of one task each begin at different places, too.
-        let start = number(known.handle.query.as_str());
-        let is_own = |task: &&OpenTask| {
-            start.wrapping_add(task.stage).wrapping_add(task.task) % place.of == place.index
-        };
-        if let Some(own) = free.iter().find(is_own) {
-            taken.insert((own.stage, own.task, own.attempt));
-            return Choice::Task(*own);
-        }
-        // Whoever has opened the stage begins at once. The others would only compete with it.
-        is_own_only = !is_opener
-            && open_for < crowd.grace(GRACE)
-            && (crowd.is_large() || place.of as usize > free.len() * CROWD);
-    }
-    if is_own_only {
-        return Choice::Later;
-    }
-    if crowd.is_large() && !(is_opener && open_for < crowd.grace(GRACE)) {
-        free.retain(|task| known.handle.has_looked_at(task.stage, task.task, LATELY));
-    }
-    let Some(first) = free.first() else { return Choice::Nothing };
-    let same: usize = free.iter().take_while(|task| task.stage == first.stage).count();
-    let seed = blake3::hash(format!("{}/{slot}/{}/{lost}", shared.name, first.stage).as_bytes());
-    let place = usize::from(u16::from_le_bytes([seed.as_bytes()[0], seed.as_bytes()[1]]));
-    let chosen = free.get(place * places(same) / (usize::from(u16::MAX) + 1)).copied();
-    let Some(chosen) = chosen else { return Choice::Nothing };
-    taken.insert((chosen.stage, chosen.task, chosen.attempt));
-    Choice::Task(chosen)
-}
-
-/// A number that is the same for every process.
-fn number(text: &str) -> u32 {
-    let hash = blake3::hash(text.as_bytes());
-    hash.as_bytes().first_chunk().map_or(0, |first| u32::from_be_bytes(*first))
-}
-
-/// Among how many of `same` open tasks a slot chooses: a quarter, but four if there are so many.
-fn places(same: usize) -> usize {
-    (same / 4).max(same.min(4))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_slot_chooses_among_the_largest_tasks() {
-        let places: Vec<usize> = [1, 2, 4, 5, 16, 17, 100].into_iter().map(places).collect();
-        assert_eq!(places, [1, 2, 4, 4, 4, 4, 25]);
-    }
 }

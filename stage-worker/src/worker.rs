@@ -3,7 +3,8 @@
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
 
 use datafusion::error::DataFusionError;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
@@ -31,6 +32,31 @@ use crate::slot::{keep_slot, work_on};
 pub struct Worker {
     shared: Arc<Shared>,
     engine: Engine,
+    /// Visits come one after the other.
+    visiting: Arc<tokio::sync::Mutex<()>>,
+}
+
+/// A visit: a worker that works for a while and leaves nothing behind, as a function does that may be frozen between its
+/// calls.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Visit {
+    /// Queries that are said to have work. This is a hint: the store tells which have.
+    pub queries: Vec<QueryId>,
+    /// After this time no task is begun.
+    pub begin_for: Duration,
+    /// After this time what still runs is given back.
+    pub run_for: Duration,
+    /// For how long the last slot waits for more work when it finds none.
+    pub linger: Duration,
+}
+
+/// What a visit has done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Visited {
+    /// Tasks that were committed.
+    pub tasks: u64,
+    /// True if the time was over before the work was.
+    pub is_cut: bool,
 }
 
 /// Why a worker cannot start.
@@ -120,7 +146,9 @@ impl Worker {
             env,
             options,
             runtime,
-            stopping,
+            stopping: parking_lot::Mutex::new(stopping),
+            begin_until: parking_lot::Mutex::default(),
+            committed: AtomicU64::new(0),
             writing: TaskTracker::new(),
             queries: parking_lot::Mutex::default(),
             ended: parking_lot::Mutex::default(),
@@ -130,10 +158,11 @@ impl Worker {
             place: parking_lot::Mutex::default(),
             listeners: AtomicU32::new(0),
             busy: AtomicU64::new(0),
+            at_work: AtomicU64::new(0),
             local: parking_lot::Mutex::default(),
             local_slots: tokio::sync::Semaphore::new(slots),
         };
-        Ok(Self { shared: Arc::new(shared), engine })
+        Ok(Self { shared: Arc::new(shared), engine, visiting: Arc::default() })
     }
 
     /// The worker's name in claims and commits.
@@ -157,7 +186,7 @@ impl Worker {
         let _running = Local { shared, query };
         let _turn = shared.local_slots.acquire().await;
         let mut compute = Compute::new(self.engine.clone());
-        while !shared.stopping.is_cancelled() {
+        while !shared.is_leaving() {
             match self.step(query, &mut compute).await {
                 Ok(true) => break,
                 Ok(false) => {}
@@ -177,6 +206,51 @@ impl Worker {
         Ok(known.handle.known_end().is_some() || known.handle.ended().await?.is_some())
     }
 
+    /// Works until there is nothing to do, or the time is over. When it returns, nothing of it runs any more. What was
+    /// learned and opened stays for the next visit.
+    pub async fn visit(&self, visit: Visit) -> Visited {
+        let _one_at_a_time = self.visiting.lock().await;
+        let shared = &self.shared;
+        let begun = shared.env.clock.monotonic();
+        let before = shared.committed.load(Ordering::Relaxed);
+        let stopping = CancellationToken::new();
+        *shared.stopping.lock() = stopping.clone();
+        *shared.begin_until.lock() = Some(begun + visit.begin_for);
+        visit.queries.iter().for_each(|query| shared.hear(query));
+        let slots: Vec<_> = (0..shared.options.slots.max(1))
+            .map(|slot| {
+                let (shared, engine) = (Arc::clone(shared), self.engine.clone());
+                tokio::spawn(keep_slot(shared, engine, slot, Some(visit.linger)))
+            })
+            .collect();
+        let ending = {
+            let (shared, stopping) = (Arc::clone(shared), stopping.clone());
+            tokio::spawn(async move {
+                shared.env.clock.sleep(visit.run_for).await;
+                stopping.cancel();
+            })
+        };
+        for slot in slots {
+            if let Err(error) = slot.await {
+                tracing::error!(%error, "a slot ended abnormally");
+            }
+        }
+        ending.abort();
+        self.settle().await;
+        Visited {
+            tasks: shared.committed.load(Ordering::Relaxed).saturating_sub(before),
+            is_cut: shared.is_leaving(),
+        }
+    }
+
+    /// Waits for what the slots have left: seals that are under way, and news. Another process would write the seals, but
+    /// later.
+    async fn settle(&self) {
+        self.shared.writing.close();
+        self.shared.writing.wait().await;
+        self.shared.writing.reopen();
+    }
+
     /// Runs until the worker is asked to stop. Tasks in progress are then given back.
     pub async fn run(&self) {
         let bell = tokio::spawn(watch_bell(Arc::clone(&self.shared)));
@@ -184,7 +258,8 @@ impl Worker {
         let listening = wake.map(|wake| tokio::spawn(news::listen(Arc::clone(&self.shared), wake)));
         let slots: Vec<_> = (0..self.shared.options.slots.max(1))
             .map(|slot| {
-                tokio::spawn(keep_slot(Arc::clone(&self.shared), self.engine.clone(), slot))
+                let (shared, engine) = (Arc::clone(&self.shared), self.engine.clone());
+                tokio::spawn(keep_slot(shared, engine, slot, None))
             })
             .collect();
         for slot in slots {
@@ -196,8 +271,6 @@ impl Worker {
         if let Some(listening) = listening {
             listening.abort();
         }
-        // Seals that are under way. Another process would write them, but later.
-        self.shared.writing.close();
-        self.shared.writing.wait().await;
+        self.settle().await;
     }
 }

@@ -9,6 +9,7 @@ mod common;
 mod door;
 mod far;
 mod footers;
+mod functions;
 mod fuzz;
 mod monsters;
 mod oracle;

@@ -28,6 +28,7 @@ fn each_crate_sees_only_what_lies_below_it() {
         ("dunlin-plan", &["dunlin-manifest", "dunlin-shuffle"]),
         ("dunlin-planner", &["dunlin-manifest", "dunlin-shuffle", "dunlin-plan"]),
         ("dunlin-worker", &["dunlin-manifest", "dunlin-shuffle", "dunlin-plan"]),
+        ("dunlin-lambda", &["dunlin-manifest", "dunlin-shuffle", "dunlin-plan", "dunlin-worker"]),
         ("dunlin-gateway", &["dunlin-manifest", "dunlin-shuffle", "dunlin-plan", "dunlin-planner"]),
     ] {
         for linked in metadata.closure(name) {

@@ -16,7 +16,7 @@ use dunlin_manifest::hedge::{HedgedStore, Hedger};
 use dunlin_manifest::keys::{self, Key};
 use dunlin_manifest::query::{News, QueryHandle};
 use dunlin_manifest::records::End;
-use dunlin_manifest::store::ObjectControlStore;
+use dunlin_manifest::store::{ObjectControlStore, create};
 use dunlin_manifest::submit::submit;
 use dunlin_plan::config::StateConfig;
 use dunlin_plan::fence;
@@ -35,7 +35,7 @@ use crate::fleet::shape::Shape;
 use crate::fleet::store::FarStore;
 use crate::fleet::tally::Tally;
 use crate::options::WorkerOptions;
-use crate::worker::Worker;
+use crate::worker::{Visit, Worker};
 
 /// The workers start within this time, so that their periods do not fall together.
 const START: Duration = Duration::from_secs(1);
@@ -90,6 +90,17 @@ pub(super) fn simulate(options: &Options) -> std::io::Result<Outcome> {
     clock.run(seed, Box::pin(fleet.run()))?.map_err(std::io::Error::other)
 }
 
+/// Runs one query on workers that visit, all together and again and again, until it has ended. Returns how many times.
+/// Between the visits nothing may be asked of the store.
+pub(super) fn visits(options: &Options, visit: Visit) -> std::io::Result<(u32, Outcome)> {
+    let clock = SimClock::default();
+    let seed = options.shape.seed;
+    let env = clock.env(seed);
+    let store = FarStore::new(&clock, &env, options.split, seed ^ 1);
+    let fleet = Fleet { options: *options, hub: Hub::new(&env, options.workers), env, store };
+    clock.run(seed, Box::pin(fleet.visits(visit)))?.map_err(std::io::Error::other)
+}
+
 struct Fleet {
     options: Options,
     env: Env,
@@ -132,6 +143,36 @@ impl Fleet {
         while workers.join_next().await.is_some() {}
         let committed = committed(&self.store).await?;
         Ok(Outcome { end, began, over, tally, partitions, committed })
+    }
+
+    async fn visits(self, visit: Visit) -> Result<(u32, Outcome), Failure> {
+        let stores = Stores::open(&state(), [], &tokio::runtime::Handle::current())?;
+        let stopping = CancellationToken::new();
+        let workers = (0..self.options.workers).map(|index| self.worker(index, &stores, &stopping));
+        let workers: Vec<Worker> = workers.collect::<Result<_, Failure>>()?;
+        let control = self.control(None);
+        let began = self.env.clock.monotonic();
+        let query = submit(&control, self.options.shape.submission(&self.env, fence::current()?));
+        let query = query.await?.query;
+        for round in 1..=100 {
+            let visit = Visit { queries: vec![query.clone()], ..visit.clone() };
+            let visits = workers.iter().map(|worker| worker.visit(visit.clone()));
+            futures::future::join_all(visits).await;
+            let over = self.env.clock.monotonic();
+            let asked = self.store.progress();
+            self.env.clock.sleep(Duration::from_secs(60)).await;
+            if self.store.progress() != asked {
+                return Err("something goes on after a visit".into());
+            }
+            let end: Option<End> = create::load(&control, &keys::end(&query)).await?;
+            if let Some(end) = end {
+                let (tally, partitions) = (self.store.tally(), self.store.partitions());
+                let committed = committed(&self.store).await?;
+                let end = Some(Arc::new(end));
+                return Ok((round, Outcome { end, began, over, tally, partitions, committed }));
+            }
+        }
+        Err("the query does not end".into())
     }
 
     fn worker(

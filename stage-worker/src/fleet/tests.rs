@@ -14,7 +14,8 @@ use dunlin_manifest::records::EndStatus;
 use crate::fleet::rates::Split;
 use crate::fleet::report;
 use crate::fleet::shape::Shape;
-use crate::fleet::simulate::{Options, Outcome, simulate};
+use crate::fleet::simulate::{self, Options, Outcome, simulate};
+use crate::worker::Visit;
 
 /// The usual one: see [`Split`].
 const SPLIT: Split = Split::Digits(1);
@@ -91,6 +92,34 @@ fn a_fleet_outlives_a_fifth_of_its_workers() {
     // A lease, and what the tasks take.
     let took = outcome.over.saturating_sub(outcome.began);
     assert!(took < Duration::from_secs(60), "it took {took:?}");
+}
+
+/// Functions: each call runs what it finds, and is over when nothing is left for it.
+#[test]
+fn workers_that_only_visit_run_a_query_and_leave_nothing_behind() {
+    // No task is longer than the shortest call.
+    let mut options = options(20, 200, 2, 3);
+    options.shape.stragglers = 0;
+    let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
+    let visit = Visit {
+        queries: Vec::new(),
+        begin_for: minutes(10),
+        run_for: minutes(11),
+        linger: Duration::ZERO,
+    };
+    let (rounds, outcome) = simulate::visits(&options, visit.clone()).unwrap();
+    check(&options, &outcome);
+    // Who completes a stage runs some of the next one. The others must be called again.
+    assert!(rounds <= 4, "{rounds} rounds");
+    // Calls that are shorter than the query: what they cannot finish is run by later ones.
+    let short = Visit {
+        begin_for: Duration::from_millis(1_500),
+        run_for: Duration::from_millis(2_000),
+        ..visit
+    };
+    let (rounds, outcome) = simulate::visits(&options, short).unwrap();
+    check(&options, &outcome);
+    assert!(rounds > 4, "{rounds} rounds");
 }
 
 #[test]

@@ -13,7 +13,7 @@ use dunlin_sim::far::{Latency, Profile, Proxy, Seen, longest_chain, spans};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::Options;
+use crate::{Options, median};
 
 /// Dollars for a thousand requests of Amazon S3 Standard.
 const PUT_OR_LIST: f64 = 0.005;
@@ -29,10 +29,10 @@ const SMALL: [(&str, &str); 2] = [
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Far {
     pub(crate) name: String,
-    /// Median of the runs.
+    /// From the request to the last row.
     pub(crate) seconds: f64,
     pub(crate) rows: u64,
-    /// Requests that waited for one another, in the run with the median time.
+    /// Requests that waited for one another.
     pub(crate) steps: usize,
     /// The same by what they were for.
     pub(crate) steps_by_kind: BTreeMap<String, usize>,
@@ -80,65 +80,70 @@ impl Server {
     }
 }
 
-/// Measures the statements of `queries`, and the small ones, on a store with this profile.
-pub(crate) async fn measure(
-    options: &Options,
-    profile: Profile,
-    folder: &Path,
-    data: &Path,
-    queries: &[usize],
-) -> Result<Vec<Far>> {
-    let server = Server::from_env()?;
-    let latency = Latency::new(profile, options.seed);
-    let proxy = Proxy::start(&server.endpoint, &server.bucket, latency, |_| false).await?;
-    let state = format!("bench-{}-{}", std::process::id(), options.seed);
-    let tables = tpch::tables_toml(&format!("file://{}/", data.display()));
-    let config = folder.join("far.toml");
-    std::fs::write(
-        &config,
-        format!(
-            "[state]\nlocation = \"s3://{}/{state}\"\n{}\n[routing]\nmode = \"fleet\"\n\n{}\n{tables}",
-            server.bucket,
-            server.params("state", &proxy.endpoint()),
-            options.config.replace("\\n", "\n"),
-        ),
-    )?;
-    let binary = std::env::current_exe()?.with_file_name("dunlin");
-    let fleet = Fleet::start(&binary, &config, folder, options.workers, 1)?;
-    let client = Client::new(&fleet.url());
-    client.ready().await?;
-    let bench = Bench { client, proxy, settings: options.settings() };
-    // The first statement pays for connections and footers.
-    bench.run("warm", SMALL[1].1, 2).await?;
-    let mut found = Vec::new();
-    for (name, sql) in SMALL {
-        found.push(bench.run(name, sql, options.small_runs).await?);
-    }
-    for number in queries {
-        let sql = tpch::query(*number)?;
-        found.push(bench.run(&format!("Q{number}"), &sql, options.runs).await?);
-    }
-    Ok(found)
-}
-
-struct Bench {
+/// A fleet with its state on a store with some profile.
+pub(crate) struct Store {
     client: Client,
     proxy: Proxy,
     settings: Value,
+    _fleet: Fleet,
 }
 
-impl Bench {
-    async fn run(&self, name: &str, sql: &str, runs: usize) -> Result<Far> {
-        let mut all = Vec::new();
-        for _ in 0..runs.max(1) {
-            self.proxy.forget();
-            let start = Instant::now();
-            let answer = self.client.sql(sql, self.settings.clone()).await?;
-            let seconds = start.elapsed().as_secs_f64();
-            all.push((seconds, answer.query, answer.rows.len() as u64, self.proxy.seen()));
+impl Store {
+    pub(crate) async fn start(
+        options: &Options,
+        profile: Profile,
+        folder: &Path,
+        data: &Path,
+    ) -> Result<Self> {
+        let server = Server::from_env()?;
+        let latency = Latency::new(profile, options.seed);
+        let proxy = Proxy::start(&server.endpoint, &server.bucket, latency, |_| false).await?;
+        let name = format!("{profile:?}").to_lowercase();
+        let state = format!("bench-{}-{}-{name}", std::process::id(), options.seed);
+        let tables = tpch::tables_toml(&format!("file://{}/", data.display()));
+        let folder = folder.join(&name);
+        std::fs::create_dir_all(&folder)?;
+        let config = folder.join("far.toml");
+        std::fs::write(
+            &config,
+            format!(
+                "[state]\nlocation = \"s3://{}/{state}\"\n{}\n[routing]\nmode = \"fleet\"\n\n{}\n{tables}",
+                server.bucket,
+                server.params("state", &proxy.endpoint()),
+                options.config.replace("\\n", "\n"),
+            ),
+        )?;
+        let binary = std::env::current_exe()?.with_file_name("dunlin");
+        let fleet = Fleet::start(&binary, &config, &folder, options.workers, 1)?;
+        let client = Client::new(&fleet.url());
+        client.ready().await?;
+        let store = Self { client, proxy, settings: options.settings(), _fleet: fleet };
+        // The first statements pay for connections and footers.
+        store.run("warm", SMALL[1].1).await?;
+        store.run("warm", SMALL[1].1).await?;
+        Ok(store)
+    }
+
+    /// The small statements, each with the median of its runs.
+    pub(crate) async fn small(&self, runs: usize) -> Result<Vec<Far>> {
+        let mut found = Vec::new();
+        for (name, sql) in SMALL {
+            let mut all = Vec::new();
+            for _ in 0..runs {
+                all.push(self.run(name, sql).await?);
+            }
+            found.extend(median(all, |run| run.seconds));
         }
-        all.sort_by(|one, other| one.0.total_cmp(&other.0));
-        let (seconds, query, rows, seen) = all.swap_remove(all.len() / 2);
+        Ok(found)
+    }
+
+    /// Runs a statement once.
+    pub(crate) async fn run(&self, name: &str, sql: &str) -> Result<Far> {
+        self.proxy.forget();
+        let start = Instant::now();
+        let answer = self.client.sql(sql, self.settings.clone()).await?;
+        let seconds = start.elapsed().as_secs_f64();
+        let (query, rows, seen) = (answer.query, answer.rows.len() as u64, self.proxy.seen());
         let spans = spans(&query, &seen);
         let chain = longest_chain(&spans);
         let mut steps_by_kind: BTreeMap<String, usize> = BTreeMap::new();
@@ -157,10 +162,6 @@ impl Bench {
         let hedged = summary["requests"]["hedged"].as_u64().unwrap_or(0);
         let spent = |cause: &str| summary["slot"][cause].as_u64().unwrap_or(0) / 1000;
         let slots_ms = CAUSES.iter().map(|cause| ((*cause).to_owned(), spent(cause))).collect();
-        eprintln!(
-            "far {name}: {seconds:.2} s, {} steps {steps_by_kind:?}, slots {slots_ms:?} ms",
-            chain.len()
-        );
         let name = name.to_owned();
         let steps = chain.len();
         let (put, get, list) = counts;

@@ -1,0 +1,295 @@
+//! AWS Lambda on this machine, for tests: functions are processes of their own that are frozen between their calls.
+//!
+//! ```text
+//!   client ── Invoke API ──> queue of asynchronous calls ──> sandboxes, up to the function's concurrency
+//!                                                             └── Runtime API, one port each ──> process
+//! ```
+//! It exists because no emulator that can be installed here has the behaviours that a protocol must survive: 202 for
+//! asynchronous calls, their retries, 429 above the concurrency, processes that are killed at their deadline or beyond their
+//! memory, cold starts, and a process that is stopped (SIGSTOP) as soon as it asks for the next call. It does not check
+//! permissions, and its cold starts are those of this machine.
+
+mod function;
+mod sandbox;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use axum::routing::post;
+use parking_lot::Mutex;
+
+pub use crate::lambda::function::{Function, Outcome};
+use crate::lambda::sandbox::Sandbox;
+
+/// Largest payload of a synchronous and of an asynchronous call.
+const MOST_SYNC: usize = 6 << 20;
+const MOST_ASYNC: usize = 256 << 10;
+/// Pauses between the tries of a throttled asynchronous call: they double.
+const THROTTLED: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+
+/// What Lambda does with asynchronous calls. Its own values are minutes and hours.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules {
+    /// How often a call is tried again that has failed.
+    pub retries: u32,
+    /// The pause before.
+    pub retry_pause: Duration,
+    /// A call that is older is dropped.
+    pub most_age: Duration,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self {
+            retries: 2,
+            retry_pause: Duration::from_secs(60),
+            most_age: Duration::from_secs(6 * 3_600),
+        }
+    }
+}
+
+/// A call that is over.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// Function.
+    pub function: String,
+    /// True if a sandbox was started for it.
+    pub is_cold: bool,
+    /// From the start of the process to its first request for a call.
+    pub init: Duration,
+    /// From the call to the answer.
+    pub took: Duration,
+    /// Milliseconds that are paid for: with the start, rounded up.
+    pub billed_ms: u64,
+    /// Memory of the function.
+    pub memory_mb: u64,
+    /// How it ended.
+    pub outcome: Outcome,
+}
+
+/// All calls at once are taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Throttled;
+
+#[derive(Debug)]
+struct Pool {
+    function: Function,
+    /// Sandboxes, frozen or at work.
+    count: AtomicUsize,
+    started: AtomicUsize,
+    idle: Mutex<Vec<Sandbox>>,
+    /// Processes of the sandboxes that are at work.
+    at_work: Mutex<Vec<u32>>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    pools: BTreeMap<String, Pool>,
+    rules: Rules,
+    calls: Mutex<Vec<Call>>,
+}
+
+/// The emulator. Its processes are killed when it is dropped.
+#[derive(Clone, Debug)]
+pub struct Lambda {
+    shared: Arc<Shared>,
+    address: SocketAddr,
+}
+
+impl Lambda {
+    /// Listens on loopback.
+    ///
+    /// # Errors
+    /// It cannot listen.
+    pub async fn start(functions: Vec<Function>, rules: Rules) -> std::io::Result<Self> {
+        let pool = |function: Function| {
+            let name = function.name.clone();
+            let pool = Pool {
+                function,
+                count: AtomicUsize::new(0),
+                started: AtomicUsize::new(0),
+                idle: Mutex::default(),
+                at_work: Mutex::default(),
+            };
+            (name, pool)
+        };
+        let pools = functions.into_iter().map(pool).collect();
+        let shared = Arc::new(Shared { pools, rules, calls: Mutex::default() });
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+        let address = listener.local_addr()?;
+        let router = Router::new()
+            .route("/2015-03-31/functions/{name}/invocations", post(invoke))
+            .layer(axum::extract::DefaultBodyLimit::max(MOST_SYNC + 1))
+            .with_state(Arc::clone(&shared));
+        tokio::spawn(async move {
+            // It runs until the runtime ends.
+            let _ = axum::serve(listener, router).await;
+        });
+        Ok(Self { shared, address })
+    }
+
+    /// Where clients of the Invoke API reach it.
+    #[must_use]
+    pub fn endpoint(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// The calls that are over, in the order in which they ended.
+    #[must_use]
+    pub fn calls(&self) -> Vec<Call> {
+        self.shared.calls.lock().clone()
+    }
+
+    /// Sandboxes of a function, frozen or at work.
+    #[must_use]
+    pub fn sandboxes(&self, function: &str) -> usize {
+        self.shared.pools.get(function).map_or(0, |pool| pool.count.load(Ordering::Relaxed))
+    }
+
+    /// Kills the process of a sandbox that is at work. False if there is none.
+    #[must_use]
+    pub fn kill_one(&self, function: &str) -> bool {
+        let pool = self.shared.pools.get(function);
+        let process = pool.and_then(|pool| pool.at_work.lock().first().copied());
+        process.is_some_and(|process| sandbox::signal(process, sandbox::Signal::KILL))
+    }
+
+    /// Ends all frozen sandboxes, as Lambda does after some idle minutes.
+    pub fn reclaim(&self) {
+        for pool in self.shared.pools.values() {
+            let idle = std::mem::take(&mut *pool.idle.lock());
+            pool.count.fetch_sub(idle.len(), Ordering::Relaxed);
+        }
+    }
+}
+
+impl Shared {
+    /// Runs a call in a sandbox that is free, or in a new one.
+    async fn run(&self, pool: &Pool, payload: Bytes) -> Result<Outcome, Throttled> {
+        let function = &pool.function;
+        let idle = pool.idle.lock().pop();
+        let (mut sandbox, is_cold) = match idle {
+            Some(sandbox) => (sandbox, false),
+            None => {
+                let taken = pool.count.fetch_add(1, Ordering::Relaxed);
+                if taken >= function.concurrency {
+                    pool.count.fetch_sub(1, Ordering::Relaxed);
+                    return Err(Throttled);
+                }
+                let number = pool.started.fetch_add(1, Ordering::Relaxed);
+                match Sandbox::start(function, number).await {
+                    Ok(sandbox) => (sandbox, true),
+                    Err(error) => {
+                        pool.count.fetch_sub(1, Ordering::Relaxed);
+                        return Ok(Outcome::Failed {
+                            kind: "Runtime.InvalidEntrypoint".to_owned(),
+                            message: error.to_string(),
+                        });
+                    }
+                }
+            }
+        };
+        let process = sandbox.process();
+        pool.at_work.lock().push(process);
+        let (outcome, took) = sandbox.call(function, payload).await;
+        pool.at_work.lock().retain(|other| *other != process);
+        let init = if is_cold { sandbox.init() } else { Duration::ZERO };
+        let billed = (init + took).as_nanos().div_ceil(1_000_000);
+        self.calls.lock().push(Call {
+            function: function.name.clone(),
+            is_cold,
+            init,
+            took,
+            billed_ms: u64::try_from(billed).unwrap_or(u64::MAX),
+            memory_mb: function.memory_mb,
+            outcome: outcome.clone(),
+        });
+        if sandbox.is_alive() {
+            pool.idle.lock().push(sandbox);
+        } else {
+            pool.count.fetch_sub(1, Ordering::Relaxed);
+        }
+        Ok(outcome)
+    }
+
+    /// An asynchronous call, with its tries.
+    async fn queued(self: Arc<Self>, name: String, payload: Bytes) {
+        let Some(pool) = self.pools.get(&name) else { return };
+        let begun = tokio::time::Instant::now();
+        let (mut retries, mut pause) = (0, THROTTLED.0);
+        while begun.elapsed() < self.rules.most_age {
+            match self.run(pool, payload.clone()).await {
+                Ok(Outcome::Done(_)) => return,
+                Ok(Outcome::Failed { .. }) if retries == self.rules.retries => return,
+                Ok(Outcome::Failed { .. }) => {
+                    retries += 1;
+                    tokio::time::sleep(self.rules.retry_pause).await;
+                }
+                Err(Throttled) => {
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(THROTTLED.1);
+                }
+            }
+        }
+    }
+}
+
+async fn invoke(
+    State(shared): State<Arc<Shared>>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+    payload: Bytes,
+) -> Response {
+    let Some(pool) = shared.pools.get(&name) else {
+        let message = format!("Function not found: {name}");
+        return refusal(StatusCode::NOT_FOUND, "ResourceNotFoundException", &message);
+    };
+    let kind = headers.get("x-amz-invocation-type").and_then(|kind| kind.to_str().ok());
+    let most = if kind == Some("Event") { MOST_ASYNC } else { MOST_SYNC };
+    if payload.len() > most {
+        let message = format!("{} byte payload is too large", payload.len());
+        return refusal(StatusCode::PAYLOAD_TOO_LARGE, "RequestTooLargeException", &message);
+    }
+    match kind {
+        Some("DryRun") => answer(StatusCode::NO_CONTENT, Bytes::new(), false),
+        Some("Event") => {
+            tokio::spawn(Arc::clone(&shared).queued(name, payload));
+            answer(StatusCode::ACCEPTED, Bytes::new(), false)
+        }
+        _ => match shared.run(pool, payload).await {
+            Ok(Outcome::Done(body)) => answer(StatusCode::OK, body, false),
+            Ok(Outcome::Failed { kind, message }) => {
+                let body = format!("{{\"errorType\":{kind:?},\"errorMessage\":{message:?}}}");
+                answer(StatusCode::OK, body.into(), true)
+            }
+            Err(Throttled) => {
+                refusal(StatusCode::TOO_MANY_REQUESTS, "TooManyRequestsException", "Rate Exceeded.")
+            }
+        },
+    }
+}
+
+fn answer(status: StatusCode, body: Bytes, is_error: bool) -> Response {
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = status;
+    if is_error {
+        let value = axum::http::HeaderValue::from_static("Unhandled");
+        response.headers_mut().insert("x-amz-function-error", value);
+    }
+    response
+}
+
+fn refusal(status: StatusCode, kind: &'static str, message: &str) -> Response {
+    let mut response = answer(status, format!("{{\"Message\":{message:?}}}").into(), false);
+    let value = axum::http::HeaderValue::from_static(kind);
+    response.headers_mut().insert("x-amzn-errortype", value);
+    response
+}
