@@ -124,18 +124,19 @@ impl QueryHandle {
             0 => async move { self.seal(stage).await.map(|_| ()) }.boxed(),
             _ => self.look_for_seal(stage).boxed(),
         };
-        let seals = open.iter().filter(|_| look.seals).map(|&stage| seal(stage));
+        let seals = open.iter().filter(|_| look.seals).copied().map(seal);
         let requests: Vec<BoxFuture<'_, Result<(), AdvanceError>>> = seals.chain(lists).collect();
         stream::iter(requests).buffer_unordered(REQUESTS).try_collect::<()>().await?;
         // Stages that have just opened may be sealed as well.
         let mut seen: BTreeSet<StageId> = open.into_iter().collect();
-        while look.groups > 0 && look.seals {
-            let fresh: Vec<StageId> =
-                self.open_stages().into_iter().filter(|stage| seen.insert(*stage)).collect();
-            if fresh.is_empty() {
+        let is_whole = look.groups > 0 && look.seals;
+        loop {
+            let mut fresh = self.open_stages();
+            fresh.retain(|stage| seen.insert(*stage));
+            if fresh.is_empty() || !is_whole {
                 break;
             }
-            try_join_all(fresh.into_iter().map(|stage| seal(stage))).await?;
+            try_join_all(fresh.into_iter().map(seal)).await?;
         }
         let now = self.env.clock.monotonic();
         self.cursor.lock().looked_at(&groups, now);

@@ -6,6 +6,7 @@
 //! ```
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -68,10 +69,10 @@ pub(crate) fn serve(data: &Path, threads: usize) -> Result<()> {
         let line = line?;
         let (query, partitions) = line.split_once(' ').context("a query and its partitions")?;
         let (sql, partitions) = (tpch::query(query.parse()?)?, partitions.parse()?);
-        if !sessions.contains_key(&partitions) {
-            sessions.insert(partitions, runtime.block_on(session(data, partitions))?);
-        }
-        let session = sessions.get(&partitions).context("it is there")?;
+        let session = match sessions.entry(partitions) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => new.insert(runtime.block_on(session(data, partitions))?),
+        };
         let measure = runtime.block_on(run(session, &sql))?;
         println!("{}", serde_json::to_string(&measure)?);
     }
