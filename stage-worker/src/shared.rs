@@ -92,6 +92,22 @@ impl Shared {
         self.rung.notify_waiters();
     }
 
+    /// True if this process knows of one query at most: it has read no other, and was told of no other.
+    pub(crate) fn has_one_query(&self) -> bool {
+        let queries = self.queries.lock();
+        let heard = self.heard.lock();
+        let others = heard
+            .queries
+            .keys()
+            .filter(|query| !queries.contains_key(*query) && !self.has_ended(query));
+        queries.len() + others.count() <= 1
+    }
+
+    /// Forgets what it was told.
+    pub(crate) fn forget_news(&self) {
+        self.heard.lock().queries.clear();
+    }
+
     /// The queries of which this process was told after news number `since`, which becomes the latest.
     pub(crate) fn heard_since(&self, since: &mut u64) -> Vec<QueryId> {
         let heard = self.heard.lock();
@@ -116,6 +132,9 @@ impl Shared {
     pub(crate) fn forget(&self, query: &QueryId) {
         self.queries.lock().remove(query);
         let mut ended = self.ended.lock();
+        if ended.contains(query) {
+            return;
+        }
         if ended.len() >= ENDED {
             ended.pop_front();
         }

@@ -48,7 +48,11 @@ pub(crate) async fn keep_slot(
             return;
         }
         tracing::error!(slot, "a slot panicked and starts again");
-        shared.env.clock.sleep(shared.options.sweep).await;
+        let stopping = shared.stopping();
+        tokio::select! {
+            () = shared.env.clock.sleep(shared.options.sweep) => {}
+            () = stopping.cancelled() => return,
+        }
     }
 }
 
@@ -78,13 +82,12 @@ async fn slot_loop(shared: Arc<Shared>, engine: Engine, slot: usize, linger: Opt
             Found::Active => (pause + pause / 4).clamp(shortest, longest),
             Found::Nothing => shared.options.sweep,
         };
-        // In a large crowd the next look may wait: this one has ended with looks.
-        let is_alone = crowd.is_large() && shared.queries.lock().len() <= 1;
         if matches!(found, Found::Work) {
             idle_since = None;
-        }
-        if matches!(found, Found::Work) && !is_alone {
-            continue;
+            // In a large crowd the next look may wait: this one has ended with looks.
+            if !(crowd.is_large() && shared.has_one_query()) {
+                continue;
+            }
         }
         // Slots that one ring has woken must not stay in step.
         let mut wait = shared.env.jitter(pause);
@@ -144,13 +147,14 @@ async fn look(
     ears: &mut Ears,
 ) -> Result<Found, StoreError> {
     let told = shared.heard_since(&mut ears.heard);
-    if !told.is_empty() {
+    let now = shared.env.clock.monotonic();
+    let crowd = shared.crowd();
+    let longest = crowd.pauses(&shared.options).1.max(shared.options.sweep);
+    let is_fresh = ears.listed.is_some_and(|at| now.saturating_sub(at) < longest);
+    if !told.is_empty() && (is_fresh || !crowd.is_large()) {
         let found = look_at(shared, told, slot, compute, Looks::TOLD).await;
-        let now = shared.env.clock.monotonic();
-        let longest = shared.crowd().pauses(&shared.options).1;
-        let is_fresh = ears.listed.is_some_and(|at| now.saturating_sub(at) < longest);
         // What each of many is told, each need not ask for as well.
-        let is_enough = matches!(found, Found::Active) && shared.crowd().is_large() && is_fresh;
+        let is_enough = matches!(found, Found::Active) && crowd.is_large();
         if matches!(found, Found::Work) || is_enough {
             return Ok(found);
         }
@@ -200,7 +204,8 @@ async fn look_at(
             continue;
         }
         active = true;
-        if shared.env.clock.monotonic() < *known.quiet_until.lock() {
+        // News may have come while another look found nothing.
+        if !looks.told && shared.env.clock.monotonic() < *known.quiet_until.lock() {
             continue;
         }
         match turn(shared, &known, slot, compute, looks).await {
@@ -304,7 +309,9 @@ impl Turn<'_> {
                     looks.due = Due::Nothing;
                     continue;
                 }
-                if (crowd.is_large() && matches!(choice, Choice::Later)) || !looks.next(crowd) {
+                if (crowd.is_large() && choice == Choice::Later && !looks.told)
+                    || !looks.next(crowd)
+                {
                     // The other slots of a process need not look, too.
                     let pause = match crowd.is_large() {
                         true => crowd.pauses(&shared.options).0 / 2,

@@ -216,6 +216,8 @@ impl Worker {
         let stopping = CancellationToken::new();
         *shared.stopping.lock() = stopping.clone();
         *shared.begin_until.lock() = Some(begun + visit.begin_for);
+        // What former visits were told of is over, or is listed.
+        shared.forget_news();
         visit.queries.iter().for_each(|query| shared.hear(query));
         let slots: Vec<_> = (0..shared.options.slots.max(1))
             .map(|slot| {

@@ -75,7 +75,7 @@ fn a_thousand_workers_do_not_flood_a_new_bucket() {
     check_calm(&outcome, 0);
     let requests = requests_a_task(&options, &outcome);
     // What a worker asks once for a query is shared by two tasks only.
-    assert!(requests <= MOST_REQUESTS + 1.0, "{requests} requests a task");
+    assert!(requests <= MOST_REQUESTS + 3.0, "{requests} requests a task");
 }
 
 /// Their tasks, those that they have claimed and those that are theirs by place, are run by the others.
