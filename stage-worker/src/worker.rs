@@ -219,12 +219,6 @@ impl Worker {
         // What former visits were told of is over, or is listed.
         shared.forget_news();
         visit.queries.iter().for_each(|query| shared.hear(query));
-        let slots: Vec<_> = (0..shared.options.slots.max(1))
-            .map(|slot| {
-                let (shared, engine) = (Arc::clone(shared), self.engine.clone());
-                tokio::spawn(keep_slot(shared, engine, slot, Some(visit.linger)))
-            })
-            .collect();
         let ending = {
             let (shared, stopping) = (Arc::clone(shared), stopping.clone());
             tokio::spawn(async move {
@@ -232,16 +226,27 @@ impl Worker {
                 stopping.cancel();
             })
         };
-        for slot in slots {
-            if let Err(error) = slot.await {
-                tracing::error!(%error, "a slot ended abnormally");
-            }
-        }
+        self.run_slots(Some(visit.linger)).await;
         ending.abort();
         self.settle().await;
         Visited {
             tasks: shared.committed.load(Ordering::Relaxed).saturating_sub(before),
             is_cut: shared.is_leaving(),
+        }
+    }
+
+    /// Runs all slots until they leave. `linger` as for [`keep_slot`].
+    async fn run_slots(&self, linger: Option<Duration>) {
+        let shared = &self.shared;
+        let slots: Vec<_> = (0..shared.options.slots.max(1))
+            .map(|slot| {
+                tokio::spawn(keep_slot(Arc::clone(shared), self.engine.clone(), slot, linger))
+            })
+            .collect();
+        for slot in slots {
+            if let Err(error) = slot.await {
+                tracing::error!(%error, "a slot ended abnormally");
+            }
         }
     }
 
@@ -258,17 +263,7 @@ impl Worker {
         let bell = tokio::spawn(watch_bell(Arc::clone(&self.shared)));
         let wake = self.shared.options.wake.clone();
         let listening = wake.map(|wake| tokio::spawn(news::listen(Arc::clone(&self.shared), wake)));
-        let slots: Vec<_> = (0..self.shared.options.slots.max(1))
-            .map(|slot| {
-                let (shared, engine) = (Arc::clone(&self.shared), self.engine.clone());
-                tokio::spawn(keep_slot(shared, engine, slot, None))
-            })
-            .collect();
-        for slot in slots {
-            if let Err(error) = slot.await {
-                tracing::error!(%error, "a slot ended abnormally");
-            }
-        }
+        self.run_slots(None).await;
         bell.abort();
         if let Some(listening) = listening {
             listening.abort();

@@ -31,7 +31,7 @@ struct Site {
     lambda: Lambda,
     api: Api,
     http: reqwest::Client,
-    fleet: Fleet,
+    _fleet: Fleet,
     _setup: Setup,
 }
 
@@ -61,7 +61,7 @@ impl Site {
         let lambda = Lambda::start(vec![function], rules).await.unwrap();
         let api = Api::new(&fleet.url());
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
-        Self { lambda, api, http, fleet, _setup: setup }
+        Self { lambda, api, http, _fleet: fleet, _setup: setup }
     }
 
     /// An asynchronous call. It may be lost, and nobody waits for it.
@@ -147,5 +147,4 @@ async fn killed_and_throttled_functions_cost_time_and_no_row() {
     let slow = Site::start(&s3, &data, 1, Duration::from_millis(1_500)).await;
     slow.run(18, |_, _| {}).await;
     assert!(slow.lambda.sandboxes(NAME) <= 1);
-    drop(site.fleet);
 }
