@@ -45,6 +45,7 @@ async fn main() -> Result<()> {
     let working = tokio::spawn(async move { worker.run().await });
 
     let gateway = Gateway {
+        links: None,
         planner: Planner::open(&config, &stores)?,
         control: Arc::new(control),
         hub: Arc::new(Hub::new(Arc::clone(&env.clock))),

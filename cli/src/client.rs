@@ -36,8 +36,18 @@ pub struct Summary {
     pub shuffle_bytes: u64,
     /// Requests by class.
     pub requests: RequestCounts,
+    /// Dollars, if there is a price.
+    pub cost_usd: Option<Dollars>,
     /// Milliseconds from the request's arrival to the first byte of the answer.
     pub wall_ms: u64,
+}
+
+/// What an answer cost.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Dollars {
+    /// In all.
+    pub total: f64,
 }
 
 /// Store requests by class.

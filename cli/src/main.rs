@@ -22,9 +22,9 @@ struct Arguments {
 enum Command {
     /// Serve the HTTP query API: plan queries and write them to the state store.
     Gateway {
-        /// The configuration.
+        /// The configuration; if not given, `DUNLIN_CONFIG_TOML` is its text, or `DUNLIN_CONFIG` its file or object.
         #[arg(long)]
-        config: PathBuf,
+        config: Option<PathBuf>,
         /// Address to listen on; port 0 takes a free port.
         #[arg(long, default_value = "127.0.0.1:8090")]
         http: SocketAddr,
@@ -34,18 +34,18 @@ enum Command {
     },
     /// Claim and run tasks. Listens on no port.
     Worker {
-        /// The configuration.
+        /// The configuration; if not given, `DUNLIN_CONFIG_TOML` is its text, or `DUNLIN_CONFIG` its file or object.
         #[arg(long)]
-        config: PathBuf,
+        config: Option<PathBuf>,
         /// Tasks run at once; if not given, the configuration's number, or one for each core.
         #[arg(long)]
         slots: Option<usize>,
     },
     /// Gateway and workers in one process.
     Run {
-        /// The configuration.
+        /// The configuration; if not given, `DUNLIN_CONFIG_TOML` is its text, or `DUNLIN_CONFIG` its file or object.
         #[arg(long)]
-        config: PathBuf,
+        config: Option<PathBuf>,
         /// Worker threads.
         #[arg(long, default_value_t = 2)]
         workers: usize,
@@ -75,8 +75,11 @@ enum Command {
         #[arg(long, default_value_t = 8)]
         files: usize,
         /// Folder to write to.
+        #[arg(long, required_unless_present = "query")]
+        output: Option<PathBuf>,
+        /// Print a query of TPC-H, 1 to 22, and write nothing.
         #[arg(long)]
-        output: PathBuf,
+        query: Option<usize>,
     },
     /// Make TPC-H data, start a gateway and two workers over a folder, and run TPC-H through the exchange.
     Demo(demo::Options),
@@ -95,17 +98,24 @@ fn main() -> ExitCode {
 fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Gateway { config, http, allow_insecure_connections } => {
-            serve::gateway(&config, &serve::Listen { http, allow_insecure_connections })
+            serve::gateway(config.as_deref(), &serve::Listen { http, allow_insecure_connections })
         }
-        Command::Worker { config, slots } => serve::worker(&config, slots),
-        Command::Run { config, workers, http, allow_insecure_connections } => {
-            serve::run(&config, workers, &serve::Listen { http, allow_insecure_connections })
-        }
+        Command::Worker { config, slots } => serve::worker(config.as_deref(), slots),
+        Command::Run { config, workers, http, allow_insecure_connections } => serve::run(
+            config.as_deref(),
+            workers,
+            &serve::Listen { http, allow_insecure_connections },
+        ),
         Command::Key(command) => key::run(&command),
         Command::Tls(command) => pki::run(&command),
         Command::Sql(options) => sql::run(&options),
         Command::Record(options) => record::run(&options),
-        Command::Tpch { scale, files, output } => {
+        Command::Tpch { query: Some(query), .. } => {
+            println!("{}", tpch::query(query)?);
+            Ok(())
+        }
+        Command::Tpch { scale, files, output, query: None } => {
+            let output = output.unwrap_or_default();
             anyhow::ensure!(scale > 0.0, "--scale must be positive");
             anyhow::ensure!(files > 0, "--files must be at least 1");
             let bytes = tpch::generate(&output, scale, files)?;

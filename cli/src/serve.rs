@@ -10,19 +10,30 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use async_trait::async_trait;
-use dunlin_gateway::{DoorOptions, Gateway, GatewayOptions, Hub, LocalRunner, WatchPeriods};
+use bytes::Bytes;
+use dunlin_gateway::{
+    DoorOptions, Gateway, GatewayOptions, Guest, Hub, LinkMaker, LocalRunner, Most, WatchPeriods,
+};
+use dunlin_invoke::{Functions, Sdk};
 use dunlin_manifest::env::Env;
 use dunlin_manifest::ids::QueryId;
+use dunlin_manifest::keys;
 use dunlin_manifest::probe::{self, ProbeOptions};
-use dunlin_manifest::store::ObjectControlStore;
+use dunlin_manifest::store::{ControlStore, ObjectControlStore};
 use dunlin_plan::stores::Stores;
+use dunlin_plan::{config_text, fence};
 use dunlin_planner::Planner;
 use dunlin_planner::config::Config;
+use dunlin_planner::cost::Tariff;
 use dunlin_planner::gateway_config::GatewayConfig;
 use dunlin_worker::{Wake, Worker, WorkerOptions};
+use http::Method;
+use object_store::path::Path as StorePath;
+use object_store::signer::Signer;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
+use url::Url;
 
 use crate::door;
 use crate::wake::{InProcess, OverHttp};
@@ -30,6 +41,12 @@ use crate::wake::{InProcess, OverHttp};
 /// Stack of the threads for requests and records. They read, print and drop plans, which are as deep as planning
 /// accepts. Memory is used only for the part of the stack that is used.
 const IO_STACK: usize = 64 << 20;
+
+/// The most bytes of an answer in the store that a gateway sends which is a function.
+const MOST_OF_A_FUNCTION: u64 = 24 << 20;
+
+/// Who may call the function URL, as AWS names it; set by Terraform.
+const URL_AUTH: &str = "DUNLIN_URL_AUTH";
 
 /// What every command opens at its start.
 struct Opened {
@@ -39,14 +56,22 @@ struct Opened {
     io: Runtime,
 }
 
-/// Reads a command's configuration and starts logging.
-fn load(path: &Path) -> Result<Config> {
+/// Reads a command's configuration and starts logging. Without a file, the environment gives it (see
+/// [`dunlin_plan::config_text`]).
+fn load(path: Option<&Path>) -> Result<Config> {
     logging();
+    let Some(path) = path else {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let (text, name) = runtime
+            .block_on(config_text::from_env(Path::new("dunlin.toml")))
+            .context("give --config, or the configuration in the environment")?;
+        return Config::parse(&text).with_context(|| format!("{name} cannot be used"));
+    };
     Ok(Config::load(path)?)
 }
 
 impl Opened {
-    fn new(path: &Path) -> Result<Self> {
+    fn new(path: Option<&Path>) -> Result<Self> {
         Self::of(load(path)?)
     }
 
@@ -86,10 +111,32 @@ impl Opened {
         Ok(Worker::new(self.control.clone(), self.stores.clone(), options, stopping)?)
     }
 
+    /// The functions of the configuration.
+    async fn functions(&self) -> Option<Functions> {
+        let config = self.config.functions.as_ref()?;
+        let sdk = Sdk::new(config.region.as_deref(), config.endpoint.as_deref()).await;
+        Some(Functions::new(config, Arc::new(sdk), self.control.env().clone()))
+    }
+
+    /// Refuses functions that cannot be used.
+    async fn check_functions(&self) -> Result<()> {
+        let checked = self.config.functions.as_ref().is_some_and(|config| config.check);
+        let Some(functions) = self.functions().await.filter(|_| checked) else { return Ok(()) };
+        let build = fence::current()?.build;
+        for note in dunlin_invoke::check::check(&functions, &build).await? {
+            tracing::warn!("{note}");
+        }
+        Ok(())
+    }
+
     /// The news of a gateway in this process, and how its own worker hears them.
-    fn hub(&self) -> (Arc<Hub>, Arc<InProcess>) {
+    async fn hub(&self) -> (Arc<Hub>, Arc<InProcess>) {
         let env = self.control.env();
-        let hub = Arc::new(Hub::new(Arc::clone(&env.clock)));
+        let hub = Hub::new(Arc::clone(&env.clock));
+        let hub = Arc::new(match self.functions().await {
+            Some(functions) => hub.calling(Arc::new(functions)),
+            None => hub,
+        });
         (Arc::clone(&hub), Arc::new(InProcess::new(hub, env)))
     }
 
@@ -100,7 +147,44 @@ impl Opened {
             control: Arc::new(self.control.through(|store| self.stores.view(store, None))),
             env: Env::system(),
             local: Some(local),
+            links: self.stores.signer().map(|signer| Arc::new(SignedLinks(signer)) as _),
         })
+    }
+
+    /// What queries cost. Only Amazon's own stores have a price of their own accord.
+    fn tariff(&self) -> Result<Tariff> {
+        let Config { state, functions, prices, .. } = &self.config;
+        let is_amazon = state.location.starts_with("s3://") && state.params.s3_endpoint.is_none();
+        let own = functions.as_ref().and_then(|functions| functions.region.clone());
+        let own = own.or_else(|| state.params.s3_region.clone());
+        let own = own.or_else(|| std::env::var("AWS_REGION").ok()).filter(|_| is_amazon);
+        let tariff = Tariff::open(prices, own.as_deref())?;
+        if tariff.prices().is_none() {
+            tracing::info!("queries show no dollars: {}", tariff.note());
+        }
+        Ok(tariff)
+    }
+
+    /// How a gateway serves, by the configuration.
+    fn gateway_options(&self, http: SocketAddr, door: DoorOptions) -> Result<GatewayOptions> {
+        let config = &self.config;
+        let limits = config.limits.resolve()?;
+        let mut options = GatewayOptions { http, door, limits, ..GatewayOptions::default() };
+        if self.stores.control_location().is_remote() {
+            options.watch = WatchPeriods::remote();
+        }
+        options.inline = door::inline_limits(&config.gateway.inline, config.worker.memory_bytes)?;
+        options.most = Most {
+            max_bytes_scanned: config.limits.max_bytes_scanned,
+            max_cost_usd: config.limits.max_cost_usd,
+        };
+        options.tariff = Arc::new(self.tariff()?);
+        options.planning.queue = config.planning.queue;
+        options.planning.time = Duration::from_millis(config.planning.time_limit_ms);
+        if let Some(at_once) = config.planning.at_once {
+            options.planning.at_once = at_once;
+        }
+        Ok(options)
     }
 
     /// Gateways and workers in separate processes must see the same state.
@@ -111,6 +195,15 @@ impl Opened {
             "[state] location memory:// is seen by one process only: use `dunlin run`, or a folder or bucket"
         );
         Ok(())
+    }
+
+    /// Probes the store unless a gateway has done so before. A function starts too often to probe each time.
+    async fn probe_once(&self) -> Result<()> {
+        if self.control.get(keys::PROBED).await?.is_some() {
+            return Ok(());
+        }
+        self.probe().await?;
+        Ok(self.control.put(keys::PROBED, Bytes::from_static(b"fit")).await?)
     }
 
     async fn probe(&self) -> Result<()> {
@@ -171,13 +264,24 @@ impl Listen {
 
 /// Runs inline queries that must write objects on this process's own worker.
 #[derive(Debug)]
-struct OwnWorker(Worker);
+struct OwnWorker(Worker, Arc<Hub>);
 
 #[async_trait]
 impl LocalRunner for OwnWorker {
     async fn run(&self, query: QueryId) {
         let worker = self.0.clone();
-        tokio::spawn(async move { worker.run_query(&query).await });
+        self.1.beside(async move { worker.run_query(&query).await });
+    }
+}
+
+/// Links that the store's own client signs.
+#[derive(Debug)]
+struct SignedLinks(Arc<dyn Signer>);
+
+#[async_trait]
+impl LinkMaker for SignedLinks {
+    async fn link(&self, path: &StorePath, time: Duration) -> object_store::Result<Url> {
+        self.0.signed_url(Method::GET, path, time).await
     }
 }
 
@@ -185,7 +289,7 @@ impl LocalRunner for OwnWorker {
 ///
 /// # Errors
 /// A configuration or store that cannot be used, or an address that is in use.
-pub fn gateway(config: &Path, listen: &Listen) -> Result<()> {
+pub fn gateway(config: Option<&Path>, listen: &Listen) -> Result<()> {
     let config = load(config)?;
     let door = listen.door(&config.gateway)?;
     let opened = Opened::of(config)?;
@@ -193,7 +297,8 @@ pub fn gateway(config: &Path, listen: &Listen) -> Result<()> {
     let outcome = opened.io.block_on(async {
         opened.check_shared()?;
         opened.probe().await?;
-        let (hub, wake) = opened.hub();
+        opened.check_functions().await?;
+        let (hub, wake) = opened.hub().await;
         let own = opened.worker(cores(), wake, stopping.clone())?;
         serve_http(&opened, (own, hub), (listen.http, door), stopping.clone()).await
     });
@@ -205,13 +310,15 @@ pub fn gateway(config: &Path, listen: &Listen) -> Result<()> {
 ///
 /// # Errors
 /// A configuration or store that cannot be used.
-pub fn worker(config: &Path, slots: Option<usize>) -> Result<()> {
+pub fn worker(config: Option<&Path>, slots: Option<usize>) -> Result<()> {
     let opened = Opened::new(config)?;
     let slots = slots.or(opened.config.worker.slots).unwrap_or_else(cores);
     let stopping = CancellationToken::new();
     let outcome = opened.io.block_on(async {
         opened.check_shared()?;
-        let wake = Arc::new(OverHttp::new(opened.control.clone()));
+        let otherwise = opened.functions().await.map(|functions| functions.beside(slots));
+        let otherwise = otherwise.map(|functions| Arc::new(functions) as Arc<dyn Wake>);
+        let wake = Arc::new(OverHttp::new(opened.control.clone(), otherwise));
         let worker = opened.worker(slots, wake, stopping.clone())?;
         tracing::info!(worker = worker.name(), slots, "worker started");
         stop_when_asked(stopping.clone());
@@ -226,14 +333,15 @@ pub fn worker(config: &Path, slots: Option<usize>) -> Result<()> {
 ///
 /// # Errors
 /// A configuration or store that cannot be used, or an address that is in use.
-pub fn run(config: &Path, workers: usize, listen: &Listen) -> Result<()> {
+pub fn run(config: Option<&Path>, workers: usize, listen: &Listen) -> Result<()> {
     let config = load(config)?;
     let door = listen.door(&config.gateway)?;
     let opened = Opened::of(config)?;
     let stopping = CancellationToken::new();
     let outcome = opened.io.block_on(async {
         opened.probe().await?;
-        let (hub, wake) = opened.hub();
+        opened.check_functions().await?;
+        let (hub, wake) = opened.hub().await;
         let worker = opened.worker(workers.max(1), wake, stopping.clone())?;
         let own = worker.clone();
         let running = tokio::spawn(async move { worker.run().await });
@@ -246,25 +354,48 @@ pub fn run(config: &Path, workers: usize, listen: &Listen) -> Result<()> {
     outcome
 }
 
+/// The build and version of this binary, as a package names them.
+///
+/// # Errors
+/// The engine cannot be used.
+pub fn about() -> Result<serde_json::Value> {
+    let build = dunlin_invoke::event::alias(&fence::current()?.build);
+    Ok(serde_json::json!({ "build": build, "version": env!("CARGO_PKG_VERSION") }))
+}
+
+/// The gateway of a function, and the runtime that it needs. The environment gives its configuration, which must have API
+/// keys.
+///
+/// # Errors
+/// A configuration or store that cannot be used.
+pub fn guest() -> Result<(Guest, Runtime)> {
+    let config = load(None)?;
+    // Whoever signs a request with IAM has shown who they are before the function is called.
+    let is_signed = std::env::var(URL_AUTH).is_ok_and(|auth| auth == "AWS_IAM");
+    let door = door::options(&config.gateway, is_signed)?;
+    door.check_behind()?;
+    let opened = Opened::of(config)?;
+    let guest = opened.io.block_on(async {
+        opened.check_shared()?;
+        opened.probe_once().await?;
+        let (hub, wake) = opened.hub().await;
+        let own = opened.worker(cores(), wake, CancellationToken::new())?;
+        let options = opened.gateway_options(GatewayOptions::default().http, door)?;
+        // A function streams at most 200 MB, and rows as text are several times as long as in the store.
+        let options = GatewayOptions { most_answer: Some(MOST_OF_A_FUNCTION), ..options };
+        let gateway = opened.gateway(Arc::new(OwnWorker(own, Arc::clone(&hub))), hub)?;
+        anyhow::Ok(Guest::new(gateway, &options)?)
+    })?;
+    Ok((guest, opened.io))
+}
+
 async fn serve_http(
     opened: &Opened,
     own: (Worker, Arc<Hub>),
     (http, door): (SocketAddr, DoorOptions),
     stopping: CancellationToken,
 ) -> Result<()> {
-    let config = &opened.config;
-    let limits = config.limits.resolve()?;
-    let mut options = GatewayOptions { http, door, limits, ..GatewayOptions::default() };
-    if opened.stores.control_location().is_remote() {
-        options.watch = WatchPeriods::remote();
-    }
-    options.inline = door::inline_limits(&config.gateway.inline, config.worker.memory_bytes)?;
-    options.planning.queue = config.planning.queue;
-    options.planning.time = Duration::from_millis(config.planning.time_limit_ms);
-    if let Some(at_once) = config.planning.at_once {
-        options.planning.at_once = at_once;
-    }
-    listen(opened, own, options, stopping).await
+    listen(opened, own, opened.gateway_options(http, door)?, stopping).await
 }
 
 async fn listen(
@@ -274,7 +405,7 @@ async fn listen(
     stopping: CancellationToken,
 ) -> Result<()> {
     let http = options.http;
-    let gateway = opened.gateway(Arc::new(OwnWorker(own)), hub)?;
+    let gateway = opened.gateway(Arc::new(OwnWorker(own, Arc::clone(&hub))), hub)?;
     let listener =
         TcpListener::bind(http).await.with_context(|| format!("cannot listen on {http}"))?;
     let scheme = if options.door.tls.is_some() { "https" } else { "http" };

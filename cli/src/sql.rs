@@ -44,11 +44,13 @@ pub fn run(options: &Options) -> Result<()> {
         println!("{}", text(row));
     }
     let summary = &answer.summary;
+    let dollars = summary.cost_usd.map(|cost| format!(", ${:.6}", cost.total));
     eprintln!(
-        "rows: {}, {} ms, {}, query {}",
+        "rows: {}, {} ms, {}{}, query {}",
         answer.rows.len(),
         summary.wall_ms,
         summary.route,
+        dollars.unwrap_or_default(),
         answer.query
     );
     Ok(())

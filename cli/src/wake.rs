@@ -64,6 +64,8 @@ pub struct OverHttp {
     name: String,
     /// Never locked during a request: telling does not wait for the one that is held open.
     link: Mutex<Option<Link>>,
+    /// Who is told while no gateway can be reached.
+    otherwise: Option<Arc<dyn Wake>>,
     pause: Mutex<Duration>,
 }
 
@@ -77,11 +79,11 @@ struct Link {
 }
 
 impl OverHttp {
-    /// Finds gateways by the hints in `store`.
+    /// Finds gateways by the hints in `store`. While none can be reached, `otherwise` is told.
     #[must_use]
-    pub fn new(store: ObjectControlStore) -> Self {
+    pub fn new(store: ObjectControlStore, otherwise: Option<Arc<dyn Wake>>) -> Self {
         let name = store.env().nonce();
-        Self { store, name, link: Mutex::default(), pause: Mutex::new(PAUSES.0) }
+        Self { store, name, link: Mutex::default(), otherwise, pause: Mutex::new(PAUSES.0) }
     }
 
     /// The newest gateway that answers.
@@ -122,7 +124,13 @@ impl Link {
 #[async_trait]
 impl Wake for OverHttp {
     async fn tell(&self, news: News) {
-        let Some(link) = self.link.lock().await.clone() else { return };
+        let link = self.link.lock().await.clone();
+        let Some(link) = link else {
+            if let Some(otherwise) = &self.otherwise {
+                otherwise.tell(news).await;
+            }
+            return;
+        };
         if let Err(error) = link.tell(&news).await {
             tracing::debug!(url = link.url, error = %error.without_url(), "news was not taken");
         }

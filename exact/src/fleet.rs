@@ -82,6 +82,7 @@ impl Fleet {
         let env = Env::system();
         let control = stores.control(env.clone());
         let gateway = Gateway {
+            links: None,
             planner: Planner::open(config, &stores)?,
             control: Arc::new(control.clone()),
             hub: Arc::new(Hub::new(Arc::clone(&env.clock))),

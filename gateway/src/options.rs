@@ -7,12 +7,16 @@ use std::time::Duration;
 use async_trait::async_trait;
 use dunlin_manifest::env::Env;
 use dunlin_manifest::ids::QueryId;
+use dunlin_manifest::query::sweep::SweepPeriods;
 use dunlin_manifest::records::Limits;
 use dunlin_manifest::store::ObjectControlStore;
 use dunlin_planner::Planner;
+use dunlin_planner::cost::Tariff;
+use serde::Deserialize;
 
 use crate::door::DoorOptions;
 use crate::query::hub::Hub;
+use crate::query::links::LinkMaker;
 
 /// Longest SQL text, in bytes. A longer text is usually a generated list that belongs in a table.
 pub const MAX_SQL_BYTES: usize = 1 << 20;
@@ -32,6 +36,12 @@ pub struct GatewayOptions {
     pub planning: PlanningLimits,
     /// Limits and periods written into the queries that this gateway submits.
     pub limits: Limits,
+    /// The most that a query may use, unless the request says less.
+    pub most: Most,
+    /// What queries cost.
+    pub tariff: Arc<Tariff>,
+    /// The most bytes of an answer in the store that are sent as rows. A larger one is taken by links.
+    pub most_answer: Option<u64>,
     /// How often a waiting request looks for the end of its query.
     pub watch: WatchPeriods,
     /// How often the sweeper looks for queries that need work.
@@ -50,11 +60,34 @@ impl Default for GatewayOptions {
             inline: InlineLimits::default(),
             planning: PlanningLimits::default(),
             limits: Limits::default(),
+            most: Most::default(),
+            tariff: Arc::default(),
+            most_answer: None,
             watch: WatchPeriods::default(),
             sweep: SweepPeriods::default(),
             drain: Duration::from_secs(20),
             advertise: None,
         }
+    }
+}
+
+/// The most that a query may use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Most {
+    /// Bytes read from tables.
+    pub max_bytes_scanned: Option<u64>,
+    /// Dollars.
+    pub max_cost_usd: Option<f64>,
+}
+
+impl Most {
+    /// The smaller of two.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        let bytes = [self.max_bytes_scanned, other.max_bytes_scanned].into_iter().flatten().min();
+        let costs = [self.max_cost_usd, other.max_cost_usd].into_iter().flatten();
+        Self { max_bytes_scanned: bytes, max_cost_usd: costs.reduce(f64::min) }
     }
 }
 
@@ -142,35 +175,6 @@ impl WatchPeriods {
     }
 }
 
-/// How often the sweeper lists the active queries.
-#[derive(Clone, Copy, Debug)]
-pub struct SweepPeriods {
-    /// Pause while there are active queries.
-    pub busy: Duration,
-    /// Longest pause while there are none.
-    pub idle: Duration,
-    /// How long a query with refusals may make no progress. Refusals show that workers are alive and none of them
-    /// fits, so waiting longer would not help.
-    pub refused: Duration,
-    /// How long an announced query may have no `root` before it is ended as never submitted. This is long, because a
-    /// client's retry may still write the root.
-    pub orphan: Duration,
-    /// How long a query whose root this build cannot read may stay before it is ended.
-    pub unreadable: Duration,
-}
-
-impl Default for SweepPeriods {
-    fn default() -> Self {
-        Self {
-            busy: Duration::from_secs(2),
-            idle: Duration::from_secs(10),
-            refused: Duration::from_secs(10),
-            orphan: Duration::from_secs(15 * 60),
-            unreadable: Duration::from_secs(12 * 3600),
-        }
-    }
-}
-
 /// Workers in this process. They run the tasks of queries that the gateway runs itself.
 #[async_trait]
 pub trait LocalRunner: Send + Sync + std::fmt::Debug {
@@ -192,4 +196,6 @@ pub struct Gateway {
     pub local: Option<Arc<dyn LocalRunner>>,
     /// Where processes tell each other of work.
     pub hub: Arc<Hub>,
+    /// Makes links to answers, if the store can.
+    pub links: Option<Arc<dyn LinkMaker>>,
 }

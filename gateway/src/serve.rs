@@ -1,21 +1,28 @@
 //! A running gateway: the core, its sweeper, and the HTTP server with its access control.
 
 use std::future::Future;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
+use axum::Router;
+use axum::body::Body;
 use dunlin_manifest::env::Env;
 use dunlin_manifest::query::{GATE_PERIOD, close_gate, open_gate};
 use dunlin_manifest::store::ObjectControlStore;
+use http::{Request, Response};
 use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tower::ServiceExt;
 
+use crate::auth::Keyring;
 use crate::door::{Door, DoorError, make_room};
-use crate::http::{Face, Guard, Server, router};
+use crate::http::{Face, Guard, Peer, Server, router};
 use crate::options::{Gateway, GatewayOptions};
 use crate::query::handles::Handles;
+use crate::query::hub::Hub;
 use crate::query::intake::Intake;
 use crate::query::queries::Queries;
-use crate::query::sweep;
+use crate::query::sweep::{self, Swept};
 
 /// Why a gateway cannot serve.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +36,42 @@ pub enum ServeError {
     /// The access control of the listener cannot be set up.
     #[error(transparent)]
     Door(#[from] DoorError),
+}
+
+/// What runs beside the answers of a gateway, and the router that makes them.
+struct Core {
+    router: Router,
+    hub: Arc<Hub>,
+    sweeper: tokio::task::JoinHandle<()>,
+}
+
+/// Starts everything but a listener.
+fn open(
+    gateway: Gateway,
+    options: &GatewayOptions,
+    keyring: Keyring,
+    stop: &CancellationToken,
+) -> Result<Core, ServeError> {
+    let limits = options.door.limits;
+    let env = gateway.env.clone();
+    let fence = dunlin_plan::fence::current()?;
+    let handles = Arc::new(Handles::new(Arc::clone(&gateway.control), env.clone(), fence));
+    let hub = Arc::clone(&gateway.hub);
+    let swept = Swept {
+        handles: Arc::clone(&handles),
+        local: gateway.local.clone(),
+        hub: Arc::clone(&hub),
+    };
+    let sweeper = tokio::spawn(sweep::run(swept, options.sweep, stop.clone()));
+    let (watched, links) = (Arc::clone(&hub), gateway.links.clone());
+    let face = Face {
+        intake: Arc::new(Intake::new(gateway, Arc::clone(&handles), options)),
+        queries: Arc::new(Queries::new(handles, watched, links, options, stop.clone())),
+        hub: Arc::clone(&hub),
+        answer_buffer: limits.answer_buffer_bytes,
+    };
+    let guard = Guard::new(keyring, limits, Arc::clone(&env.clock));
+    Ok(Core { router: router(face, guard), hub, sweeper })
 }
 
 /// Serves `gateway` on `listener` until `shutdown` resolves. Then it takes no new requests, tells waiting clients the
@@ -50,31 +93,16 @@ pub async fn serve(
     if let Some(tls) = &tls {
         tokio::spawn(Arc::clone(tls).watch(env.clone(), stop.clone()));
     }
-    let fence = dunlin_plan::fence::current()?;
-    let handles = Arc::new(Handles::new(Arc::clone(&gateway.control), env.clone(), fence));
-    let sweeper = tokio::spawn(sweep::run(
-        Arc::clone(&handles),
-        gateway.local.clone(),
-        options.sweep,
-        stop.clone(),
-    ));
-    let hub = Arc::clone(&gateway.hub);
     let gate = options.advertise.clone().map(|url| {
         tokio::spawn(keep_gate(Arc::clone(&gateway.control), env.clone(), url, stop.clone()))
     });
-    let face = Face {
-        intake: Arc::new(Intake::new(gateway, Arc::clone(&handles), &options)),
-        queries: Arc::new(Queries::new(handles, &hub, options.watch, stop.clone())),
-        hub,
-        answer_buffer: limits.answer_buffer_bytes,
-    };
-    let guard = Guard::new(keyring, limits, Arc::clone(&env.clock));
+    let core = open(gateway, &options, keyring, &stop)?;
     let asked = stop.clone();
     tokio::spawn(async move {
         shutdown.await;
         asked.cancel();
     });
-    let server = Server { router: router(face, guard), limits, tls, env: env.clone() };
+    let server = Server { router: core.router, limits, tls, env: env.clone() };
     let drained = async {
         stop.cancelled().await;
         env.clock.sleep(options.drain).await;
@@ -86,10 +114,43 @@ pub async fn serve(
     if let Some(gate) = gate {
         let _ = gate.await;
     }
-    if let Err(error) = sweeper.await {
+    if let Err(error) = core.sweeper.await {
         tracing::warn!(%error, "the sweeper did not stop cleanly");
     }
     Ok(())
+}
+
+/// A gateway without a listener, for a process that is given requests and is frozen after each answer: a function.
+#[derive(Debug)]
+pub struct Guest {
+    router: Router,
+    hub: Arc<Hub>,
+    _stop: DropGuard,
+}
+
+impl Guest {
+    /// Starts everything but a listener. Its door has no TLS, which whoever gives the requests speaks.
+    ///
+    /// # Errors
+    /// See [`ServeError`]; without keys, [`DoorError::Exposed`] unless the options allow it.
+    pub fn new(gateway: Gateway, options: &GatewayOptions) -> Result<Self, ServeError> {
+        let keyring = Door::behind(&options.door)?;
+        let stop = CancellationToken::new();
+        let core = open(gateway, options, keyring, &stop)?;
+        Ok(Self { router: core.router, hub: core.hub, _stop: stop.drop_guard() })
+    }
+
+    /// Answers a request that came from `peer`. What was begun beside the answer is done when this returns; the rows may
+    /// still be read.
+    pub async fn answer(&self, mut request: Request<Body>, peer: SocketAddr) -> Response<Body> {
+        request.extensions_mut().insert(Peer(peer));
+        let answer = self.router.clone().oneshot(request).await;
+        self.hub.settled().await;
+        match answer {
+            Ok(answer) => answer,
+            Err(never) => match never {},
+        }
+    }
 }
 
 /// Keeps the hint at this gateway's address fresh, and removes it at the end.

@@ -16,7 +16,7 @@ use dunlin_manifest::records::{
     EngineFence, ErrorCode, Fail, FailClass, Idem, InputMode, Limits, Output, Pin, QueryError,
     RECORD_VERSION, Requests, ResultSpec, Root, Route, Seal, SealTotals, SealedBlocks, SealedTask,
     Share, Slice, SlotTime, StageInput, StageManifest, StageSpec, Summary, TaskMetrics, TaskOutput,
-    TaskSpec,
+    TaskSpec, Usage,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -95,6 +95,14 @@ fn output() -> TaskOutput {
     }
 }
 
+fn requests() -> Requests {
+    Requests { put: 1, get: 2, list: 3, head: 4, delete: 5, hedged: 6 }
+}
+
+fn usage() -> Usage {
+    Usage { calls: 1, cold: 2, ms: 3, mb_ms: 4 }
+}
+
 fn slot() -> SlotTime {
     SlotTime { compute: 1, wait: 2, claim: 3, commit: 4, idle: 5 }
 }
@@ -107,10 +115,12 @@ fn metrics() -> TaskMetrics {
         shuffle_read_bytes: 4,
         spill_bytes: 5,
         peak_memory: 6,
-        requests: Requests { put: 1, get: 2, list: 3, head: 4, delete: 5, hedged: 6 },
+        requests: requests(),
         cpu_us: 7,
         task_memory: 8,
         slot: slot(),
+        lost: requests(),
+        usage: usage(),
     }
 }
 
@@ -148,8 +158,10 @@ fn blocks() -> SealedBlocks {
             tasks: 1,
             attempts: 2,
             scan_bytes: 3,
-            requests: Requests { put: 1, get: 2, list: 3, head: 4, delete: 5, hedged: 6 },
+            requests: requests(),
             slot: slot(),
+            lost: requests(),
+            usage: usage(),
         },
     }
 }
@@ -178,6 +190,9 @@ fn end() -> End {
         shuffle_bytes: 7,
         requests: Requests::default(),
         slot: SlotTime::default(),
+        lost: Requests::default(),
+        usage: usage(),
+        result_bytes: 8,
     };
     End {
         v: RECORD_VERSION,
@@ -275,11 +290,11 @@ fn decisions_are_what_they_always_were() {
     assert_eq!(
         short,
         [
-            "885be943ba839b03",
-            "f69115ce6e0bfe1f",
-            "3a75fbec4d1cbb93",
-            "9f984b208ab73449",
-            "56839b8f62bab085"
+            "e481e981f5abdc95",
+            "631c2c178f98390b",
+            "4109b7dd85d9ba62",
+            "78ef63d6bf81d22b",
+            "cec58ce648934cd9"
         ]
     );
 }

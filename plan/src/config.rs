@@ -73,6 +73,104 @@ impl std::fmt::Debug for StoreParams {
     }
 }
 
+/// `[functions]`: AWS Lambda functions that run stage workers. Whoever has work for them calls them.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FunctionsConfig {
+    /// Their region; from the process's environment if it is not set.
+    #[serde(default)]
+    pub region: Option<String>,
+    /// Endpoint URL of an emulator; from the process's environment (`AWS_ENDPOINT_URL_LAMBDA`) if it is not set.
+    #[serde(default)]
+    pub endpoint: Option<String>,
+    /// Call `NAME:b-<build>`, so that a query ends on functions of the build that has planned it. `false`: call `NAME`.
+    #[serde(default = "yes")]
+    pub qualify: bool,
+    /// The most functions at work on one query at a time.
+    #[serde(default = "most_calls")]
+    pub most_calls: u32,
+    /// Look at the functions when a gateway starts, and refuse to start if they cannot be used.
+    #[serde(default = "yes")]
+    pub check: bool,
+    /// Functions by their memory.
+    #[serde(rename = "class")]
+    pub classes: Vec<FunctionClass>,
+}
+
+/// `[[functions.class]]`: functions of the same memory.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FunctionClass {
+    /// Their memory.
+    pub memory_mb: u64,
+    /// Identical functions. Several of them, because each may start only 1,000 environments in 10 s.
+    pub names: Vec<String>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn most_calls() -> u32 {
+    256
+}
+
+/// Megabytes of memory for which Lambda gives one vCPU.
+const MEMORY_OF_A_CPU: u64 = 1_769;
+
+impl FunctionClass {
+    /// Tasks that such a function runs at a time: one for each vCPU.
+    #[must_use]
+    pub fn slots(&self) -> usize {
+        slots_of(self.memory_mb)
+    }
+}
+
+/// Tasks that a function of this memory runs at a time: one for each vCPU.
+#[must_use]
+pub fn slots_of(memory_mb: u64) -> usize {
+    usize::try_from(memory_mb / MEMORY_OF_A_CPU).unwrap_or(usize::MAX).clamp(1, 6)
+}
+
+impl FunctionsConfig {
+    /// What is wrong with it, if something is.
+    ///
+    /// # Errors
+    /// A sentence for the user.
+    pub fn check(&self) -> Result<(), String> {
+        if self.classes.is_empty() {
+            return Err("[functions] has no [[functions.class]]".to_owned());
+        }
+        let mut sizes = std::collections::BTreeSet::new();
+        for FunctionClass { memory_mb, names } in &self.classes {
+            if names.is_empty() || names.iter().any(String::is_empty) {
+                return Err(format!(
+                    "[[functions.class]] of {memory_mb} MB: names has no function, or an empty name"
+                ));
+            }
+            if !(128..=10_240).contains(memory_mb) {
+                return Err(format!(
+                    "[[functions.class]] memory_mb = {memory_mb} is not within 128 to 10240"
+                ));
+            }
+            if !sizes.insert(memory_mb) {
+                return Err(format!(
+                    "[functions] has two classes of {memory_mb} MB; put their names into one"
+                ));
+            }
+            if self.qualify && names.iter().any(|name| name.contains(':')) {
+                return Err(format!(
+                    "[[functions.class]] of {memory_mb} MB: a name has a qualifier (`:`), which needs qualify = false"
+                ));
+            }
+        }
+        if self.most_calls == 0 {
+            return Err("[functions] most_calls is 0: no function would ever be called".to_owned());
+        }
+        Ok(())
+    }
+}
+
 /// `[engine]`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]

@@ -15,7 +15,7 @@
 //! | [`wire`] | a stage's plan encoded as bytes, and decoded |
 //! | [`task`] | the plan that one task runs, made from a plan object |
 //! | [`stores`], [`location`] | the object stores of a process |
-//! | [`config`] | the parts of the configuration that gateway and workers read |
+//! | [`config`], [`config_text`] | the parts of the configuration that gateway and workers read, and where its text is |
 //! | [`guard`], [`priority`] | plans that end when asked, and threads with lower priority |
 //! | [`operators`] | properties of an operator that gateway and workers need |
 //!
@@ -24,6 +24,7 @@
 //! links.
 
 pub mod config;
+pub mod config_text;
 mod error;
 pub mod fence;
 pub mod functions;

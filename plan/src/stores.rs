@@ -15,11 +15,12 @@ use dunlin_manifest::meter::{Meter, MeteredStore};
 use dunlin_manifest::pinned::{InputWatch, PinnedStore};
 use dunlin_manifest::records::Pin;
 use dunlin_manifest::store::ObjectControlStore;
-use object_store::aws::{AmazonS3Builder, S3ConditionalPut};
+use object_store::aws::{AmazonS3, AmazonS3Builder, S3ConditionalPut};
 use object_store::client::SpawnedReqwestConnector;
 use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
-use object_store::{ClientOptions, ObjectStore, RetryConfig};
+use object_store::signer::Signer;
+use object_store::{ClientOptions, ObjectStore, ObjectStoreExt, RetryConfig};
 use url::Url;
 
 use crate::StoreError;
@@ -47,6 +48,8 @@ pub struct Stores {
     control: Option<Location>,
     /// How fast the stores across a network answer.
     hedgers: Arc<BTreeMap<String, Arc<Hedger>>>,
+    /// Who makes links to objects of a store.
+    signers: Arc<BTreeMap<String, Arc<dyn Signer>>>,
     /// The clock that tells when an answer is late. Without one, none is.
     hedging: Option<Env>,
 }
@@ -78,6 +81,7 @@ impl Stores {
         let mut chosen: BTreeMap<String, (&StoreParams, &str)> = BTreeMap::new();
         let mut stores: BTreeMap<String, Arc<dyn ObjectStore>> = BTreeMap::new();
         let mut hedgers = BTreeMap::new();
+        let mut signers = BTreeMap::new();
         // All locations are read before any store is opened, so that a mistake leaves nothing half done.
         let wanted = std::iter::once(own)
             .chain(apart)
@@ -94,7 +98,9 @@ impl Stores {
                 }
                 continue;
             }
-            stores.insert(key.clone(), open(&location, params, io)?);
+            let (store, signer) = open(&location, params, io)?;
+            stores.insert(key.clone(), store);
+            signers.extend(signer.map(|signer| (key.clone(), signer)));
             if location.is_remote() && params.hedge.unwrap_or(true) {
                 hedgers.insert(key.clone(), Arc::new(Hedger::new()));
             }
@@ -109,7 +115,7 @@ impl Stores {
             }
         }
         let (stores, hedgers) = (Arc::new(stores), Arc::new(hedgers));
-        Ok(Self { stores, state, control, hedgers, hedging: None })
+        Ok(Self { stores, state, control, hedgers, signers: Arc::new(signers), hedging: None })
     }
 
     /// The same stores. Their views send a request once more when its answer is late by this clock.
@@ -169,6 +175,21 @@ impl Stores {
         self.stores.get(store).cloned()
     }
 
+    /// Who makes links to objects of the state, if its store can.
+    #[must_use]
+    pub fn signer(&self) -> Option<Arc<dyn Signer>> {
+        self.signers.get(&self.state.store.to_string()).cloned()
+    }
+
+    /// All bytes of an object.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn read(&self, at: &Location) -> object_store::Result<bytes::Bytes> {
+        let store = self.get(at.store.as_str()).unwrap_or_else(|| Arc::new(InMemory::new()));
+        store.get(&at.path).await?.bytes().await
+    }
+
     /// A registry for planning: every store without restrictions.
     #[must_use]
     pub fn registry(&self) -> Arc<Registry> {
@@ -217,15 +238,20 @@ impl ObjectStoreRegistry for Registry {
     }
 }
 
+type Opened = (Arc<dyn ObjectStore>, Option<Arc<dyn Signer>>);
+
 fn open(
     location: &Location,
     params: &StoreParams,
     io: &tokio::runtime::Handle,
-) -> Result<Arc<dyn ObjectStore>, StoreError> {
+) -> Result<Opened, StoreError> {
     match location.store.scheme() {
-        "file" => Ok(Arc::new(LocalFileSystem::new())),
-        "memory" => Ok(Arc::new(InMemory::new())),
-        _ => open_s3(location, params, io),
+        "file" => Ok((Arc::new(LocalFileSystem::new()), None)),
+        "memory" => Ok((Arc::new(InMemory::new()), None)),
+        _ => {
+            let store = Arc::new(open_s3(location, params, io)?);
+            Ok((Arc::clone(&store) as _, Some(store as _)))
+        }
     }
 }
 
@@ -233,7 +259,7 @@ fn open_s3(
     location: &Location,
     params: &StoreParams,
     io: &tokio::runtime::Handle,
-) -> Result<Arc<dyn ObjectStore>, StoreError> {
+) -> Result<AmazonS3, StoreError> {
     let timeout = match params.client_timeout.as_deref() {
         Some(text) => parse_duration(text)?,
         // The default of object_store. It limits one request, and so the upload of one part.
@@ -245,7 +271,12 @@ fn open_s3(
         .with_retry(RetryConfig { retry_timeout: Duration::from_secs(60), ..Default::default() })
         .with_http_connector(SpawnedReqwestConnector::new(io.clone()));
     let mut options = ClientOptions::new().with_timeout(timeout);
-    if params.allow_http.unwrap_or(false) {
+    // Whoever sets an endpoint in the environment, as for every tool of AWS, says there whether it is encrypted.
+    let from_env = ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"];
+    let from_env = from_env.into_iter().find_map(|name| std::env::var(name).ok());
+    let plain = from_env.filter(|_| params.s3_endpoint.is_none());
+    let plain = plain.is_some_and(|endpoint| endpoint.starts_with("http://"));
+    if params.allow_http.unwrap_or(plain) {
         options = options.with_allow_http(true);
     }
     builder = builder.with_client_options(options);
@@ -281,9 +312,7 @@ fn open_s3(
         }
     }
     let opened = builder.build();
-    let store =
-        opened.map_err(|source| StoreError::Open { store: location.store.to_string(), source })?;
-    Ok(Arc::new(store))
+    opened.map_err(|source| StoreError::Open { store: location.store.to_string(), source })
 }
 
 /// Reads `30s`, `500ms` or `2m`.

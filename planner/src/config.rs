@@ -8,11 +8,12 @@ use std::path::Path;
 
 use dunlin_manifest::records::Limits;
 use dunlin_plan::StoreError;
-use dunlin_plan::config::{EngineConfig, StateConfig, StoreParams};
+use dunlin_plan::config::{EngineConfig, FunctionsConfig, StateConfig, StoreParams};
 use dunlin_plan::stores::{Reach, Stores};
 use serde::Deserialize;
 
 use crate::complexity::StatementLimits;
+use crate::cost::PricesConfig;
 use crate::gateway_config::GatewayConfig;
 use crate::settings::RouteMode;
 
@@ -43,6 +44,12 @@ pub struct Config {
     /// Who may use a gateway, and what every client may use.
     #[serde(default)]
     pub gateway: GatewayConfig,
+    /// Functions that are called when there is work.
+    #[serde(default)]
+    pub functions: Option<FunctionsConfig>,
+    /// What queries cost.
+    #[serde(default)]
+    pub prices: PricesConfig,
 }
 
 /// `[planning]`: limits on statements, so that no text crashes or blocks a gateway.
@@ -218,6 +225,10 @@ pub struct LimitsConfig {
     pub max_claims: Option<u32>,
     /// How long a query may make no progress while no worker can take its tasks.
     pub no_worker_ms: Option<u64>,
+    /// The most bytes that a query may read from tables, unless the request says less.
+    pub max_bytes_scanned: Option<u64>,
+    /// The most dollars that a query may cost, unless the request says less.
+    pub max_cost_usd: Option<f64>,
 }
 
 impl LimitsConfig {
@@ -235,6 +246,8 @@ impl LimitsConfig {
             max_failures: self.max_failures.unwrap_or(base.max_failures),
             max_claims: self.max_claims.unwrap_or(base.max_claims),
             no_worker_ms: self.no_worker_ms.unwrap_or(base.no_worker_ms),
+            max_scan_bytes: self.max_bytes_scanned,
+            spend: None,
         };
         if limits.lease_ms < limits.heartbeat_ms.saturating_mul(2) {
             return Err(ConfigError::Invalid(format!(
@@ -344,6 +357,9 @@ impl Config {
                 "[engine] exchange_compression must be auto, none or lz4".to_owned(),
             ));
         }
+        if let Some(functions) = &self.functions {
+            functions.check().map_err(ConfigError::Invalid)?;
+        }
         self.limits.resolve().map(|_| ())
     }
 }
@@ -387,6 +403,10 @@ mod tests {
             ("[engine]\ntarget_partitions = 0", "target_partitions"),
             ("[limits]\nlease_ms = 10\nheartbeat_ms = 9", "lease_ms"),
             ("[surprise]\nx = 1", "surprise"),
+            ("[functions]\nclass = []", "no [[functions.class]]"),
+            ("[[functions.class]]\nmemory_mb = 64\nnames = [\"f\"]", "128 to 10240"),
+            ("[[functions.class]]\nmemory_mb = 1769\nnames = []", "names has no function"),
+            ("[[functions.class]]\nmemory_mb = 1769\nnames = [\"f:live\"]", "qualify = false"),
         ] {
             let error = Config::parse(&format!("{base}{text}")).unwrap_err().to_string();
             assert!(error.contains(says), "{error}");

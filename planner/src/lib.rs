@@ -13,6 +13,7 @@
 //! | module | what it does |
 //! |---|---|
 //! | [`config`], [`gateway_config`] | `dunlin.toml` |
+//! | [`cost`] | prices, and what a query costs or is expected to cost |
 //! | `statement` | parses a statement once: its kind, the tables it names |
 //! | `complexity` | limits on statements |
 //! | `tables` | reads the tables that a statement names |
@@ -29,6 +30,7 @@
 
 mod complexity;
 pub mod config;
+pub mod cost;
 mod describe;
 mod draft;
 mod encode;

@@ -24,7 +24,7 @@ use dunlin_manifest::records::{
     Claim, Commit, ErrorCode, Fail, FailClass, RECORD_VERSION, StageId, StageSpec, TaskMetrics,
 };
 use dunlin_manifest::store::MAX_RECORD;
-use dunlin_manifest::store::create;
+use dunlin_manifest::store::create::{self, Decision};
 use dunlin_plan::guard::Stop;
 use dunlin_shuffle::{DataTarget, ExchangeInputs, Ready};
 use futures::FutureExt;
@@ -32,6 +32,7 @@ use futures::FutureExt;
 use crate::claiming::{Claimed, Claiming, look_beside, not_won, ready, send_claim};
 use crate::compute::{Compute, micros};
 use crate::known::{Known, StageError};
+use crate::news;
 use crate::pulse::Pulse;
 use crate::run::{self, Attempt, AttemptError, Part, Rows};
 use crate::shared::Shared;
@@ -116,7 +117,13 @@ pub(crate) async fn run(
     let outcome = match prepare(shared, known, task, &claim, &ready).await {
         Ok(attempt) => {
             let decided = Arc::clone(&attempt.decided);
+            let scanned = Arc::clone(&attempt.scan_meter);
             let watched = run_watched(shared, attempt, compute, &pulse, &claiming).await;
+            if !matches!(watched, Ok(Run::Done(..))) {
+                let mut lost = known.lost.lock();
+                *lost += scanned.take().requests;
+                *lost += known.meter.take().requests;
+            }
             watched.map(|run| (run, decided))
         }
         Err(error) => Err(error),
@@ -359,7 +366,7 @@ pub(crate) async fn commit(
     }
     let took = env.clock.monotonic().saturating_sub(started);
     metrics.wall_us = micros(took);
-    metrics.requests += known.meter.take().requests;
+    count(shared, known, &mut metrics);
     let record = Commit {
         v: RECORD_VERSION,
         nonce: env.nonce(),
@@ -387,8 +394,14 @@ pub(crate) async fn commit(
             false => Settled::Unknown,
         };
     }
+    let (usage, requests) = (record.metrics.usage, record.metrics.requests);
     match handle.commit(task.stage, record).await {
-        Ok(()) => Settled::Committed,
+        Ok(is_won) => {
+            if !is_won {
+                shared.ledger.take_back(usage, requests);
+            }
+            Settled::Committed
+        }
         Err(error) => {
             // The commit may still be written, so the data stays. If it is not written, a later attempt does the work
             // again.
@@ -398,9 +411,32 @@ pub(crate) async fn commit(
     }
 }
 
+/// Tells workers with more memory of a task that this one leaves to them.
+fn leave_to_larger(shared: &Arc<Shared>, known: &Known, task: OpenTask) {
+    let next = OpenTask { attempt: task.attempt + 1, ..task };
+    let Some(own) = shared.options.level else { return };
+    if known.handle.level(&next).is_some_and(|level| level > own) {
+        news::tell(shared, known.handle.news_of(&[next], 0));
+    }
+}
+
+/// Adds the requests since the last commit, and what the function is paid for.
+fn count(shared: &Shared, known: &Known, metrics: &mut TaskMetrics) {
+    metrics.lost = std::mem::take(&mut *known.lost.lock());
+    let mut new = metrics.requests;
+    new += metrics.lost;
+    new += known.meter.take().requests;
+    // What a process asks that is always there is no part of a query.
+    if shared.ledger.is_open() {
+        new += shared.asked.take().requests;
+    }
+    let (usage, requests) = shared.ledger.tell(shared.env.clock.monotonic(), new);
+    (metrics.usage, metrics.requests) = (usage, requests);
+}
+
 /// Writes down that an attempt failed. False if that could not be done.
 async fn fail(
-    shared: &Shared,
+    shared: &Arc<Shared>,
     known: &Known,
     task: OpenTask,
     ready: &Ready,
@@ -421,7 +457,13 @@ async fn fail(
     let key = keys::fail(&handle.query, task.stage, task.task, task.attempt);
     let body = encode(&record);
     match create::decide(handle.store(), &shared.env, &key, body, &record.nonce).await {
-        Ok(_) => true,
+        Ok(decision) => {
+            if decision == Decision::Won {
+                handle.note_fail(task.stage, task.task, task.attempt, record);
+            }
+            leave_to_larger(shared, known, task);
+            true
+        }
         Err(error) => {
             tracing::warn!(%key, %error, "a failure could not be written down");
             false

@@ -40,6 +40,7 @@ pub(crate) fn choose(
     let mut free: Vec<OpenTask> = open
         .iter()
         .filter(|task| !taken.contains(&(task.stage, task.task, task.attempt)))
+        .filter(|task| is_fit(shared, known, task))
         .copied()
         .collect();
     let Some(first) = free.first().copied() else { return Choice::Nothing };
@@ -76,6 +77,13 @@ pub(crate) fn choose(
     let Some(chosen) = chosen else { return Choice::Nothing };
     taken.insert((chosen.stage, chosen.task, chosen.attempt));
     Choice::Task(chosen)
+}
+
+/// False if the task is left to workers with more memory.
+fn is_fit(shared: &Shared, known: &Known, task: &OpenTask) -> bool {
+    let Some(own) = shared.options.level else { return true };
+    // How former attempts have failed is read by the next look.
+    known.handle.level(task).is_some_and(|level| level <= own)
 }
 
 /// A number that is the same for every process.

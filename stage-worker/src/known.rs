@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use dunlin_manifest::meter::Meter;
 use dunlin_manifest::query::{AdvanceError, Blocks, QueryHandle};
-use dunlin_manifest::records::{EngineFence, Root};
+use dunlin_manifest::records::{EngineFence, Requests, Root};
 use dunlin_plan::stores::Stores;
 use dunlin_shuffle::{ShuffleError, StageData};
 
@@ -20,6 +20,8 @@ use crate::duty::Duties;
 pub(crate) struct Known {
     pub(crate) handle: QueryHandle,
     pub(crate) meter: Arc<Meter>,
+    /// Requests of attempts that came to nothing, since the last commit.
+    pub(crate) lost: parking_lot::Mutex<Requests>,
     /// When this process began to read the query.
     pub(crate) since: Duration,
     /// Why this process is not allowed to run the query.
@@ -65,6 +67,7 @@ impl Known {
         Self {
             handle,
             meter,
+            lost: parking_lot::Mutex::default(),
             since,
             refused,
             stages: tokio::sync::Mutex::default(),

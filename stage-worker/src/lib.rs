@@ -12,7 +12,7 @@
 //! ```text
 //!   worker ──> slot ──> attempt ──> run         one file each; an arrow means "uses"
 //!     └──> bell   │        ├──> claiming, pulse, duty
-//!            │    ├──> choice, looks
+//!            │    ├──> choice, looks, ledger
 //!            └────┴────────┴──> shared ──> known, crowd ──> options
 //! ```
 
@@ -26,6 +26,7 @@ mod duty;
 #[cfg(test)]
 mod fleet;
 mod known;
+mod ledger;
 mod looks;
 mod news;
 mod options;
@@ -33,10 +34,10 @@ mod pulse;
 mod run;
 mod shared;
 mod slot;
-mod wake;
 mod worker;
 
+pub use dunlin_manifest::query::Wake;
+pub use ledger::Paid;
 pub use options::WorkerOptions;
 pub use run::AttemptError;
-pub use wake::Wake;
 pub use worker::{StartError, Visit, Visited, Worker};

@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use dunlin_manifest::query::{self, News};
+use dunlin_manifest::query::{self, News, Wake};
 
 use crate::known::Known;
 use crate::shared::Shared;
-use crate::wake::Wake;
 
 /// Listens while the process runs, and wakes its slots.
 pub(crate) async fn listen(shared: Arc<Shared>, wake: Arc<dyn Wake>) {
@@ -27,8 +26,8 @@ pub(crate) async fn announce(shared: &Arc<Shared>, known: &Known) {
     if !known.handle.has_news() {
         return;
     }
-    tell(shared, News { query: known.handle.query.clone(), ended: false });
-    query::ring(&shared.control, &shared.env).await;
+    tell(shared, known.handle.news());
+    query::ring(&shared.asking(), &shared.env).await;
 }
 
 /// Tells other processes beside the work of the slots.

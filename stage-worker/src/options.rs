@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::wake::Wake;
+use dunlin_manifest::query::Wake;
 
 /// What a worker process may use, and how it looks for work.
 #[derive(Clone, Debug)]
@@ -24,6 +24,13 @@ pub struct WorkerOptions {
     pub sweep: Duration,
     /// A way to learn of work faster than by looking, if there is one.
     pub wake: Option<Arc<dyn Wake>>,
+    /// This worker's level, if there are workers with more memory: it leaves tasks to them that need a higher level
+    /// ([`QueryHandle::level`](dunlin_manifest::query::QueryHandle::level)).
+    pub level: Option<u32>,
+    /// Removes the hints of queries that have ended. A worker that may delete nothing leaves them to a sweeper.
+    pub retires: bool,
+    /// The most bytes that operators may spill to local disk, for the whole process; none: 100 GiB, the engine's own limit.
+    pub spill_bytes: Option<u64>,
 }
 
 impl WorkerOptions {
@@ -38,6 +45,9 @@ impl WorkerOptions {
             idle_poll: Duration::from_millis(50),
             sweep: Duration::from_secs(2),
             wake: None,
+            level: None,
+            retires: true,
+            spill_bytes: None,
         }
     }
 

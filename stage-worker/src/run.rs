@@ -341,6 +341,9 @@ pub(crate) fn classify(error: &DataFusionError) -> AttemptError {
         if let Some(shuffle) = cause.downcast_ref::<ShuffleError>() {
             return classify_shuffle(shuffle);
         }
+        if is_full_disk(cause) {
+            return AttemptError { class: FailClass::Retry, code: ErrorCode::DiskFull, message };
+        }
         if cause.is::<object_store::Error>() || cause.is::<std::io::Error>() {
             return AttemptError {
                 class: FailClass::Retry,
@@ -354,12 +357,26 @@ pub(crate) fn classify(error: &DataFusionError) -> AttemptError {
         DataFusionError::ObjectStore(_) | DataFusionError::IoError(_) => {
             (FailClass::Retry, ErrorCode::StoreUnavailable)
         }
+        DataFusionError::ResourcesExhausted(text) if text.contains(SPILL_LIMIT) => {
+            (FailClass::Retry, ErrorCode::DiskFull)
+        }
         DataFusionError::ResourcesExhausted(_) => (FailClass::Retry, ErrorCode::OutOfMemory),
         DataFusionError::ExecutionJoin(_) => (FailClass::Retry, ErrorCode::Internal),
         DataFusionError::Internal(_) => (FailClass::Fatal, ErrorCode::Internal),
         _ => (FailClass::Fatal, ErrorCode::ExecutionFailed),
     };
     AttemptError { class, code, message }
+}
+
+/// The engine's words for spills over [`WorkerOptions::spill_bytes`](crate::WorkerOptions::spill_bytes). It has no type for
+/// this error.
+const SPILL_LIMIT: &str = "used disk space during the spilling process";
+
+/// True if the operating system has no room for a file.
+fn is_full_disk(cause: &(dyn std::error::Error + 'static)) -> bool {
+    use std::io::ErrorKind::{QuotaExceeded, StorageFull};
+    let kind = cause.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+    matches!(kind, Some(StorageFull | QuotaExceeded))
 }
 
 fn classify_shuffle(error: &ShuffleError) -> AttemptError {

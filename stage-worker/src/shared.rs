@@ -12,7 +12,7 @@ use dunlin_manifest::ids::QueryId;
 use dunlin_manifest::keys;
 use dunlin_manifest::meter::Meter;
 use dunlin_manifest::query::{Place, QueryHandle, active, retire};
-use dunlin_manifest::records::EngineFence;
+use dunlin_manifest::records::{EngineFence, Requests};
 use dunlin_manifest::store::{ControlStore, ObjectControlStore, StoreError};
 use dunlin_plan::stores::Stores;
 use dunlin_shuffle::ReadGovernor;
@@ -22,6 +22,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::crowd::Crowd;
 use crate::known::{Known, refusal};
+use crate::ledger::Ledger;
 use crate::options::WorkerOptions;
 
 /// What the slots of a process share.
@@ -29,6 +30,9 @@ use crate::options::WorkerOptions;
 pub(crate) struct Shared {
     pub(crate) name: String,
     pub(crate) control: ObjectControlStore,
+    /// Counts what is asked for no query: lists of queries, the bell.
+    pub(crate) asked: Arc<Meter>,
+    pub(crate) ledger: Ledger,
     pub(crate) stores: Stores,
     pub(crate) env: Env,
     pub(crate) options: WorkerOptions,
@@ -130,7 +134,9 @@ impl Shared {
 
     /// The query has ended.
     pub(crate) fn forget(&self, query: &QueryId) {
-        self.queries.lock().remove(query);
+        if let Some(known) = self.queries.lock().remove(query) {
+            self.take_over(&known);
+        }
         let mut ended = self.ended.lock();
         if ended.contains(query) {
             return;
@@ -169,6 +175,34 @@ impl Shared {
         Some(Place { index: place.index.saturating_mul(slots).saturating_add(slot) % of, of })
     }
 
+    /// The store, for what is asked for no query.
+    pub(crate) fn asking(&self) -> ObjectControlStore {
+        self.control.through(|inner| self.stores.view(inner, Some(&self.asked)))
+    }
+
+    /// Removes the hint of a query that has ended, if this worker may.
+    pub(crate) async fn retire(&self, query: &QueryId) {
+        if self.options.retires {
+            retire(&self.control, query).await;
+        }
+    }
+
+    /// Keeps the requests of a query that this process no longer knows.
+    pub(crate) fn take_over(&self, known: &Known) {
+        self.asked.add_requests(&known.meter.take().requests);
+        self.asked.add_requests(&std::mem::take(&mut *known.lost.lock()));
+    }
+
+    /// The requests that no commit has told of.
+    pub(crate) fn untold(&self) -> Requests {
+        let mut requests = self.asked.take().requests;
+        for known in self.queries.lock().values() {
+            requests += known.meter.take().requests;
+            requests += std::mem::take(&mut *known.lost.lock());
+        }
+        requests
+    }
+
     /// The queries that may need care. The slots of a process list them together.
     ///
     /// # Errors
@@ -182,7 +216,7 @@ impl Shared {
             return Ok(queries.clone());
         }
         let at = self.env.clock.monotonic();
-        let queries = active(&self.control).await?;
+        let queries = active(&self.asking()).await?;
         *latest = Some((at, queries.clone()));
         Ok(queries)
     }
@@ -207,7 +241,7 @@ impl Shared {
         )?;
         if end.is_some() {
             self.forget(query);
-            retire(&self.control, query).await;
+            self.retire(query).await;
             return Ok(None);
         }
         let Some(handle) = handle else { return Ok(None) };

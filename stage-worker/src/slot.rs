@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use dunlin_manifest::decide::OpenTask;
 use dunlin_manifest::ids::QueryId;
-use dunlin_manifest::query::{self, AdvanceError, Look, News};
+use dunlin_manifest::query::{AdvanceError, Look, News};
 use dunlin_manifest::records::{FailClass, Route, StageId, TaskId};
 use dunlin_manifest::store::StoreError;
 use futures::FutureExt;
@@ -163,7 +163,13 @@ async fn look(
     let queries = shared.active().await?;
     {
         let mut known = shared.queries.lock();
-        known.retain(|query, _| queries.contains(query));
+        known.retain(|query, known| {
+            let stays = queries.contains(query);
+            if !stays {
+                shared.take_over(known);
+            }
+            stays
+        });
     }
     if queries.is_empty() {
         return Ok(Found::Nothing);
@@ -448,9 +454,9 @@ async fn settle(shared: &Arc<Shared>, known: &Arc<Known>, finished: Finished, ho
         Settled::Failed(_) | Settled::Unknown => holding.end(Duties::given_up),
     };
     if known.handle.known_end().is_some() {
-        news::tell(shared, News { query: known.handle.query.clone(), ended: true });
+        news::tell(shared, News::ended(known.handle.query.clone()));
         let (shared, query) = (Arc::clone(shared), known.handle.query.clone());
-        shared.clone().writing.spawn(async move { query::retire(&shared.control, &query).await });
+        shared.clone().writing.spawn(async move { shared.retire(&query).await });
     } else if let Some(owed) = owed {
         look_after(shared, known, task.stage, owed).await;
     }

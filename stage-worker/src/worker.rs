@@ -6,14 +6,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use datafusion::error::DataFusionError;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use dunlin_manifest::env::Env;
 use dunlin_manifest::ids::QueryId;
+use dunlin_manifest::keys;
 use dunlin_manifest::query::AdvanceError;
-use dunlin_manifest::store::ObjectControlStore;
+use dunlin_manifest::store::{ControlStore, ObjectControlStore};
 use dunlin_plan::stores::Stores;
 use dunlin_plan::{fence, functions};
 use dunlin_shuffle::{ReadGovernor, ReadLimits};
@@ -22,6 +24,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::bell::watch_bell;
 use crate::compute::{Compute, Engine};
+use crate::ledger::{Ledger, Paid};
 use crate::news;
 use crate::options::WorkerOptions;
 use crate::shared::Shared;
@@ -48,6 +51,8 @@ pub struct Visit {
     pub run_for: Duration,
     /// For how long the last slot waits for more work when it finds none.
     pub linger: Duration,
+    /// How the visit is paid, if it is: what it uses is told with its commits.
+    pub paid: Option<Paid>,
 }
 
 /// What a visit has done.
@@ -130,9 +135,13 @@ impl Worker {
             }
             None => DiskManagerMode::OsTmpDirectory,
         };
+        let mut spills = DiskManagerBuilder::default().with_mode(disk);
+        if let Some(most) = options.spill_bytes {
+            spills.set_max_temp_directory_size(most);
+        }
         let runtime = RuntimeEnvBuilder::new()
             .with_memory_pool(Arc::new(pool))
-            .with_disk_manager_builder(DiskManagerBuilder::default().with_mode(disk))
+            .with_disk_manager_builder(spills)
             .with_object_store_registry(stores.registry())
             .build_arc()?;
         let slots = options.slots.max(1);
@@ -142,6 +151,8 @@ impl Worker {
             functions: functions::session(),
             governor: ReadGovernor::new(ReadLimits::default()),
             control,
+            asked: Arc::default(),
+            ledger: Ledger::default(),
             stores,
             env,
             options,
@@ -218,6 +229,8 @@ impl Worker {
         *shared.begin_until.lock() = Some(begun + visit.begin_for);
         // What former visits were told of is over, or is listed.
         shared.forget_news();
+        shared.asked.take();
+        shared.ledger.begin(begun, visit.paid);
         visit.queries.iter().for_each(|query| shared.hear(query));
         let ending = {
             let (shared, stopping) = (Arc::clone(shared), stopping.clone());
@@ -229,9 +242,23 @@ impl Worker {
         self.run_slots(Some(visit.linger)).await;
         ending.abort();
         self.settle().await;
+        self.close_books(visit.queries.first()).await;
         Visited {
             tasks: shared.committed.load(Ordering::Relaxed).saturating_sub(before),
             is_cut: shared.is_leaving(),
+        }
+    }
+
+    /// Writes down what the visit has used, if no commit has told of it.
+    async fn close_books(&self, query: Option<&QueryId>) {
+        let shared = &self.shared;
+        let now = shared.env.clock.monotonic();
+        let Some((usage, requests)) = shared.ledger.end(now, shared.untold()) else { return };
+        // A call that was made for no query is a part of what the installation costs when it is idle.
+        let Some(query) = query else { return };
+        let key = keys::used(query, &shared.env.nonce()[..8], &usage, &requests);
+        if let Err(error) = shared.control.put(&key, Bytes::new()).await {
+            tracing::debug!(%query, %error, "what a call has used is not written down");
         }
     }
 

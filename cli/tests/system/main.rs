@@ -14,6 +14,7 @@ mod fuzz;
 mod monsters;
 mod oracle;
 mod oracle_s3;
+mod permissions;
 mod plans;
 mod runaways;
 mod survival;

@@ -14,6 +14,15 @@ pub struct Exposed {
     lacks: &'static str,
 }
 
+/// Whether a gateway that something in front of it makes public may answer with this access control.
+///
+/// # Errors
+/// [`Exposed`].
+pub(crate) fn check_keys(keys: bool, allow_insecure: bool) -> Result<(), Exposed> {
+    let address = SocketAddr::from(([0, 0, 0, 0], 443));
+    check(address, keys, true, allow_insecure)
+}
+
 /// Whether a listener at `address` may be opened with its access control.
 ///
 /// # Errors

@@ -44,6 +44,14 @@ impl DoorOptions {
     pub fn check(&self, address: SocketAddr) -> Result<(), DoorError> {
         Door::new(self, address).map(|_| ())
     }
+
+    /// The same for a gateway that is given requests by something in front of it, which anybody may reach.
+    ///
+    /// # Errors
+    /// See [`DoorError`].
+    pub fn check_behind(&self) -> Result<(), DoorError> {
+        Door::behind(self).map(|_| ())
+    }
 }
 
 /// The access control of a listener.
@@ -62,5 +70,11 @@ impl Door {
         let keyring = Keyring::new(&options.keys)?;
         let tls = options.tls.clone().map(Tls::open).transpose()?.map(Arc::new);
         Ok(Self { keyring, tls, limits: options.limits })
+    }
+
+    /// The keys of a gateway that is given requests by something in front of it, which anybody may reach.
+    pub(crate) fn behind(options: &DoorOptions) -> Result<Keyring, DoorError> {
+        exposure::check_keys(!options.keys.is_empty(), options.allow_insecure)?;
+        Ok(Keyring::new(&options.keys)?)
     }
 }

@@ -19,6 +19,7 @@ use axum::response::Response;
 use bytes::Bytes;
 use dunlin_manifest::env::Env;
 use dunlin_manifest::ids::QueryId;
+use dunlin_planner::cost::Tariff;
 use futures::stream::BoxStream;
 use futures::{Stream, StreamExt};
 use http::HeaderValue;
@@ -44,6 +45,7 @@ pub(crate) struct Envelope {
 /// Answers with rows, and holds at most about `buffer` encoded bytes. Resolves when the headers can be sent.
 pub(crate) async fn answer(
     env: &Env,
+    tariff: &Tariff,
     format: Format,
     buffer: usize,
     Envelope { answer, replayed, received }: Envelope,
@@ -67,6 +69,7 @@ pub(crate) async fn answer(
     let elapsed = env.clock.monotonic().saturating_sub(received);
     let elapsed = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
     receipt.wall_ms = receipt.wall_ms.max(elapsed);
+    receipt.price(tariff);
     let mut response = Response::new(body);
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(format.content_type()));
@@ -201,7 +204,8 @@ mod tests {
         schema: SchemaRef,
         items: Vec<Result<RecordBatch, DataFusionError>>,
     ) -> Result<Response, ApiError> {
-        answer(&Env::system(), format, BUFFER, envelope(stream(schema, items))).await
+        answer(&Env::system(), &Tariff::default(), format, BUFFER, envelope(stream(schema, items)))
+            .await
     }
 
     fn envelope(rows: SendableRecordBatchStream) -> Envelope {
@@ -353,7 +357,10 @@ mod tests {
         let schema = numbers(0, 1).schema();
         let endless = futures::stream::repeat_with(|| Ok(numbers(0, 8_192)));
         let rows = Box::pin(RecordBatchStreamAdapter::new(schema, endless));
-        let response = answer(&Env::system(), Format::Json, BUFFER, envelope(rows)).await.unwrap();
+        let response =
+            answer(&Env::system(), &Tariff::default(), Format::Json, BUFFER, envelope(rows))
+                .await
+                .unwrap();
         let summary = response.headers()["dunlin-summary"].to_str().unwrap().to_owned();
         assert!(summary.contains(r#""rows":null"#));
         let mut data = response.into_body().into_data_stream();
@@ -377,7 +384,9 @@ mod tests {
         let rows = Box::pin(RecordBatchStreamAdapter::new(schema, endless));
         let buffer = 100_000;
         let response =
-            answer(&Env::system(), Format::JsonLines, buffer, envelope(rows)).await.unwrap();
+            answer(&Env::system(), &Tariff::default(), Format::JsonLines, buffer, envelope(rows))
+                .await
+                .unwrap();
         let mut data = response.into_body().into_data_stream();
         // 80 MB of rows are available, and only a few are encoded.
         for _ in 0..10 {
@@ -391,7 +400,10 @@ mod tests {
         let schema = numbers(0, 1).schema();
         let panics = futures::stream::once(async { panic!("on purpose") });
         let rows = Box::pin(RecordBatchStreamAdapter::new(schema, panics));
-        let error = answer(&Env::system(), Format::Json, BUFFER, envelope(rows)).await.unwrap_err();
+        let error =
+            answer(&Env::system(), &Tariff::default(), Format::Json, BUFFER, envelope(rows))
+                .await
+                .unwrap_err();
         assert_eq!(error.problem().code.as_str(), "INTERNAL");
     }
 }

@@ -32,7 +32,8 @@ impl Face {
         format: Format,
         envelope: Envelope,
     ) -> Result<Response, ApiError> {
-        answer(self.queries.env(), format, self.answer_buffer, envelope).await
+        answer(self.queries.env(), self.queries.tariff(), format, self.answer_buffer, envelope)
+            .await
     }
 }
 

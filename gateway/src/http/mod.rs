@@ -15,7 +15,7 @@ mod status;
 mod wake;
 
 pub(crate) use face::Face;
-pub(crate) use guard::Guard;
+pub(crate) use guard::{Guard, Peer};
 pub use problem::{ApiError, Position, Problem};
 pub use refusal::Refusal;
 pub use request::{Format, MAX_WAIT};

@@ -163,6 +163,9 @@ impl ApiError {
 fn status_of(kind: &ErrorKind) -> StatusCode {
     match kind {
         ErrorKind::InvalidRequest(_) | ErrorKind::InvalidSetting(_) => StatusCode::BAD_REQUEST,
+        ErrorKind::OverLimit(_) | ErrorKind::AnswerTooLarge { .. } => {
+            StatusCode::UNPROCESSABLE_ENTITY
+        }
         ErrorKind::SqlTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
         ErrorKind::NoSuchQuery(_) => StatusCode::NOT_FOUND,
         ErrorKind::NotReady => StatusCode::CONFLICT,
@@ -201,7 +204,9 @@ fn status_of_query_error(error: &QueryError) -> StatusCode {
     match error.code {
         ErrorCode::ExecutionFailed if !error.retryable => StatusCode::BAD_REQUEST,
         ErrorCode::InputChanged => StatusCode::CONFLICT,
-        ErrorCode::Unsupported | ErrorCode::QueryTooLarge => StatusCode::UNPROCESSABLE_ENTITY,
+        ErrorCode::Unsupported | ErrorCode::QueryTooLarge | ErrorCode::LimitExceeded => {
+            StatusCode::UNPROCESSABLE_ENTITY
+        }
         ErrorCode::NoCompatibleWorker | ErrorCode::StoreUnavailable => {
             StatusCode::SERVICE_UNAVAILABLE
         }

@@ -11,6 +11,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::problem::ApiError;
+use crate::options::Most;
 use crate::query::statement::{Statement, sha256_hex};
 
 /// How long `POST /v1/sql` waits for the answer, unless the request sets another time.
@@ -32,6 +33,8 @@ struct Body {
     parameters: Option<Vec<Value>>,
     #[serde(default)]
     settings: Option<Map<String, Value>>,
+    #[serde(default)]
+    limits: Option<Most>,
     #[serde(default)]
     wait_timeout: Option<String>,
 }
@@ -60,16 +63,34 @@ impl Asked {
                 ApiError::invalid_request(format!("the body is not a valid request: {error}"))
             })?
         } else {
-            Body { sql: text.to_owned(), parameters: None, settings: None, wait_timeout: None }
+            Body {
+                sql: text.to_owned(),
+                parameters: None,
+                settings: None,
+                limits: None,
+                wait_timeout: None,
+            }
         };
-        let statement = Statement::new(
+        let mut statement = Statement::new(
             body.sql,
             body.parameters.unwrap_or_default(),
             body.settings.unwrap_or_default(),
         )?;
+        statement.most = most(body.limits.unwrap_or_default())?;
         let wait_timeout = body.wait_timeout.as_deref().map(wait).transpose()?;
         Ok(Self { statement, wait_timeout })
     }
+}
+
+/// Checks the limits of a request. A limit of nothing is a mistake: every query would be refused.
+fn most(limits: Most) -> Result<Most, ApiError> {
+    if limits.max_bytes_scanned == Some(0) {
+        return Err(ApiError::invalid_request("limits.max_bytes_scanned must be at least 1"));
+    }
+    if limits.max_cost_usd.is_some_and(|most| !(most > 0.0 && most.is_finite())) {
+        return Err(ApiError::invalid_request("limits.max_cost_usd must be more than 0"));
+    }
+    Ok(limits)
 }
 
 fn is_json(headers: &HeaderMap, text: &str) -> bool {

@@ -32,6 +32,7 @@ use crate::options::MAX_BODY_BYTES;
 use crate::query::analyze::Detail;
 use crate::query::error::{CoreError, ErrorKind};
 use crate::query::intake::{Taken, Wish};
+use crate::query::links::{LONGEST, USUAL};
 use crate::query::queries::{Queries, Waited};
 
 type Id = Result<Path<String>, PathRejection>;
@@ -45,6 +46,7 @@ pub(crate) fn router(face: Face, door: Arc<Guard>) -> Router {
         .route("/v1/queries", post(submit))
         .route("/v1/queries/{id}", get(status))
         .route("/v1/queries/{id}/results", get(results))
+        .route("/v1/queries/{id}/links", get(links))
         .route("/v1/queries/{id}/analyze", get(analyze))
         .route("/v1/queries/{id}/cancel", post(cancel))
         .route("/v1/explain", post(explain))
@@ -180,6 +182,40 @@ async fn results(
     face.respond(format, Envelope { answer: found, replayed: false, received }).await
 }
 
+/// `GET /v1/queries/{id}/links?expires=15m`: links to the objects that hold the rows.
+async fn links(
+    State(Face { queries, .. }): State<Face>,
+    Caller(caller): Caller,
+    id: Id,
+    parameters: Parameters,
+) -> Result<Response, ApiError> {
+    let query = parse(id)?;
+    let Query(parameters) =
+        parameters.map_err(|error| ApiError::invalid_request(error.body_text()))?;
+    let time = match parameters.get("expires") {
+        Some(text) => expiry(text)?,
+        None => USUAL,
+    };
+    let ended = queries.ended(&caller, &query).await?;
+    let found = queries.links(&ended, time).await.map_err(|error| error.about(&query))?;
+    let mut response = answer_json(StatusCode::OK, &found);
+    mark(&mut response, &query, false);
+    Ok(response)
+}
+
+/// How long links are to work.
+fn expiry(text: &str) -> Result<Duration, ApiError> {
+    let hour = |text: &str| text.strip_suffix('h')?.trim().parse::<u64>().ok();
+    let time = match hour(text) {
+        Some(hours) => Duration::from_secs(hours.saturating_mul(3_600)),
+        None => wait(text)?,
+    };
+    if time.is_zero() || time > LONGEST {
+        return Err(ApiError::invalid_request("expires must be between 1s and 1h"));
+    }
+    Ok(time)
+}
+
 /// `GET /v1/queries/{id}/analyze?verbose=true`: what the query has cost so far, stage by stage.
 async fn analyze(
     State(face): State<Face>,
@@ -239,7 +275,7 @@ async fn explain(
     if matches!(parsed.kind(), StatementKind::Analyze { .. }) {
         return Err(analysis_is_not_submitted());
     }
-    let planned = intake.plan(parsed).await?;
+    let (planned, estimate) = intake.plan(parsed).await?;
     let stages = planned.graph.as_ref().map_or(0, dunlin_planner::StageGraph::stage_count);
     Ok(answer_json(
         StatusCode::OK,
@@ -248,6 +284,7 @@ async fn explain(
             "route_reason": planned.route_reason,
             "stages": stages,
             "scan_bytes": planned.scan_bytes,
+            "estimate": estimate,
             "logical_plan": planned.explain.logical,
             "physical_plan": planned.explain.physical,
             "distributed_plan": planned.explain.distributed,

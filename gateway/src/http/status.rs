@@ -26,6 +26,7 @@ impl<'a> StatusBody<'a> {
         match status.status {
             Status::Succeeded => {
                 links.insert("results", format!("{own}/results"));
+                links.insert("links", format!("{own}/links"));
             }
             Status::Pending | Status::Running => {
                 links.insert("results", format!("{own}/results"));

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use datafusion::execution::SendableRecordBatchStream;
 use dunlin_manifest::ids::QueryId;
 use dunlin_manifest::meter::Meter;
-use dunlin_manifest::records::{Requests, Route, Summary};
+use dunlin_manifest::records::{Requests, Route, Summary, Usage};
+use dunlin_planner::cost::{Bill, Cost, Tariff};
 use serde::Serialize;
 
 /// What an answer cost.
@@ -28,9 +29,26 @@ pub struct Receipt {
     /// Requests of the query's workers. For an inline answer: requests of this process for the tables until the
     /// headers were sent. Requests that the gateway makes while it waits are not counted.
     pub requests: Requests,
+    /// Among them: requests for attempts that came to nothing.
+    #[serde(skip_serializing_if = "Requests::is_zero")]
+    pub requests_lost: Requests,
+    /// Requests of this gateway for the query until the headers were sent: submit, waiting, repairs.
+    pub requests_gateway: Requests,
+    /// What functions were paid for.
+    #[serde(skip_serializing_if = "Usage::is_zero")]
+    pub functions: Usage,
+    /// Bytes of the answer in the store.
+    pub result_bytes: u64,
+    /// Dollars, by list prices; `null` if there is no price.
+    pub cost_usd: Option<Cost>,
+    /// Where the prices come from, or why there are none.
+    pub price: String,
     /// Milliseconds from the request's arrival to the answer's headers, by this gateway's clock. If the query itself
     /// took longer by the store's stamps (its answer is fetched later), it is that time.
     pub wall_ms: u64,
+    /// Microseconds of slots of containers.
+    #[serde(skip)]
+    pub(crate) slot_us: u64,
 }
 
 impl Receipt {
@@ -45,8 +63,48 @@ impl Receipt {
             bytes_scanned: totals.bytes_scanned,
             shuffle_bytes: totals.shuffle_bytes,
             requests: totals.requests,
+            requests_lost: totals.lost,
+            requests_gateway: Requests::default(),
+            functions: totals.usage,
+            result_bytes: totals.result_bytes,
+            cost_usd: None,
+            price: String::new(),
             wall_ms: totals.wall_ms,
+            slot_us: totals.slot.total(),
         }
+    }
+
+    /// The dollars as text for people.
+    pub(crate) fn dollars(&self) -> String {
+        let Some(Cost { total, compute, requests, storage }) = self.cost_usd else {
+            return self.price.clone();
+        };
+        let mut text = format!(
+            "${total:.8} (compute ${compute:.8}, requests ${requests:.8}, storage ${storage:.8}; {})",
+            self.price
+        );
+        if !self.functions.is_zero() {
+            let Usage { calls, cold, .. } = self.functions;
+            let seconds = self.functions.gb_seconds();
+            text.push_str(&format!("; {calls} calls, {cold} cold, {seconds:.3} GB-s"));
+        }
+        text
+    }
+
+    /// Fills in the dollars for what it says.
+    pub(crate) fn price(&mut self, tariff: &Tariff) {
+        let mut requests = self.requests;
+        requests += self.requests_gateway;
+        let bill = Bill {
+            requests,
+            usage: self.functions,
+            // Slots of functions are paid as functions.
+            slot_us: if self.functions.is_zero() { self.slot_us } else { 0 },
+            data_bytes: self.shuffle_bytes,
+            result_bytes: self.result_bytes,
+        };
+        self.cost_usd = tariff.cost(&bill);
+        self.price = tariff.note();
     }
 }
 

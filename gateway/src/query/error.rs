@@ -44,6 +44,19 @@ pub enum ErrorKind {
     /// The idempotency key was used for another request.
     #[error("this Idempotency-Key was used for another request; use a new key for a new request")]
     IdempotencyMismatch,
+    /// The query would use more than its limit.
+    #[error("{0}")]
+    OverLimit(String),
+    /// The answer is larger than this gateway can send.
+    #[error(
+        "the answer has {bytes} bytes, and this gateway sends at most {most}: ask for links to its objects (GET /v1/queries/{{id}}/links), or for less"
+    )]
+    AnswerTooLarge {
+        /// Its bytes in the store.
+        bytes: u64,
+        /// The most.
+        most: u64,
+    },
     /// The process is at the limit of its work.
     #[error("{0}")]
     Busy(String),
@@ -226,6 +239,8 @@ impl CoreError {
         match &self.kind {
             ErrorKind::InvalidRequest(_) => ErrorCode::InvalidRequest,
             ErrorKind::InvalidSetting(_) => ErrorCode::InvalidSetting,
+            ErrorKind::AnswerTooLarge { .. } => ErrorCode::AnswerTooLarge,
+            ErrorKind::OverLimit(_) => ErrorCode::LimitExceeded,
             ErrorKind::SqlTooLarge(_) => ErrorCode::SqlTooLarge,
             ErrorKind::NoSuchQuery(_) => ErrorCode::NotFound,
             ErrorKind::NotReady => ErrorCode::NotReady,

@@ -3,6 +3,7 @@
 //! ```text
 //!   worker that sealed a stage ──POST /v1/wake──> Hub ──GET /v1/wake, held open──> workers that wait
 //!   this gateway, after a submit ───────────────> Hub ──> watchers of this gateway, when a query has ended
+//!                                                 Hub ──> functions, which are called
 //! ```
 //! News is a hint. It saves the polls of a store that answers in 27 ms. Nothing depends on it: a gateway that is gone,
 //! slow or wrong costs time only, because every process also looks at the store by itself.
@@ -13,9 +14,10 @@ use std::time::Duration;
 
 use dunlin_manifest::env::Clock;
 use dunlin_manifest::ids::QueryId;
-use dunlin_manifest::query::{Heard, News, Place};
+use dunlin_manifest::query::{Heard, News, Place, Wake};
 use parking_lot::Mutex;
 use tokio::sync::watch;
+use tokio_util::task::TaskTracker;
 
 /// The most news that is kept for listeners that are late. A listener that is later looks at the store anyway.
 const KEPT: usize = 1024;
@@ -36,6 +38,9 @@ pub struct Hub {
     kept: Mutex<Kept>,
     latest: watch::Sender<u64>,
     ended: tokio::sync::broadcast::Sender<QueryId>,
+    /// Who does not listen, and must be called.
+    called: Option<Arc<dyn Wake>>,
+    beside: TaskTracker,
 }
 
 #[derive(Debug, Default)]
@@ -55,7 +60,32 @@ impl Hub {
             kept: Mutex::default(),
             latest: watch::Sender::new(0),
             ended: tokio::sync::broadcast::Sender::new(KEPT),
+            called: None,
+            beside: TaskTracker::new(),
         }
+    }
+
+    /// Also tells workers that do not listen.
+    #[must_use]
+    pub fn calling(self, called: Arc<dyn Wake>) -> Self {
+        Self { called: Some(called), ..self }
+    }
+
+    /// Why workers that do not listen cannot be called, if they cannot.
+    pub(crate) fn trouble(&self) -> Option<String> {
+        self.called.as_ref().and_then(|called| called.trouble())
+    }
+
+    /// Runs something that no answer waits for: hints, and queries that this process runs itself.
+    pub fn beside(&self, work: impl Future<Output = ()> + Send + 'static) {
+        self.beside.spawn(work);
+    }
+
+    /// Waits until all of that is done. A process that is frozen after its answers would not do it.
+    pub async fn settled(&self) {
+        self.beside.close();
+        self.beside.wait().await;
+        self.beside.reopen();
     }
 
     /// Tells everybody who listens.
@@ -63,6 +93,9 @@ impl Hub {
         if news.ended {
             // Nobody may be watching.
             let _ = self.ended.send(news.query.clone());
+        } else if let Some(called) = self.called.clone() {
+            let news = news.clone();
+            self.beside(async move { called.tell(news).await });
         }
         let mut kept = self.kept.lock();
         kept.latest += 1;
@@ -147,7 +180,7 @@ mod tests {
     }
 
     fn news(millis: u64) -> News {
-        News { query: QueryId::at(millis, &[0; 10]), ended: false }
+        News::ended(QueryId::at(millis, &[0; 10]))
     }
 
     #[tokio::test]

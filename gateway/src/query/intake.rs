@@ -14,6 +14,7 @@ use dunlin_manifest::query::{News, QueryHandle, ring};
 use dunlin_manifest::records::{Limits, Summary};
 use dunlin_manifest::store::ObjectControlStore;
 use dunlin_manifest::submit::{self, SubmitError, Submitted};
+use dunlin_planner::cost::{Estimate, Tariff};
 use dunlin_planner::{ParsedStatement, Planned, Route, StageGraph, StatementKind};
 
 use super::analyze::{self, Detail};
@@ -25,7 +26,7 @@ use super::lasting::lasting;
 use super::planning::Planning;
 use super::statement::Statement;
 use crate::auth::Principal;
-use crate::options::{Gateway, GatewayOptions};
+use crate::options::{Gateway, GatewayOptions, Most};
 
 /// The result of taking a statement.
 pub(crate) enum Taken {
@@ -71,6 +72,8 @@ pub(crate) struct Intake {
     gateway: Gateway,
     handles: Arc<Handles>,
     limits: Limits,
+    most: Most,
+    tariff: Arc<Tariff>,
     planning: Planning,
     guests: Guests,
 }
@@ -82,6 +85,8 @@ impl Intake {
             planning: Planning::new(gateway.planner.clone(), env.clone(), options.planning),
             guests: Guests::new(env.clone(), options.inline),
             limits: options.limits,
+            most: options.most,
+            tariff: Arc::clone(&options.tariff),
             handles,
             gateway,
         }
@@ -102,8 +107,52 @@ impl Intake {
     }
 
     /// Plans a statement and does nothing else.
-    pub(crate) async fn plan(&self, parsed: Parsed) -> Result<Planned, CoreError> {
-        self.planning.plan(parsed.parsed, parsed.statement).await
+    pub(crate) async fn plan(&self, parsed: Parsed) -> Result<(Planned, Estimate), CoreError> {
+        let planned = self.planning.plan(parsed.parsed, parsed.statement).await?;
+        let estimate = self.estimate(&planned);
+        Ok((planned, estimate))
+    }
+
+    /// What a planned statement is expected to use.
+    fn estimate(&self, planned: &Planned) -> Estimate {
+        let stages = planned.graph.as_ref().map_or(&[][..], |graph| &graph.stages);
+        Estimate::of(stages, planned.scan_bytes, &self.tariff)
+    }
+
+    /// The limits of a statement that asks for no more than `most`.
+    ///
+    /// # Errors
+    /// It is expected to use more, or its cost cannot be told.
+    fn limits(&self, planned: &Planned, most: Most) -> Result<Limits, CoreError> {
+        let most = self.most.and(most);
+        let mut limits = self.limits;
+        if let Some(bytes) = most.max_bytes_scanned {
+            limits.max_scan_bytes = Some(bytes);
+            if planned.scan_bytes > bytes {
+                return Err(ErrorKind::OverLimit(format!(
+                    "the query would scan {} bytes, and limits.max_bytes_scanned is {bytes}; ask for less, or raise the limit",
+                    planned.scan_bytes
+                ))
+                .into());
+            }
+        }
+        if let Some(dollars) = most.max_cost_usd {
+            let Some(spend) = self.tariff.spend(dollars) else {
+                return Err(CoreError::invalid_request(format!(
+                    "limits.max_cost_usd cannot be kept: {}",
+                    self.tariff.note()
+                )));
+            };
+            limits.spend = Some(spend);
+            let least = self.estimate(planned).cost_usd.map_or(0.0, |cost| cost.low);
+            if least > dollars {
+                return Err(ErrorKind::OverLimit(format!(
+                    "the query is expected to cost at least ${least:.8}, and limits.max_cost_usd is ${dollars:.8}; ask for less, or raise the limit"
+                ))
+                .into());
+            }
+        }
+        Ok(limits)
     }
 
     /// Plans a statement, and either starts to answer it here or stores it as a query. Storing a query is completed
@@ -138,6 +187,7 @@ impl Intake {
             }
         }
         statement.settings.durable = durable || key.is_some();
+        let most = statement.most;
         let sql = statement.sql.clone();
         let idem = key.map(|key| (key, statement.fingerprint.clone()));
         let durable = statement.settings.durable;
@@ -151,15 +201,17 @@ impl Intake {
         let planned = planned.map_err(|error| error.about(&query))?;
         tracing::debug!(%query, route = planned.route.as_str(), reason = %planned.route_reason, "planned");
         if planned.statement == StatementKind::Explain {
-            let rows = explain_rows(&planned)?;
+            let rows = explain_rows(&planned, &self.estimate(&planned))?;
             return Ok(Taken::Answer(Box::new(here(query, &planned, Arc::default(), rows))));
         }
+        let limits = self.limits(&planned, most).map_err(|error| error.about(&query))?;
         if planned.graph.is_none() {
             let answer = self.answer_here(&query, &planned, analysis, patience).await;
             return Ok(Taken::Answer(Box::new(answer.map_err(|error| error.about(&query))?)));
         }
         let intake = Arc::clone(self);
-        let written = async move { intake.write_down(&planned, query, &sql, idem, &caller).await };
+        let written =
+            async move { intake.write_down(&planned, limits, query, &sql, idem, &caller).await };
         let Written { query, replayed, held } = lasting(written).await?;
         Ok(Taken::Query { query, replayed, analysis, held })
     }
@@ -191,6 +243,7 @@ impl Intake {
     async fn write_down(
         &self,
         planned: &Planned,
+        limits: Limits,
         query: QueryId,
         sql: &str,
         idem: Option<(String, String)>,
@@ -199,21 +252,25 @@ impl Intake {
         let Some(graph) = &planned.graph else {
             return Err(CoreError::internal("a query without stages cannot be written down"));
         };
-        let written = self.submit(graph, query, sql, idem, caller).await?;
+        let written = self.submit((graph, limits), query, sql, idem, caller).await?;
         if let Some(local) = &self.gateway.local
             && planned.route == Route::Inline
         {
             local.run(written.query.clone()).await;
         }
         let (store, env) = (self.store().clone(), self.env().clone());
-        self.gateway.hub.tell(News { query: written.query.clone(), ended: false });
-        tokio::spawn(async move { ring(&store, &env).await });
+        let news = match &written.held {
+            Some(handle) => handle.news(),
+            None => News::work(written.query.clone(), ""),
+        };
+        self.gateway.hub.tell(news);
+        self.gateway.hub.beside(async move { ring(&store, &env).await });
         Ok(written)
     }
 
     async fn submit(
         &self,
-        graph: &StageGraph,
+        (graph, limits): (&StageGraph, Limits),
         query: QueryId,
         sql: &str,
         idem: Option<(String, String)>,
@@ -222,22 +279,22 @@ impl Intake {
         let under = |query: &QueryId| {
             let idem = idem.clone();
             let mut submission =
-                graph.clone().into_submission(query, self.env(), sql, self.limits, idem);
+                graph.clone().into_submission(query, self.env(), sql, limits, idem);
             submission.root.owner = caller.owner.as_ref().map(|owner| owner.as_str().to_owned());
             submission
         };
-        let outcome = match submit::submit(self.store(), under(&query)).await {
+        let meter = Arc::<Meter>::default();
+        let store = self.handles.metered(&meter);
+        let outcome = match submit::submit(&store, under(&query)).await {
             // Another request with the same key has announced its id and has no root yet. Whichever root is written,
             // the two requests are the same.
-            Err(SubmitError::Orphaned { query }) => {
-                submit::submit(self.store(), under(&query)).await
-            }
+            Err(SubmitError::Orphaned { query }) => submit::submit(&store, under(&query)).await,
             other => other,
         };
         let Submitted { query, replayed, root } =
             outcome.map_err(|error| CoreError::from(error).about(&query))?;
         tracing::info!(%query, replayed, by = %caller.name, "submitted");
-        let held = root.map(|root| self.handles.written(&query, root));
+        let held = root.map(|root| self.handles.written(&query, root, meter));
         Ok(Written { query, replayed, held })
     }
 }
@@ -272,13 +329,18 @@ fn detail(statement: StatementKind) -> Option<Detail> {
 }
 
 /// The answer to EXPLAIN: one row for each view of the plan.
-fn explain_rows(planned: &Planned) -> Result<SendableRecordBatchStream, CoreError> {
+fn explain_rows(
+    planned: &Planned,
+    estimate: &Estimate,
+) -> Result<SendableRecordBatchStream, CoreError> {
     let route = format!("{}: {}", planned.route.as_str(), planned.route_reason);
+    let estimate = estimate.text();
     let rows = [
         ("logical_plan", planned.explain.logical.as_str()),
         ("physical_plan", planned.explain.physical.as_str()),
         ("distributed_plan", planned.explain.distributed.as_str()),
         ("route", route.as_str()),
+        ("estimate", estimate.as_str()),
     ];
     analyze::plan_stream(&rows)
 }

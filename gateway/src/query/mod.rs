@@ -20,6 +20,7 @@ pub(crate) mod handles;
 pub(crate) mod hub;
 pub(crate) mod intake;
 mod lasting;
+pub(crate) mod links;
 mod planning;
 pub(crate) mod queries;
 mod results;

@@ -9,9 +9,10 @@ use dunlin_manifest::env::Env;
 use dunlin_manifest::ids::QueryId;
 use dunlin_manifest::keys;
 use dunlin_manifest::query::{AdvanceError, Progress, QueryHandle};
-use dunlin_manifest::records::{End, EndStatus, ErrorCode, QueryError};
+use dunlin_manifest::records::{End, EndStatus, ErrorCode, QueryError, Seal};
 use dunlin_manifest::store::ControlStore;
 use dunlin_manifest::store::create::load;
+use dunlin_planner::cost::Tariff;
 use tokio_util::sync::CancellationToken;
 
 use super::analyze::{self, Analysis, Detail};
@@ -20,11 +21,12 @@ use super::error::{CoreError, ErrorKind};
 use super::handles::Handles;
 use super::hub::Hub;
 use super::lasting::lasting;
+use super::links::{self, LinkMaker, Links};
 use super::results::ResultReader;
 use super::status::QueryStatus;
 use super::watch::{Snapshot, Watchers};
 use crate::auth::Principal;
-use crate::options::WatchPeriods;
+use crate::options::GatewayOptions;
 
 /// The state of a query after a wait.
 pub(crate) enum Waited {
@@ -55,23 +57,36 @@ pub(crate) struct Queries {
     handles: Arc<Handles>,
     watchers: Watchers,
     results: ResultReader,
+    tariff: Arc<Tariff>,
+    links: Option<Arc<dyn LinkMaker>>,
+    most_answer: Option<u64>,
     stop: CancellationToken,
 }
 
 impl Queries {
     pub(crate) fn new(
         handles: Arc<Handles>,
-        hub: &Hub,
-        periods: WatchPeriods,
+        hub: Arc<Hub>,
+        links: Option<Arc<dyn LinkMaker>>,
+        options: &GatewayOptions,
         stop: CancellationToken,
     ) -> Self {
         let env = handles.env().clone();
+        let periods = options.watch;
         Self {
+            tariff: Arc::clone(&options.tariff),
+            links,
+            most_answer: options.most_answer,
             watchers: Watchers::new(env.clone(), hub, periods, stop.clone()),
             results: ResultReader::new(handles.store().clone(), env),
             handles,
             stop,
         }
+    }
+
+    /// What queries cost.
+    pub(crate) fn tariff(&self) -> &Tariff {
+        &self.tariff
     }
 
     pub(crate) fn env(&self) -> &Env {
@@ -151,10 +166,26 @@ impl Queries {
         }
         let root = Some(&*handle.root);
         if let Some(end) = end {
-            return Ok(QueryStatus::new(query.as_str(), root, Progress::default(), Some(&end)));
+            let status = QueryStatus::new(query.as_str(), root, Progress::default(), Some(&end));
+            return Ok(status.with_receipt(self.receipt(&handle, &end).await));
         }
         handle.look(false).await.map_err(about_advance)?;
         Ok(QueryStatus::new(query.as_str(), root, handle.progress(), None))
+    }
+
+    /// What a query has used and cost, with what calls have told beside their commits.
+    async fn receipt(&self, handle: &QueryHandle, end: &End) -> Receipt {
+        let mut receipt = Receipt::of(handle.root.route, &end.summary.unwrap_or_default());
+        // A hint: without it the receipt lacks calls that found no task.
+        let listed = handle.store().list(&keys::uses_of_query(&handle.query)).await;
+        let told = listed.unwrap_or_default();
+        for (usage, requests) in told.iter().filter_map(|entry| keys::parse_used(&entry.key)) {
+            receipt.functions += usage;
+            receipt.requests += requests;
+        }
+        receipt.requests_gateway = self.handles.requests(&handle.query);
+        receipt.price(&self.tariff);
+        receipt
     }
 
     /// An incomplete submit may have been ended. Without a root it has no owner.
@@ -222,7 +253,33 @@ impl Queries {
         self.open_answer(ended).await.map_err(|error| error.about(&ended.query))
     }
 
-    async fn open_answer(&self, Ended { query, end, handle }: &Ended) -> Result<Answer, CoreError> {
+    /// Links to the rows of a query that has ended.
+    pub(crate) async fn links(&self, ended: &Ended, time: Duration) -> Result<Links, CoreError> {
+        let maker = self.links.as_ref().ok_or_else(|| {
+            CoreError::invalid_request("the state's store makes no links; ask for the rows")
+        })?;
+        let (handle, seal) = self.answer_seal(ended).await?;
+        links::links(handle, &seal, maker, time).await
+    }
+
+    async fn open_answer(&self, ended: &Ended) -> Result<Answer, CoreError> {
+        let Ended { query, end, .. } = ended;
+        let (handle, seal) = self.answer_seal(ended).await?;
+        if let Some(most) = self.most_answer.filter(|most| seal.bytes > *most) {
+            return Err(ErrorKind::AnswerTooLarge { bytes: seal.bytes, most }.into());
+        }
+        let rows = self.results.open(query, &handle.root, &seal).await?;
+        let receipt = Receipt::of(handle.root.route, &end.summary.unwrap_or_default());
+        let requests_gateway = self.handles.requests(query);
+        let receipt = Receipt { rows: Some(seal.rows), requests_gateway, ..receipt };
+        Ok(Answer { query: query.clone(), rows, receipt, meter: None })
+    }
+
+    /// The seal of the last stage, which names the objects of the answer, or why there is no answer.
+    async fn answer_seal<'a>(
+        &self,
+        Ended { end, handle, .. }: &'a Ended,
+    ) -> Result<(&'a Arc<QueryHandle>, Arc<Seal>), CoreError> {
         match end.status {
             EndStatus::Succeeded => {}
             EndStatus::Cancelled => return Err(ErrorKind::Cancelled.into()),
@@ -253,10 +310,7 @@ impl Queries {
                 sealed.seal
             }
         };
-        let rows = self.results.open(query, root, &seal).await?;
-        let receipt = Receipt::of(root.route, &end.summary.unwrap_or_default());
-        let receipt = Receipt { rows: Some(seal.rows), ..receipt };
-        Ok(Answer { query: query.clone(), rows, receipt, meter: None })
+        Ok((handle, seal))
     }
 
     /// What a query cost, by its records. If it has not succeeded, by the seals that exist.
@@ -277,7 +331,8 @@ impl Queries {
         detail: Detail,
     ) -> Result<Answer, CoreError> {
         let (handle, analysis) = self.analyzed(caller, query, detail).await?;
-        let receipt = Receipt::of(handle.root.route, &analysis.totals);
+        let mut receipt = Receipt::of(handle.root.route, &analysis.totals);
+        receipt.requests_gateway = self.handles.requests(query);
         Ok(Answer { query: query.clone(), rows: analysis.rows()?, receipt, meter: None })
     }
 
@@ -296,7 +351,10 @@ impl Queries {
             }
         };
         let end = handle.ended().await.map_err(|error| CoreError::from(error).about(query))?;
-        let analysis = analyze::of_records(&handle, end.as_deref(), detail).await?;
+        let mut analysis = analyze::of_records(&handle, end.as_deref(), detail).await?;
+        if let Some(end) = &end {
+            analysis.add("cost", self.receipt(&handle, end).await.dollars());
+        }
         Ok((handle, analysis))
     }
 }

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use super::error::{CoreError, ErrorKind};
-use crate::options::MAX_SQL_BYTES;
+use crate::options::{MAX_SQL_BYTES, Most};
 
 /// Most parameters of a statement.
 pub(crate) const MAX_PARAMETERS: usize = 1_000;
@@ -19,6 +19,8 @@ pub(crate) struct Statement {
     pub(crate) parameters: Vec<Value>,
     /// Planner settings.
     pub(crate) settings: QuerySettings,
+    /// The most that it may use.
+    pub(crate) most: Most,
     /// SHA-256 of the canonical request, in hex: equal requests have equal fingerprints.
     pub(crate) fingerprint: String,
 }
@@ -49,7 +51,7 @@ impl Statement {
         let fingerprint = fingerprint(&sql, &parameters, &settings);
         let settings = serde_json::from_value(Value::Object(settings))
             .map_err(|error| CoreError::invalid_setting(error.to_string()))?;
-        Ok(Self { sql, parameters, settings, fingerprint })
+        Ok(Self { sql, parameters, settings, most: Most::default(), fingerprint })
     }
 }
 

@@ -4,6 +4,8 @@ use dunlin_manifest::query::Progress;
 use dunlin_manifest::records::{End, EndStatus, QueryError, Root, Route, Summary};
 use serde::Serialize;
 
+use super::answer::Receipt;
+
 /// The status of a query.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
@@ -36,6 +38,9 @@ pub(crate) struct QueryStatus {
     error: Option<QueryError>,
     #[serde(skip_serializing_if = "Option::is_none")]
     summary: Option<Summary>,
+    /// What it cost, once it has ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    receipt: Option<Receipt>,
     /// Whether the query has records to analyze.
     #[serde(skip)]
     pub(crate) has_root: bool,
@@ -86,8 +91,13 @@ impl QueryStatus {
             progress,
             error: end.and_then(|end| end.error.clone()),
             summary,
+            receipt: None,
             has_root: root.is_some(),
         }
+    }
+
+    pub(crate) fn with_receipt(self, receipt: Receipt) -> Self {
+        Self { receipt: Some(receipt), ..self }
     }
 
     pub(crate) fn is_terminal(&self) -> bool {

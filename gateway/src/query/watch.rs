@@ -15,8 +15,8 @@ use std::time::Duration;
 
 use dunlin_manifest::env::Env;
 use dunlin_manifest::ids::QueryId;
-use dunlin_manifest::query::{AdvanceError, PATIENCE, Progress, QueryHandle, ring};
-use dunlin_manifest::records::End;
+use dunlin_manifest::query::{AdvanceError, PATIENCE, Progress, QueryHandle, Reminder, ring};
+use dunlin_manifest::records::{End, Route};
 use parking_lot::Mutex;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{Notify, watch};
@@ -71,11 +71,17 @@ pub(crate) struct Watchers {
     periods: WatchPeriods,
     stop: CancellationToken,
     live: Arc<Mutex<HashMap<QueryId, Weak<Watch>>>>,
+    hub: Arc<Hub>,
 }
 
 impl Watchers {
     /// A query that `hub` reports as ended is looked at at once.
-    pub(crate) fn new(env: Env, hub: &Hub, periods: WatchPeriods, stop: CancellationToken) -> Self {
+    pub(crate) fn new(
+        env: Env,
+        hub: Arc<Hub>,
+        periods: WatchPeriods,
+        stop: CancellationToken,
+    ) -> Self {
         let live: Arc<Mutex<HashMap<QueryId, Weak<Watch>>>> = Arc::default();
         let (watched, mut endings, stopped) = (Arc::clone(&live), hub.endings(), stop.clone());
         tokio::spawn(async move {
@@ -96,7 +102,7 @@ impl Watchers {
                 }
             }
         });
-        Self { env, periods, stop, live }
+        Self { env, periods, stop, live, hub }
     }
 
     /// A share of the query's watcher, which is started if there is none. It runs until all shares are dropped.
@@ -115,6 +121,7 @@ impl Watchers {
             periods: self.periods,
             sender,
             nudge,
+            hub: Arc::clone(&self.hub),
         };
         let (registry, stop, query) = (Arc::clone(&self.live), self.stop.clone(), query.clone());
         let own = Arc::downgrade(&watch);
@@ -139,6 +146,7 @@ struct Watcher {
     periods: WatchPeriods,
     sender: watch::Sender<Snapshot>,
     nudge: Arc<Notify>,
+    hub: Arc<Hub>,
 }
 
 impl Watcher {
@@ -171,21 +179,31 @@ impl Watcher {
 
     /// Does what nobody else has done, until the query has ended.
     async fn repair(&self) {
+        let mut reminder = Reminder::default();
         loop {
             self.env.clock.sleep(self.periods.repair).await;
-            let found = self.move_on().await;
+            let found = self.move_on(&mut reminder).await;
             if self.show(found, Some(self.handle.progress())) {
                 return;
             }
         }
     }
 
-    async fn move_on(&self) -> Result<Option<Arc<End>>, AdvanceError> {
+    async fn move_on(&self, reminder: &mut Reminder) -> Result<Option<Arc<End>>, AdvanceError> {
         self.handle.look(false).await?;
         self.show(Ok(None), Some(self.handle.progress()));
         let advanced = self.handle.advance_patiently(PATIENCE).await?;
-        if advanced.moved && !advanced.open.is_empty() {
-            ring(self.handle.store(), &self.env).await;
+        // The gateway that runs an inline query needs no news of it.
+        if self.handle.root.route == Route::Fleet {
+            let news = self.handle.news_of(&advanced.open, advanced.running);
+            if advanced.moved && !advanced.open.is_empty() {
+                self.hub.tell(news);
+                ring(self.handle.store(), &self.env).await;
+            } else if let Some(news) =
+                reminder.remind(self.env.clock.monotonic(), self.handle.facts(), news)
+            {
+                self.hub.tell(news);
+            }
         }
         Ok(advanced.ended)
     }

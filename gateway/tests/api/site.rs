@@ -91,6 +91,7 @@ impl Site {
         options: GatewayOptions,
     ) -> Running {
         let gateway = Gateway {
+            links: None,
             planner: self.planner.clone(),
             control: Arc::clone(&self.control),
             env: self.env.clone(),

@@ -51,9 +51,12 @@ pub fn totals<'a>(seals: impl IntoIterator<Item = &'a Seal>, answer: Option<&Sea
         totals.bytes_scanned += of.scan_bytes;
         totals.requests += of.requests;
         totals.slot += of.slot;
+        totals.lost += of.lost;
+        totals.usage += of.usage;
         totals.shuffle_bytes += seal.bytes;
     }
-    totals.shuffle_bytes -= answer.map_or(0, |seal| seal.bytes);
+    totals.result_bytes = answer.map_or(0, |seal| seal.bytes);
+    totals.shuffle_bytes -= totals.result_bytes;
     totals
 }
 

@@ -5,6 +5,7 @@
 //!   tasks   the seals of a stage's inputs  ─> its manifest: which tasks, which partitions, or no tasks
 //!   seals   the commits of its tasks       ─> group seals and seal, or that they contradict the manifest
 //!   steps   a view of the query            ─> what is due, what may be claimed, which tasks used all attempts
+//!   spend   what was used so far           ─> whether that is more than the query may
 //!   end     failures, or the last seal     ─> whether and how the query ends
 //! ```
 //! Every caller with the same records gets the same answer, byte for byte. Therefore any number of processes can act
@@ -13,6 +14,7 @@
 pub mod end;
 pub mod facts;
 pub mod seals;
+pub mod spend;
 pub mod steps;
 pub mod tasks;
 
@@ -22,6 +24,7 @@ mod fixtures;
 pub use end::{Verdict, judge, totals};
 pub use facts::{Decided, Sealed};
 pub use seals::{Contradiction, fold, group_seal, group_tasks, groups, seal, winner};
+pub use spend::{Used, over_spent};
 pub use steps::{Due, OpenTask, Seen, Steps, next_steps};
 pub use tasks::{manifest_of, planned_tasks, stage_manifest};
 

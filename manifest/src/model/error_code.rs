@@ -86,6 +86,8 @@ error_codes! {
     ExecutionFailed = "EXECUTION_FAILED",
     /// A task needed more memory than its worker has.
     OutOfMemory = "OUT_OF_MEMORY",
+    /// A task needed more local disk than its worker has.
+    DiskFull = "DISK_FULL",
     /// Exchange data could not be read back as it was written.
     ExchangeFailed = "EXCHANGE_FAILED",
     /// An input changed since the query was planned.
@@ -110,6 +112,10 @@ error_codes! {
     WaitOver = "WAIT_OVER",
     /// The query ran inline for longer than the gateway allows.
     InlineTimeLimit = "INLINE_TIME_LIMIT",
+    /// The query would use, or has used, more than its limit.
+    LimitExceeded = "LIMIT_EXCEEDED",
+    /// The answer is larger than this gateway can send.
+    AnswerTooLarge = "ANSWER_TOO_LARGE",
     /// A client cancelled the query.
     Cancelled = "CANCELLED",
     /// A defect of Dunlin, or of a store that does not keep its promises.

@@ -12,6 +12,7 @@
 use std::ops::Range;
 
 use crate::model::ids::{Attempt, QueryId, StageId, TaskId};
+use crate::model::records::{Requests, Usage};
 
 /// Tasks of one group.
 pub const GROUP: u32 = 64;
@@ -192,6 +193,36 @@ pub fn res(
 ) -> String {
     format!("res/{query}/s{stage}/{task}.{attempt}.{nonce}/{part}.arrow")
 }
+
+/// `use/<Q>/`: what functions have used for a query beside their commits.
+#[must_use]
+pub fn uses_of_query(query: &QueryId) -> String {
+    format!("use/{query}/")
+}
+
+/// `use/<Q>/<nonce>.<calls>.<cold>.<ms>.<mb_ms>.<put>.<get>.<list>`: a hint whose numbers are its name, so that one LIST
+/// reads all of them.
+#[must_use]
+pub fn used(query: &QueryId, nonce: &str, usage: &Usage, requests: &Requests) -> String {
+    let Usage { calls, cold, ms, mb_ms } = usage;
+    let Requests { put, get, list, .. } = requests;
+    let numbers = format!("{calls}.{cold}.{ms}.{mb_ms}.{put}.{get}.{list}");
+    format!("{}{nonce}.{numbers}", uses_of_query(query))
+}
+
+/// The numbers of a key of [`used`].
+#[must_use]
+pub fn parse_used(key: &str) -> Option<(Usage, Requests)> {
+    let (_, name) = key.strip_prefix("use/")?.split_once('/')?;
+    let (_, numbers) = name.split_once('.')?;
+    let numbers: Result<Vec<u64>, _> = numbers.split('.').map(str::parse).collect();
+    let [calls, cold, ms, mb_ms, put, get, list] = numbers.ok()?.try_into().ok()?;
+    let requests = Requests { put, get, list, ..Requests::default() };
+    Some((Usage { calls, cold, ms, mb_ms }, requests))
+}
+
+/// `probe/passed`: the store has passed the probe.
+pub const PROBED: &str = "probe/passed";
 
 /// `probe/<nonce>/`: what one probe of a store writes and then deletes.
 #[must_use]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::decide::{self, Due, OpenTask, Seen, Steps, end};
-use crate::model::records::End;
+use crate::model::records::{End, QueryError};
 use crate::query::derive;
 use crate::query::error::AdvanceError;
 use crate::query::finish::{conclude, is_over_age, succeed};
@@ -75,7 +75,7 @@ impl QueryHandle {
         if self.known.end().is_some() || !self.is_own() {
             return self.advance().await;
         }
-        let steps = next_steps(self, true);
+        let steps = self.steps(true);
         let due = steps.due.iter().copied().map(Some).chain(steps.finished.then_some(None));
         let due: BTreeSet<Option<Due>> = due.collect();
         let now = self.env.clock.monotonic();
@@ -96,7 +96,7 @@ impl QueryHandle {
             return Ok(Advanced::default());
         }
         derive::close(self);
-        let steps = next_steps(self, false);
+        let steps = self.steps(false);
         if steps.finished {
             // Who has read the last seal leaves the end to the process that has written it.
             if !self.has_computed_the_last_seal() {
@@ -106,8 +106,20 @@ impl QueryHandle {
             let outcome = succeed(self).await.map(Advanced::ended);
             return self.or_its_end(outcome).await;
         }
+        if let Some(error) = self.over_spent() {
+            return self.fail(error).await.map(Advanced::ended);
+        }
         let moved = self.has_unconfirmed_seals();
         Ok(Advanced { ended: None, open: steps.open, running: steps.running, moved })
+    }
+
+    /// What the query has used too much of, if it has a limit.
+    fn over_spent(&self) -> Option<QueryError> {
+        let limits = &self.root.limits;
+        if limits.max_scan_bytes.is_none() && limits.spend.is_none() {
+            return None;
+        }
+        decide::over_spent(limits, &self.known.used())
     }
 
     /// True if this process believes a seal that nobody of it is writing.
@@ -129,6 +141,20 @@ impl QueryHandle {
         tracing::error!(query = %self.query, %key, "a record does not hold what its inputs give");
         self.fail(end::broken_promise(key)).await?;
         Ok(T::default())
+    }
+
+    /// What follows from what this process knows. `judging` tells whether the latest look counts: otherwise every known
+    /// claim is taken for alive.
+    pub(super) fn steps(&self, judging: bool) -> Steps {
+        let open = self.open_stages().into_iter();
+        let manifests: BTreeMap<_, _> =
+            open.filter_map(|stage| Some((stage, self.known_manifest(stage)?))).collect();
+        let now = self.env.clock.monotonic();
+        let view = self.view.lock();
+        let observer = self.observer.lock();
+        decide::next_steps(&self.root, &view, &manifests, |stage, task| {
+            if judging { observer.seen(now, stage, task) } else { Seen::default() }
+        })
     }
 
     async fn or_its_end(
@@ -153,7 +179,7 @@ async fn move_on(
         let _one_at_a_time = handle.deriving.lock().await;
         derive::close(handle);
         moved |= derive::settle_all(handle).await?;
-        let steps = next_steps(handle, true);
+        let steps = handle.steps(true);
         let mut due = steps.due.clone();
         due.retain(|due| !left.contains(&Some(*due)));
         if due.is_empty() {
@@ -164,23 +190,15 @@ async fn move_on(
         }
     };
     let steps = Steps { finished: steps.finished && !left.contains(&None), ..steps };
+    // A query whose last stage is sealed is paid for. Its answer is not thrown away.
+    if !steps.finished
+        && let Some(error) = handle.over_spent()
+    {
+        return handle.fail(error).await.map(Advanced::ended);
+    }
     let ended = conclude(handle, &steps).await?;
     if ended.is_some() {
         return Ok(Advanced { ended, moved, ..Advanced::default() });
     }
     Ok(Advanced { ended: None, open: steps.open, running: steps.running, moved })
-}
-
-/// What follows from what this process knows. `judging` tells whether the latest look counts: otherwise every known
-/// claim is taken for alive.
-fn next_steps(handle: &QueryHandle, judging: bool) -> Steps {
-    let open = handle.open_stages().into_iter();
-    let manifests: BTreeMap<_, _> =
-        open.filter_map(|stage| Some((stage, handle.known_manifest(stage)?))).collect();
-    let now = handle.env.clock.monotonic();
-    let view = handle.view.lock();
-    let observer = handle.observer.lock();
-    decide::next_steps(&handle.root, &view, &manifests, |stage, task| {
-        if judging { observer.seen(now, stage, task) } else { Seen::default() }
-    })
 }

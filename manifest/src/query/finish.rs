@@ -19,32 +19,33 @@ use crate::store::create::{self, Decision};
 impl QueryHandle {
     /// Commits a task, unless it is committed already. The seals of the stage's inputs must be settled, and the data
     /// must be acknowledged. If the last stage has one task, the end of the query is the commit of that task. The hint
-    /// that the query is active then stays: clearing it is not what a client waits for.
+    /// that the query is active then stays: clearing it is not what a client waits for. Returns true if this commit is the
+    /// one that counts.
     ///
     /// # Errors
     /// It is not known whether the commit is there.
-    pub async fn commit(&self, stage: StageId, commit: Commit) -> Result<(), AdvanceError> {
+    pub async fn commit(&self, stage: StageId, commit: Commit) -> Result<bool, AdvanceError> {
         let outcome = if self.ends_with(stage) {
-            self.answer(stage, commit).await.map(|_| ())
+            self.answer(stage, commit).await
         } else {
             self.commit_task(stage, commit).await
         };
         self.unless_broken(outcome).await
     }
 
-    async fn commit_task(&self, stage: StageId, commit: Commit) -> Result<(), AdvanceError> {
+    async fn commit_task(&self, stage: StageId, commit: Commit) -> Result<bool, AdvanceError> {
         let task = commit.task;
         let key = keys::commit(&self.query, stage, task);
         let body = encode(&commit);
         let decision = create::decide(&self.store, &self.env, &key, body, &commit.nonce).await?;
-        let winner = match decision {
-            Decision::Won => commit,
+        let (winner, is_won) = match decision {
+            Decision::Won => (commit, true),
             Decision::Lost(body) => {
                 tracing::info!(query = %self.query, %key, "another attempt committed first");
-                create::decode(&key, &body)?
+                (create::decode(&key, &body)?, false)
             }
         };
-        self.note_commit(stage, task, winner).map(|_| ())
+        self.note_commit(stage, task, winner).map(|_| is_won)
     }
 
     /// True if the commit of a task is to be the end of the query: the last stage has one task, and this is it.
@@ -53,8 +54,8 @@ impl QueryHandle {
         last && self.known_manifest(stage).is_some_and(|decided| decided.manifest.tasks.len() == 1)
     }
 
-    /// Ends the query with the commit of its last task, unless it has ended already. Returns the end that is there.
-    async fn answer(&self, stage: StageId, commit: Commit) -> Result<Arc<End>, AdvanceError> {
+    /// Ends the query with the commit of its last task, unless it has ended already. Returns true if this is the end.
+    async fn answer(&self, stage: StageId, commit: Commit) -> Result<bool, AdvanceError> {
         let decided = self.known_manifest(stage).ok_or_else(|| no_stages(self))?;
         let task = commit.task;
         let broken = |_| AdvanceError::Broken { key: keys::commit(&self.query, stage, task) };
@@ -64,9 +65,10 @@ impl QueryHandle {
         derive::settle_all(self).await?;
         seals.push(answer.clone());
         let summary = summary(self, &seals, &answer);
-        let end = end::answered(self.env.nonce(), &answer, summary);
+        let nonce = self.env.nonce();
+        let end = end::answered(nonce.clone(), &answer, summary);
         let end = decide_end(&self.store, &self.env, &self.query, end).await?;
-        Ok(self.known.remember_end(end))
+        Ok(self.known.remember_end(end).nonce == nonce)
     }
 
     /// Ends the query as FAILED unless it has ended already. Returns the end that is there.

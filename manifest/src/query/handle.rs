@@ -15,7 +15,7 @@ use crate::env::Env;
 use crate::model::encoding::encode;
 use crate::model::ids::{Attempt, QueryId, StageId, TaskId};
 use crate::model::keys;
-use crate::model::records::{Commit, End, EngineFence, Root, Seal, SealedTask, StageSpec};
+use crate::model::records::{Commit, End, EngineFence, Fail, Root, Seal, SealedTask, StageSpec};
 use crate::model::view::QueryView;
 use crate::query::cursor::Cursor;
 use crate::query::error::AdvanceError;
@@ -111,6 +111,12 @@ impl QueryHandle {
     #[must_use]
     pub fn view(&self) -> QueryView {
         self.view.lock().clone()
+    }
+
+    /// A number that changes whenever a look has found something new: [`QueryView::facts`].
+    #[must_use]
+    pub fn facts(&self) -> u64 {
+        self.view.lock().facts()
     }
 
     pub(super) fn spec(&self, stage: StageId) -> Result<&StageSpec, AdvanceError> {
@@ -286,6 +292,13 @@ impl QueryHandle {
     /// Remembers that an attempt was claimed.
     pub fn note_claim(&self, stage: StageId, task: TaskId, attempt: Attempt) {
         self.view.lock().stage(stage).add_claim(task, attempt);
+    }
+
+    /// Remembers how an attempt failed, as written by this process.
+    pub fn note_fail(&self, stage: StageId, task: TaskId, attempt: Attempt, fail: Fail) {
+        self.known.remember_fail((stage, task, attempt), fail);
+        let mut view = self.view.lock();
+        view.stage(stage).fails.entry(task).or_default().insert(attempt);
     }
 
     /// Remembers a settled commit of a task: one that this process has won, or has read.

@@ -20,40 +20,6 @@ const GATE_IS_OLD_MS: i64 = 5 * 60_000;
 /// Gateways that a worker tries.
 const GATES_TRIED: usize = 4;
 
-/// What one process tells another about a query.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct News {
-    /// The query.
-    pub query: QueryId,
-    /// True if it has ended, false if it has new work.
-    #[serde(default)]
-    pub ended: bool,
-}
-
-/// A worker's place among those that listen to the same gateway. Workers that know their places choose different tasks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Place {
-    /// From 0.
-    pub index: u32,
-    /// How many listen.
-    pub of: u32,
-}
-
-/// What a listener is told.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Heard {
-    /// The number to go on from.
-    pub at: u64,
-    /// The news, oldest first.
-    pub news: Vec<News>,
-    /// The listener's place, if it has given a name.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub place: Option<Place>,
-}
-
 /// `gate/<id>`: where a gateway can be reached by workers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-use crate::decide::{Decided, Sealed};
+use crate::decide::{Decided, Sealed, Used};
 use crate::model::ids::{Attempt, StageId, TaskId};
-use crate::model::records::{BlockHead, BlockRef, End, Fail, SealedTask};
+use crate::model::records::{BlockHead, BlockRef, End, Fail, SealTotals, SealedTask};
 
 /// The records of a query that this process knows. If two slots read the same record, both get the first copy.
 #[derive(Debug, Default)]
@@ -115,6 +115,25 @@ impl Known {
         let mut records = self.0.lock();
         let number = task.task;
         Arc::clone(records.commits.entry((stage, number)).or_insert_with(|| Arc::new(task)))
+    }
+
+    /// What the winners that are known have used: of sealed stages all, of others those of which this process knows.
+    pub(crate) fn used(&self) -> Used {
+        let records = self.0.lock();
+        let mut used = Used::default();
+        let mut add = |totals: &SealTotals| {
+            used.scan_bytes += totals.scan_bytes;
+            used.requests += totals.requests;
+            used.usage += totals.usage;
+            used.slot += totals.slot;
+        };
+        records.seals.values().for_each(|known| add(&known.sealed.seal.totals()));
+        for commit in records.commits.values() {
+            let mut totals = SealTotals::default();
+            totals.add(commit.attempt, &commit.metrics);
+            add(&totals);
+        }
+        used
     }
 
     /// How an attempt failed, if it is known.

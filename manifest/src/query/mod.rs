@@ -11,6 +11,8 @@
 //!          progress                    the progress of the query, for people
 //!          blocks                      the seals of groups, read by range
 //!          hints                       the bell and the list of active queries: not needed, but faster
+//!          sweep                       queries whose processes died, all at once
+//!          news                        what processes tell each other beside the store
 //! ```
 //! Any process may advance a query, any number of times, at the same time as others. Every step is a create that one
 //! process wins, and the other processes use the object that it wrote.
@@ -20,8 +22,10 @@ pub mod error;
 pub mod finish;
 pub mod handle;
 pub mod hints;
+pub mod news;
 pub mod progress;
 pub mod submit;
+pub mod sweep;
 
 mod blocks;
 mod cursor;
@@ -35,9 +39,8 @@ pub use blocks::Blocks;
 pub use error::AdvanceError;
 pub use finish::create_end;
 pub use handle::QueryHandle;
-pub use hints::{
-    GATE_PERIOD, Heard, News, Place, active, close_gate, gateways, open_gate, retire, ring,
-};
+pub use hints::{GATE_PERIOD, active, close_gate, gateways, open_gate, retire, ring};
 pub use look::Look;
+pub use news::{Heard, News, Place, Reminder, Wake};
 pub use progress::Progress;
 pub use submit::{Submission, SubmitError, Submitted, submit};

@@ -72,6 +72,20 @@ impl Meter {
         }
     }
 
+    /// Adds what was counted elsewhere.
+    pub fn add_requests(&self, requests: &Requests) {
+        for (counter, amount) in [
+            (&self.put, requests.put),
+            (&self.get, requests.get),
+            (&self.list, requests.list),
+            (&self.head, requests.head),
+            (&self.delete, requests.delete),
+            (&self.hedged, requests.hedged),
+        ] {
+            Self::add(counter, amount);
+        }
+    }
+
     /// Counts a request that is sent once more.
     pub(crate) fn add_hedged(&self) {
         Self::add(&self.hedged, 1);

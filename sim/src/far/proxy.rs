@@ -30,6 +30,8 @@ pub struct Seen {
     pub list: Option<String>,
     /// The `Range` header.
     pub range: Option<String>,
+    /// True for a create: with the header `If-None-Match: *`.
+    pub if_none_match: bool,
     /// The status of the answer; `None` while it is under way.
     pub status: Option<u16>,
     /// True if the proxy refused it.
@@ -179,6 +181,7 @@ async fn pass(State(shared): State<Arc<Shared>>, request: Request) -> Response {
         key: key.trim_start_matches('/').to_owned(),
         list: parameter("list-type").map(|_| parameter("prefix").unwrap_or_default()),
         range: range.map(ToOwned::to_owned),
+        if_none_match: parts.headers.get(header::IF_NONE_MATCH).is_some_and(|tag| tag == "*"),
         status: None,
         refused: false,
         start: shared.started.elapsed(),

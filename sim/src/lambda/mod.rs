@@ -11,16 +11,17 @@
 
 mod function;
 mod sandbox;
+mod url;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
-use axum::extract::{Path, State};
+use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use axum::routing::post;
@@ -44,6 +45,8 @@ pub struct Rules {
     pub retry_pause: Duration,
     /// A call that is older is dropped.
     pub most_age: Duration,
+    /// Of so many asynchronous calls, one is lost, and one is made twice; 0: none.
+    pub trouble_every: u64,
 }
 
 impl Default for Rules {
@@ -52,6 +55,7 @@ impl Default for Rules {
             retries: 2,
             retry_pause: Duration::from_secs(60),
             most_age: Duration::from_secs(6 * 3_600),
+            trouble_every: 0,
         }
     }
 }
@@ -95,6 +99,10 @@ struct Shared {
     pools: BTreeMap<String, Pool>,
     rules: Rules,
     calls: Mutex<Vec<Call>>,
+    /// Asynchronous calls that were taken.
+    queued: AtomicU64,
+    /// Those that are not over.
+    pending: AtomicUsize,
 }
 
 /// The emulator. Its processes are killed when it is dropped.
@@ -110,7 +118,12 @@ impl Lambda {
     /// # Errors
     /// It cannot listen.
     pub async fn start(functions: Vec<Function>, rules: Rules) -> std::io::Result<Self> {
-        let pool = |function: Function| {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+        let address = listener.local_addr()?;
+        let pool = |mut function: Function| {
+            // Functions call functions.
+            let endpoint = ("AWS_ENDPOINT_URL_LAMBDA".to_owned(), format!("http://{address}"));
+            function.env.push(endpoint);
             let name = function.name.clone();
             let pool = Pool {
                 function,
@@ -122,9 +135,13 @@ impl Lambda {
             (name, pool)
         };
         let pools = functions.into_iter().map(pool).collect();
-        let shared = Arc::new(Shared { pools, rules, calls: Mutex::default() });
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
-        let address = listener.local_addr()?;
+        let shared = Arc::new(Shared {
+            pools,
+            rules,
+            calls: Mutex::default(),
+            queued: AtomicU64::new(0),
+            pending: AtomicUsize::new(0),
+        });
         let router = Router::new()
             .route("/2015-03-31/functions/{name}/invocations", post(invoke))
             .layer(axum::extract::DefaultBodyLimit::max(MOST_SYNC + 1))
@@ -134,6 +151,15 @@ impl Lambda {
             let _ = axum::serve(listener, router).await;
         });
         Ok(Self { shared, address })
+    }
+
+    /// Serves the URL of a function. Returns where clients reach it.
+    ///
+    /// # Errors
+    /// It cannot listen.
+    pub async fn url(&self, function: &str) -> std::io::Result<String> {
+        let address = url::serve(Arc::clone(&self.shared), function.to_owned()).await?;
+        Ok(format!("http://{address}"))
     }
 
     /// Where clients of the Invoke API reach it.
@@ -154,12 +180,25 @@ impl Lambda {
         self.shared.pools.get(function).map_or(0, |pool| pool.count.load(Ordering::Relaxed))
     }
 
+    /// Calls that are under way, or wait for it.
+    #[must_use]
+    pub fn under_way(&self) -> usize {
+        let at_work: usize = self.shared.pools.values().map(|pool| pool.at_work.lock().len()).sum();
+        at_work.max(self.shared.pending.load(Ordering::Relaxed))
+    }
+
     /// Kills the process of a sandbox that is at work. False if there is none.
     #[must_use]
     pub fn kill_one(&self, function: &str) -> bool {
         let pool = self.shared.pools.get(function);
         let process = pool.and_then(|pool| pool.at_work.lock().first().copied());
         process.is_some_and(|process| sandbox::signal(process, sandbox::Signal::KILL))
+    }
+
+    /// Asynchronous calls that were taken so far.
+    #[must_use]
+    pub fn queued(&self) -> u64 {
+        self.shared.queued.load(Ordering::Relaxed)
     }
 
     /// Ends all frozen sandboxes, as Lambda does after some idle minutes.
@@ -245,11 +284,17 @@ impl Shared {
 async fn invoke(
     State(shared): State<Arc<Shared>>,
     Path(name): Path<String>,
+    Query(query): Query<BTreeMap<String, String>>,
     headers: HeaderMap,
     payload: Bytes,
 ) -> Response {
-    let Some(pool) = shared.pools.get(&name) else {
-        let message = format!("Function not found: {name}");
+    let qualifier = query.get("Qualifier");
+    let pool = shared.pools.get(&name).filter(|pool| match (&pool.function.alias, qualifier) {
+        (Some(alias), Some(asked)) => alias == asked,
+        _ => true,
+    });
+    let Some(pool) = pool else {
+        let message = format!("Function not found: {name}, {qualifier:?}");
         return refusal(StatusCode::NOT_FOUND, "ResourceNotFoundException", &message);
     };
     let kind = headers.get("x-amz-invocation-type").and_then(|kind| kind.to_str().ok());
@@ -261,7 +306,22 @@ async fn invoke(
     match kind {
         Some("DryRun") => answer(StatusCode::NO_CONTENT, Bytes::new(), false),
         Some("Event") => {
-            tokio::spawn(Arc::clone(&shared).queued(name, payload));
+            let number = shared.queued.fetch_add(1, Ordering::Relaxed) + 1;
+            let copies = match shared.rules.trouble_every {
+                0 => 1,
+                every if number.is_multiple_of(every) => 0,
+                every if number % every == 1 => 2,
+                _ => 1,
+            };
+            for _ in 0..copies {
+                shared.pending.fetch_add(1, Ordering::Relaxed);
+                let queued = Arc::clone(&shared).queued(name.clone(), payload.clone());
+                let shared = Arc::clone(&shared);
+                tokio::spawn(async move {
+                    queued.await;
+                    shared.pending.fetch_sub(1, Ordering::Relaxed);
+                });
+            }
             answer(StatusCode::ACCEPTED, Bytes::new(), false)
         }
         _ => match shared.run(pool, payload).await {

@@ -26,6 +26,8 @@ use crate::lambda::function::{Function, Outcome};
 
 /// A process that has not asked for a call by then has failed to start.
 const MOST_INIT: Duration = Duration::from_secs(10);
+/// The largest answer, which is one that is streamed.
+const MOST_ANSWER: usize = 200 << 20;
 /// How often the memory of a process at work is looked at.
 const MEMORY_EVERY: Duration = Duration::from_millis(20);
 
@@ -81,7 +83,7 @@ impl Sandbox {
             .route("/2018-06-01/runtime/invocation/{id}/response", post(response))
             .route("/2018-06-01/runtime/invocation/{id}/error", post(error))
             .route("/2018-06-01/runtime/init/error", post(init_error))
-            .layer(axum::extract::DefaultBodyLimit::max(7 << 20))
+            .layer(axum::extract::DefaultBodyLimit::max(MOST_ANSWER))
             .with_state(Arc::clone(&runtime));
         let serving = tokio::spawn(async move {
             let _ = axum::serve(listener, router).await;
@@ -101,6 +103,8 @@ impl Sandbox {
             .env("AWS_LAMBDA_LOG_GROUP_NAME", format!("/aws/lambda/{}", function.name))
             .env("AWS_LAMBDA_LOG_STREAM_NAME", &name)
             .env("AWS_REGION", "us-east-1")
+            .env("AWS_ACCESS_KEY_ID", "emulated")
+            .env("AWS_SECRET_ACCESS_KEY", "emulated")
             .env("TMPDIR", tmp)
             .envs(function.env.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())

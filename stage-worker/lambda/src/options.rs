@@ -3,21 +3,16 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
-use dunlin_plan::config::{StateConfig, StoreParams};
+use dunlin_plan::config::{FunctionsConfig, StateConfig, StoreParams, slots_of};
+use dunlin_plan::config_text;
 use dunlin_plan::stores::Reach;
 use dunlin_worker::WorkerOptions;
 use serde::Deserialize;
 
-/// The text of the configuration.
-const TEXT: &str = "DUNLIN_CONFIG_TOML";
-/// Its file, if there is no text; by default `dunlin.toml` beside the binary.
-const FILE: &str = "DUNLIN_CONFIG";
 /// Where Lambda has unpacked the function.
 const ROOT: &str = "LAMBDA_TASK_ROOT";
 /// Megabytes of the function.
 const MEMORY: &str = "AWS_LAMBDA_FUNCTION_MEMORY_SIZE";
-/// Megabytes of memory for which Lambda gives one vCPU.
-const MEMORY_OF_A_CPU: u64 = 1_769;
 /// Memory that no pool counts: the binary, connections, buffers of the engine.
 const UNCOUNTED_MB: u64 = 300;
 
@@ -25,6 +20,8 @@ const UNCOUNTED_MB: u64 = 300;
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct Config {
     pub(crate) state: StateConfig,
+    #[serde(default)]
+    pub(crate) functions: Option<FunctionsConfig>,
     #[serde(default)]
     tables: Vec<Table>,
 }
@@ -39,20 +36,11 @@ struct Table {
 }
 
 impl Config {
-    /// The text in `DUNLIN_CONFIG_TOML`, or the file that `DUNLIN_CONFIG` names.
-    pub(crate) fn from_env() -> Result<Self> {
-        if let Ok(text) = std::env::var(TEXT) {
-            return Self::parse(&text).with_context(|| format!("{TEXT} cannot be used"));
-        }
-        let beside = || {
-            let root = std::env::var_os(ROOT).map_or_else(PathBuf::new, PathBuf::from);
-            root.join("dunlin.toml")
-        };
-        let path = std::env::var_os(FILE).map_or_else(beside, PathBuf::from);
-        let text = std::fs::read_to_string(&path).with_context(|| {
-            format!("there is no {TEXT}, and {} cannot be read", path.display())
-        })?;
-        Self::parse(&text).with_context(|| format!("{} cannot be used", path.display()))
+    /// The text that the environment gives, or `dunlin.toml` beside the binary.
+    pub(crate) async fn from_env() -> Result<Self> {
+        let root = std::env::var_os(ROOT).map_or_else(PathBuf::new, PathBuf::from);
+        let (text, name) = config_text::from_env(&root.join("dunlin.toml")).await?;
+        Self::parse(&text).with_context(|| format!("{name} cannot be used"))
     }
 
     fn parse(text: &str) -> Result<Self> {
@@ -71,11 +59,11 @@ impl Config {
 
 /// The size of the function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Function {
-    memory_mb: u64,
+pub(crate) struct Size {
+    pub(crate) memory_mb: u64,
 }
 
-impl Function {
+impl Size {
     pub(crate) fn from_env() -> Result<Self> {
         let text = std::env::var(MEMORY).with_context(|| format!("{MEMORY} is not set"))?;
         let memory_mb = text.parse().with_context(|| format!("{MEMORY} is no number: {text}"))?;
@@ -83,8 +71,8 @@ impl Function {
     }
 
     /// One slot for each vCPU, at least one.
-    fn slots(self) -> usize {
-        usize::try_from(self.memory_mb / MEMORY_OF_A_CPU).unwrap_or(usize::MAX).clamp(1, 6)
+    pub(crate) fn slots(self) -> usize {
+        slots_of(self.memory_mb)
     }
 
     /// Memory that operators may reserve. A seventh of it, and what no pool counts, are left free.
@@ -94,9 +82,20 @@ impl Function {
     }
 
     pub(crate) fn worker_options(self) -> WorkerOptions {
-        let spill_dir = Some(std::env::temp_dir().join("dunlin-spill"));
-        WorkerOptions { spill_dir, ..WorkerOptions::remote(self.slots(), self.pool_bytes()) }
+        let spill_dir = std::env::temp_dir().join("dunlin-spill");
+        WorkerOptions {
+            spill_bytes: disk_bytes(&std::env::temp_dir()).map(|bytes| bytes / 10 * 9),
+            spill_dir: Some(spill_dir),
+            retires: false,
+            ..WorkerOptions::remote(self.slots(), self.pool_bytes())
+        }
     }
+}
+
+/// Bytes of the file system, which Lambda makes as large as the function's ephemeral storage.
+fn disk_bytes(folder: &std::path::Path) -> Option<u64> {
+    let disk = rustix::fs::statvfs(folder).ok()?;
+    Some(disk.f_blocks.saturating_mul(disk.f_frsize))
 }
 
 #[cfg(test)]
@@ -122,7 +121,7 @@ mod tests {
     #[test]
     fn slots_and_memory_follow_from_the_size_of_the_function() {
         let of = |memory_mb| {
-            let function = Function { memory_mb };
+            let function = Size { memory_mb };
             (function.slots(), function.pool_bytes() >> 20)
         };
         assert_eq!(of(512), (1, 181));

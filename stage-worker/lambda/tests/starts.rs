@@ -13,6 +13,7 @@ async fn start(folder: &Path, config: &str) -> Lambda {
     let function = Function {
         name: NAME.to_owned(),
         binary: env!("CARGO_BIN_EXE_dunlin-lambda-worker").into(),
+        alias: None,
         env: vec![("DUNLIN_CONFIG_TOML".to_owned(), config.to_owned())],
         memory_mb: 1_769,
         timeout: Duration::from_secs(30),
@@ -41,7 +42,13 @@ async fn a_function_without_work_answers_at_once_and_is_frozen() {
         let (status, failed, body) = call(&lambda, NAME, &json!({ "any": "event" })).await;
         assert_eq!((status, failed), (200, false), "{body}");
         assert_eq!((&body["tasks"], &body["is_cut"]), (&json!(0), &json!(false)));
-        assert_eq!(lambda.calls()[round].is_cold, round == 0);
+        let (_, failed, about) = call(&lambda, NAME, &json!({ "about": true })).await;
+        assert!(!failed && about["build"].as_str().unwrap().starts_with("b-"), "{about}");
+        assert_eq!(about["memory_mb"], 1_769);
+        let (_, failed, swept) = call(&lambda, NAME, &json!({ "sweep": true })).await;
+        assert!(!failed, "{swept}");
+        assert_eq!((&swept["active_queries"], &swept["open_tasks"]), (&json!(0), &json!(0)));
+        assert_eq!(lambda.calls()[3 * round].is_cold, round == 0);
     }
     assert_eq!(lambda.sandboxes(NAME), 1);
     let (status, _, body) = call(&lambda, "another", &json!({})).await;

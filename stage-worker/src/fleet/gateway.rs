@@ -12,12 +12,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use dunlin_manifest::env::Env;
-use dunlin_manifest::query::{AdvanceError, Heard, News, PATIENCE, Place, QueryHandle, ring};
+use dunlin_manifest::query::{AdvanceError, Heard, News, PATIENCE, Place, QueryHandle, Wake, ring};
 use dunlin_manifest::records::End;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
-
-use crate::wake::Wake;
 
 /// One way between a worker and its gateway, without the jitter.
 const WAY: Duration = Duration::from_millis(15);

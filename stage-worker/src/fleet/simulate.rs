@@ -131,7 +131,7 @@ impl Fleet {
         let query = submission.query.clone();
         let root = submit(&control, submission).await?.root.ok_or("the query was there before")?;
         let began = self.env.clock.monotonic();
-        self.hub.push(News { query: query.clone(), ended: false });
+        self.hub.push(News::work(query.clone(), &root.engine.build));
         let handle = QueryHandle::with_root(control, &query, root, &fence::current()?);
         let telling = self.tell_progress();
         let end = watch(&handle, &self.hub, LIMIT).await;

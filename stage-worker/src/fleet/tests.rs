@@ -106,6 +106,7 @@ fn workers_that_only_visit_run_a_query_and_leave_nothing_behind() {
         begin_for: minutes(10),
         run_for: minutes(11),
         linger: Duration::ZERO,
+        paid: None,
     };
     let (rounds, outcome) = simulate::visits(&options, visit.clone()).unwrap();
     check(&options, &outcome);

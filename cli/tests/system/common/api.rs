@@ -76,6 +76,13 @@ impl Api {
         submitted.query()
     }
 
+    /// A request whose answer is JSON, whatever its status.
+    pub async fn raw(&self, path: &str, body: &Value) -> (u16, Value) {
+        let response = self.post(path, body).header("prefer", "wait=120").send().await.unwrap();
+        let status = response.status().as_u16();
+        (status, response.json().await.unwrap())
+    }
+
     /// The status of a query.
     pub async fn status(&self, query: &str, wait: &str) -> Value {
         let url = format!("{}/v1/queries/{query}?wait={wait}", self.base);

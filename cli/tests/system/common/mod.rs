@@ -3,6 +3,7 @@
 
 pub mod api;
 pub mod objects;
+pub mod policy;
 pub mod reference;
 
 use std::path::{Path, PathBuf};
@@ -142,6 +143,11 @@ impl S3 {
             "[{section}]\ns3_endpoint = \"{endpoint}\"\ns3_key = \"{}\"\ns3_secret = \"{}\"\nallow_http = true\nhedge = {hedge}\n",
             self.key, self.secret
         )
+    }
+
+    /// Credentials that may do everything.
+    pub fn root(&self) -> (&str, &str) {
+        (&self.key, &self.secret)
     }
 
     /// The bucket as a store.

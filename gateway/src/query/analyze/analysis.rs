@@ -34,6 +34,11 @@ pub(crate) struct Analysis {
 }
 
 impl Analysis {
+    /// Adds a section at the end.
+    pub(crate) fn add(&mut self, kind: &'static str, text: String) {
+        self.sections.push((kind, text));
+    }
+
     /// The rows, with the columns `plan_type` and `plan`.
     pub(crate) fn rows(&self) -> Result<SendableRecordBatchStream, CoreError> {
         plan_stream(&self.sections)

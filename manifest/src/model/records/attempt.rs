@@ -147,6 +147,50 @@ pub struct TaskMetrics {
     pub task_memory: u64,
     /// How the slot spent its time.
     pub slot: SlotTime,
+    /// Requests among `requests` that were made for attempts which came to nothing.
+    #[serde(default, skip_serializing_if = "Requests::is_zero")]
+    pub lost: Requests,
+    /// What functions were paid for since the worker's previous commit, if the worker is one.
+    #[serde(default, skip_serializing_if = "Usage::is_zero")]
+    pub usage: Usage,
+}
+
+/// What functions are paid for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Usage {
+    /// Calls.
+    pub calls: u64,
+    /// Environments that were started for them.
+    pub cold: u64,
+    /// Milliseconds, with starts.
+    pub ms: u64,
+    /// Milliseconds times megabytes of memory.
+    pub mb_ms: u64,
+}
+
+impl Usage {
+    /// True if there was no function.
+    #[must_use]
+    pub fn is_zero(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Gigabytes of memory times seconds, as functions are paid.
+    #[must_use]
+    #[allow(clippy::cast_precision_loss)] // for dollars
+    pub fn gb_seconds(&self) -> f64 {
+        self.mb_ms as f64 / 1_024.0 / 1_000.0
+    }
+}
+
+impl std::ops::AddAssign for Usage {
+    fn add_assign(&mut self, other: Self) {
+        self.calls += other.calls;
+        self.cold += other.cold;
+        self.ms += other.ms;
+        self.mb_ms += other.mb_ms;
+    }
 }
 
 /// How a slot spent its time, from the end of its task before until it was free for the next. Times are in
@@ -164,6 +208,15 @@ pub struct SlotTime {
     pub commit: u64,
     /// It had no task, although the worker knew the query.
     pub idle: u64,
+}
+
+impl SlotTime {
+    /// All of it.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        let Self { compute, wait, claim, commit, idle } = *self;
+        compute + wait + claim + commit + idle
+    }
 }
 
 impl std::ops::AddAssign for SlotTime {
@@ -194,6 +247,14 @@ pub struct Requests {
     pub hedged: u64,
 }
 
+impl Requests {
+    /// True if there were none.
+    #[must_use]
+    pub fn is_zero(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 impl std::ops::AddAssign for Requests {
     fn add_assign(&mut self, other: Self) {
         self.put += other.put;
@@ -215,7 +276,7 @@ mod tests {
     fn a_fail_record_keeps_its_bytes_whoever_wrote_its_code() {
         for code in ["EXECUTION_FAILED", "A_CODE_OF_A_LATER_VERSION"] {
             let text =
-                format!(r#"{{"v":6,"nonce":"n","class":"FATAL","code":"{code}","message":"why"}}"#);
+                format!(r#"{{"v":7,"nonce":"n","class":"FATAL","code":"{code}","message":"why"}}"#);
             let fail: Fail = decode(text.as_bytes()).unwrap();
             assert_eq!((fail.class, fail.code.as_str()), (FailClass::Fatal, code));
             assert_eq!(encode(&fail), text);

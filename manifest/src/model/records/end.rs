@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::model::error_code::ErrorCode;
-use crate::model::records::attempt::{Requests, SlotTime};
+use crate::model::records::attempt::{Requests, SlotTime, Usage};
 use crate::model::records::seal::Seal;
 
 /// `end/<Q>`: the only terminal state.
@@ -74,4 +74,13 @@ pub struct Summary {
     pub requests: Requests,
     /// How the slots spent their time, as far as they reported it.
     pub slot: SlotTime,
+    /// Requests among them for attempts that came to nothing.
+    #[serde(default, skip_serializing_if = "Requests::is_zero")]
+    pub lost: Requests,
+    /// What functions were paid for.
+    #[serde(default, skip_serializing_if = "Usage::is_zero")]
+    pub usage: Usage,
+    /// Bytes of the answer.
+    #[serde(default)]
+    pub result_bytes: u64,
 }

@@ -20,10 +20,11 @@ pub mod stage;
 
 pub use attempt::{
     Claim, Commit, DataObject, Fail, FailClass, Requests, Slice, SlotTime, TaskMetrics, TaskOutput,
+    Usage,
 };
 pub use block::{BlockHead, BlockRow};
 pub use end::{End, EndStatus, QueryError, Summary};
-pub use root::{Adaptive, EngineFence, Idem, Limits, Pin, ResultSpec, Root};
+pub use root::{Adaptive, EngineFence, Idem, Limits, Pin, ResultSpec, Root, Spend};
 pub use seal::{BlockRef, BucketTotal, Seal, SealTotals, SealedBlocks, SealedTask};
 pub use stage::{
     Broadcast, InputMode, Output, Share, StageInput, StageManifest, StageSpec, TaskSpec,

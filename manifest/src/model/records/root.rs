@@ -138,6 +138,31 @@ pub struct Limits {
     pub max_claims: u32,
     /// How long a query may make no progress while no worker can take its tasks.
     pub no_worker_ms: u64,
+    /// The most bytes that may be read from tables.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_scan_bytes: Option<u64>,
+    /// The most that may be paid.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spend: Option<Spend>,
+}
+
+/// The most that a query may cost, and what its parts cost. Every process can tell from them what the query has cost so far.
+/// Amounts are in 10^-15 dollars, so that a millisecond of a megabyte is a whole number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Spend {
+    /// The most.
+    pub most: u64,
+    /// A PUT or LIST.
+    pub put: u64,
+    /// A GET or HEAD.
+    pub get: u64,
+    /// A call of a function.
+    pub call: u64,
+    /// A millisecond of a megabyte of a function.
+    pub mb_ms: u64,
+    /// A microsecond of a slot of a container.
+    pub slot_us: u64,
 }
 
 impl Default for Limits {
@@ -151,6 +176,8 @@ impl Default for Limits {
             max_failures: 4,
             max_claims: 16,
             no_worker_ms: 120_000,
+            max_scan_bytes: None,
+            spend: None,
         }
     }
 }

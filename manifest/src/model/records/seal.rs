@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::model::ids::{Attempt, StageId, TaskId};
-use crate::model::records::attempt::{Requests, SlotTime, TaskMetrics, TaskOutput};
+use crate::model::records::attempt::{Requests, SlotTime, TaskMetrics, TaskOutput, Usage};
 
 /// A task's entry in a seal: its commit without the nonce.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -82,6 +82,12 @@ pub struct SealTotals {
     pub requests: Requests,
     /// Time of slots.
     pub slot: SlotTime,
+    /// Requests for attempts that came to nothing.
+    #[serde(default, skip_serializing_if = "Requests::is_zero")]
+    pub lost: Requests,
+    /// Functions.
+    #[serde(default, skip_serializing_if = "Usage::is_zero")]
+    pub usage: Usage,
 }
 
 impl SealTotals {
@@ -92,6 +98,8 @@ impl SealTotals {
         self.scan_bytes += metrics.scan_bytes;
         self.requests += metrics.requests;
         self.slot += metrics.slot;
+        self.lost += metrics.lost;
+        self.usage += metrics.usage;
     }
 }
 

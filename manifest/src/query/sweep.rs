@@ -1,0 +1,483 @@
+//! The sweeper: advances or ends queries whose processes died, and tells of work that nobody takes.
+//!
+//! Every gateway lists `live/` from time to time and advances the queries in it, and so may a scheduled function. Any
+//! number of processes may do so at once, because each step is a create that one of them wins. Advancing does not help
+//! some queries. They are ended, so that no client waits forever:
+//!
+//! - one whose tasks no living worker takes: `NO_COMPATIBLE_WORKER`;
+//! - one that was announced and whose `root` was never written: `SUBMISSION_FAILED`;
+//! - one whose `root` this build cannot read, after the longest time that a query may take: `TIMEOUT`.
+//!
+//! Of another build's query a process derives nothing. It ends the query when its time is over, or when nothing of it
+//! has moved for long.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::StreamExt;
+
+use crate::decide::end;
+use crate::model::ids::{Attempt, QueryId, StageId, TaskId};
+use crate::model::keys;
+use crate::model::records::{End, EndStatus, ErrorCode, QueryError, Route};
+use crate::model::view::QueryView;
+use crate::query::advance::PATIENCE;
+use crate::query::error::AdvanceError;
+use crate::query::finish::create_end;
+use crate::query::handle::QueryHandle;
+use crate::query::hints::{active, retire, ring};
+use crate::query::news::{News, Reminder};
+use crate::store::control::{ControlStore, StoreError};
+use crate::store::create::load;
+use crate::store::object::ObjectControlStore;
+
+/// Queries advanced at the same time.
+const AT_ONCE: usize = 8;
+/// Refusals read for the message of `NO_COMPATIBLE_WORKER`.
+const REFUSALS_SHOWN: usize = 5;
+/// Refusals are listed when a query has made no progress for this long.
+const LOOK_FOR_REFUSALS: Duration = Duration::from_secs(3);
+
+/// A query of another build may stand still for so many times its `no_worker_ms`.
+const FOREIGN_PATIENCE: u32 = 5;
+const ORPHANED: &str = "the gateway that took the query died before it was written down; submit it again under a new Idempotency-Key";
+const UNREADABLE: &str = "the query was written by a version of Dunlin that this gateway cannot read, and did not end in time; submit it again";
+
+/// How often and how patiently a process sweeps.
+#[derive(Clone, Copy, Debug)]
+pub struct SweepPeriods {
+    /// Pause while there are active queries.
+    pub busy: Duration,
+    /// Longest pause while there are none.
+    pub idle: Duration,
+    /// How long a query with refusals may make no progress. Refusals show that workers are alive and none of them
+    /// fits, so waiting longer would not help.
+    pub refused: Duration,
+    /// How long an announced query may have no `root` before it is ended as never submitted. This is long, because a
+    /// client's retry may still write the root.
+    pub orphan: Duration,
+    /// How long a query whose root this build cannot read may stay before it is ended.
+    pub unreadable: Duration,
+}
+
+impl Default for SweepPeriods {
+    fn default() -> Self {
+        Self {
+            busy: Duration::from_secs(2),
+            idle: Duration::from_secs(10),
+            refused: Duration::from_secs(10),
+            orphan: Duration::from_secs(15 * 60),
+            unreadable: Duration::from_secs(12 * 3600),
+        }
+    }
+}
+
+/// What a process that sweeps knows and has.
+#[async_trait]
+pub trait Site: Send + Sync + Debug {
+    /// The store.
+    fn store(&self) -> &ObjectControlStore;
+
+    /// The handle of a query.
+    async fn open(&self, query: &QueryId) -> Opened;
+
+    /// The handles that somebody waits with.
+    fn in_use(&self) -> Vec<Arc<QueryHandle>>;
+
+    /// Runs an inline query here. False if this process runs none.
+    async fn run_here(&self, query: &QueryId) -> bool;
+
+    /// Tells others of work.
+    async fn tell(&self, news: News);
+
+    /// What a user should know about why no worker comes, if this process knows something.
+    fn trouble(&self) -> Option<String> {
+        None
+    }
+}
+
+/// The result of opening a query.
+#[derive(Clone, Debug)]
+pub enum Opened {
+    /// Its handle.
+    Handle(Arc<QueryHandle>),
+    /// It has no root.
+    Missing,
+    /// Its root is of another version.
+    Unreadable,
+    /// The store did not tell.
+    Unknown,
+}
+
+impl From<Result<Option<QueryHandle>, StoreError>> for Opened {
+    fn from(opened: Result<Option<QueryHandle>, StoreError>) -> Self {
+        match opened {
+            Ok(Some(handle)) => Self::Handle(Arc::new(handle)),
+            Ok(None) => Self::Missing,
+            Err(StoreError::Malformed { .. }) => Self::Unreadable,
+            Err(_) => Self::Unknown,
+        }
+    }
+}
+
+/// What workers have done for a query, as its keys show. If it changes, a worker is alive.
+#[derive(Debug, Default)]
+struct Traces {
+    facts: u64,
+    /// Every heartbeat ever seen, so that it does not count as new after a view without heartbeats.
+    beats: BTreeMap<(StageId, TaskId, Attempt), (i64, u64)>,
+}
+
+impl Traces {
+    /// Adds a view. Returns true if it shows something new.
+    fn take(&mut self, view: &QueryView) -> bool {
+        let facts = view.facts();
+        let mut new = facts != self.facts;
+        self.facts = facts;
+        for (&claim, &beat) in &view.beats {
+            new |= self.beats.insert(claim, beat) != Some(beat);
+        }
+        new
+    }
+}
+
+/// What this gateway remembers of an active query between sweeps.
+#[derive(Debug)]
+struct Care {
+    handle: Arc<QueryHandle>,
+    traces: Traces,
+    /// When a worker was last seen at the query, or when the query was first seen.
+    since: Duration,
+    reminder: Reminder,
+}
+
+/// What a sweep has found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// Active queries.
+    pub queries: usize,
+    /// Their tasks that may be claimed and are not.
+    pub open: usize,
+}
+
+/// Sweeps, and remembers what it has seen before.
+#[derive(Debug)]
+pub struct Sweeper {
+    site: Arc<dyn Site>,
+    periods: SweepPeriods,
+    cares: HashMap<QueryId, Care>,
+    /// Announced queries without a root, with the time when each was first seen.
+    rootless: HashMap<QueryId, Duration>,
+    /// Queries whose root cannot be read by this build, with the time when each was first seen.
+    unreadable: HashMap<QueryId, Duration>,
+    /// When a worker was last seen at any fleet query.
+    fleet_seen: Option<Duration>,
+}
+
+/// The result of one look at an active query.
+#[derive(Debug)]
+enum Found {
+    /// It has ended. True if it has an answer.
+    Ended(bool),
+    /// It has no root.
+    Rootless,
+    /// It is still running.
+    Going { handle: Arc<QueryHandle>, view: Box<QueryView>, news: News, idle: bool },
+    /// Its root is of another version.
+    Unreadable,
+    /// The store did not tell.
+    Unknown,
+}
+
+impl Sweeper {
+    /// A sweeper that has seen nothing yet.
+    #[must_use]
+    pub fn new(site: Arc<dyn Site>, periods: SweepPeriods) -> Self {
+        Self {
+            site,
+            periods,
+            cares: HashMap::new(),
+            rootless: HashMap::new(),
+            unreadable: HashMap::new(),
+            fleet_seen: None,
+        }
+    }
+
+    /// One sweep.
+    ///
+    /// # Errors
+    /// The active queries could not be listed.
+    pub async fn sweep(&mut self) -> Result<Swept, StoreError> {
+        let queries = active(self.site.store()).await?;
+        let known: HashSet<&QueryId> = queries.iter().collect();
+        self.cares.retain(|query, _| known.contains(query));
+        self.rootless.retain(|query, _| known.contains(query));
+        self.unreadable.retain(|query, _| known.contains(query));
+        self.put_back(&known).await;
+        let looks: Vec<(QueryId, Found)> = futures::stream::iter(queries)
+            .map(|query| {
+                let site = Arc::clone(&self.site);
+                let since = self.cares.get(&query).map(|care| care.since);
+                async move {
+                    let still = since.map(|since| now(site.as_ref()).saturating_sub(since));
+                    let found = look(site.as_ref(), &query, still).await;
+                    (query, found)
+                }
+            })
+            .buffer_unordered(AT_ONCE)
+            .collect()
+            .await;
+        let mut swept = Swept { queries: looks.len(), open: 0 };
+        let now = now(self.site.as_ref());
+        let mut standing = Vec::new();
+        for (query, found) in looks {
+            if let Found::Going { news, .. } = &found {
+                swept.open += news.open.iter().map(|open| *open as usize).sum::<usize>();
+            }
+            if let Some(idle) = self.note(now, &query, found).await {
+                standing.push(idle);
+            }
+        }
+        // Judged only after all queries were looked at: a worker that is busy with another query is alive.
+        for (handle, view) in standing {
+            self.judge(now, &handle, &view).await;
+        }
+        Ok(swept)
+    }
+
+    /// Puts hints back that are gone although somebody still waits for the query.
+    async fn put_back(&self, listed: &HashSet<&QueryId>) {
+        for handle in self.site.in_use() {
+            if listed.contains(&handle.query) || handle.known_end().is_some() {
+                continue;
+            }
+            if let Ok(None) = handle.ended().await {
+                let hint = keys::active(&handle.query);
+                if let Err(error) = self.site.store().put(&hint, Bytes::new()).await {
+                    tracing::debug!(query = %handle.query, %error, "a hint could not be put back");
+                }
+            }
+        }
+    }
+
+    /// Records a look. Returns the query if its tasks are open and no worker runs any.
+    async fn note(
+        &mut self,
+        now: Duration,
+        query: &QueryId,
+        found: Found,
+    ) -> Option<(Arc<QueryHandle>, Box<QueryView>)> {
+        match found {
+            Found::Unknown => None,
+            Found::Ended(answered) => {
+                if let Some(care) = self.cares.remove(query)
+                    && answered
+                    && care.handle.root.route == Route::Fleet
+                {
+                    self.fleet_seen = Some(now);
+                }
+                self.rootless.remove(query);
+                None
+            }
+            Found::Rootless => {
+                let first = *self.rootless.entry(query.clone()).or_insert(now);
+                if now.saturating_sub(first) >= self.periods.orphan {
+                    self.end(query, ErrorCode::SubmissionFailed, ORPHANED).await;
+                }
+                None
+            }
+            Found::Unreadable => {
+                let first = *self.unreadable.entry(query.clone()).or_insert(now);
+                if now.saturating_sub(first) >= self.periods.unreadable {
+                    self.end(query, ErrorCode::Timeout, UNREADABLE).await;
+                }
+                None
+            }
+            Found::Going { handle, view, news, idle } => {
+                self.rootless.remove(query);
+                let known = self.cares.contains_key(query);
+                let care = self.cares.entry(query.clone()).or_insert_with(|| Care {
+                    handle: Arc::clone(&handle),
+                    traces: Traces::default(),
+                    since: now,
+                    reminder: Reminder::default(),
+                });
+                // Objects from before this gateway's first look do not show that a worker is alive.
+                if care.traces.take(&view) && known {
+                    care.since = now;
+                    if handle.root.route == Route::Fleet {
+                        self.fleet_seen = Some(now);
+                    }
+                }
+                if let Some(news) = care.reminder.remind(now, view.facts(), news) {
+                    self.site.tell(news).await;
+                }
+                idle.then_some((handle, view))
+            }
+        }
+    }
+
+    /// Ends a query that no worker takes.
+    async fn judge(&self, now: Duration, handle: &QueryHandle, view: &QueryView) {
+        let Some(care) = self.cares.get(&handle.query) else { return };
+        let mut since = care.since;
+        if let Some(seen) = self.fleet_seen
+            && handle.root.route == Route::Fleet
+        {
+            since = since.max(seen);
+        }
+        // This process runs it when one of its own slots is free, so it has a worker and waits for it.
+        if handle.root.route == Route::Inline
+            && view.refusals.is_empty()
+            && self.site.run_here(&handle.query).await
+        {
+            return;
+        }
+        let patience = Duration::from_millis(handle.root.limits.no_worker_ms);
+        // A worker that is busy shows a heartbeat within the lease at the latest.
+        let lease = Duration::from_millis(handle.root.limits.lease_ms);
+        let refused = self.periods.refused.max(lease);
+        let patience = match handle.is_own() {
+            true if view.refusals.is_empty() => patience,
+            true => patience.min(refused),
+            // Its tasks are not listed, so less is seen of it.
+            false => patience.saturating_mul(FOREIGN_PATIENCE),
+        };
+        let still = now.saturating_sub(since);
+        if still < patience {
+            return;
+        }
+        // The view is older. Anything that happened since then shows that a worker is alive.
+        match handle.look(true).await {
+            Ok(()) if handle.view().facts() == view.facts() => {}
+            Ok(()) => return,
+            Err(error) => {
+                tracing::warn!(query = %handle.query, %error, "the query could not be looked at");
+                return;
+            }
+        }
+        let error = QueryError {
+            code: ErrorCode::NoCompatibleWorker,
+            message: self.nobody(handle, view, still).await,
+            retryable: true,
+        };
+        tracing::warn!(query = %handle.query, message = error.message, "no worker takes the query");
+        if let Err(error) = handle.fail(error).await {
+            tracing::warn!(query = %handle.query, %error, "the query could not be ended");
+        }
+    }
+
+    async fn nobody(&self, handle: &QueryHandle, view: &QueryView, still: Duration) -> String {
+        let waited = still.as_secs();
+        if let Some(trouble) = self.site.trouble().filter(|_| view.refusals.is_empty()) {
+            return format!(
+                "no worker is running: tasks were open for {waited} s and nobody claimed one; {trouble}"
+            );
+        }
+        if view.refusals.is_empty() {
+            return format!(
+                "no worker is running: tasks were open for {waited} s and nobody claimed one; start a worker on the same state location and submit the query again"
+            );
+        }
+        let mut workers = Vec::new();
+        for worker in view.refusals.iter().take(REFUSALS_SHOWN) {
+            let body = self.site.store().get(&keys::refusal(&handle.query, worker)).await;
+            let why = body.ok().flatten().map(|got| reason(&got.body)).unwrap_or_default();
+            workers.push(if why.is_empty() { worker.clone() } else { format!("{worker} ({why})") });
+        }
+        let more = view.refusals.len().saturating_sub(workers.len());
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        format!(
+            "no running worker can compute for this query, which needs engine {}: refused by {}{more}; tasks were open for {waited} s",
+            handle.root.engine.engine,
+            workers.join(", "),
+        )
+    }
+
+    /// Ends a query that has no root, or none that can be read.
+    async fn end(&self, query: &QueryId, code: ErrorCode, message: &str) {
+        let env = self.site.store().env();
+        let error = QueryError { code, message: message.to_owned(), retryable: true };
+        let end = end::failed(env.nonce(), error);
+        match create_end(self.site.store(), env, query, end).await {
+            Ok(_) => tracing::warn!(%query, message, "a query was ended"),
+            Err(error) => tracing::warn!(%query, %error, "a query could not be ended"),
+        }
+    }
+}
+
+/// Looks at a query and writes what is due. `still`: how long no worker was seen at it.
+async fn look(site: &dyn Site, query: &QueryId, still: Option<Duration>) -> Found {
+    match try_look(site, query, still).await {
+        Ok(found) => found,
+        Err(error) => {
+            tracing::warn!(%query, %error, "a query could not be advanced");
+            Found::Unknown
+        }
+    }
+}
+
+async fn try_look(
+    site: &dyn Site,
+    query: &QueryId,
+    still: Option<Duration>,
+) -> Result<Found, AdvanceError> {
+    let store = site.store();
+    let handle = match site.open(query).await {
+        Opened::Handle(handle) => handle,
+        Opened::Missing => {
+            let end: Option<End> = load(store, &keys::end(query)).await?;
+            if end.is_none() {
+                return Ok(Found::Rootless);
+            }
+            retire(store, query).await;
+            return Ok(Found::Ended(false));
+        }
+        Opened::Unreadable => return Ok(Found::Unreadable),
+        Opened::Unknown => return Ok(Found::Unknown),
+    };
+    if let Some(end) = handle.ended().await? {
+        retire(store, query).await;
+        return Ok(Found::Ended(end.status == EndStatus::Succeeded));
+    }
+    let with_beats = still.is_some_and(|still| still >= LOOK_FOR_REFUSALS);
+    handle.look(with_beats).await?;
+    // What is due is left to those who are at work on the query until the next sweep.
+    let advanced = handle.advance_patiently(PATIENCE).await?;
+    if let Some(end) = advanced.ended {
+        return Ok(Found::Ended(end.status == EndStatus::Succeeded));
+    }
+    let mut news = handle.news_of(&advanced.open, advanced.running);
+    if !handle.is_own() {
+        // Its tasks are not known here. One worker of its build finds them.
+        news.open = vec![1];
+    }
+    if !advanced.open.is_empty() && handle.root.route == Route::Inline {
+        site.run_here(query).await;
+        news.open.clear();
+    } else if advanced.moved && !advanced.open.is_empty() {
+        site.tell(news.clone()).await;
+        ring(store, store.env()).await;
+    }
+    let idle = (!advanced.open.is_empty() && advanced.running == 0) || !handle.is_own();
+    let view = Box::new(handle.view());
+    Ok(Found::Going { handle, view, news, idle })
+}
+
+/// The text of a refusal, which is a JSON object with an `engine` or plain text.
+fn reason(body: &[u8]) -> String {
+    let text = String::from_utf8_lossy(body);
+    let engine = serde_json::from_str::<serde_json::Value>(&text)
+        .ok()
+        .and_then(|value| value.get("engine")?.as_str().map(ToOwned::to_owned));
+    engine.unwrap_or_else(|| text.trim().to_owned()).chars().take(200).collect()
+}
+
+/// Time by this process's clock.
+fn now(site: &dyn Site) -> Duration {
+    site.store().env().clock.monotonic()
+}

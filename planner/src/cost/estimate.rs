@@ -1,0 +1,140 @@
+//! What a query is expected to cost before it runs.
+//!
+//! ```text
+//!   bytes to be scanned ─┬─> tasks of the stages that read tables ─┐
+//!                        └─> tasks of the others, from the bytes ───┴─> requests, seconds ─> dollars
+//! ```
+//! Sizes of results are not known before a query runs, so an estimate is a range. Its numbers are measured on TPC-H
+//! (docs/cost.md), and a test holds the range to a factor of two.
+
+use dunlin_manifest::decide::planned_tasks;
+use dunlin_manifest::records::{Requests, StageSpec, Usage};
+use serde::Serialize;
+
+use super::tariff::{Bill, Tariff};
+
+/// From the least to the most that is likely.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Range<T> {
+    /// The least.
+    pub low: T,
+    /// The most.
+    pub high: T,
+}
+
+/// What a query is expected to use.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Estimate {
+    /// Bytes read from tables.
+    pub bytes_scanned: u64,
+    /// Stages.
+    pub stages: u64,
+    /// Tasks.
+    pub tasks: Range<u64>,
+    /// Requests to the store.
+    pub requests: Range<u64>,
+    /// Dollars; none if nothing is paid for what runs in the gateway, or if there is no price.
+    pub cost_usd: Option<Range<f64>>,
+    /// Where the dollars come from, or why there are none.
+    pub price: String,
+}
+
+/// Requests of a task beside the reading of tables: claim, look, plan, inputs, commit, and its part of seals.
+const PUTS_A_TASK: f64 = 3.0;
+const LISTS_A_TASK: f64 = 1.5;
+const GETS_A_TASK: f64 = 3.0;
+/// A file is read in pieces: footer, and column chunks that are near each other.
+const SCAN_BYTES_A_GET: f64 = 2_000_000.0;
+/// Requests of a query, beside its tasks: the submit, and the gateway that waits.
+const PUTS_A_QUERY: f64 = 5.0;
+const GETS_A_QUERY: f64 = 12.0;
+/// Seconds of a function for a task that does nothing: its call, its looks, its commit.
+const SECONDS_A_TASK: f64 = 0.25;
+/// Bytes of tables that one vCPU scans, filters and joins in a second.
+const BYTES_A_SECOND: f64 = 25_000_000.0;
+/// How much of what is scanned is exchanged, and makes tasks of later stages.
+const EXCHANGED: f64 = 0.5;
+/// Memory of the functions that are assumed.
+const MEMORY_MB: f64 = 1_769.0;
+/// The true cost is within this factor of the middle.
+const SPREAD: f64 = 2.0;
+
+impl Estimate {
+    /// The estimate of a planned query. `stages` is empty if the gateway runs it.
+    #[must_use]
+    pub fn of(stages: &[StageSpec], scan_bytes: u64, tariff: &Tariff) -> Self {
+        let mut estimate = Self {
+            bytes_scanned: scan_bytes,
+            stages: stages.len() as u64,
+            price: tariff.note(),
+            ..Self::default()
+        };
+        if stages.is_empty() {
+            return estimate;
+        }
+        let tasks: f64 = stages.iter().map(|stage| expected_tasks(stage, scan_bytes)).sum();
+        let scanned = scan_bytes as f64;
+        let seconds = tasks * SECONDS_A_TASK + scanned / BYTES_A_SECOND;
+        let requests = Requests {
+            put: whole(tasks * PUTS_A_TASK + PUTS_A_QUERY),
+            list: whole(tasks * LISTS_A_TASK),
+            get: whole(tasks * GETS_A_TASK + scanned / SCAN_BYTES_A_GET + GETS_A_QUERY),
+            ..Requests::default()
+        };
+        let usage = Usage {
+            calls: whole(tasks),
+            cold: 0,
+            ms: whole(seconds * 1_000.0),
+            mb_ms: whole(seconds * 1_000.0 * MEMORY_MB),
+        };
+        let data_bytes = whole(scanned * EXCHANGED);
+        let bill = Bill { requests, usage, data_bytes, ..Bill::default() };
+        estimate.tasks = spread(tasks, whole);
+        estimate.requests = spread((requests.put + requests.list + requests.get) as f64, whole);
+        estimate.cost_usd = tariff.cost(&bill).map(|cost| spread(cost.total, |dollars| dollars));
+        estimate
+    }
+}
+
+impl Estimate {
+    /// The estimate for people.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let Self { bytes_scanned, tasks, requests, cost_usd, price, .. } = self;
+        if self.stages == 0 {
+            return format!(
+                "scans {bytes_scanned} bytes in the gateway, which no worker is paid for"
+            );
+        }
+        let dollars = match cost_usd {
+            Some(cost) => format!("${:.6} to ${:.6} ({price})", cost.low, cost.high),
+            None => price.clone(),
+        };
+        format!(
+            "scans {bytes_scanned} bytes; {} to {} tasks; {} to {} requests; {dollars}",
+            tasks.low, tasks.high, requests.low, requests.high
+        )
+    }
+}
+
+/// How many tasks a stage is likely to have.
+fn expected_tasks(stage: &StageSpec, scan_bytes: u64) -> f64 {
+    if stage.one_task || stage.partitions <= 1 {
+        return 1.0;
+    }
+    if !stage.scan_bytes.is_empty() {
+        return planned_tasks(&stage.scan_bytes, stage.task_bytes) as f64;
+    }
+    let exchanged = scan_bytes as f64 * EXCHANGED;
+    let by_bytes = exchanged / (stage.task_bytes.max(1) as f64);
+    by_bytes.clamp(1.0, f64::from(stage.partitions))
+}
+
+fn spread<T>(middle: f64, as_: impl Fn(f64) -> T) -> Range<T> {
+    Range { low: as_(middle / SPREAD), high: as_(middle * SPREAD) }
+}
+
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // `as` saturates, and nothing is negative
+fn whole(value: f64) -> u64 {
+    value.ceil() as u64
+}

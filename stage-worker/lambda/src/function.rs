@@ -1,0 +1,161 @@
+//! What a sandbox keeps, and what a call does.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use dunlin_invoke::event::{About, Event, alias};
+use dunlin_invoke::{Functions, Sdk};
+use dunlin_manifest::env::Env;
+use dunlin_manifest::ids::QueryId;
+use dunlin_manifest::query::Wake;
+use dunlin_plan::fence;
+use dunlin_plan::stores::Stores;
+use dunlin_worker::{Paid, Visit, Worker, WorkerOptions};
+use lambda_runtime::{Error, LambdaEvent};
+use parking_lot::Mutex;
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+use crate::options::{Config, Size};
+use crate::sweep::Sweep;
+
+/// So long before the deadline no more tasks are begun: a task that has begun should be done by then.
+const LAST_BEGIN: Duration = Duration::from_secs(20);
+/// So long before the deadline what still runs is given back. Giving back takes a few requests.
+const LAST_RUN: Duration = Duration::from_secs(5);
+/// In a call that is shorter than a minute, the two are a part of the whole time.
+const SHORT: Duration = Duration::from_secs(60);
+
+/// A sandbox of the function.
+#[derive(Debug)]
+pub(crate) struct Function {
+    env: Env,
+    size: Size,
+    build: String,
+    worker: Worker,
+    functions: Option<Arc<Functions>>,
+    sweep: Sweep,
+    /// How long the start of the sandbox took, until its first call.
+    init: Mutex<Option<Duration>>,
+}
+
+impl Function {
+    /// Reads the configuration, and sets up the worker.
+    pub(crate) async fn open(begun: Instant) -> Result<Self> {
+        let config = Config::from_env().await?;
+        let size = Size::from_env()?;
+        let env = Env::system();
+        let io = tokio::runtime::Handle::current();
+        let stores = Stores::open(&config.state, config.reaches(), &io)
+            .context("the stores of the configuration cannot be opened")?
+            .hedged(env.clone());
+        let control = stores.control(env.clone());
+        let functions = match &config.functions {
+            Some(functions) => {
+                functions.check().map_err(anyhow::Error::msg)?;
+                let sdk =
+                    Sdk::new(functions.region.as_deref(), functions.endpoint.as_deref()).await;
+                let functions = Functions::new(functions, Arc::new(sdk), env.clone());
+                Some(Arc::new(functions.beside(size.slots())))
+            }
+            None => None,
+        };
+        let options = WorkerOptions {
+            wake: functions.clone().map(|functions| functions as Arc<dyn Wake>),
+            level: functions.as_ref().and_then(|functions| functions.level(size.memory_mb)),
+            ..size.worker_options()
+        };
+        let sweep = Sweep::new(control.clone(), fence::current()?, functions.clone());
+        let worker = Worker::new(control, stores, options, CancellationToken::new())?;
+        let build = fence::current()?.build;
+        let init = Mutex::new(Some(since_start().unwrap_or_else(|| begun.elapsed())));
+        Ok(Self { env, size, build, worker, functions, sweep, init })
+    }
+
+    /// One call. Everything that it starts is over when it returns.
+    pub(crate) async fn call(&self, event: LambdaEvent<Value>) -> Result<Value, Error> {
+        let begun = Instant::now();
+        let left = event.context.deadline.saturating_sub(self.env.clock.wall_ms());
+        let left = Duration::from_millis(left);
+        let hint = Event::of(&event.payload);
+        let init = self.init.lock().take();
+        if hint.about {
+            return Ok(serde_json::to_value(self.about())?);
+        }
+        let mut report = if hint.sweep {
+            self.sweep.run(left).await?
+        } else {
+            let paid = Paid { memory_mb: self.size.memory_mb, init };
+            let visit = Visit { paid: Some(paid), ..visit(hint.queries(), left) };
+            let (visited, calls) = tokio::join!(self.worker.visit(visit), self.call_more(&hint));
+            json!({ "tasks": visited.tasks, "is_cut": visited.is_cut, "calls": calls })
+        };
+        report["ms"] = millis(begun.elapsed()).into();
+        tracing::info!(request = event.context.request_id, %report, "a call is over");
+        Ok(report)
+    }
+
+    /// What this function is.
+    fn about(&self) -> About {
+        About {
+            build: alias(&self.build),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            memory_mb: self.size.memory_mb,
+        }
+    }
+
+    /// Makes this function's share of the calls that were needed.
+    async fn call_more(&self, hint: &Event) -> usize {
+        let Some(functions) = self.functions.as_ref().filter(|_| hint.calls > 0) else { return 0 };
+        functions.call(self.size.memory_mb, hint, hint.calls, &self.build).await
+    }
+}
+
+/// How long ago the operating system has started this process: the start is paid from there.
+fn since_start() -> Option<Duration> {
+    // Field 22 of `stat`, in ticks of 1/100 s since the machine started. The name in field 2 may hold spaces.
+    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
+    let ticks: f64 = stat.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()?;
+    let uptime = std::fs::read_to_string("/proc/uptime").ok()?;
+    let uptime: f64 = uptime.split_whitespace().next()?.parse().ok()?;
+    Duration::try_from_secs_f64(uptime - ticks / 100.0).ok()
+}
+
+/// The build and version of this binary.
+pub(crate) fn about_build() -> Result<Value> {
+    let build = alias(&fence::current()?.build);
+    Ok(json!({ "build": build, "version": env!("CARGO_PKG_VERSION") }))
+}
+
+/// What a call may do that has this much time.
+fn visit(queries: Vec<QueryId>, left: Duration) -> Visit {
+    let part =
+        |of: Duration| if left >= SHORT { of } else { left.mul_f64(of.div_duration_f64(SHORT)) };
+    Visit {
+        queries,
+        begin_for: left.saturating_sub(part(LAST_BEGIN)),
+        run_for: left.saturating_sub(part(LAST_RUN)),
+        linger: Duration::ZERO,
+        paid: None,
+    }
+}
+
+pub(crate) fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_leaves_time_before_its_deadline() {
+        let seconds = Duration::from_secs;
+        let long = visit(Vec::new(), seconds(900));
+        assert_eq!((long.begin_for, long.run_for), (seconds(880), seconds(895)));
+        let short = visit(Vec::new(), seconds(6));
+        assert_eq!((short.begin_for, short.run_for), (seconds(4), Duration::from_millis(5_500)));
+        assert_eq!(visit(Vec::new(), Duration::ZERO).run_for, Duration::ZERO);
+    }
+}

@@ -1,0 +1,126 @@
+//! A call that looks after all active queries, for installations in which no gateway runs all the time. A schedule makes it
+//! once a minute.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use dunlin_invoke::Functions;
+use dunlin_manifest::ids::QueryId;
+use dunlin_manifest::query::sweep::{Opened, Site, SweepPeriods, Sweeper, Swept};
+use dunlin_manifest::query::{News, QueryHandle, Wake};
+use dunlin_manifest::records::EngineFence;
+use dunlin_manifest::store::{ObjectControlStore, StoreError};
+use parking_lot::Mutex;
+use serde_json::{Value, json};
+
+/// A query with open tasks is looked at again after so long: only then it is known that nobody takes them.
+const AGAIN: Duration = Duration::from_millis(2_500);
+/// Calls that have less time left do not look again.
+const LEAST: Duration = Duration::from_secs(10);
+/// How an installation is named in its metrics.
+const INSTALLATION: &str = "DUNLIN_INSTALLATION";
+
+/// Sweeps. What it has seen stays while the sandbox is warm.
+#[derive(Debug)]
+pub(crate) struct Sweep {
+    store: ObjectControlStore,
+    sweeper: tokio::sync::Mutex<Sweeper>,
+}
+
+impl Sweep {
+    pub(crate) fn new(
+        store: ObjectControlStore,
+        fence: EngineFence,
+        functions: Option<Arc<Functions>>,
+    ) -> Self {
+        let place = Place { store: store.clone(), fence, functions, held: Mutex::default() };
+        let sweeper = Sweeper::new(Arc::new(place), SweepPeriods::default());
+        Self { store, sweeper: tokio::sync::Mutex::new(sweeper) }
+    }
+
+    /// One call: a sweep, and a second one if tasks are open.
+    pub(crate) async fn run(&self, left: Duration) -> Result<Value, StoreError> {
+        let mut sweeper = self.sweeper.lock().await;
+        let mut swept = sweeper.sweep().await?;
+        if swept.open > 0 && left > LEAST {
+            self.store.env().clock.sleep(AGAIN).await;
+            swept = sweeper.sweep().await?;
+        }
+        self.publish(swept);
+        Ok(json!({ "active_queries": swept.queries, "open_tasks": swept.open }))
+    }
+
+    /// Numbers for the scaling of containers and for dashboards, in the form that CloudWatch reads from logs.
+    fn publish(&self, swept: Swept) {
+        let Ok(installation) = std::env::var(INSTALLATION) else { return };
+        let metric = |name: &str| json!({ "Name": name, "Unit": "Count" });
+        let line = json!({
+            "_aws": {
+                "Timestamp": self.store.env().clock.wall_ms(),
+                "CloudWatchMetrics": [{
+                    "Namespace": "Dunlin",
+                    "Dimensions": [["Installation"]],
+                    "Metrics": [metric("OpenTasks"), metric("ActiveQueries")],
+                }],
+            },
+            "Installation": installation,
+            "OpenTasks": swept.open,
+            "ActiveQueries": swept.queries,
+        });
+        println!("{line}");
+    }
+}
+
+/// What the function has for sweeps.
+#[derive(Debug)]
+struct Place {
+    store: ObjectControlStore,
+    fence: EngineFence,
+    functions: Option<Arc<Functions>>,
+    held: Mutex<HashMap<QueryId, Arc<QueryHandle>>>,
+}
+
+/// Handles that are kept between sweeps.
+const HELD: usize = 256;
+
+#[async_trait]
+impl Site for Place {
+    fn store(&self) -> &ObjectControlStore {
+        &self.store
+    }
+
+    async fn open(&self, query: &QueryId) -> Opened {
+        if let Some(handle) = self.held.lock().get(query) {
+            return Opened::Handle(Arc::clone(handle));
+        }
+        let opened = Opened::from(QueryHandle::open(self.store.clone(), query, &self.fence).await);
+        if let Opened::Handle(handle) = &opened {
+            let mut held = self.held.lock();
+            held.retain(|_, handle| handle.known_end().is_none());
+            if held.len() < HELD {
+                held.insert(query.clone(), Arc::clone(handle));
+            }
+        }
+        opened
+    }
+
+    fn in_use(&self) -> Vec<Arc<QueryHandle>> {
+        Vec::new()
+    }
+
+    async fn run_here(&self, _: &QueryId) -> bool {
+        false
+    }
+
+    async fn tell(&self, news: News) {
+        if let Some(functions) = &self.functions {
+            functions.tell(news).await;
+        }
+    }
+
+    fn trouble(&self) -> Option<String> {
+        self.functions.as_ref().and_then(|functions| functions.trouble())
+    }
+}

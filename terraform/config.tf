@@ -1,0 +1,111 @@
+# The text of dunlin.toml. A TOML string may be written as a JSON string.
+locals {
+  data_regions = { for data in var.data_buckets : data.bucket => coalesce(data.region, local.region) }
+
+  config_common = concat(
+    [
+      "[state]",
+      "location = ${jsonencode("s3://${local.state_bucket}/${var.state_prefix}")}",
+      "[state.params]",
+      "s3_region = ${jsonencode(local.region)}",
+    ],
+    flatten([for table in var.tables : concat(
+      [
+        "[[tables]]",
+        "name = ${jsonencode(table.name)}",
+        "location = ${jsonencode(table.location)}",
+      ],
+      table.format == "parquet" ? [] : ["format = ${jsonencode(table.format)}"],
+      length(table.order) == 0 ? [] : ["order = ${jsonencode(table.order)}"],
+      # One bucket has one set of parameters, also where a table is in the bucket of the state.
+      ["params = { s3_region = ${jsonencode(lookup(local.data_regions, split("/", table.location)[2], local.region))} }"],
+    )]),
+    length(local.worker_functions) == 0 ? [] : concat(
+      ["[functions]", "region = ${jsonencode(local.region)}"],
+      var.most_calls == null ? [] : ["most_calls = ${var.most_calls}"],
+      flatten([for class in var.worker_classes : [
+        "[[functions.class]]",
+        "memory_mb = ${class.memory_mb}",
+        "names = ${jsonencode([for name, function in local.worker_functions : name if function.memory_mb == class.memory_mb])}",
+      ]]),
+    ),
+  )
+
+  config_keys = flatten([for key in var.api_keys : [
+    "[[gateway.keys]]",
+    "name = ${jsonencode(key.name)}",
+    "sha256 = ${jsonencode(key.sha256)}",
+    "scopes = ${jsonencode(key.scopes)}",
+  ]])
+
+  config_extra = trimspace(var.extra_config) == "" ? [] : [trimspace(var.extra_config)]
+
+  # Memory of the pools on Fargate: what is left without 300 MB for binary and connections, less a seventh. A gateway
+  # has two pools. extra_config wins.
+  pool_bytes = {
+    worker  = try(floor((var.fargate_workers.memory - 300) * 1024 * 1024 / 7) * 6, 0)
+    gateway = try(floor((var.gateway_fargate.memory - 300) * 1024 * 1024 / 7) * 3, 0)
+  }
+  sizes = {
+    worker = can(regex("(?m)^\\s*\\[worker\\]", var.extra_config)) ? [] : [
+      "[worker]",
+      "slots = ${max(1, floor(try(var.fargate_workers.cpu, 1024) / 1024))}",
+      "memory_bytes = ${local.pool_bytes.worker}",
+    ]
+    gateway = can(regex("(?m)^\\s*\\[worker\\]", var.extra_config)) ? [] : [
+      "[worker]",
+      "memory_bytes = ${local.pool_bytes.gateway}",
+    ]
+  }
+
+  # Only a gateway is told the keys' hashes.
+  configs = { for part, lines in {
+    worker          = concat(local.config_common, local.config_extra)
+    gateway         = concat(local.config_common, local.config_keys, local.config_extra)
+    fargate_worker  = concat(local.config_common, local.sizes.worker, local.config_extra)
+    fargate_gateway = concat(local.config_common, local.config_keys, local.sizes.gateway, local.config_extra)
+  } : part => "${join("\n", lines)}\n" }
+
+  config_parts = concat(
+    ["worker"],
+    local.has_function_gateway ? ["gateway"] : [],
+    local.has_fargate_workers ? ["fargate_worker"] : [],
+    local.has_fargate_gateway ? ["fargate_gateway"] : [],
+  )
+
+  # Lambda allows 4 KB of environment in all. length() counts characters; base64 counts bytes.
+  config_most_bytes = 3000
+  config_base64     = { for part, text in local.configs : part => base64encode(text) }
+  config_bytes = { for part, base64 in local.config_base64 : part =>
+    length(base64) / 4 * 3 - (endswith(base64, "==") ? 2 : endswith(base64, "=") ? 1 : 0)
+  }
+  large_configs = { for part in local.config_parts : sha256(local.configs[part]) => local.configs[part]...
+  if local.config_bytes[part] > local.config_most_bytes }
+
+  environment = { for part, text in local.configs : part => merge(
+    { DUNLIN_INSTALLATION = var.name, DUNLIN_LOG = var.log_level },
+    local.config_bytes[part] <= local.config_most_bytes ? { DUNLIN_CONFIG_TOML = text } : {
+      DUNLIN_CONFIG                                                            = "s3://${local.state_bucket}/${var.state_prefix}/config/${sha256(text)}.toml"
+    },
+  ) }
+
+  # Versions of older builds go on reading the text that they were published with.
+  kept_configs = setunion(keys(local.large_configs), flatten([for old in values(local.previous_builds) : old.configs]))
+}
+
+resource "aws_s3_object" "config" {
+  for_each = toset(local.kept_configs)
+
+  bucket       = local.state_bucket_id
+  key          = "${var.state_prefix}/config/${each.key}.toml"
+  content      = try(local.large_configs[each.key][0], "")
+  content_type = "application/toml"
+  tags         = local.tags
+
+  lifecycle {
+    # The key is the text's hash, so the text of a key never changes. That of an older build is not known here.
+    ignore_changes = [content]
+    # Functions move to the new text before the old one goes.
+    create_before_destroy = true
+  }
+}

@@ -1,0 +1,25 @@
+variable "region" {
+  description = "Region of everything."
+  type        = string
+  default     = "eu-central-1"
+}
+
+variable "package_dir" {
+  description = "Folder that scripts/lambda-zip has written."
+  type        = string
+  default     = "../../../target/lambda"
+}
+
+variable "api_keys" {
+  description = "API keys of the gateway: name, SHA-256, scopes. `dunlin key new` prints them."
+  type = list(object({
+    name   = string
+    sha256 = string
+    scopes = list(string)
+  }))
+}
+
+variable "data_bucket" {
+  description = "Bucket of the tables."
+  type        = string
+}

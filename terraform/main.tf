@@ -1,0 +1,139 @@
+# Dunlin on AWS: a bucket, worker functions, a gateway, a sweeper. Nothing runs between queries.
+#
+#   client ──HTTPS──> gateway ──wakes──> worker functions, or workers on Fargate
+#                        │                     │
+#                        └──── state bucket ───┴──── data buckets (read only)
+#                                  ^
+#                    sweeper, once a minute
+
+data "aws_caller_identity" "current" {}
+data "aws_partition" "current" {}
+data "aws_region" "current" {}
+
+locals {
+  account_id = data.aws_caller_identity.current.account_id
+  partition  = data.aws_partition.current.partition
+  region     = data.aws_region.current.name
+
+  tags = merge(var.tags, { Installation = var.name, ManagedBy = "terraform" })
+
+  # --- what is deployed ---
+  # A file that does not exist, so that a guard speaks before the provider does.
+  no_zip = "(no package)"
+
+  package     = var.package_dir == null ? null : try(jsondecode(file("${var.package_dir}/build.json")), null)
+  build       = var.build != null ? var.build : try(local.package.build, "none")
+  worker_zip  = var.worker_zip != null ? var.worker_zip : try("${var.package_dir}/${basename(local.package.worker.file)}", local.no_zip)
+  gateway_zip = var.gateway_zip != null ? var.gateway_zip : try("${var.package_dir}/${basename(local.package.gateway.file)}", local.no_zip)
+
+  # The entry of the current build, if somebody has pasted it, is not an older build.
+  previous_builds = { for build, old in var.previous_builds : build => old if build != local.build }
+
+  # --- which parts there are ---
+  has_function_gateway = var.gateway_kind == "function"
+  has_fargate_gateway  = var.gateway_kind == "fargate" && var.gateway_fargate != null
+  has_fargate_workers  = var.fargate_workers != null
+  has_fargate          = local.has_fargate_gateway || local.has_fargate_workers
+  needs_worker_zip     = length(var.worker_classes) > 0 || var.sweep.enabled
+
+  # ARNs are put together from names, so that policies are known when a plan is made.
+  function_arn_prefix = "arn:${local.partition}:lambda:${local.region}:${local.account_id}:function"
+  log_group_prefix    = "arn:${local.partition}:logs:${local.region}:${local.account_id}:log-group"
+}
+
+# --- guards: what no single variable can check ---------------------------------------------------------
+locals {
+  no_package = "scripts/lambda-zip makes the zips and build.json; give its folder as package_dir."
+
+  guards = {
+    package_dir = {
+      ok      = var.package_dir == null || local.package != null
+      message = "There is no readable build.json in package_dir. ${local.no_package}"
+    }
+    build = {
+      ok      = local.build != "none" && can(regex("^[a-zA-Z][a-zA-Z0-9_-]{0,127}$", local.build)) && local.build != "live"
+      message = "It is not known which build this is. ${local.no_package} Or give build with worker_zip and gateway_zip."
+    }
+    worker_zip = {
+      ok      = !local.needs_worker_zip || try(fileexists(local.worker_zip), false)
+      message = "The worker's zip does not exist. ${local.no_package}"
+    }
+    gateway_zip = {
+      ok      = !local.has_function_gateway || try(fileexists(local.gateway_zip), false)
+      message = "The gateway's zip does not exist. ${local.no_package}"
+    }
+    package_is_whole = {
+      ok = alltrue([for part, zip in { worker = var.worker_zip == null ? local.worker_zip : null, gateway = var.gateway_zip == null ? local.gateway_zip : null } :
+      try(filesha256(zip) == local.package[part].sha256, true)])
+      message = "A zip in package_dir is not the one that build.json describes. Run scripts/lambda-zip again."
+    }
+    package_size = {
+      ok      = alltrue([for part in ["worker", "gateway"] : try(local.package[part].bytes <= 50000000, true)])
+      message = "A zip has more than 50 MB, which Lambda does not take in a direct upload."
+    }
+    something_works = {
+      ok      = length(var.worker_classes) > 0 || local.has_fargate_workers
+      message = "There is no worker: give a worker class, or fargate_workers."
+    }
+    api_keys = {
+      ok = (
+        var.gateway_kind == "none" ||
+        (var.gateway_kind == "function" && var.url_auth == "AWS_IAM") ||
+        length(var.api_keys) > 0
+      )
+      message = "The gateway would be open to everybody. Give at least one of api_keys (dunlin key new prints one), or url_auth = \"AWS_IAM\"."
+    }
+    one_authorization = {
+      ok      = !(var.gateway_kind == "function" && var.url_auth == "AWS_IAM" && length(var.api_keys) > 0)
+      message = "With url_auth = \"AWS_IAM\", api_keys must be empty: the signature and the API key use the same header, Authorization."
+    }
+    gateway_fargate = {
+      ok      = var.gateway_kind != "fargate" || var.gateway_fargate != null
+      message = "gateway_kind = \"fargate\" needs gateway_fargate with an image."
+    }
+    load_balancer_subnets = {
+      ok      = !local.has_fargate_gateway || var.network.vpc_id == null || length(local.given_load_balancer_subnets) >= 2
+      message = "A load balancer needs subnets in two zones: give load_balancer_subnet_ids, or two subnet_ids."
+    }
+    fargate_is_measured = {
+      ok      = !local.has_fargate_workers || var.sweep.enabled
+      message = "fargate_workers needs sweep.enabled: the sweeper counts the open tasks by which the workers scale."
+    }
+    state_bucket_name = {
+      ok      = var.create_state_bucket || var.state_bucket_name != null
+      message = "create_state_bucket = false needs state_bucket_name."
+    }
+    tables_are_readable = {
+      ok = alltrue([for table in var.tables : anytrue(flatten([for data in var.data_buckets : [
+        for prefix in data.prefixes : startswith(table.location, "s3://${data.bucket}/${prefix}")
+      ]]))])
+      message = "A table's location is not below a prefix of data_buckets, so nothing could read it."
+    }
+    budget_emails = {
+      ok      = var.monthly_budget_usd == null || length(var.budget_emails) > 0
+      message = "monthly_budget_usd needs budget_emails."
+    }
+    policy_size = {
+      ok      = alltrue([for policy in values(local.policies) : length(policy) <= 10240])
+      message = "A role's policy has more than the 10,240 characters that IAM allows. Name fewer prefixes or functions."
+    }
+  }
+}
+
+resource "terraform_data" "guard" {
+  for_each = local.guards
+
+  lifecycle {
+    precondition {
+      condition     = each.value.ok
+      error_message = each.value.message
+    }
+  }
+}
+
+check "sweeper" {
+  assert {
+    condition     = var.sweep.enabled
+    error_message = "The sweeper is off. If a call of a worker is lost while no gateway watches the query, the query waits until its client asks again; nothing ends queries whose time is over while nobody asks; open tasks are not counted."
+  }
+}

@@ -1,0 +1,148 @@
+# What no single variable can check. Each run has several independent mistakes.
+mock_provider "aws" { source = "./tests/mocks" }
+
+variables {
+  package_dir = "tests/package"
+}
+
+run "an_open_gateway" {
+  command = plan
+
+  expect_failures = [
+    terraform_data.guard["api_keys"],
+    aws_lambda_function_url.gateway,
+  ]
+}
+
+run "an_open_load_balancer" {
+  command = plan
+
+  variables {
+    gateway_kind    = "fargate"
+    gateway_fargate = { image = "x:1", allow_http = true, allowed_cidrs = ["10.0.0.0/8"] }
+    network         = { vpc_id = "vpc-1", subnet_ids = ["subnet-1"] }
+  }
+
+  expect_failures = [
+    terraform_data.guard["api_keys"],
+    terraform_data.guard["load_balancer_subnets"],
+    aws_lb_listener.gateway,
+  ]
+}
+
+run "two_authorizations" {
+  command = plan
+
+  variables {
+    url_auth           = "AWS_IAM"
+    api_keys           = [{ name = "ci", sha256 = "0000000000000000000000000000000000000000000000000000000000000000", scopes = ["query"] }]
+    tables             = [{ name = "t", location = "s3://lake/other/t/" }]
+    data_buckets       = [{ bucket = "lake", prefixes = ["tables/"] }]
+    monthly_budget_usd = 10
+    fargate_workers    = { image = "x:1" }
+    sweep              = { enabled = false }
+  }
+
+  expect_failures = [
+    terraform_data.guard["one_authorization"],
+    terraform_data.guard["tables_are_readable"],
+    terraform_data.guard["budget_emails"],
+    terraform_data.guard["fargate_is_measured"],
+    check.sweeper,
+  ]
+}
+
+run "no_package" {
+  command = plan
+
+  variables {
+    package_dir         = "tests/nothing"
+    api_keys            = [{ name = "ci", sha256 = "0000000000000000000000000000000000000000000000000000000000000000", scopes = ["query"] }]
+    create_state_bucket = false
+  }
+
+  expect_failures = [
+    terraform_data.guard["package_dir"],
+    terraform_data.guard["build"],
+    terraform_data.guard["worker_zip"],
+    terraform_data.guard["gateway_zip"],
+    terraform_data.guard["state_bucket_name"],
+  ]
+}
+
+run "a_package_that_is_not_whole" {
+  command = plan
+
+  variables {
+    package_dir    = "tests/broken-package"
+    gateway_kind   = "fargate"
+    worker_classes = []
+    data_buckets   = [{ bucket = "lake", prefixes = [for n in range(300) : "a-long-prefix-of-tables-number-${n}/"] }]
+    api_keys       = [{ name = "ci", sha256 = "0000000000000000000000000000000000000000000000000000000000000000", scopes = ["query"] }]
+  }
+
+  expect_failures = [
+    terraform_data.guard["package_is_whole"],
+    terraform_data.guard["package_size"],
+    terraform_data.guard["something_works"],
+    terraform_data.guard["gateway_fargate"],
+    terraform_data.guard["policy_size"],
+  ]
+}
+
+run "a_bucket_in_another_region" {
+  command = plan
+
+  variables {
+    create_state_bucket = false
+    state_bucket_name   = "state"
+    url_auth            = "AWS_IAM"
+  }
+
+  override_data {
+    target = data.aws_s3_bucket.existing
+    values = { region = "us-east-1" }
+  }
+
+  expect_failures = [data.aws_s3_bucket.existing]
+}
+
+# Right values that are near wrong ones, and options that change what there is.
+run "other_options" {
+  command = plan
+
+  variables {
+    name                   = "a234567890-a234567890-a234567890-a234567"
+    create_state_bucket    = false
+    state_bucket_name      = "state"
+    url_auth               = "AWS_IAM"
+    sweep                  = { schedule = "cron(0/5 8-18 ? * MON-FRI *)" }
+    alarms                 = { emails = ["ops@example.com"] }
+    monthly_budget_usd     = 0.5
+    budget_emails          = ["ops@example.com"]
+    budget_by_tag          = true
+    bucket_request_metrics = true
+    build                  = "b-012345678901234567890123456789"
+  }
+
+  assert {
+    condition     = length(aws_lambda_permission.url) == 0 && length(aws_cloudformation_stack.url) == 0 && !strcontains(local.configs.gateway, "[[gateway.keys]]")
+    error_message = "With IAM nobody is let through by the function's own policy."
+  }
+  assert {
+    condition     = length(aws_s3_bucket.state) == 0 && length(aws_s3_bucket_policy.state) == 0 && length(aws_s3_bucket_lifecycle_configuration.state) == 0
+    error_message = "A bucket that exists is left as it is."
+  }
+  assert {
+    condition     = length(one(values(aws_scheduler_schedule.sweep)).name) <= 64 && length(aws_cloudwatch_metric_alarm.sweeper_silent) == 0 && output.idle_cost_usd_per_month == null
+    error_message = "Names stay within AWS's limits, and a cron schedule has no known rate."
+  }
+  assert {
+    condition     = join(" ", one(aws_budgets_budget.this[0].cost_filter).values) == "user:Installation$a234567890-a234567890-a234567890-a234567"
+    error_message = "The budget counts what has the installation's tag."
+  }
+  assert {
+    condition     = length(aws_sns_topic_subscription.alarms) == 1 && strcontains(aws_cloudwatch_dashboard.this[0].dashboard_body, "EntireBucket")
+    error_message = "Alarms go out by mail, and the dashboard shows the bucket's requests."
+  }
+}
