@@ -36,12 +36,11 @@ pub use crate::http::{ApiError, Format, MAX_WAIT, Position, Problem, Refusal};
 pub use door::{DoorError, DoorLimits, DoorOptions, Exposed};
 pub use dunlin_manifest::query::sweep::SweepPeriods;
 pub use options::{
-    Gateway, GatewayOptions, InlineLimits, LocalRunner, MAX_BODY_BYTES, MAX_SQL_BYTES, Most,
-    PlanningLimits, WatchPeriods,
+    Gateway, GatewayOptions, InlineLimits, LinkMaker, LocalRunner, MAX_BODY_BYTES, MAX_SQL_BYTES,
+    Most, PlanningLimits, WatchPeriods,
 };
 pub use query::answer::Receipt;
 pub use query::error::{CoreError, ErrorKind, GuestError};
 pub use query::hub::Hub;
-pub use query::links::LinkMaker;
 pub use serve::{Guest, ServeError, serve};
 pub use tls::{ClientCertificates, TlsError, TlsOptions};

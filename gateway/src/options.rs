@@ -12,11 +12,12 @@ use dunlin_manifest::records::Limits;
 use dunlin_manifest::store::ObjectControlStore;
 use dunlin_planner::Planner;
 use dunlin_planner::cost::Tariff;
+use object_store::path::Path;
 use serde::Deserialize;
+use url::Url;
 
 use crate::door::DoorOptions;
 use crate::query::hub::Hub;
-use crate::query::links::LinkMaker;
 
 /// Longest SQL text, in bytes. A longer text is usually a generated list that belongs in a table.
 pub const MAX_SQL_BYTES: usize = 1 << 20;
@@ -181,6 +182,16 @@ pub trait LocalRunner: Send + Sync + std::fmt::Debug {
     /// Starts running the tasks of `query`. Returns when a worker was told about them. Calling it again for the same
     /// query must do no harm.
     async fn run(&self, query: QueryId);
+}
+
+/// Makes links to objects of the state's store.
+#[async_trait]
+pub trait LinkMaker: Send + Sync + std::fmt::Debug {
+    /// A link that reads the object at `path` for so long without credentials.
+    ///
+    /// # Errors
+    /// The store's client.
+    async fn link(&self, path: &Path, time: Duration) -> object_store::Result<Url>;
 }
 
 /// What a gateway works with.

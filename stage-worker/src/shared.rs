@@ -187,6 +187,17 @@ impl Shared {
         }
     }
 
+    /// Forgets the queries that are not among these.
+    pub(crate) fn keep_only(&self, queries: &[QueryId]) {
+        self.queries.lock().retain(|query, known| {
+            let stays = queries.contains(query);
+            if !stays {
+                self.take_over(known);
+            }
+            stays
+        });
+    }
+
     /// Keeps the requests of a query that this process no longer knows.
     pub(crate) fn take_over(&self, known: &Known) {
         self.asked.add_requests(&known.meter.take().requests);

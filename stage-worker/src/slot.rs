@@ -161,16 +161,7 @@ async fn look(
     }
     ears.listed = Some(shared.env.clock.monotonic());
     let queries = shared.active().await?;
-    {
-        let mut known = shared.queries.lock();
-        known.retain(|query, known| {
-            let stays = queries.contains(query);
-            if !stays {
-                shared.take_over(known);
-            }
-            stays
-        });
-    }
+    shared.keep_only(&queries);
     if queries.is_empty() {
         return Ok(Found::Nothing);
     }

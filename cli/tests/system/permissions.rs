@@ -99,6 +99,23 @@ struct Part {
     proxy: Proxy,
 }
 
+impl Part {
+    fn config(&self, bucket: &str, state: &str, tables: &str) -> String {
+        let params = |section: &str| self.role.params(section, &self.proxy.endpoint());
+        let mut text = format!(
+            "[state]\nlocation = \"s3://{bucket}/{state}\"\n{}\n[functions]\nregion = \"us-east-1\"\n[[functions.class]]\nmemory_mb = 1769\nnames = [\"worker\"]\n",
+            params("state.params"),
+        );
+        for table in tpch::TABLES {
+            text += &format!(
+                "[[tables]]\nname = \"{table}\"\nlocation = \"s3://{bucket}/{tables}/{table}/\"\n{}\n",
+                params("tables.params"),
+            );
+        }
+        text
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_part_may_do_what_it_needs_and_nothing_else() {
     let Some(s3) = S3::from_env() else { return };
@@ -143,22 +160,7 @@ async fn run_queries(
     state: &str,
     tables: &str,
 ) {
-    let config = |part: &Part| {
-        let params = |section: &str| part.role.params(section, &part.proxy.endpoint());
-        let mut text = format!(
-            "[state]\nlocation = \"s3://{}/{state}\"\n{}\n[functions]\nregion = \"us-east-1\"\n[[functions.class]]\nmemory_mb = 1769\nnames = [\"worker\"]\n",
-            s3.bucket,
-            params("state.params"),
-        );
-        for table in tpch::TABLES {
-            text += &format!(
-                "[[tables]]\nname = \"{table}\"\nlocation = \"s3://{}/{tables}/{table}/\"\n{}\n",
-                s3.bucket,
-                params("tables.params"),
-            );
-        }
-        text
-    };
+    let config = |part: &Part| part.config(&s3.bucket, state, tables);
     let setup = Setup::with(|_| config(&parts["gateway"]));
     let function = |name: &str| Function {
         name: name.to_owned(),

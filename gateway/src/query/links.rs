@@ -1,33 +1,21 @@
 //! Links to the objects that hold an answer, for answers that are larger than a response may be: a client fetches them from
 //! the store itself, many at a time, and without a gateway.
 
-use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use dunlin_manifest::query::{Blocks, QueryHandle};
 use dunlin_manifest::records::{Seal, SealedTask};
 use object_store::path::Path;
 use serde::Serialize;
-use url::Url;
 
 use super::error::CoreError;
+use crate::options::LinkMaker;
 
 /// The longest time that a link works. Credentials of a role end earlier than a longer one would.
 pub(crate) const LONGEST: Duration = Duration::from_secs(3_600);
 /// How long a link works unless the request says otherwise.
 pub(crate) const USUAL: Duration = Duration::from_secs(900);
-
-/// Makes links to objects of the state's store.
-#[async_trait]
-pub trait LinkMaker: Send + Sync + Debug {
-    /// A link that reads the object at `path` for so long without credentials.
-    ///
-    /// # Errors
-    /// The store's client.
-    async fn link(&self, path: &Path, time: Duration) -> object_store::Result<Url>;
-}
 
 /// An answer as links. Its rows are those of the parts, in their order.
 #[derive(Debug, Serialize)]

@@ -21,12 +21,12 @@ use super::error::{CoreError, ErrorKind};
 use super::handles::Handles;
 use super::hub::Hub;
 use super::lasting::lasting;
-use super::links::{self, LinkMaker, Links};
+use super::links::{self, Links};
 use super::results::ResultReader;
 use super::status::QueryStatus;
 use super::watch::{Snapshot, Watchers};
 use crate::auth::Principal;
-use crate::options::GatewayOptions;
+use crate::options::{GatewayOptions, LinkMaker};
 
 /// The state of a query after a wait.
 pub(crate) enum Waited {

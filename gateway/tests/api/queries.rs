@@ -28,7 +28,10 @@ async fn a_submitted_query_is_answered_by_any_gateway_also_a_later_one() {
     first.served.await.unwrap().unwrap();
 
     let second = site.gateway(None, GatewayOptions::default()).await;
-    let again = json(second.get(&format!("/v1/queries/{id}?wait=5s")).await).await;
+    let mut again = json(second.get(&format!("/v1/queries/{id}?wait=5s")).await).await;
+    let receipt = again.as_object_mut().unwrap().remove("receipt").unwrap();
+    assert_eq!((&receipt["tasks"], &receipt["cost_usd"]), (&json!(1), &Value::Null));
+    assert!(receipt["price"].as_str().unwrap().starts_with("no price"), "{receipt}");
     assert_eq!(again, status);
     let response = second.get(&format!("/v1/queries/{id}/results")).await;
     let summary: Value = serde_json::from_str(&header(&response, "dunlin-summary")).unwrap();

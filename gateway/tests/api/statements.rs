@@ -96,7 +96,8 @@ async fn explain_is_answered_as_rows_and_as_json() {
     let rows = json(gateway.sql("explain select 1 as x").send().await.unwrap()).await;
     let kinds: Vec<_> =
         rows.as_array().unwrap().iter().map(|row| row["plan_type"].as_str().unwrap()).collect();
-    assert_eq!(kinds, ["logical_plan", "physical_plan", "distributed_plan", "route"]);
+    assert_eq!(kinds, ["logical_plan", "physical_plan", "distributed_plan", "route", "estimate"]);
+    assert!(rows[4]["plan"].as_str().unwrap().contains("no worker is paid for"));
     assert!(rows[3]["plan"].as_str().unwrap().starts_with("inline: "));
     let explain = |route: &str| {
         let body = json!({"sql": "select 1 as x", "settings": {"route": route}});
@@ -192,11 +193,11 @@ async fn a_keyed_analysis_is_given_from_the_records_by_any_gateway() {
     let one = keyed(&first).send().await.unwrap();
     let id = header(&one, "dunlin-query-id");
     let summary: Value = serde_json::from_str(&header(&one, "dunlin-summary")).unwrap();
-    assert_eq!((summary["rows"].as_u64(), summary["tasks"].as_u64()), (Some(4), Some(1)));
+    assert_eq!((summary["rows"].as_u64(), summary["tasks"].as_u64()), (Some(5), Some(1)));
     assert_eq!(summary["bytes_scanned"], 11);
     let rows = json(one).await;
     let kinds: Vec<&str> = sections(&rows).iter().map(|(kind, _)| *kind).collect();
-    assert_eq!(kinds, ["analyzed_plan", "critical_path", "total", "route"]);
+    assert_eq!(kinds, ["analyzed_plan", "critical_path", "total", "route", "cost"]);
     let text = sections(&rows)[0].1;
     assert!(
         text.starts_with("stage 0: the whole query; 1 partition; 1 task (1 attempt); 5 rows out, "),

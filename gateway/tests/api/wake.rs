@@ -20,7 +20,9 @@ async fn who_waits_is_told_of_a_new_query() {
     });
     let id = json(gateway.submit(&fleet()).send().await.unwrap()).await["query_id"].clone();
     let heard = json(waiting.await.unwrap()).await;
-    assert_eq!(heard, json!({ "at": 1, "news": [{ "query": id, "ended": false }] }));
+    let news = &heard["news"][0];
+    assert_eq!((&heard["at"], &news["query"], &news["ended"]), (&json!(1), &id, &json!(false)));
+    assert_eq!(news["open"], json!([1]), "its one task can be claimed: {news}");
     // Nothing is new: the wait is over.
     let heard = json(gateway.get("/v1/wake?after=1&wait=10ms").await).await;
     assert_eq!(heard, json!({ "at": 1, "news": [] }));

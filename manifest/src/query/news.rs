@@ -218,7 +218,7 @@ mod tests {
         assert_eq!(level(0, &[]), 0);
         assert_eq!(level(1, &[]), 0, "one lost attempt");
         assert_eq!(level(2, &[]), 1, "two");
-        assert_eq!(level(1, &[short.clone()]), 1);
+        assert_eq!(level(1, std::slice::from_ref(&short)), 1);
         assert_eq!(level(2, &[short.clone(), disk]), 2);
         assert_eq!(level(3, &[store, back, short]), 1);
     }
