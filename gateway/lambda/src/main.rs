@@ -1,5 +1,5 @@
 //! The gateway as an AWS Lambda function behind a function URL, which streams its answers: a thin binary around
-//! [`Guest`](dunlin_gateway::Guest). With it an idle installation costs storage alone.
+//! the gateway's `Guest`. With it an idle installation costs storage alone.
 //!
 //! ```text
 //!   function URL ──event──> request ──> the same router as of a gateway that listens ──> answer, streamed

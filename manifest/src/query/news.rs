@@ -22,7 +22,8 @@ pub struct News {
     /// True if it has ended, false if it has new work.
     #[serde(default)]
     pub ended: bool,
-    /// How many tasks may be claimed, as far as the teller knows, by the [level](level) of the worker that they need.
+    /// How many tasks may be claimed, as far as the teller knows, by the
+    /// [level](QueryHandle::level) of the worker that they need.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub open: Vec<u32>,
     /// Claims that the teller takes for alive.
