@@ -137,7 +137,11 @@ impl Ledger {
         // The least time of the last ones, so that rarely too much is told, and the mean of their requests.
         let tail = books.tail;
         let least = |former: u64, this: u64| this.min(former + former / 8 + 1);
-        let mean = |former: u64, this: u64| (3 * former + this + 2) / 4;
+        // Rounded towards the newer one, so that it is reached.
+        let mean = |former: u64, this: u64| match this > former {
+            true => (former + this).div_ceil(2),
+            false => u64::midpoint(former, this),
+        };
         books.tail = Tail {
             us: least(tail.us, us),
             requests: Requests {

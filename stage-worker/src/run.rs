@@ -357,9 +357,6 @@ pub(crate) fn classify(error: &DataFusionError) -> AttemptError {
         DataFusionError::ObjectStore(_) | DataFusionError::IoError(_) => {
             (FailClass::Retry, ErrorCode::StoreUnavailable)
         }
-        DataFusionError::ResourcesExhausted(text) if text.contains(SPILL_LIMIT) => {
-            (FailClass::Retry, ErrorCode::DiskFull)
-        }
         DataFusionError::ResourcesExhausted(_) => (FailClass::Retry, ErrorCode::OutOfMemory),
         DataFusionError::ExecutionJoin(_) => (FailClass::Retry, ErrorCode::Internal),
         DataFusionError::Internal(_) => (FailClass::Fatal, ErrorCode::Internal),
@@ -372,11 +369,11 @@ pub(crate) fn classify(error: &DataFusionError) -> AttemptError {
 /// this error.
 const SPILL_LIMIT: &str = "used disk space during the spilling process";
 
-/// True if the operating system has no room for a file.
+/// True if the operating system has no room for a file, or spills may have no more.
 fn is_full_disk(cause: &(dyn std::error::Error + 'static)) -> bool {
     use std::io::ErrorKind::{QuotaExceeded, StorageFull};
-    let kind = cause.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
-    matches!(kind, Some(StorageFull | QuotaExceeded))
+    let Some(error) = cause.downcast_ref::<std::io::Error>() else { return false };
+    matches!(error.kind(), StorageFull | QuotaExceeded) || error.to_string().contains(SPILL_LIMIT)
 }
 
 fn classify_shuffle(error: &ShuffleError) -> AttemptError {
@@ -398,4 +395,33 @@ fn classify_shuffle(error: &ShuffleError) -> AttemptError {
 /// Where the data of a stage goes: results under `res/`, everything else under `data/`.
 pub(crate) fn is_result(spec: &StageSpec) -> bool {
     spec.output == Output::Result
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use datafusion::execution::disk_manager::DiskManagerBuilder;
+
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_told_apart_and_may_be_tried_elsewhere() {
+        // The engine's own error for spills over their limit.
+        let disk = DiskManagerBuilder::default().with_max_temp_directory_size(1).build().unwrap();
+        let file = Arc::new(disk).create_tmp_file("spill").unwrap();
+        let over = file.open_writer().unwrap().write_all(&[0; 4_096]).unwrap_err();
+        let full = std::io::Error::from(std::io::ErrorKind::StorageFull);
+        for error in [over, full] {
+            let error = classify(&DataFusionError::IoError(error));
+            assert_eq!(
+                (error.class, &error.code),
+                (FailClass::Retry, &ErrorCode::DiskFull),
+                "{error}"
+            );
+        }
+        let other = classify(&DataFusionError::IoError(std::io::Error::other("reset")));
+        assert_eq!(other.code, ErrorCode::StoreUnavailable);
+        let memory = classify(&DataFusionError::ResourcesExhausted("no memory".to_owned()));
+        assert_eq!(memory.code, ErrorCode::OutOfMemory);
+    }
 }
