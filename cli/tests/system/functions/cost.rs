@@ -98,7 +98,7 @@ async fn a_receipt_tells_what_was_used() {
 async fn a_query_that_costs_more_than_it_may_is_refused_or_ended() {
     let Some(s3) = S3::from_env() else { return };
     let site = Site::start(&s3, &data(SCALE), &Plan::of(3)).await;
-    let sql = tpch::query(18).unwrap();
+    let sql = tpch::query(9).unwrap();
     let settings = json!({ "route": "fleet", "target_partitions": 4, "task_bytes": 0 });
     let ask = async |limits: Value| {
         let body = json!({ "sql": sql, "settings": settings, "limits": limits });
