@@ -20,10 +20,11 @@ impl Sums {
         (self.told, self.seen) = (self.told + told, self.seen + seen);
     }
 
-    /// Alone on a machine they agree within 5 %. Other tests run beside this one, and tails are longer then.
-    fn agree(&self, what: &str) {
+    /// Alone on a machine they agree within 5 %. Other tests run beside this one, and times are longer then.
+    fn agree(&self, percent: u64, what: &str) {
         let Self { told, seen } = self;
-        assert!(told.abs_diff(*seen) * 10 <= *seen, "{told} {what} told, {seen} seen");
+        let off = told.abs_diff(*seen) * 100;
+        assert!(off <= *seen * percent, "{told} {what} told, {seen} seen");
     }
 }
 
@@ -88,9 +89,9 @@ async fn a_receipt_tells_what_was_used() {
         let (told, own) = (paid(&answer.summary["requests_gateway"]), recorded(own));
         assert!(told.abs_diff(own) <= 3 + own / 10, "{told} told, {own} seen");
     }
-    requests.agree("requests");
-    mb_ms.agree("MB-ms");
-    calls.agree("calls");
+    requests.agree(10, "requests");
+    mb_ms.agree(20, "MB-ms");
+    calls.agree(10, "calls");
 }
 
 /// A query ends when it has used more than it may, and says what it has cost until then.
