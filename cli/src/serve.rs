@@ -14,6 +14,7 @@ use bytes::Bytes;
 use dunlin_gateway::{
     DoorOptions, Gateway, GatewayOptions, Guest, Hub, LinkMaker, LocalRunner, Most, WatchPeriods,
 };
+use dunlin_invoke::event::Package;
 use dunlin_invoke::{Functions, Sdk};
 use dunlin_manifest::env::Env;
 use dunlin_manifest::ids::QueryId;
@@ -118,22 +119,24 @@ impl Opened {
         Some(Functions::new(config, Arc::new(sdk), self.control.env().clone()))
     }
 
-    /// Refuses functions that cannot be used.
-    async fn check_functions(&self) -> Result<()> {
-        let checked = self.config.functions.as_ref().is_some_and(|config| config.check);
-        let Some(functions) = self.functions().await.filter(|_| checked) else { return Ok(()) };
-        let build = fence::current()?.build;
-        for note in dunlin_invoke::check::check(&functions, &build).await? {
-            tracing::warn!("{note}");
+    /// The functions of the configuration, unless they cannot be used.
+    async fn checked_functions(&self) -> Result<Option<Functions>> {
+        let functions = self.functions().await;
+        let is_checked = self.config.functions.as_ref().is_some_and(|config| config.check);
+        if let Some(functions) = functions.as_ref().filter(|_| is_checked) {
+            let build = fence::current()?.build;
+            for note in dunlin_invoke::check::check(functions, &build).await? {
+                tracing::warn!("{note}");
+            }
         }
-        Ok(())
+        Ok(functions)
     }
 
-    /// The news of a gateway in this process, and how its own worker hears them.
-    async fn hub(&self) -> (Arc<Hub>, Arc<InProcess>) {
+    /// The news of a gateway in this process, and how its own worker hears them. `functions` are called for them.
+    fn hub(&self, functions: Option<Functions>) -> (Arc<Hub>, Arc<InProcess>) {
         let env = self.control.env();
         let hub = Hub::new(Arc::clone(&env.clock));
-        let hub = Arc::new(match self.functions().await {
+        let hub = Arc::new(match functions {
             Some(functions) => hub.calling(Arc::new(functions)),
             None => hub,
         });
@@ -297,8 +300,7 @@ pub fn gateway(config: Option<&Path>, listen: &Listen) -> Result<()> {
     let outcome = opened.io.block_on(async {
         opened.check_shared()?;
         opened.probe().await?;
-        opened.check_functions().await?;
-        let (hub, wake) = opened.hub().await;
+        let (hub, wake) = opened.hub(opened.checked_functions().await?);
         let own = opened.worker(cores(), wake, stopping.clone())?;
         serve_http(&opened, (own, hub), (listen.http, door), stopping.clone()).await
     });
@@ -340,8 +342,7 @@ pub fn run(config: Option<&Path>, workers: usize, listen: &Listen) -> Result<()>
     let stopping = CancellationToken::new();
     let outcome = opened.io.block_on(async {
         opened.probe().await?;
-        opened.check_functions().await?;
-        let (hub, wake) = opened.hub().await;
+        let (hub, wake) = opened.hub(opened.checked_functions().await?);
         let worker = opened.worker(workers.max(1), wake, stopping.clone())?;
         let own = worker.clone();
         let running = tokio::spawn(async move { worker.run().await });
@@ -358,9 +359,8 @@ pub fn run(config: Option<&Path>, workers: usize, listen: &Listen) -> Result<()>
 ///
 /// # Errors
 /// The engine cannot be used.
-pub fn about() -> Result<serde_json::Value> {
-    let build = dunlin_invoke::event::alias(&fence::current()?.build);
-    Ok(serde_json::json!({ "build": build, "version": env!("CARGO_PKG_VERSION") }))
+pub fn about() -> Result<String> {
+    Ok(serde_json::to_string(&Package::of(&fence::current()?.build))?)
 }
 
 /// The gateway of a function, and the runtime that it needs. The environment gives its configuration, which must have API
@@ -378,7 +378,7 @@ pub fn guest() -> Result<(Guest, Runtime)> {
     let guest = opened.io.block_on(async {
         opened.check_shared()?;
         opened.probe_once().await?;
-        let (hub, wake) = opened.hub().await;
+        let (hub, wake) = opened.hub(opened.functions().await);
         let own = opened.worker(cores(), wake, CancellationToken::new())?;
         let options = opened.gateway_options(GatewayOptions::default().http, door)?;
         // A function streams at most 200 MB, and rows as text are several times as long as in the store.

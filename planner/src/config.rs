@@ -246,8 +246,7 @@ impl LimitsConfig {
             max_failures: self.max_failures.unwrap_or(base.max_failures),
             max_claims: self.max_claims.unwrap_or(base.max_claims),
             no_worker_ms: self.no_worker_ms.unwrap_or(base.no_worker_ms),
-            max_scan_bytes: self.max_bytes_scanned,
-            spend: None,
+            ..base
         };
         if limits.lease_ms < limits.heartbeat_ms.saturating_mul(2) {
             return Err(ConfigError::Invalid(format!(

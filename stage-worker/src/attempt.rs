@@ -30,8 +30,9 @@ use dunlin_shuffle::{DataTarget, ExchangeInputs, Ready};
 use futures::FutureExt;
 
 use crate::claiming::{Claimed, Claiming, look_beside, not_won, ready, send_claim};
-use crate::compute::{Compute, micros};
+use crate::compute::Compute;
 use crate::known::{Known, StageError};
+use crate::ledger::micros;
 use crate::news;
 use crate::pulse::Pulse;
 use crate::run::{self, Attempt, AttemptError, Part, Rows};

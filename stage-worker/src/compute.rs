@@ -18,6 +18,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use tokio::runtime::{Handle, Runtime};
 
+use crate::ledger::micros;
 use crate::run::{self, Attempt, AttemptError, Rows};
 use crate::shared::Shared;
 
@@ -81,11 +82,6 @@ impl<T> Future for Timed<T> {
         self.inside += took;
         polled.map(|value| (value, self.inside))
     }
-}
-
-/// A time as records have it.
-pub(crate) fn micros(time: Duration) -> u64 {
-    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// What a slot did since the end of its last task.

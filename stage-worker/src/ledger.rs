@@ -178,7 +178,8 @@ impl Call {
     }
 }
 
-fn micros(time: Duration) -> u64 {
+/// A time as records have it.
+pub(crate) fn micros(time: Duration) -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 

@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use dunlin_cli::fleet::start_listening;
 use dunlin_cli::tpch;
 use dunlin_sim::far::{Proxy, Seen};
 use dunlin_sim::lambda::{Function, Lambda, Outcome, Rules};
@@ -20,6 +19,7 @@ use crate::common::api::Api;
 use crate::common::policy::{Asked, Policy, Says, asked};
 use crate::common::reference::Reference;
 use crate::common::{S3, Setup, binary, data, unique};
+use crate::functions::{gateway, quiet};
 
 const SCALE: f64 = 0.05;
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -174,17 +174,8 @@ async fn run_queries(
     };
     let functions = vec![function("worker"), function("sweeper")];
     let lambda = Lambda::start(functions, Rules::default()).await.unwrap();
-    let (endpoint, file) = (lambda.endpoint(), setup.config.display().to_string());
     let log = setup.path().join("gateway.log");
-    let started = tokio::task::spawn_blocking(move || {
-        let endpoint = format!("AWS_ENDPOINT_URL_LAMBDA={endpoint}");
-        let command = binary().display().to_string();
-        let credentials = ["AWS_ACCESS_KEY_ID=emulated", "AWS_SECRET_ACCESS_KEY=emulated"];
-        let arguments =
-            [&[endpoint.as_str()][..], &credentials, &[&command, "gateway", "--config", &file]];
-        start_listening(std::path::Path::new("env"), &arguments.concat(), &log)
-    });
-    let (_gateway, address) = started.await.unwrap().unwrap();
+    let (_gateway, address) = gateway(&lambda, &setup.config, &log).await.unwrap();
     let api = Api::new(&format!("http://{address}"));
     let reference = Reference::over(data);
     let settings = json!({ "route": "fleet", "target_partitions": 4 });
@@ -211,11 +202,7 @@ async fn run_queries(
     }
     let inline = json!({ "route": "inline" });
     api.begin("select count(*) from nation", &inline).await;
-    let begun = Instant::now();
-    while lambda.under_way() > 0 {
-        assert!(begun.elapsed() < PATIENCE);
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    quiet(&lambda).await;
     let failed = |outcome: &Outcome| matches!(outcome, Outcome::Failed { .. });
     assert!(!lambda.calls().iter().any(|call| failed(&call.outcome)), "{:?}", lambda.calls());
     // The hints of queries that have ended are gone: gateway and sweeper may delete them.

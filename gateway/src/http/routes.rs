@@ -155,8 +155,7 @@ async fn status(
     parameters: Parameters,
 ) -> Result<Response, ApiError> {
     let query = parse(id)?;
-    let Query(parameters) =
-        parameters.map_err(|error| ApiError::invalid_request(error.body_text()))?;
+    let parameters = parameters_of(parameters)?;
     let wait = parameters.get("wait").map(|text| wait(text)).transpose()?.unwrap_or_default();
     let status = queries.status(&caller, &query, wait).await?;
     let mut response = answer_json(StatusCode::OK, &StatusBody::new(&status));
@@ -190,8 +189,7 @@ async fn links(
     parameters: Parameters,
 ) -> Result<Response, ApiError> {
     let query = parse(id)?;
-    let Query(parameters) =
-        parameters.map_err(|error| ApiError::invalid_request(error.body_text()))?;
+    let parameters = parameters_of(parameters)?;
     let time = match parameters.get("expires") {
         Some(text) => expiry(text)?,
         None => USUAL,
@@ -227,8 +225,7 @@ async fn analyze(
     let queries = &face.queries;
     let received = queries.now();
     let query = parse(id)?;
-    let Query(parameters) =
-        parameters.map_err(|error| ApiError::invalid_request(error.body_text()))?;
+    let parameters = parameters_of(parameters)?;
     let detail = match parameters.get("verbose").map(String::as_str) {
         None | Some("false") => Detail::Stages,
         Some("" | "true") => Detail::Tasks,
@@ -325,6 +322,12 @@ fn wants_text(headers: &HeaderMap) -> bool {
     let values = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
     let first = values.flat_map(|value| value.split(',')).next().unwrap_or("");
     first.split(';').next().unwrap_or("").trim().eq_ignore_ascii_case("text/plain")
+}
+
+fn parameters_of(parameters: Parameters) -> Result<HashMap<String, String>, ApiError> {
+    let Query(parameters) =
+        parameters.map_err(|error| ApiError::invalid_request(error.body_text()))?;
+    Ok(parameters)
 }
 
 fn parse(id: Id) -> Result<QueryId, ApiError> {

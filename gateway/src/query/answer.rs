@@ -46,7 +46,7 @@ pub struct Receipt {
     /// Milliseconds from the request's arrival to the answer's headers, by this gateway's clock. If the query itself
     /// took longer by the store's stamps (its answer is fetched later), it is that time.
     pub wall_ms: u64,
-    /// Microseconds of slots of containers.
+    /// Microseconds of slots.
     #[serde(skip)]
     pub(crate) slot_us: u64,
 }
@@ -98,8 +98,7 @@ impl Receipt {
         let bill = Bill {
             requests,
             usage: self.functions,
-            // Slots of functions are paid as functions.
-            slot_us: if self.functions.is_zero() { self.slot_us } else { 0 },
+            slot_us: self.slot_us,
             data_bytes: self.shuffle_bytes,
             result_bytes: self.result_bytes,
         };

@@ -4,7 +4,9 @@ use crate::decide::facts::Sealed;
 use crate::model::encoding::RECORD_VERSION;
 use crate::model::error_code::ErrorCode;
 use crate::model::ids::{StageId, TaskId};
-use crate::model::records::{End, EndStatus, Fail, FailClass, Limits, QueryError, Seal, Summary};
+use crate::model::records::{
+    End, EndStatus, Fail, FailClass, Limits, QueryError, Seal, SealTotals, Summary,
+};
 
 /// What a task's failures mean for the query.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,22 +44,28 @@ pub fn judge(fails: &[Fail], limits: &Limits) -> Verdict {
 /// hold the time: it stays zero.
 #[must_use]
 pub fn totals<'a>(seals: impl IntoIterator<Item = &'a Seal>, answer: Option<&Seal>) -> Summary {
-    let mut totals = Summary { rows: answer.map_or(0, |seal| seal.rows), ..Summary::default() };
+    let (mut stages, mut bytes, mut sums) = (0, 0, SealTotals::default());
     for seal in seals {
-        totals.stages += 1;
-        let of = seal.totals();
-        totals.tasks += of.tasks;
-        totals.attempts += of.attempts;
-        totals.bytes_scanned += of.scan_bytes;
-        totals.requests += of.requests;
-        totals.slot += of.slot;
-        totals.lost += of.lost;
-        totals.usage += of.usage;
-        totals.shuffle_bytes += seal.bytes;
+        stages += 1;
+        bytes += seal.bytes;
+        sums += seal.totals();
     }
-    totals.result_bytes = answer.map_or(0, |seal| seal.bytes);
-    totals.shuffle_bytes -= totals.result_bytes;
-    totals
+    let SealTotals { tasks, attempts, scan_bytes, requests, slot, lost, usage } = sums;
+    let (rows, result_bytes) = answer.map_or((0, 0), |seal| (seal.rows, seal.bytes));
+    Summary {
+        rows,
+        wall_ms: 0,
+        stages,
+        tasks,
+        attempts,
+        bytes_scanned: scan_bytes,
+        shuffle_bytes: bytes - result_bytes,
+        requests,
+        slot,
+        lost,
+        usage,
+        result_bytes,
+    }
 }
 
 /// The end of a query whose answer is there: `answer` is the seal of its last stage.

@@ -24,7 +24,7 @@ mod fixtures;
 pub use end::{Verdict, judge, totals};
 pub use facts::{Decided, Sealed};
 pub use seals::{Contradiction, fold, group_seal, group_tasks, groups, seal, winner};
-pub use spend::{Used, over_spent};
+pub use spend::over_spent;
 pub use steps::{Due, OpenTask, Seen, Steps, next_steps};
 pub use tasks::{manifest_of, planned_tasks, stage_manifest};
 

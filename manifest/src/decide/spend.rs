@@ -1,26 +1,13 @@
 //! Whether a query has used more than it may.
 
 use crate::model::error_code::ErrorCode;
-use crate::model::records::{Limits, QueryError, Requests, SlotTime, Spend, Usage};
-
-/// What a query has used so far, as far as a process knows.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Used {
-    /// Bytes read from tables.
-    pub scan_bytes: u64,
-    /// Requests.
-    pub requests: Requests,
-    /// Functions.
-    pub usage: Usage,
-    /// Slots. They are paid if no function is.
-    pub slot: SlotTime,
-}
+use crate::model::records::{Limits, QueryError, SealTotals, Spend};
 
 impl Spend {
-    /// What this costs, in 10^-15 dollars.
+    /// What this costs, in 10^-15 dollars. Slots are paid if no function is.
     #[must_use]
-    pub fn of(&self, used: &Used) -> u64 {
-        let Used { requests, usage, slot, .. } = used;
+    pub fn of(&self, used: &SealTotals) -> u64 {
+        let SealTotals { requests, usage, slot, .. } = used;
         let slots = if usage.is_zero() { slot.total() } else { 0 };
         [
             (requests.put + requests.list, self.put),
@@ -34,9 +21,10 @@ impl Spend {
     }
 }
 
-/// The error of a query that has used more than it may; `None` if it has not.
+/// The error of a query that has used more than it may; `None` if it has not. `used` is what its winners have used, as far
+/// as a process knows.
 #[must_use]
-pub fn over_spent(limits: &Limits, used: &Used) -> Option<QueryError> {
+pub fn over_spent(limits: &Limits, used: &SealTotals) -> Option<QueryError> {
     let error =
         |message: String| QueryError { code: ErrorCode::LimitExceeded, message, retryable: false };
     if let Some(most) = limits.max_scan_bytes.filter(|most| used.scan_bytes > *most) {
@@ -66,6 +54,7 @@ fn dollars(amount: u64) -> String {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::model::records::{Requests, SlotTime, Usage};
 
     #[test]
     fn a_query_may_use_its_limit_and_no_more() {
@@ -76,10 +65,10 @@ mod tests {
             ..Spend::default()
         };
         let limits = Limits { max_scan_bytes: Some(100), spend: Some(spend), ..Limits::default() };
-        let of = |put, scan_bytes| Used {
+        let of = |put, scan_bytes| SealTotals {
             requests: Requests { put, ..Requests::default() },
             scan_bytes,
-            ..Used::default()
+            ..SealTotals::default()
         };
         assert_eq!(over_spent(&limits, &of(2, 100)), None);
         let over = over_spent(&limits, &of(3, 0)).unwrap();
@@ -97,8 +86,8 @@ mod tests {
     fn slots_are_paid_where_no_function_is() {
         let spend = Spend { mb_ms: 10, slot_us: 7, call: 1, ..Spend::default() };
         let slot = SlotTime { compute: 2, wait: 1, ..SlotTime::default() };
-        assert_eq!(spend.of(&Used { slot, ..Used::default() }), 21);
+        assert_eq!(spend.of(&SealTotals { slot, ..SealTotals::default() }), 21);
         let usage = Usage { calls: 1, mb_ms: 3, ..Usage::default() };
-        assert_eq!(spend.of(&Used { slot, usage, ..Used::default() }), 31);
+        assert_eq!(spend.of(&SealTotals { slot, usage, ..SealTotals::default() }), 31);
     }
 }

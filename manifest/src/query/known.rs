@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-use crate::decide::{Decided, Sealed, Used};
+use crate::decide::{Decided, Sealed};
 use crate::model::ids::{Attempt, StageId, TaskId};
 use crate::model::records::{BlockHead, BlockRef, End, Fail, SealTotals, SealedTask};
 
@@ -118,21 +118,11 @@ impl Known {
     }
 
     /// What the winners that are known have used: of sealed stages all, of others those of which this process knows.
-    pub(crate) fn used(&self) -> Used {
+    pub(crate) fn used(&self) -> SealTotals {
         let records = self.0.lock();
-        let mut used = Used::default();
-        let mut add = |totals: &SealTotals| {
-            used.scan_bytes += totals.scan_bytes;
-            used.requests += totals.requests;
-            used.usage += totals.usage;
-            used.slot += totals.slot;
-        };
-        records.seals.values().for_each(|known| add(&known.sealed.seal.totals()));
-        for commit in records.commits.values() {
-            let mut totals = SealTotals::default();
-            totals.add(commit.attempt, &commit.metrics);
-            add(&totals);
-        }
+        let mut used = SealTotals::default();
+        records.seals.values().for_each(|known| used += known.sealed.seal.totals());
+        records.commits.values().for_each(|task| used.add(task.attempt, &task.metrics));
         used
     }
 

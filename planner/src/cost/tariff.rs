@@ -94,7 +94,7 @@ pub struct Bill {
     pub requests: Requests,
     /// Functions.
     pub usage: Usage,
-    /// Microseconds of slots of containers.
+    /// Microseconds of slots. They are paid if no function is.
     pub slot_us: u64,
     /// Bytes of exchange data.
     pub data_bytes: u64,
@@ -143,7 +143,8 @@ impl Tariff {
         let functions = bill.usage.gb_seconds() * self.gb_second()?
             + bill.usage.calls as f64 * prices.lambda.invocations_per_million / 1e6;
         let containers = self.slot_second().unwrap_or(0.0) * bill.slot_us as f64 / 1e6;
-        let compute = functions + containers;
+        // Slots of functions are paid as functions.
+        let compute = if bill.usage.is_zero() { containers } else { functions };
         let kept = |bytes: u64, days: f64| bytes as f64 / GB * days * 86_400.0 / MONTH;
         let data = kept(bill.data_bytes, self.config.data_days.unwrap_or(DATA_DAYS));
         let result = kept(bill.result_bytes, self.config.result_days.unwrap_or(RESULT_DAYS));
@@ -236,14 +237,14 @@ mod tests {
 
     #[test]
     fn workers_count_in_the_same_dollars() {
-        use dunlin_manifest::decide::Used;
+        use dunlin_manifest::records::SealTotals;
         let tariff = tariff(&PricesConfig::default());
         let spend = tariff.spend(0.5).unwrap();
         assert_eq!(spend.most, 500_000_000_000_000);
         let requests = Requests { put: 7, get: 9, list: 1, ..Requests::default() };
         let usage = Usage { calls: 3, cold: 1, ms: 2_000, mb_ms: 3_538_000 };
         let bill = Bill { requests, usage, ..Bill::default() };
-        let used = Used { requests, usage, ..Used::default() };
+        let used = SealTotals { requests, usage, ..SealTotals::default() };
         let cost = tariff.cost(&bill).unwrap();
         let counted = spend.of(&used) as f64 / 1e15;
         assert!((cost.total - counted).abs() < cost.total * 1e-4, "{cost:?} and {counted}");

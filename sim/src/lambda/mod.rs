@@ -195,12 +195,6 @@ impl Lambda {
         process.is_some_and(|process| sandbox::signal(process, sandbox::Signal::KILL))
     }
 
-    /// Asynchronous calls that were taken so far.
-    #[must_use]
-    pub fn queued(&self) -> u64 {
-        self.shared.queued.load(Ordering::Relaxed)
-    }
-
     /// Ends all frozen sandboxes, as Lambda does after some idle minutes.
     pub fn reclaim(&self) {
         for pool in self.shared.pools.values() {

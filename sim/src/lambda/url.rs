@@ -12,7 +12,7 @@ use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::Response;
 use serde_json::{Map, Value, json};
 
-use super::{Shared, Throttled, refusal};
+use super::{Shared, Throttled, answer, refusal};
 use crate::lambda::function::Outcome;
 
 /// What separates the head of a streamed answer from its body.
@@ -50,19 +50,14 @@ async fn request(
         return refusal(StatusCode::NOT_FOUND, "ResourceNotFoundException", "no such function");
     };
     let event = event(&method, &uri, &headers, &body);
+    let plain = |status| answer(status, Bytes::new(), false);
     match front.shared.run(pool, event.into()).await {
-        Ok(Outcome::Done(answer)) => {
-            response(&answer).unwrap_or_else(|| plain(StatusCode::BAD_GATEWAY))
+        Ok(Outcome::Done(streamed)) => {
+            response(&streamed).unwrap_or_else(|| plain(StatusCode::BAD_GATEWAY))
         }
         Ok(Outcome::Failed { .. }) => plain(StatusCode::BAD_GATEWAY),
         Err(Throttled) => plain(StatusCode::TOO_MANY_REQUESTS),
     }
-}
-
-fn plain(status: StatusCode) -> Response {
-    let mut response = Response::new(Body::empty());
-    *response.status_mut() = status;
-    response
 }
 
 /// The event of a request, in version 2.0 of the payload format.

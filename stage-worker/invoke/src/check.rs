@@ -98,8 +98,8 @@ fn is_right(name: &str, body: &[u8], memory_mb: u64, build: &str) -> Result<(), 
         message: String::from_utf8_lossy(body).chars().take(200).collect(),
     })?;
     let wanted = alias(build);
-    if about.build != wanted {
-        return Err(CheckError::OtherBuild { function, found: about.build, wanted });
+    if about.package.build != wanted {
+        return Err(CheckError::OtherBuild { function, found: about.package.build, wanted });
     }
     if about.memory_mb != memory_mb {
         let found = about.memory_mb;

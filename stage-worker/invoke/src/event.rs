@@ -42,13 +42,29 @@ impl Event {
     }
 }
 
-/// The answer to [`Event::about`].
+/// What a binary is: what it prints when it is asked with `--about`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct About {
+pub struct Package {
     /// The build, as [`alias`] gives it.
     pub build: String,
     /// The version, for people.
     pub version: String,
+}
+
+impl Package {
+    /// The package of a build.
+    #[must_use]
+    pub fn of(build: &str) -> Self {
+        Self { build: alias(build), version: env!("CARGO_PKG_VERSION").to_owned() }
+    }
+}
+
+/// The answer to [`Event::about`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct About {
+    /// Its package.
+    #[serde(flatten)]
+    pub package: Package,
     /// Memory of the function.
     pub memory_mb: u64,
 }

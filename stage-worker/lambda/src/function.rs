@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use dunlin_invoke::event::{About, Event, alias};
+use dunlin_invoke::event::{About, Event, Package};
 use dunlin_invoke::{Functions, Sdk};
 use dunlin_manifest::env::Env;
 use dunlin_manifest::ids::QueryId;
@@ -66,9 +66,10 @@ impl Function {
             level: functions.as_ref().and_then(|functions| functions.level(size.memory_mb)),
             ..size.worker_options()
         };
-        let sweep = Sweep::new(control.clone(), fence::current()?, functions.clone());
+        let fence = fence::current()?;
+        let build = fence.build.clone();
+        let sweep = Sweep::new(control.clone(), fence, functions.clone());
         let worker = Worker::new(control, stores, options, CancellationToken::new())?;
-        let build = fence::current()?.build;
         let init = Mutex::new(Some(since_start().unwrap_or_else(|| begun.elapsed())));
         Ok(Self { env, size, build, worker, functions, sweep, init })
     }
@@ -98,11 +99,7 @@ impl Function {
 
     /// What this function is.
     fn about(&self) -> About {
-        About {
-            build: alias(&self.build),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            memory_mb: self.size.memory_mb,
-        }
+        About { package: Package::of(&self.build), memory_mb: self.size.memory_mb }
     }
 
     /// Makes this function's share of the calls that were needed.
@@ -120,12 +117,6 @@ fn since_start() -> Option<Duration> {
     let uptime = std::fs::read_to_string("/proc/uptime").ok()?;
     let uptime: f64 = uptime.split_whitespace().next()?.parse().ok()?;
     Duration::try_from_secs_f64(uptime - ticks / 100.0).ok()
-}
-
-/// The build and version of this binary.
-pub(crate) fn about_build() -> Result<Value> {
-    let build = alias(&fence::current()?.build);
-    Ok(json!({ "build": build, "version": env!("CARGO_PKG_VERSION") }))
 }
 
 /// What a call may do that has this much time.

@@ -18,6 +18,7 @@ mod sweep;
 use std::sync::Arc;
 use std::time::Instant;
 
+use dunlin_invoke::event::Package;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use serde_json::Value;
 
@@ -27,7 +28,8 @@ fn main() -> Result<(), Error> {
     let begun = Instant::now();
     // What the package's script asks.
     if std::env::args().nth(1).as_deref() == Some("--about") {
-        println!("{}", function::about_build()?);
+        let package = Package::of(&dunlin_plan::fence::current()?.build);
+        println!("{}", serde_json::to_string(&package)?);
         return Ok(());
     }
     logging();

@@ -4,6 +4,7 @@
 mod alone;
 mod cost;
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -116,13 +117,8 @@ impl Site {
         };
         let functions = plan.functions.iter().map(function).collect();
         let lambda = Lambda::start(functions, rules).await.unwrap();
-        let endpoint = lambda.endpoint();
-        let start = setup.config.clone();
         let log = setup.path().join("gateway.log");
-        let (gateway, address) =
-            tokio::task::spawn_blocking(move || gateway(&endpoint, &start, &log).unwrap())
-                .await
-                .unwrap();
+        let (gateway, address) = gateway(&lambda, &setup.config, &log).await.unwrap();
         let api = Api::new(&format!("http://{address}"));
         Self { lambda, api, _gateway: gateway, _setup: setup }
     }
@@ -147,32 +143,41 @@ impl Site {
 
     /// Waits until no function is at work.
     async fn is_quiet(&self) {
-        let begun = Instant::now();
-        while self.lambda.under_way() > 0 {
-            assert!(begun.elapsed() < PATIENCE, "functions go on after the queries");
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        quiet(&self.lambda).await;
     }
 }
 
-/// A gateway that calls functions at `endpoint`, with the variables that every tool of AWS knows.
-fn gateway(
-    endpoint: &str,
+/// Waits until no function is at work, and none is about to be.
+pub async fn quiet(lambda: &Lambda) {
+    let begun = Instant::now();
+    while lambda.under_way() > 0 {
+        assert!(begun.elapsed() < PATIENCE, "functions go on after the queries");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// A gateway that calls the functions of the emulator, with the variables that every tool of AWS knows.
+pub async fn gateway(
+    lambda: &Lambda,
     config: &Path,
     log: &Path,
-) -> anyhow::Result<(Process, std::net::SocketAddr)> {
-    let endpoint = format!("AWS_ENDPOINT_URL_LAMBDA={endpoint}");
+) -> anyhow::Result<(Process, SocketAddr)> {
+    let endpoint = format!("AWS_ENDPOINT_URL_LAMBDA={}", lambda.endpoint());
     let (command, config) = (binary().display().to_string(), config.display().to_string());
-    let arguments = [
-        &endpoint,
-        "AWS_ACCESS_KEY_ID=emulated",
-        "AWS_SECRET_ACCESS_KEY=emulated",
-        &command,
-        "gateway",
-        "--config",
-        &config,
-    ];
-    start_listening(Path::new("env"), &arguments, log)
+    let log = log.to_owned();
+    let started = tokio::task::spawn_blocking(move || {
+        let arguments = [
+            &endpoint,
+            "AWS_ACCESS_KEY_ID=emulated",
+            "AWS_SECRET_ACCESS_KEY=emulated",
+            &command,
+            "gateway",
+            "--config",
+            &config,
+        ];
+        start_listening(Path::new("env"), &arguments, &log)
+    });
+    started.await.unwrap()
 }
 
 fn tasks(outcome: &Outcome) -> u64 {
@@ -311,10 +316,7 @@ async fn a_gateway_tells_at_its_start_what_is_wrong_with_its_functions() {
         let setup = folder.path().join(format!("{number}.toml"));
         std::fs::write(&setup, format!("{state}{section}")).unwrap();
         let log = folder.path().join(format!("gateway-{number}.log"));
-        let endpoint = lambda.endpoint();
-        let read = log.clone();
-        let started = tokio::task::spawn_blocking(move || gateway(&endpoint, &setup, &log));
-        let started = started.await.unwrap();
+        let started = gateway(&lambda, &setup, &log).await;
         match said {
             "" => drop(started.unwrap_or_else(|error| panic!("{name}: {error:#}"))),
             said => {
@@ -323,7 +325,7 @@ async fn a_gateway_tells_at_its_start_what_is_wrong_with_its_functions() {
             }
         }
         if name == "throttled" {
-            let log = std::fs::read_to_string(read).unwrap();
+            let log = std::fs::read_to_string(log).unwrap();
             assert!(log.contains("takes no calls now"), "{log}");
         }
     }

@@ -103,6 +103,18 @@ impl SealTotals {
     }
 }
 
+impl std::ops::AddAssign for SealTotals {
+    fn add_assign(&mut self, other: Self) {
+        self.tasks += other.tasks;
+        self.attempts += other.attempts;
+        self.scan_bytes += other.scan_bytes;
+        self.requests += other.requests;
+        self.slot += other.slot;
+        self.lost += other.lost;
+        self.usage += other.usage;
+    }
+}
+
 /// `seal`: all winners of a stage, and the facts that planning may use.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
