@@ -152,17 +152,23 @@ pub(crate) fn wait(text: &str) -> Result<Duration, ApiError> {
             MAX_WAIT.as_secs()
         ))
     };
+    duration(text).filter(|wait| *wait <= MAX_WAIT).ok_or_else(refused)
+}
+
+/// A duration as the API writes it; `None` if it cannot be read.
+pub(crate) fn duration(text: &str) -> Option<Duration> {
     let trimmed = text.trim();
     let digits = trimmed.find(|c: char| !c.is_ascii_digit()).unwrap_or(trimmed.len());
     let (number, unit) = trimmed.split_at(digits);
-    let number: u64 = number.parse().map_err(|_| refused())?;
-    let duration = match unit.trim() {
-        "" | "s" => Some(Duration::from_secs(number)),
+    let number: u64 = number.parse().ok()?;
+    let seconds = |each: u64| number.checked_mul(each).map(Duration::from_secs);
+    match unit.trim() {
+        "" | "s" => seconds(1),
         "ms" => Some(Duration::from_millis(number)),
-        "m" => number.checked_mul(60).map(Duration::from_secs),
+        "m" => seconds(60),
+        "h" => seconds(3_600),
         _ => None,
-    };
-    duration.filter(|wait| *wait <= MAX_WAIT).ok_or_else(refused)
+    }
 }
 
 /// The format of an answer's rows.

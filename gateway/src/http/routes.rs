@@ -22,7 +22,8 @@ use super::face::{BodyBytes, Face, read};
 use super::guard::{Caller, Guard, guard};
 use super::problem::ApiError;
 use super::request::{
-    Asked, DEFAULT_QUERY_WAIT, DEFAULT_SQL_WAIT, Format, idempotency_key, preferred_wait, wait,
+    Asked, DEFAULT_QUERY_WAIT, DEFAULT_SQL_WAIT, Format, duration, idempotency_key, preferred_wait,
+    wait,
 };
 use super::respond::{accepted, answer_json, mark};
 use super::status::StatusBody;
@@ -203,15 +204,8 @@ async fn links(
 
 /// How long links are to work.
 fn expiry(text: &str) -> Result<Duration, ApiError> {
-    let hour = |text: &str| text.strip_suffix('h')?.trim().parse::<u64>().ok();
-    let time = match hour(text) {
-        Some(hours) => Duration::from_secs(hours.saturating_mul(3_600)),
-        None => wait(text)?,
-    };
-    if time.is_zero() || time > LONGEST {
-        return Err(ApiError::invalid_request("expires must be between 1s and 1h"));
-    }
-    Ok(time)
+    let time = duration(text).filter(|time| !time.is_zero() && *time <= LONGEST);
+    time.ok_or_else(|| ApiError::invalid_request("expires must be between 1s and 1h"))
 }
 
 /// `GET /v1/queries/{id}/analyze?verbose=true`: what the query has cost so far, stage by stage.

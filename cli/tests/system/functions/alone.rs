@@ -133,6 +133,10 @@ async fn links_lead_to_the_rows_of_an_answer() {
         let path = path.replace("5m", wrong);
         assert_eq!(alone.get(&path).send().await.unwrap().status(), 400, "{wrong}");
     }
+    for right in ["15m", "1h", "900"] {
+        let path = path.replace("5m", right);
+        assert_eq!(alone.get(&path).send().await.unwrap().status(), 200, "{right}");
+    }
     let links: Value = alone.get(&path).send().await.unwrap().json().await.unwrap();
     let mut rows = Vec::new();
     for part in links["parts"].as_array().unwrap() {
