@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use dunlin_cli::{demo, key, pki, record, serve, sql, tpch};
+use dunlin_cli::{demo, health, key, pki, record, serve, sql, tpch};
 
 #[derive(Debug, Parser)]
 #[command(
@@ -28,6 +28,9 @@ enum Command {
         /// Address to listen on; port 0 takes a free port.
         #[arg(long, default_value = "127.0.0.1:8090")]
         http: SocketAddr,
+        /// Address on which Prometheus finds `/metrics`, e.g. 127.0.0.1:9090. It asks for no key: keep it inside.
+        #[arg(long)]
+        metrics: Option<SocketAddr>,
         /// Listen on other addresses than loopback even without API keys or TLS.
         #[arg(long)]
         allow_insecure_connections: bool,
@@ -40,6 +43,9 @@ enum Command {
         /// Tasks run at once; if not given, the configuration's number, or one for each core.
         #[arg(long)]
         slots: Option<usize>,
+        /// File that is touched every 5 s while the worker is alive.
+        #[arg(long, value_name = "FILE")]
+        alive_file: Option<PathBuf>,
     },
     /// Gateway and workers in one process.
     Run {
@@ -52,10 +58,15 @@ enum Command {
         /// Address to listen on; port 0 takes a free port.
         #[arg(long, default_value = "127.0.0.1:8090")]
         http: SocketAddr,
+        /// Address on which Prometheus finds `/metrics`, e.g. 127.0.0.1:9090. It asks for no key: keep it inside.
+        #[arg(long)]
+        metrics: Option<SocketAddr>,
         /// Listen on other addresses than loopback even without API keys or TLS.
         #[arg(long)]
         allow_insecure_connections: bool,
     },
+    /// Ask a gateway whether it is ready, and exit 0 or 1: the health check of a container.
+    Health(health::Options),
     /// Make API keys.
     #[command(subcommand)]
     Key(key::Command),
@@ -89,7 +100,7 @@ fn main() -> ExitCode {
     match run(Arguments::parse().command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("dunlin: {error:#}");
+            eprintln!("dunlin: {}", dunlin_process::report::report(&error));
             ExitCode::FAILURE
         }
     }
@@ -97,14 +108,18 @@ fn main() -> ExitCode {
 
 fn run(command: Command) -> anyhow::Result<()> {
     match command {
-        Command::Gateway { config, http, allow_insecure_connections } => {
-            serve::gateway(config.as_deref(), &serve::Listen { http, allow_insecure_connections })
+        Command::Gateway { config, http, metrics, allow_insecure_connections } => serve::gateway(
+            config.as_deref(),
+            &serve::Listen { http, metrics, allow_insecure_connections },
+        ),
+        Command::Worker { config, slots, alive_file } => {
+            serve::worker(config.as_deref(), slots, alive_file)
         }
-        Command::Worker { config, slots } => serve::worker(config.as_deref(), slots),
-        Command::Run { config, workers, http, allow_insecure_connections } => serve::run(
+        Command::Health(options) => health::run(&options),
+        Command::Run { config, workers, http, metrics, allow_insecure_connections } => serve::run(
             config.as_deref(),
             workers,
-            &serve::Listen { http, allow_insecure_connections },
+            &serve::Listen { http, metrics, allow_insecure_connections },
         ),
         Command::Key(command) => key::run(&command),
         Command::Tls(command) => pki::run(&command),

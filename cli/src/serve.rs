@@ -4,7 +4,7 @@
 //! that a busy plan never delays a heartbeat.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,10 +12,11 @@ use anyhow::{Context, Result};
 use async_trait::async_trait;
 use bytes::Bytes;
 use dunlin_gateway::{
-    DoorOptions, Gateway, GatewayOptions, Guest, Hub, LinkMaker, LocalRunner, Most, WatchPeriods,
+    CallsMade, DoorOptions, Gateway, GatewayOptions, Guest, Hub, LinkMaker, LocalRunner, Metrics,
+    Most, SpanSink, WatchPeriods,
 };
 use dunlin_invoke::event::Package;
-use dunlin_invoke::{Functions, Sdk};
+use dunlin_invoke::{Functions, Made};
 use dunlin_manifest::env::Env;
 use dunlin_manifest::ids::QueryId;
 use dunlin_manifest::keys;
@@ -27,6 +28,7 @@ use dunlin_planner::Planner;
 use dunlin_planner::config::Config;
 use dunlin_planner::cost::Tariff;
 use dunlin_planner::gateway_config::GatewayConfig;
+use dunlin_process::{Start, cores, logging, signals};
 use dunlin_worker::{Wake, Worker, WorkerOptions};
 use http::Method;
 use object_store::path::Path as StorePath;
@@ -37,11 +39,8 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use crate::door;
-use crate::wake::{InProcess, OverHttp};
-
-/// Stack of the threads for requests and records. They read, print and drop plans, which are as deep as planning
-/// accepts. Memory is used only for the part of the stack that is used.
-const IO_STACK: usize = 64 << 20;
+use crate::in_process::InProcess;
+use crate::otlp::Otlp;
 
 /// The most bytes of an answer in the store that a gateway sends which is a function.
 const MOST_OF_A_FUNCTION: u64 = 24 << 20;
@@ -60,7 +59,7 @@ struct Opened {
 /// Reads a command's configuration and starts logging. Without a file, the environment gives it (see
 /// [`dunlin_plan::config_text`]).
 fn load(path: Option<&Path>) -> Result<Config> {
-    logging();
+    logging::start();
     let Some(path) = path else {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (text, name) = runtime
@@ -77,29 +76,10 @@ impl Opened {
     }
 
     fn of(config: Config) -> Result<Self> {
-        let io = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .thread_name("dunlin-io")
-            .thread_stack_size(IO_STACK)
-            .enable_all()
-            .build()?;
+        let io = dunlin_process::runtime()?;
         let stores = config.open_stores(io.handle())?.hedged(Env::system());
         let control = stores.control(Env::system());
         Ok(Self { config, stores, control, io })
-    }
-
-    fn worker_options(&self, slots: usize) -> WorkerOptions {
-        let memory = self.config.worker.memory_bytes;
-        let mut options = if self.stores.control_location().is_remote() {
-            WorkerOptions::remote(slots, memory)
-        } else {
-            WorkerOptions::local(slots, memory)
-        };
-        options.spill_dir = self.config.worker.spill_dir.as_ref().map(Into::into);
-        if let Some(millis) = self.config.worker.idle_poll_ms {
-            options.idle_poll = std::time::Duration::from_millis(millis.max(1));
-        }
-        options
     }
 
     fn worker(
@@ -108,15 +88,15 @@ impl Opened {
         wake: Arc<dyn Wake>,
         stopping: CancellationToken,
     ) -> Result<Worker> {
-        let options = WorkerOptions { wake: Some(wake), ..self.worker_options(slots) };
+        let options = dunlin_process::worker_options(&self.config.worker, &self.stores, slots);
+        let options = WorkerOptions { wake: Some(wake), ..options };
         Ok(Worker::new(self.control.clone(), self.stores.clone(), options, stopping)?)
     }
 
     /// The functions of the configuration.
     async fn functions(&self) -> Option<Functions> {
         let config = self.config.functions.as_ref()?;
-        let sdk = Sdk::new(config.region.as_deref(), config.endpoint.as_deref()).await;
-        Some(Functions::new(config, Arc::new(sdk), self.control.env().clone()))
+        Some(dunlin_process::functions(config, self.control.env().clone()).await)
     }
 
     /// The functions of the configuration, unless they cannot be used.
@@ -133,11 +113,20 @@ impl Opened {
     }
 
     /// The news of a gateway in this process, and how its own worker hears them. `functions` are called for them.
-    fn hub(&self, functions: Option<Functions>) -> (Arc<Hub>, Arc<InProcess>) {
+    fn hub(&self, functions: Option<Functions>, telling: &Telling) -> (Arc<Hub>, Arc<InProcess>) {
         let env = self.control.env();
         let hub = Hub::new(Arc::clone(&env.clock));
-        let hub = Arc::new(match functions {
-            Some(functions) => hub.calling(Arc::new(functions)),
+        let hub = Arc::new(match functions.map(Arc::new) {
+            Some(functions) => {
+                if let Some(metrics) = &telling.metrics {
+                    let functions = Arc::clone(&functions);
+                    metrics.on_scrape(move |metrics| {
+                        let Made { accepted, throttled, failed } = functions.made();
+                        metrics.calls(CallsMade { accepted, throttled, failed });
+                    });
+                }
+                hub.calling(functions)
+            }
             None => hub,
         });
         (Arc::clone(&hub), Arc::new(InProcess::new(hub, env)))
@@ -184,20 +173,13 @@ impl Opened {
         options.tariff = Arc::new(self.tariff()?);
         options.planning.queue = config.planning.queue;
         options.planning.time = Duration::from_millis(config.planning.time_limit_ms);
+        if let Some(drain) = config.gateway.drain_ms {
+            options.drain = Duration::from_millis(drain);
+        }
         if let Some(at_once) = config.planning.at_once {
             options.planning.at_once = at_once;
         }
         Ok(options)
-    }
-
-    /// Gateways and workers in separate processes must see the same state.
-    fn check_shared(&self) -> Result<()> {
-        let control = self.stores.control_location();
-        anyhow::ensure!(
-            [control, &self.stores.state].iter().all(|place| place.store.scheme() != "memory"),
-            "[state] location memory:// is seen by one process only: use `dunlin run`, or a folder or bucket"
-        );
-        Ok(())
     }
 
     /// Probes the store unless a gateway has done so before. A function starts too often to probe each time.
@@ -221,37 +203,13 @@ impl Opened {
     }
 }
 
-fn logging() {
-    let filter = tracing_subscriber::EnvFilter::try_from_env("DUNLIN_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-    let _ = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(false)
-        .try_init();
-}
-
-/// Resolves when the process is asked to stop (SIGTERM or Ctrl-C).
-async fn asked_to_stop() {
-    let mut terminate =
-        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
-            Ok(signal) => signal,
-            Err(error) => {
-                tracing::warn!(%error, "SIGTERM cannot be waited for");
-                return std::future::pending().await;
-            }
-        };
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = tokio::signal::ctrl_c() => {}
-    }
-}
-
 /// Where a gateway listens, and whether it may listen without access control.
 #[derive(Clone, Copy, Debug)]
 pub struct Listen {
     /// Address of HTTP.
     pub http: SocketAddr,
+    /// Address of the metrics, for Prometheus; none: no metrics.
+    pub metrics: Option<SocketAddr>,
     /// Listen on other addresses than loopback even without keys or TLS.
     pub allow_insecure_connections: bool,
 }
@@ -262,6 +220,23 @@ impl Listen {
         let door = door::options(config, self.allow_insecure_connections)?;
         door.check(self.http)?;
         Ok(door)
+    }
+}
+
+/// What a gateway tells of what it does.
+#[derive(Debug)]
+struct Telling {
+    metrics: Option<Arc<Metrics>>,
+    /// Where Prometheus asks.
+    page: Option<SocketAddr>,
+    spans: Option<Arc<Otlp>>,
+}
+
+impl Telling {
+    /// By the command line, and by the environment for traces.
+    fn new(page: Option<SocketAddr>) -> Result<Self> {
+        let metrics = page.map(|_| Metrics::new()).transpose()?;
+        Ok(Self { metrics, page, spans: Otlp::from_env()? })
     }
 }
 
@@ -298,11 +273,13 @@ pub fn gateway(config: Option<&Path>, listen: &Listen) -> Result<()> {
     let opened = Opened::of(config)?;
     let stopping = CancellationToken::new();
     let outcome = opened.io.block_on(async {
-        opened.check_shared()?;
+        dunlin_process::check_shared(&opened.stores)?;
         opened.probe().await?;
-        let (hub, wake) = opened.hub(opened.checked_functions().await?);
+        let telling = Telling::new(listen.metrics)?;
+        let (hub, wake) = opened.hub(opened.checked_functions().await?, &telling);
         let own = opened.worker(cores(), wake, stopping.clone())?;
-        serve_http(&opened, (own, hub), (listen.http, door), stopping.clone()).await
+        let options = opened.gateway_options(listen.http, door)?;
+        serve_all(&opened, (own, hub), telling, options, stopping.clone()).await
     });
     opened.end();
     outcome
@@ -312,22 +289,16 @@ pub fn gateway(config: Option<&Path>, listen: &Listen) -> Result<()> {
 ///
 /// # Errors
 /// A configuration or store that cannot be used.
-pub fn worker(config: Option<&Path>, slots: Option<usize>) -> Result<()> {
-    let opened = Opened::new(config)?;
-    let slots = slots.or(opened.config.worker.slots).unwrap_or_else(cores);
-    let stopping = CancellationToken::new();
-    let outcome = opened.io.block_on(async {
-        opened.check_shared()?;
-        let otherwise = opened.functions().await.map(|functions| functions.beside(slots));
-        let otherwise = otherwise.map(|functions| Arc::new(functions) as Arc<dyn Wake>);
-        let wake = Arc::new(OverHttp::new(opened.control.clone(), otherwise));
-        let worker = opened.worker(slots, wake, stopping.clone())?;
-        tracing::info!(worker = worker.name(), slots, "worker started");
-        stop_when_asked(stopping.clone());
-        worker.run().await;
-        Ok(())
-    });
-    opened.end();
+pub fn worker(
+    config: Option<&Path>,
+    slots: Option<usize>,
+    alive_file: Option<PathBuf>,
+) -> Result<()> {
+    let Opened { config, stores, io, .. } = Opened::new(config)?;
+    let Config { worker, functions, .. } = config;
+    let outcome =
+        io.block_on(dunlin_process::work(Start { stores, worker, functions, slots, alive_file }));
+    io.shutdown_background();
     outcome
 }
 
@@ -342,11 +313,13 @@ pub fn run(config: Option<&Path>, workers: usize, listen: &Listen) -> Result<()>
     let stopping = CancellationToken::new();
     let outcome = opened.io.block_on(async {
         opened.probe().await?;
-        let (hub, wake) = opened.hub(opened.checked_functions().await?);
+        let telling = Telling::new(listen.metrics)?;
+        let (hub, wake) = opened.hub(opened.checked_functions().await?, &telling);
         let worker = opened.worker(workers.max(1), wake, stopping.clone())?;
         let own = worker.clone();
         let running = tokio::spawn(async move { worker.run().await });
-        let outcome = serve_http(&opened, (own, hub), (listen.http, door), stopping.clone()).await;
+        let options = opened.gateway_options(listen.http, door)?;
+        let outcome = serve_all(&opened, (own, hub), telling, options, stopping.clone()).await;
         stopping.cancel();
         running.await.context("the workers ended abnormally")?;
         outcome
@@ -376,9 +349,11 @@ pub fn guest() -> Result<(Guest, Runtime)> {
     door.check_behind()?;
     let opened = Opened::of(config)?;
     let guest = opened.io.block_on(async {
-        opened.check_shared()?;
+        dunlin_process::check_shared(&opened.stores)?;
         opened.probe_once().await?;
-        let (hub, wake) = opened.hub(opened.functions().await);
+        // A function is frozen between its answers: it tells of nothing that ends later.
+        let telling = Telling { metrics: None, page: None, spans: None };
+        let (hub, wake) = opened.hub(opened.functions().await, &telling);
         let own = opened.worker(cores(), wake, CancellationToken::new())?;
         let options = opened.gateway_options(GatewayOptions::default().http, door)?;
         // A function streams at most 200 MB, and rows as text are several times as long as in the store.
@@ -389,18 +364,10 @@ pub fn guest() -> Result<(Guest, Runtime)> {
     Ok((guest, opened.io))
 }
 
-async fn serve_http(
-    opened: &Opened,
-    own: (Worker, Arc<Hub>),
-    (http, door): (SocketAddr, DoorOptions),
-    stopping: CancellationToken,
-) -> Result<()> {
-    listen(opened, own, opened.gateway_options(http, door)?, stopping).await
-}
-
-async fn listen(
+async fn serve_all(
     opened: &Opened,
     (own, hub): (Worker, Arc<Hub>),
+    telling: Telling,
     mut options: GatewayOptions,
     stopping: CancellationToken,
 ) -> Result<()> {
@@ -415,20 +382,31 @@ async fn listen(
         let plain = options.door.tls.is_none() && address.ip().is_loopback();
         plain.then(|| format!("http://{address}"))
     });
+    let Telling { metrics, page, spans } = telling;
+    options.metrics = metrics;
+    options.spans = spans.clone().map(|spans| spans as Arc<dyn SpanSink>);
+    if let (Some(page), Some(metrics)) = (page, options.metrics.clone()) {
+        let listener = TcpListener::bind(page)
+            .await
+            .with_context(|| format!("the metrics cannot be served on {page}"))?;
+        tracing::info!(address = %listener.local_addr()?, "metrics at /metrics");
+        // Until the process ends: Prometheus sees a gateway that drains.
+        let never = CancellationToken::new();
+        tokio::spawn(dunlin_gateway::serve_metrics(metrics, listener, Env::system(), never));
+    }
     println!("dunlin gateway listening on {scheme}://{address}");
     stop_when_asked(stopping.clone());
     dunlin_gateway::serve(gateway, options, listener, stopping.cancelled_owned()).await?;
+    if let Some(spans) = spans {
+        spans.close().await;
+    }
     Ok(())
 }
 
 fn stop_when_asked(stopping: CancellationToken) {
     tokio::spawn(async move {
-        asked_to_stop().await;
+        signals::asked().await;
         tracing::info!("stopping");
         stopping.cancel();
     });
-}
-
-fn cores() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
 }

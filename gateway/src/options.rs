@@ -17,6 +17,7 @@ use serde::Deserialize;
 use url::Url;
 
 use crate::door::DoorOptions;
+use crate::metrics::{Metrics, SpanSink};
 use crate::query::hub::Hub;
 
 /// Longest SQL text, in bytes. A longer text is usually a generated list that belongs in a table.
@@ -51,6 +52,10 @@ pub struct GatewayOptions {
     pub drain: Duration,
     /// The address at which workers reach this gateway, to be told of work at once; none if they cannot.
     pub advertise: Option<String>,
+    /// What Prometheus is told; none: figures of queries are not read, and nothing is claimed for them.
+    pub metrics: Option<Arc<Metrics>>,
+    /// Where the traces of queries go.
+    pub spans: Option<Arc<dyn SpanSink>>,
 }
 
 impl Default for GatewayOptions {
@@ -68,6 +73,8 @@ impl Default for GatewayOptions {
             sweep: SweepPeriods::default(),
             drain: Duration::from_secs(20),
             advertise: None,
+            metrics: None,
+            spans: None,
         }
     }
 }

@@ -17,6 +17,7 @@ use tower::ServiceExt;
 use crate::auth::Keyring;
 use crate::door::{Door, DoorError, make_room};
 use crate::http::{Face, Guard, Peer, Server, router};
+use crate::metrics::{Books, Metrics, Observed, Told};
 use crate::options::{Gateway, GatewayOptions};
 use crate::query::handles::Handles;
 use crate::query::hub::Hub;
@@ -47,7 +48,7 @@ struct Core {
 
 /// Starts everything but a listener.
 fn open(
-    gateway: Gateway,
+    mut gateway: Gateway,
     options: &GatewayOptions,
     keyring: Keyring,
     stop: &CancellationToken,
@@ -55,6 +56,15 @@ fn open(
     let limits = options.door.limits;
     let env = gateway.env.clone();
     let fence = dunlin_plan::fence::current()?;
+    let metrics = match &options.metrics {
+        Some(metrics) => {
+            gateway.control = Arc::new(gateway.control.through(|store| {
+                Arc::new(Observed::new(store, Arc::clone(metrics), Arc::clone(&env.clock)))
+            }));
+            Arc::clone(metrics)
+        }
+        None => Metrics::new()?,
+    };
     let handles = Arc::new(Handles::new(Arc::clone(&gateway.control), env.clone(), fence));
     let hub = Arc::clone(&gateway.hub);
     let swept = Swept {
@@ -62,16 +72,42 @@ fn open(
         local: gateway.local.clone(),
         hub: Arc::clone(&hub),
     };
-    let sweeper = tokio::spawn(sweep::run(swept, options.sweep, stop.clone()));
+    let books = (options.metrics.is_some() || options.spans.is_some()).then(|| {
+        let tariff = Arc::clone(&options.tariff);
+        let handles = Arc::clone(&handles);
+        Arc::new(Books::new(handles, Arc::clone(&metrics), tariff, options.spans.clone()))
+    });
+    let told = Told { metrics: Arc::clone(&metrics), books: books.clone() };
+    let sweeper = tokio::spawn(sweep::run(swept, told.clone(), options.sweep, stop.clone()));
     let (watched, links) = (Arc::clone(&hub), gateway.links.clone());
+    let intake = Arc::new(Intake::new(gateway, Arc::clone(&handles), options, told));
+    let (watching, planning, stopping) = (Arc::clone(&hub), Arc::downgrade(&intake), stop.clone());
+    metrics.ready.set(1);
+    metrics.on_scrape(move |metrics| {
+        metrics.workers_listening.set(level(watching.listeners()));
+        if let Some(intake) = planning.upgrade() {
+            let (running, queued) = intake.planning();
+            metrics.planning_running.set(level(running));
+            metrics.planning_queued.set(level(queued));
+        }
+        if stopping.is_cancelled() {
+            metrics.ready.set(0);
+        }
+    });
+    let queries = Queries::new(handles, watched, links, options, stop.clone());
     let face = Face {
-        intake: Arc::new(Intake::new(gateway, Arc::clone(&handles), options)),
-        queries: Arc::new(Queries::new(handles, watched, links, options, stop.clone())),
+        intake,
+        queries: Arc::new(queries.measured(Arc::clone(&metrics))),
         hub: Arc::clone(&hub),
+        metrics,
         answer_buffer: limits.answer_buffer_bytes,
     };
     let guard = Guard::new(keyring, limits, Arc::clone(&env.clock));
     Ok(Core { router: router(face, guard), hub, sweeper })
+}
+
+fn level(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
 }
 
 /// Serves `gateway` on `listener` until `shutdown` resolves. Then it takes no new requests, tells waiting clients the

@@ -74,6 +74,7 @@ fn root() -> Root {
         plans: BTreeMap::from([("p1".to_owned(), "AAAA".to_owned())]),
         explain: "x".to_owned(),
         owner: Some("o".to_owned()),
+        trace: Some("t".to_owned()),
     }
 }
 
@@ -121,6 +122,7 @@ fn metrics() -> TaskMetrics {
         slot: slot(),
         lost: requests(),
         usage: usage(),
+        ended_ms: 9,
     }
 }
 
@@ -223,6 +225,8 @@ fn records_are_stored_as_they_always_were() {
                 class: FailClass::GiveBack,
                 code: ErrorCode::GivenBack,
                 message: "why".to_owned(),
+                began_ms: 1,
+                ended_ms: 2,
             },
         ),
         line(
@@ -290,11 +294,11 @@ fn decisions_are_what_they_always_were() {
     assert_eq!(
         short,
         [
-            "e481e981f5abdc95",
-            "631c2c178f98390b",
-            "4109b7dd85d9ba62",
-            "78ef63d6bf81d22b",
-            "cec58ce648934cd9"
+            "c4ecc634ef766b7a",
+            "d52c00d642100569",
+            "563a6a0ac61f8c14",
+            "6a35200a4f2711f7",
+            "11bdbd0c0f49730e"
         ]
     );
 }

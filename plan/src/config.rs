@@ -171,6 +171,38 @@ impl FunctionsConfig {
     }
 }
 
+/// `[worker]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WorkerConfig {
+    /// Tasks that the process runs at once. The command line's `--slots` has priority.
+    pub slots: Option<usize>,
+    /// Memory that operators and the exchange may reserve, in bytes, for the whole process.
+    pub memory_bytes: usize,
+    /// Folder for spills; the system's temporary folder if not set.
+    pub spill_dir: Option<String>,
+    /// The most bytes of spills, for the whole process; 100 GiB, the engine's own limit, if not set.
+    pub spill_bytes: Option<u64>,
+    /// Longest pause of an idle worker between two looks for work, in milliseconds.
+    pub idle_poll_ms: Option<u64>,
+    /// How long the tasks in progress may go on after SIGTERM, in milliseconds. Then they are given back.
+    pub grace_ms: u64,
+}
+
+impl Default for WorkerConfig {
+    fn default() -> Self {
+        Self {
+            slots: None,
+            memory_bytes: 3 << 30,
+            spill_dir: None,
+            spill_bytes: None,
+            idle_poll_ms: None,
+            // Kubernetes and ECS kill a container 30 s after SIGTERM, and giving back takes a few requests.
+            grace_ms: 20_000,
+        }
+    }
+}
+
 /// `[engine]`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]

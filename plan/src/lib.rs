@@ -37,5 +37,6 @@ pub mod session;
 pub mod stores;
 pub mod task;
 pub mod wire;
+pub mod worker_file;
 
 pub use error::{SettingError, StoreError};

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use dunlin_manifest::records::Limits;
 use dunlin_plan::StoreError;
-use dunlin_plan::config::{EngineConfig, FunctionsConfig, StateConfig, StoreParams};
+use dunlin_plan::config::{EngineConfig, FunctionsConfig, StateConfig, StoreParams, WorkerConfig};
 use dunlin_plan::stores::{Reach, Stores};
 use serde::Deserialize;
 
@@ -184,26 +184,6 @@ impl Default for RoutingConfig {
     fn default() -> Self {
         // One core scans 64 MiB of Parquet in about the time that a fleet of containers needs to see the query.
         Self { mode: RouteMode::Auto, inline_bytes: 64 << 20, inline_most_bytes: 8 << 30 }
-    }
-}
-
-/// `[worker]`.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct WorkerConfig {
-    /// Tasks that the process runs at once. The command line's `--slots` has priority.
-    pub slots: Option<usize>,
-    /// Memory that operators and the exchange may reserve, in bytes, for the whole process.
-    pub memory_bytes: usize,
-    /// Folder for spills; the system's temporary folder if not set.
-    pub spill_dir: Option<String>,
-    /// Longest pause of an idle worker between two looks for work, in milliseconds.
-    pub idle_poll_ms: Option<u64>,
-}
-
-impl Default for WorkerConfig {
-    fn default() -> Self {
-        Self { slots: None, memory_bytes: 3 << 30, spill_dir: None, idle_poll_ms: None }
     }
 }
 

@@ -84,6 +84,9 @@ impl PlanError {
             Self::Unsupported { .. } => ErrorCode::Unsupported,
             Self::TooComplex(_) => ErrorCode::QueryTooComplex,
             Self::Setting(_) | Self::Session(_) => ErrorCode::InvalidSetting,
+            Self::Execution { source: Some(cause), .. } if is_out_of_memory(cause.as_ref()) => {
+                ErrorCode::OutOfMemory
+            }
             Self::Execution { .. } => ErrorCode::ExecutionFailed,
             Self::Store { .. } => ErrorCode::StoreUnavailable,
         }
@@ -122,6 +125,10 @@ impl PlanError {
                 let position = position_in(&message);
                 Self::Syntax { message, position, source: Some(Box::new(error)) }
             }
+            // What is not there, or is no file of its format, is not there the next time either.
+            DataFusionError::ObjectStore(cause) if is_not_found(cause) => {
+                Self::Planning { message, position: None, source: Some(Box::new(error)) }
+            }
             DataFusionError::ObjectStore(_) | DataFusionError::IoError(_) => {
                 Self::Store { message, source: Some(Box::new(error)) }
             }
@@ -150,6 +157,17 @@ impl PlanError {
         );
         Self::Execution { message: plain(&error), retryable, source: Some(Box::new(error)) }
     }
+}
+
+fn is_not_found(error: &datafusion::object_store::Error) -> bool {
+    matches!(error, datafusion::object_store::Error::NotFound { .. })
+}
+
+/// Whether a plan could not have the memory that it needed.
+fn is_out_of_memory(cause: &(dyn std::error::Error + 'static)) -> bool {
+    cause
+        .downcast_ref::<DataFusionError>()
+        .is_some_and(|error| matches!(error.find_root(), DataFusionError::ResourcesExhausted(_)))
 }
 
 /// The error's text without the backtrace that DataFusion may add.

@@ -10,6 +10,8 @@ use serde::Deserialize;
 pub struct GatewayConfig {
     /// The address at which workers reach the gateway, e.g. `http://gateway:8090`. They are then told of work at once.
     pub advertise: Option<String>,
+    /// How long answers in progress may go on after SIGTERM, in milliseconds.
+    pub drain_ms: Option<u64>,
     /// API keys. Without keys, every client that reaches the gateway may use it.
     pub keys: Vec<KeyConfig>,
     /// Certificates. Without them, listeners speak plain TCP.

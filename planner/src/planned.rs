@@ -111,6 +111,7 @@ impl StageGraph {
             plans: BTreeMap::new(),
             explain: self.explain,
             owner: None,
+            trace: None,
         };
         Submission { query: query.clone(), root, plans: self.plans, idem }
     }

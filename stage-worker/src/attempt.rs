@@ -28,6 +28,7 @@ use dunlin_manifest::store::create::{self, Decision};
 use dunlin_plan::guard::Stop;
 use dunlin_shuffle::{DataTarget, ExchangeInputs, Ready};
 use futures::FutureExt;
+use tracing::Instrument;
 
 use crate::claiming::{Claimed, Claiming, look_beside, not_won, ready, send_claim};
 use crate::compute::Compute;
@@ -106,7 +107,15 @@ pub(crate) async fn run(
     task: OpenTask,
     compute: &mut Compute,
 ) -> Ran {
-    let handle = &known.handle;
+    claim_and_run(shared, known, task, compute).instrument(known.span(task)).await
+}
+
+async fn claim_and_run(
+    shared: &Arc<Shared>,
+    known: &Arc<Known>,
+    task: OpenTask,
+    compute: &mut Compute,
+) -> Ran {
     let env = &shared.env;
     let started = env.clock.monotonic();
     let before = compute.since.until(started, known.since);
@@ -165,12 +174,12 @@ pub(crate) async fn run(
                 code: ErrorCode::GivenBack,
                 message: "the worker was asked to stop".to_owned(),
             };
-            fail(shared, known, task, &ready, &error).await;
+            fail(shared, known, (task, started), &ready, &error).await;
             Ran::Stopped
         }
         Err(error) => {
-            tracing::warn!(query = %handle.query, stage = task.stage, task = task.task, attempt = task.attempt, %error, "an attempt failed");
-            if fail(shared, known, task, &ready, &error).await {
+            tracing::warn!(%error, "an attempt failed");
+            if fail(shared, known, (task, started), &ready, &error).await {
                 Ran::Failed(error.class)
             } else {
                 Ran::Unsettled
@@ -347,14 +356,19 @@ pub(crate) async fn commit(
     known: &Arc<Known>,
     finished: Finished,
 ) -> Settled {
+    let span = known.span(finished.task);
+    write_and_commit(shared, known, finished).instrument(span).await
+}
+
+async fn write_and_commit(shared: &Arc<Shared>, known: &Arc<Known>, finished: Finished) -> Settled {
     let Finished { task, claim, decided, rows, mut metrics, started, ready, _pulse } = finished;
     let handle = &known.handle;
     let env = &shared.env;
     let output = match rows.write().await {
         Ok(output) => output,
         Err(error) => {
-            tracing::warn!(query = %handle.query, stage = task.stage, task = task.task, attempt = task.attempt, %error, "the rows of an attempt could not be written");
-            return match fail(shared, known, task, &ready, &error).await {
+            tracing::warn!(%error, "the rows of an attempt could not be written");
+            return match fail(shared, known, (task, started), &ready, &error).await {
                 true => Settled::Failed(error.class),
                 false => Settled::Unknown,
             };
@@ -362,11 +376,12 @@ pub(crate) async fn commit(
     };
     let ready_again = ready.clone();
     if let Err(reason) = ready.await {
-        tracing::warn!(query = %handle.query, stage = task.stage, task = task.task, %reason, "an attempt is given up");
+        tracing::warn!(%reason, "an attempt is given up");
         return Settled::Unknown;
     }
     let took = env.clock.monotonic().saturating_sub(started);
     metrics.wall_us = micros(took);
+    metrics.ended_ms = env.clock.wall_ms();
     count(shared, known, &mut metrics);
     let record = Commit {
         v: RECORD_VERSION,
@@ -390,7 +405,7 @@ pub(crate) async fn commit(
                 record.output.slices.len()
             ),
         };
-        return match fail(shared, known, task, &ready_again, &error).await {
+        return match fail(shared, known, (task, started), &ready_again, &error).await {
             true => Settled::Failed(error.class),
             false => Settled::Unknown,
         };
@@ -406,7 +421,7 @@ pub(crate) async fn commit(
         Err(error) => {
             // The commit may still be written, so the data stays. If it is not written, a later attempt does the work
             // again.
-            tracing::warn!(query = %handle.query, stage = task.stage, task = task.task, %error, "a commit is left unsettled");
+            tracing::warn!(%error, "a commit is left unsettled");
             Settled::Unknown
         }
     }
@@ -435,25 +450,29 @@ fn count(shared: &Shared, known: &Known, metrics: &mut TaskMetrics) {
     (metrics.usage, metrics.requests) = (usage, requests);
 }
 
-/// Writes down that an attempt failed. False if that could not be done.
+/// Writes down that an attempt, begun at a time, failed. False if that could not be done.
 async fn fail(
     shared: &Arc<Shared>,
     known: &Known,
-    task: OpenTask,
+    (task, started): (OpenTask, Duration),
     ready: &Ready,
     error: &AttemptError,
 ) -> bool {
     let handle = &known.handle;
     if let Err(reason) = ready.clone().await {
-        tracing::warn!(query = %handle.query, stage = task.stage, task = task.task, %reason, "a failure is not written down");
+        tracing::warn!(%reason, "a failure is not written down");
         return false;
     }
+    let ended_ms = shared.env.clock.wall_ms();
+    let took = shared.env.clock.monotonic().saturating_sub(started);
     let record = Fail {
         v: RECORD_VERSION,
         nonce: shared.env.nonce(),
         class: error.class,
         code: error.code.clone(),
         message: error.message.clone(),
+        began_ms: ended_ms.saturating_sub(micros(took) / 1_000),
+        ended_ms,
     };
     let key = keys::fail(&handle.query, task.stage, task.task, task.attempt);
     let body = encode(&record);

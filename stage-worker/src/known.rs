@@ -7,11 +7,14 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+use dunlin_manifest::decide::OpenTask;
 use dunlin_manifest::meter::Meter;
+use dunlin_manifest::model::trace;
 use dunlin_manifest::query::{AdvanceError, Blocks, QueryHandle};
 use dunlin_manifest::records::{EngineFence, Requests, Root};
 use dunlin_plan::stores::Stores;
 use dunlin_shuffle::{ShuffleError, StageData};
+use tracing::Span;
 
 use crate::duty::Duties;
 
@@ -77,6 +80,20 @@ impl Known {
             seen_open: parking_lot::Mutex::default(),
             quiet_until: parking_lot::Mutex::default(),
         }
+    }
+
+    /// Every line that is logged for an attempt says which.
+    pub(crate) fn span(&self, task: OpenTask) -> Span {
+        let query = &self.handle.query;
+        let trace_id = trace::trace_id(query, self.handle.root.trace.as_deref());
+        tracing::info_span!(
+            "attempt",
+            %query,
+            stage = task.stage,
+            task = task.task,
+            attempt = task.attempt,
+            trace_id = format_args!("{trace_id:032x}"),
+        )
     }
 
     /// For how long this process has seen the stage open.

@@ -369,11 +369,16 @@ pub(crate) fn classify(error: &DataFusionError) -> AttemptError {
 /// this error.
 const SPILL_LIMIT: &str = "used disk space during the spilling process";
 
+/// The operating system's words for a full disk.
+const NO_SPACE: &str = "No space left on device";
+
 /// True if the operating system has no room for a file, or spills may have no more.
 fn is_full_disk(cause: &(dyn std::error::Error + 'static)) -> bool {
     use std::io::ErrorKind::{QuotaExceeded, StorageFull};
     let Some(error) = cause.downcast_ref::<std::io::Error>() else { return false };
-    matches!(error.kind(), StorageFull | QuotaExceeded) || error.to_string().contains(SPILL_LIMIT)
+    // The engine wraps some errors as text in errors of another kind.
+    let says = |words| error.to_string().contains(words);
+    matches!(error.kind(), StorageFull | QuotaExceeded) || says(SPILL_LIMIT) || says(NO_SPACE)
 }
 
 fn classify_shuffle(error: &ShuffleError) -> AttemptError {

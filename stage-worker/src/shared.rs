@@ -44,11 +44,15 @@ pub(crate) struct Shared {
     pub(crate) stopping: parking_lot::Mutex<CancellationToken>,
     /// From then on no task is begun.
     pub(crate) begin_until: parking_lot::Mutex<Option<Duration>>,
+    /// When a slot last looked for work, in milliseconds of the monotonic clock.
+    pub(crate) turned_ms: AtomicU64,
     /// Tasks that this process has committed.
     pub(crate) committed: AtomicU64,
     /// What goes on beside the work of the slots: claims, looks, seals that are written, news.
     pub(crate) writing: TaskTracker,
     pub(crate) queries: parking_lot::Mutex<HashMap<QueryId, Arc<Known>>>,
+    /// Queries whose records this build cannot read.
+    pub(crate) unreadable: parking_lot::Mutex<HashSet<QueryId>>,
     /// Queries that this process has seen end, the latest last. Their hints may still be there.
     pub(crate) ended: parking_lot::Mutex<VecDeque<QueryId>>,
     /// The latest list of active queries, and when it was asked for.
@@ -126,6 +130,16 @@ impl Shared {
         self.stopping.lock().clone()
     }
 
+    /// A slot looks for work.
+    pub(crate) fn turned(&self) {
+        self.turned_ms.store(self.now_ms(), Ordering::Relaxed);
+    }
+
+    /// Milliseconds of the monotonic clock.
+    pub(crate) fn now_ms(&self) -> u64 {
+        u64::try_from(self.env.clock.monotonic().as_millis()).unwrap_or(u64::MAX)
+    }
+
     /// True if no more tasks are to be begun.
     pub(crate) fn is_leaving(&self) -> bool {
         let is_late = |until: Duration| self.env.clock.monotonic() >= until;
@@ -189,6 +203,7 @@ impl Shared {
 
     /// Forgets the queries that are not among these.
     pub(crate) fn keep_only(&self, queries: &[QueryId]) {
+        self.unreadable.lock().retain(|query| queries.contains(query));
         self.queries.lock().retain(|query, known| {
             let stays = queries.contains(query);
             if !stays {
@@ -240,16 +255,26 @@ impl Shared {
         if let Some(known) = self.queries.lock().get(query) {
             return Ok(Some(Arc::clone(known)));
         }
+        if self.unreadable.lock().contains(query) {
+            return Ok(None);
+        }
         let since = self.env.clock.monotonic();
         let meter = Arc::new(Meter::default());
         let counted = self.control.through(|inner| self.stores.view(inner, Some(&meter)));
         // Three requests at once: what the query is, whether it is over, and how far it is.
         let (prefix, end) = (keys::query_prefix(query), keys::end(query));
-        let (handle, end, listed) = try_join!(
+        let asked = try_join!(
             QueryHandle::open(counted.clone(), query, &self.fence),
             counted.get(&end),
             counted.list(&prefix),
-        )?;
+        );
+        let (handle, end, listed) = match asked {
+            Err(StoreError::Malformed { key, reason }) => {
+                self.leave_unreadable(query, &key, &reason).await?;
+                return Ok(None);
+            }
+            asked => asked?,
+        };
         if end.is_some() {
             self.forget(query);
             self.retire(query).await;
@@ -259,13 +284,37 @@ impl Shared {
         handle.note_listing(&listed);
         let refused = refusal(&self.fence, &self.stores, &handle.root);
         if let Some(reason) = &refused {
-            tracing::warn!(%query, %reason, "a query is left to others");
-            let hint = keys::refusal(query, &self.name);
-            self.control.put(&hint, bytes::Bytes::from(reason.clone())).await?;
+            self.refuse(query, reason).await?;
         }
         let fresh = Arc::new(Known::new(handle, meter, since, refused));
         let mut queries = self.queries.lock();
         Ok(Some(Arc::clone(queries.entry(query.clone()).or_insert(fresh))))
+    }
+}
+
+impl Shared {
+    /// Leaves a query to workers that can read its records, and says so once.
+    async fn leave_unreadable(
+        &self,
+        query: &QueryId,
+        key: &str,
+        reason: &str,
+    ) -> Result<(), StoreError> {
+        if !self.unreadable.lock().insert(query.clone()) {
+            return Ok(());
+        }
+        let EngineFence { engine, build, .. } = &self.fence;
+        let reason = format!(
+            "this worker is {engine} (build {build}) and cannot read {key}: {reason}; the query was planned by another version"
+        );
+        self.refuse(query, &reason).await
+    }
+
+    /// Tells whoever waits for a query that this worker may not run it.
+    async fn refuse(&self, query: &QueryId, reason: &str) -> Result<(), StoreError> {
+        tracing::warn!(%query, %reason, "a query is left to others");
+        let hint = keys::refusal(query, &self.name);
+        self.control.put(&hint, bytes::Bytes::from(reason.to_owned())).await
     }
 }
 

@@ -67,6 +67,7 @@ async fn slot_loop(shared: Arc<Shared>, engine: Engine, slot: usize, linger: Opt
     let stopping = shared.stopping();
     while !shared.is_leaving() {
         let rung = shared.rung.notified();
+        shared.turned();
         let found = match look(&shared, slot, &mut compute, &mut ears).await {
             Ok(found) => found,
             Err(error) => {

@@ -159,9 +159,11 @@ impl Worker {
             runtime,
             stopping: parking_lot::Mutex::new(stopping),
             begin_until: parking_lot::Mutex::default(),
+            turned_ms: AtomicU64::new(0),
             committed: AtomicU64::new(0),
             writing: TaskTracker::new(),
             queries: parking_lot::Mutex::default(),
+            unreadable: parking_lot::Mutex::default(),
             ended: parking_lot::Mutex::default(),
             active: tokio::sync::Mutex::default(),
             rung: tokio::sync::Notify::new(),
@@ -283,6 +285,23 @@ impl Worker {
         self.shared.writing.close();
         self.shared.writing.wait().await;
         self.shared.writing.reopen();
+    }
+
+    /// Begins no more tasks: [`Worker::run`] ends with those in progress. After `grace` they are given back.
+    pub async fn leave(&self, grace: Duration) {
+        let shared = &self.shared;
+        *shared.begin_until.lock() = Some(shared.env.clock.monotonic());
+        self.ring();
+        shared.env.clock.sleep(grace).await;
+        shared.stopping().cancel();
+    }
+
+    /// Whether the worker is at work or has looked for work in the last `within`. Otherwise something of it hangs.
+    #[must_use]
+    pub fn is_alive(&self, within: Duration) -> bool {
+        let shared = &self.shared;
+        let since = shared.now_ms().saturating_sub(shared.turned_ms.load(Ordering::Relaxed));
+        shared.at_work.load(Ordering::Relaxed) > 0 || u128::from(since) <= within.as_millis()
     }
 
     /// Runs until the worker is asked to stop. Tasks in progress are then given back.

@@ -12,6 +12,7 @@ mod footers;
 mod functions;
 mod fuzz;
 mod monsters;
+mod operations;
 mod oracle;
 mod oracle_s3;
 mod permissions;

@@ -27,6 +27,8 @@ const PATIENCE: Duration = Duration::from_secs(90);
 const SHORT_LEASE: &str = "[limits]\nheartbeat_ms = 200\nlease_ms = 1000\n";
 /// Dead workers are not followed within any test.
 const LONG_LEASE: &str = "[limits]\nheartbeat_ms = 200\nlease_ms = 600000\n";
+/// Nor are those that are told to stop left any time.
+const NO_GRACE: &str = "[limits]\nheartbeat_ms = 200\nlease_ms = 600000\n[worker]\ngrace_ms = 0\n";
 
 /// Tasks long enough to be frozen in: some hundred pairs for each row.
 const SLOW: &str = "select l1.l_suppkey as supplier, count(*) as pairs, sum(l1.l_quantity * l2.l_discount) as total \
@@ -150,8 +152,24 @@ async fn a_query_outlives_all_its_workers() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_worker_asked_to_stop_gives_its_task_back_at_once() {
+async fn a_worker_asked_to_stop_ends_the_task_in_its_hand() {
     let (setup, mut fleet, api) = start(LONG_LEASE, 2);
+    let query = api.begin(SLOW, &settings()).await;
+    let objects = Objects::new(&setup.state, &query);
+    let (stage, task, attempt) = freeze_in_the_middle(&objects, &fleet.workers[0]).await;
+    signal(&fleet.workers[0], "-TERM");
+    signal(&fleet.workers[0], "-CONT");
+    let worker = &mut fleet.workers[0];
+    until("the end of the worker", PATIENCE, || (!worker.is_running()).then_some(())).await;
+    assert_eq!(winner(&objects, stage, task), Some(attempt), "{:?}", objects.fails());
+    let answer = api.results(&query, PATIENCE).await;
+    reference().check("after a worker stopped", SLOW, &answer.batches);
+    assert!(objects.fails().is_empty(), "{:?}", objects.fails());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_whose_grace_is_over_gives_its_task_back() {
+    let (setup, mut fleet, api) = start(NO_GRACE, 2);
     let query = api.begin(SLOW, &settings()).await;
     let objects = Objects::new(&setup.state, &query);
     let (stage, task, attempt) = freeze_in_the_middle(&objects, &fleet.workers[0]).await;

@@ -10,6 +10,7 @@ use http::StatusCode;
 use super::answer::{Envelope, answer};
 use super::problem::ApiError;
 use super::request::Format;
+use crate::metrics::Metrics;
 use crate::query::hub::Hub;
 use crate::query::intake::Intake;
 use crate::query::queries::Queries;
@@ -22,6 +23,7 @@ pub(crate) struct Face {
     pub(crate) intake: Arc<Intake>,
     pub(crate) queries: Arc<Queries>,
     pub(crate) hub: Arc<Hub>,
+    pub(crate) metrics: Arc<Metrics>,
     /// Most bytes of an answer that are held before its headers are sent.
     pub(crate) answer_buffer: usize,
 }

@@ -10,6 +10,7 @@ mod refusal;
 mod request;
 mod respond;
 mod routes;
+mod seen;
 mod server;
 mod status;
 mod wake;

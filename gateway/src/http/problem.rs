@@ -105,6 +105,13 @@ impl ApiError {
         }
     }
 
+    /// Whether it tells how a query has ended.
+    fn is_of_an_end(&self) -> bool {
+        use ErrorKind::{Cancelled, Guest, Plan, Query};
+        let Self::Core(CoreError { kind, .. }) = self else { return false };
+        matches!(kind, Query(_) | Cancelled | Guest(_) | Plan(PlanError::Execution { .. }))
+    }
+
     /// Stable code that clients program against.
     #[must_use]
     pub fn code(&self) -> ErrorCode {
@@ -215,6 +222,10 @@ fn status_of_query_error(error: &QueryError) -> StatusCode {
     }
 }
 
+/// The error code of a response that refuses a request, for whoever counts. How a query has ended is counted with its end.
+#[derive(Clone, Debug)]
+pub(crate) struct Code(pub(crate) ErrorCode);
+
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let problem = self.problem();
@@ -223,12 +234,16 @@ impl IntoResponse for ApiError {
                 code = %problem.code,
                 status = problem.status,
                 query = problem.query_id,
+                detail = problem.detail,
                 "a request failed"
             );
         }
         let body = serde_json::to_vec(&problem).unwrap_or_default();
         let mut response = Response::new(Body::from(body));
         *response.status_mut() = self.status();
+        if !self.is_of_an_end() {
+            response.extensions_mut().insert(Code(problem.code.clone()));
+        }
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));

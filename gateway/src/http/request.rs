@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use dunlin_manifest::model::trace::TraceContext;
 use http::HeaderMap;
 use http::header::{ACCEPT, CONTENT_TYPE};
 use serde::Deserialize;
@@ -20,6 +21,8 @@ pub(crate) const DEFAULT_SQL_WAIT: Duration = Duration::from_secs(30);
 pub(crate) const DEFAULT_QUERY_WAIT: Duration = Duration::from_secs(10);
 /// Longest wait of one request.
 pub const MAX_WAIT: Duration = Duration::from_secs(600);
+/// The header of W3C's trace context.
+const TRACE_PARENT: &str = "traceparent";
 /// Longest `Idempotency-Key`, in bytes.
 const MAX_IDEMPOTENCY_KEY: usize = 255;
 
@@ -77,6 +80,9 @@ impl Asked {
             body.settings.unwrap_or_default(),
         )?;
         statement.most = most(body.limits.unwrap_or_default())?;
+        // What is no context starts no trace; it is no mistake that a query should fail for.
+        let context = headers.get(TRACE_PARENT).and_then(|value| value.to_str().ok());
+        statement.trace = context.and_then(TraceContext::parse).map(|context| context.to_string());
         let wait_timeout = body.wait_timeout.as_deref().map(wait).transpose()?;
         Ok(Self { statement, wait_timeout })
     }

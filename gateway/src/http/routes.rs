@@ -26,6 +26,7 @@ use super::request::{
     wait,
 };
 use super::respond::{accepted, answer_json, mark};
+use super::seen::seen;
 use super::status::StatusBody;
 use super::wake;
 use crate::auth::Scope;
@@ -57,6 +58,7 @@ pub(crate) fn router(face: Face, door: Arc<Guard>) -> Router {
         .merge(open)
         .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .layer(axum::middleware::from_fn_with_state(face.clone(), seen))
         .with_state(face)
 }
 

@@ -60,7 +60,7 @@ pub(super) async fn listen(
 
 /// `POST /v1/wake`: `{"news": [{"query": "…", "ended": false}]}`.
 pub(super) async fn tell(
-    State(Face { hub, .. }): State<Face>,
+    State(Face { hub, queries, .. }): State<Face>,
     caller: Caller,
     body: BodyBytes,
 ) -> Result<Response, ApiError> {
@@ -71,7 +71,10 @@ pub(super) async fn tell(
         return Err(ApiError::invalid_request(format!("at most {MOST} news in one request")));
     }
     for news in told.news {
-        hub.tell(news);
+        // Functions are paid: none is called for a query that does not exist.
+        if !hub.is_calling() || news.ended || queries.is_there(&news.query).await {
+            hub.tell(news);
+        }
     }
     Ok(empty())
 }

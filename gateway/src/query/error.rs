@@ -182,6 +182,13 @@ impl CoreError {
 
     /// The error of a stream of rows, for any process that caused it.
     pub(crate) fn rows(error: DataFusionError) -> Self {
+        let error = match error {
+            DataFusionError::External(inner) => match inner.downcast::<Self>() {
+                Ok(known) => return *known,
+                Err(inner) => DataFusionError::External(inner),
+            },
+            other => other,
+        };
         if dunlin_manifest::pinned::is_input_changed(&error) {
             return ErrorKind::Query(QueryError {
                 code: ErrorCode::InputChanged,

@@ -36,16 +36,16 @@ impl Handles {
         Self { store, env, fence, held: Mutex::default() }
     }
 
-    pub(super) fn env(&self) -> &Env {
+    pub(crate) fn env(&self) -> &Env {
         &self.env
     }
 
-    pub(super) fn store(&self) -> &ObjectControlStore {
+    pub(crate) fn store(&self) -> &ObjectControlStore {
         &self.store
     }
 
     /// Time by this gateway's clock.
-    pub(super) fn now(&self) -> Duration {
+    pub(crate) fn now(&self) -> Duration {
         self.env.clock.monotonic()
     }
 

@@ -106,6 +106,19 @@ impl Hub {
         self.latest.send_replace(kept.latest);
     }
 
+    /// True if workers are called that do not listen.
+    pub(crate) fn is_calling(&self) -> bool {
+        self.called.is_some()
+    }
+
+    /// How many listen.
+    pub(crate) fn listeners(&self) -> usize {
+        let now = self.clock.monotonic();
+        let mut present = self.present.lock();
+        present.retain(|_, asked| now.saturating_sub(*asked) < PRESENT);
+        present.len()
+    }
+
     /// The place of a listener among those that are present. It is present from now on.
     fn place(&self, name: &str) -> Option<Place> {
         let now = self.clock.monotonic();

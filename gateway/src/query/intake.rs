@@ -19,6 +19,7 @@ use dunlin_planner::{ParsedStatement, Planned, Route, StageGraph, StatementKind}
 
 use super::analyze::{self, Detail};
 use super::answer::{Answer, Receipt};
+use super::counted::Counted;
 use super::error::{CoreError, ErrorKind};
 use super::guests::Guests;
 use super::handles::Handles;
@@ -26,6 +27,7 @@ use super::lasting::lasting;
 use super::planning::Planning;
 use super::statement::Statement;
 use crate::auth::Principal;
+use crate::metrics::{Passing, Told};
 use crate::options::{Gateway, GatewayOptions, Most};
 
 /// The result of taking a statement.
@@ -76,10 +78,25 @@ pub(crate) struct Intake {
     tariff: Arc<Tariff>,
     planning: Planning,
     guests: Guests,
+    told: Told,
+}
+
+/// What a client submits, beside the plan.
+struct Wanted<'a> {
+    sql: &'a str,
+    trace: Option<String>,
+    /// The hash of the idempotency key, and the fingerprint of the request.
+    idem: Option<(String, String)>,
+    caller: &'a Principal,
 }
 
 impl Intake {
-    pub(crate) fn new(gateway: Gateway, handles: Arc<Handles>, options: &GatewayOptions) -> Self {
+    pub(crate) fn new(
+        gateway: Gateway,
+        handles: Arc<Handles>,
+        options: &GatewayOptions,
+        told: Told,
+    ) -> Self {
         let env = &gateway.env;
         Self {
             planning: Planning::new(gateway.planner.clone(), env.clone(), options.planning),
@@ -89,7 +106,13 @@ impl Intake {
             tariff: Arc::clone(&options.tariff),
             handles,
             gateway,
+            told,
         }
+    }
+
+    /// Statements that are planned now, and those that wait for it.
+    pub(crate) fn planning(&self) -> (usize, usize) {
+        self.planning.counts()
     }
 
     fn env(&self) -> &Env {
@@ -188,9 +211,10 @@ impl Intake {
         }
         statement.settings.durable = durable || key.is_some();
         let most = statement.most;
-        let sql = statement.sql.clone();
+        let (sql, trace) = (statement.sql.clone(), statement.trace.clone());
         let idem = key.map(|key| (key, statement.fingerprint.clone()));
         let durable = statement.settings.durable;
+        let began = self.env().clock.monotonic();
         let planned = tokio::select! {
             planned = self.planning.plan(parsed, statement) => planned,
             // Planning of a query that will be stored is completed.
@@ -199,7 +223,10 @@ impl Intake {
             }
         };
         let planned = planned.map_err(|error| error.about(&query))?;
-        tracing::debug!(%query, route = planned.route.as_str(), reason = %planned.route_reason, "planned");
+        let route = planned.route.as_str();
+        tracing::debug!(%query, route, reason = %planned.route_reason, "planned");
+        let took = self.env().clock.monotonic().saturating_sub(began);
+        self.told.metrics.planned(route, took);
         if planned.statement == StatementKind::Explain {
             let rows = explain_rows(&planned, &self.estimate(&planned))?;
             return Ok(Taken::Answer(Box::new(here(query, &planned, Arc::default(), rows))));
@@ -207,11 +234,14 @@ impl Intake {
         let limits = self.limits(&planned, most).map_err(|error| error.about(&query))?;
         if planned.graph.is_none() {
             let answer = self.answer_here(&query, &planned, analysis, patience).await;
-            return Ok(Taken::Answer(Box::new(answer.map_err(|error| error.about(&query))?)));
+            let answer = answer.map_err(|error| error.about(&query))?;
+            return Ok(Taken::Answer(Box::new(self.counted(answer, trace, began))));
         }
         let intake = Arc::clone(self);
-        let written =
-            async move { intake.write_down(&planned, limits, query, &sql, idem, &caller).await };
+        let written = async move {
+            let wanted = Wanted { sql: &sql, trace, idem, caller: &caller };
+            intake.write_down(&planned, limits, query, wanted).await
+        };
         let Written { query, replayed, held } = lasting(written).await?;
         Ok(Taken::Query { query, replayed, analysis, held })
     }
@@ -239,20 +269,32 @@ impl Intake {
         Ok(here(query.clone(), planned, meter, rows))
     }
 
+    /// Tells of an answer when its rows have ended.
+    fn counted(&self, answer: Answer, trace: Option<String>, began: Duration) -> Answer {
+        let (Some(books), Some(meter)) = (&self.told.books, &answer.meter) else { return answer };
+        let passing = Passing {
+            query: answer.query.clone(),
+            context: trace,
+            scanned: answer.receipt.bytes_scanned,
+            meter: Arc::clone(meter),
+            began,
+            ran: self.env().clock.monotonic(),
+        };
+        Answer { rows: Counted::rows(answer.rows, Arc::clone(books), passing), ..answer }
+    }
+
     /// Submits a planned query, and starts it if this process runs it.
     async fn write_down(
         &self,
         planned: &Planned,
         limits: Limits,
         query: QueryId,
-        sql: &str,
-        idem: Option<(String, String)>,
-        caller: &Principal,
+        wanted: Wanted<'_>,
     ) -> Result<Written, CoreError> {
         let Some(graph) = &planned.graph else {
             return Err(CoreError::internal("a query without stages cannot be written down"));
         };
-        let written = self.submit((graph, limits), query, sql, idem, caller).await?;
+        let written = self.submit((graph, limits), query, wanted).await?;
         if let Some(local) = &self.gateway.local
             && planned.route == Route::Inline
         {
@@ -272,15 +314,14 @@ impl Intake {
         &self,
         (graph, limits): (&StageGraph, Limits),
         query: QueryId,
-        sql: &str,
-        idem: Option<(String, String)>,
-        caller: &Principal,
+        Wanted { sql, trace, idem, caller }: Wanted<'_>,
     ) -> Result<Written, CoreError> {
         let under = |query: &QueryId| {
             let idem = idem.clone();
             let mut submission =
                 graph.clone().into_submission(query, self.env(), sql, limits, idem);
             submission.root.owner = caller.owner.as_ref().map(|owner| owner.as_str().to_owned());
+            submission.root.trace = trace.clone();
             submission
         };
         let meter = Arc::<Meter>::default();
@@ -295,6 +336,9 @@ impl Intake {
             outcome.map_err(|error| CoreError::from(error).about(&query))?;
         tracing::info!(%query, replayed, by = %caller.name, "submitted");
         let held = root.map(|root| self.handles.written(&query, root, meter));
+        if let (Some(books), Some(handle)) = (&self.told.books, &held) {
+            books.follow(handle);
+        }
         Ok(Written { query, replayed, held })
     }
 }

@@ -14,6 +14,7 @@
 
 pub(crate) mod analyze;
 pub(crate) mod answer;
+mod counted;
 pub(crate) mod error;
 pub(crate) mod guests;
 pub(crate) mod handles;
@@ -23,6 +24,7 @@ mod lasting;
 pub(crate) mod links;
 mod planning;
 pub(crate) mod queries;
+pub(crate) mod receipt;
 mod results;
 mod seats;
 pub(crate) mod statement;

@@ -43,6 +43,11 @@ impl Planning {
         Self { planner, env, limits, seats, running: Arc::default() }
     }
 
+    /// Statements that are parsed or planned now, and those that wait for it.
+    pub(super) fn counts(&self) -> (usize, usize) {
+        (self.running.load(Ordering::Relaxed), self.seats.waiting())
+    }
+
     /// Parses a statement.
     pub(super) async fn parse(&self, sql: String) -> Result<ParsedStatement, CoreError> {
         let planner = self.planner.clone();

@@ -22,10 +22,12 @@ use super::handles::Handles;
 use super::hub::Hub;
 use super::lasting::lasting;
 use super::links::{self, Links};
+use super::receipt::receipt;
 use super::results::ResultReader;
 use super::status::QueryStatus;
 use super::watch::{Snapshot, Watchers};
 use crate::auth::Principal;
+use crate::metrics::{Metrics, Waiting};
 use crate::options::{GatewayOptions, LinkMaker};
 
 /// The state of a query after a wait.
@@ -61,6 +63,7 @@ pub(crate) struct Queries {
     links: Option<Arc<dyn LinkMaker>>,
     most_answer: Option<u64>,
     stop: CancellationToken,
+    metrics: Option<Arc<Metrics>>,
 }
 
 impl Queries {
@@ -81,7 +84,17 @@ impl Queries {
             results: ResultReader::new(handles.store().clone(), env),
             handles,
             stop,
+            metrics: None,
         }
+    }
+
+    /// Counts the requests that wait.
+    pub(crate) fn measured(self, metrics: Arc<Metrics>) -> Self {
+        Self { metrics: Some(metrics), ..self }
+    }
+
+    fn waiting(&self) -> Option<Waiting> {
+        self.metrics.as_ref().map(Metrics::waiting)
     }
 
     /// What queries cost.
@@ -123,6 +136,11 @@ impl Queries {
         open_seen(&self.handles, caller, query).await
     }
 
+    /// Whether there is such a query.
+    pub(crate) async fn is_there(&self, query: &QueryId) -> bool {
+        self.handles.open(query).await.is_ok()
+    }
+
     /// Waits until the query has ended or `wait` has passed.
     pub(crate) async fn wait(
         &self,
@@ -132,6 +150,7 @@ impl Queries {
     ) -> Result<Waited, CoreError> {
         let handle = self.open(caller, query).await?;
         let watch = self.watchers.watch(query, &handle);
+        let _waiting = self.waiting();
         let Snapshot { end, progress, trouble } = watch.end(self.env(), wait, &self.stop).await;
         match (end, trouble) {
             (Some(end), _) => {
@@ -162,30 +181,18 @@ impl Queries {
         let mut end = handle.ended().await.map_err(about)?;
         if end.is_none() && !wait.is_zero() {
             let watch = self.watchers.watch(query, &handle);
+            let _waiting = self.waiting();
             end = watch.end(self.env(), wait, &self.stop).await.end;
         }
         let root = Some(&*handle.root);
         if let Some(end) = end {
             let status = QueryStatus::new(query.as_str(), root, Progress::default(), Some(&end));
-            return Ok(status.with_receipt(self.receipt(&handle, &end).await));
+            return Ok(
+                status.with_receipt(receipt(&self.handles, &self.tariff, &handle, &end).await)
+            );
         }
         handle.look(false).await.map_err(about_advance)?;
         Ok(QueryStatus::new(query.as_str(), root, handle.progress(), None))
-    }
-
-    /// What a query has used and cost, with what calls have told beside their commits.
-    async fn receipt(&self, handle: &QueryHandle, end: &End) -> Receipt {
-        let mut receipt = Receipt::of(handle.root.route, &end.summary.unwrap_or_default());
-        // A hint: without it the receipt lacks calls that found no task.
-        let listed = handle.store().list(&keys::uses_of_query(&handle.query)).await;
-        let told = listed.unwrap_or_default();
-        for (usage, requests) in told.iter().filter_map(|entry| keys::parse_used(&entry.key)) {
-            receipt.functions += usage;
-            receipt.requests += requests;
-        }
-        receipt.requests_gateway = self.handles.requests(&handle.query);
-        receipt.price(&self.tariff);
-        receipt
     }
 
     /// An incomplete submit may have been ended. Without a root it has no owner.
@@ -353,7 +360,8 @@ impl Queries {
         let end = handle.ended().await.map_err(|error| CoreError::from(error).about(query))?;
         let mut analysis = analyze::of_records(&handle, end.as_deref(), detail).await?;
         if let Some(end) = &end {
-            analysis.add("cost", self.receipt(&handle, end).await.dollars());
+            analysis
+                .add("cost", receipt(&self.handles, &self.tariff, &handle, end).await.dollars());
         }
         Ok((handle, analysis))
     }

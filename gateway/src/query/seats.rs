@@ -65,6 +65,11 @@ impl Seats {
         }
     }
 
+    /// Waiters.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
     fn busy(&self) -> CoreError {
         ErrorKind::Busy(format!(
             "this gateway is busy: {} {} at once and {} more wait; try again later, or on another gateway",

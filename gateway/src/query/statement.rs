@@ -21,6 +21,8 @@ pub(crate) struct Statement {
     pub(crate) settings: QuerySettings,
     /// The most that it may use.
     pub(crate) most: Most,
+    /// The trace of the request, as [`TraceContext`](dunlin_manifest::model::trace::TraceContext) writes it.
+    pub(crate) trace: Option<String>,
     /// SHA-256 of the canonical request, in hex: equal requests have equal fingerprints.
     pub(crate) fingerprint: String,
 }
@@ -51,7 +53,7 @@ impl Statement {
         let fingerprint = fingerprint(&sql, &parameters, &settings);
         let settings = serde_json::from_value(Value::Object(settings))
             .map_err(|error| CoreError::invalid_setting(error.to_string()))?;
-        Ok(Self { sql, parameters, settings, most: Most::default(), fingerprint })
+        Ok(Self { sql, parameters, settings, most: Most::default(), trace: None, fingerprint })
     }
 }
 

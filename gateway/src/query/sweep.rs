@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use dunlin_manifest::ids::QueryId;
-use dunlin_manifest::query::sweep::{Opened, Site, SweepPeriods, Sweeper};
+use dunlin_manifest::query::sweep::{self, Opened, Site, SweepPeriods, Sweeper};
 use dunlin_manifest::query::{News, QueryHandle};
 use dunlin_manifest::store::ObjectControlStore;
 use futures::FutureExt;
@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::error::ErrorKind;
 use super::handles::Handles;
 use super::hub::Hub;
+use crate::metrics::Told;
 use crate::options::LocalRunner;
 
 /// What a gateway that sweeps has.
@@ -62,23 +63,27 @@ impl Site for Swept {
 }
 
 /// Sweeps until the gateway stops.
-pub(crate) async fn run(site: Swept, periods: SweepPeriods, stop: CancellationToken) {
+pub(crate) async fn run(site: Swept, told: Told, periods: SweepPeriods, stop: CancellationToken) {
     let env = site.handles.env().clone();
     let mut sweeper = Sweeper::new(Arc::new(site), periods);
     let mut pause = periods.busy;
     loop {
         tokio::select! {
             () = env.clock.sleep(env.jitter(pause)) => {}
-            () = stop.cancelled() => return,
+            () = stop.cancelled() => return last(&told).await,
         }
         let sweep = AssertUnwindSafe(sweeper.sweep()).catch_unwind();
         let found = tokio::select! {
             found = sweep => found,
-            () = stop.cancelled() => return,
+            () = stop.cancelled() => return last(&told).await,
         };
         pause = match found {
-            Ok(Ok(swept)) if swept.queries == 0 => (pause * 3 / 2).min(periods.idle),
-            Ok(Ok(_)) => periods.busy,
+            Ok(Ok(swept)) => {
+                let is_idle =
+                    swept.queries == 0 && told.books.as_ref().is_none_or(|books| books.is_closed());
+                tell(&told, swept).await;
+                if is_idle { (pause * 3 / 2).min(periods.idle) } else { periods.busy }
+            }
             Ok(Err(error)) => {
                 tracing::warn!(%error, "a sweep failed");
                 periods.idle
@@ -88,5 +93,25 @@ pub(crate) async fn run(site: Swept, periods: SweepPeriods, stop: CancellationTo
                 periods.idle
             }
         };
+    }
+}
+
+/// Tells of the queries whose end this gateway knows. Of the others another gateway tells.
+async fn last(told: &Told) {
+    if let Some(books) = &told.books {
+        books.close(Vec::new()).await;
+    }
+}
+
+/// Tells Prometheus what a sweep has found.
+async fn tell(Told { metrics, books }: &Told, found: sweep::Swept) {
+    let sweep::Swept { queries, open, running, still, gone } = found;
+    let level = |count| i64::try_from(count).unwrap_or(i64::MAX);
+    metrics.queries_open.set(level(queries));
+    metrics.tasks_pending.set(level(open));
+    metrics.tasks_running.set(level(running));
+    metrics.oldest_pending.set(still.as_secs_f64());
+    if let Some(books) = books {
+        books.close(gone).await;
     }
 }

@@ -7,4 +7,5 @@ mod guests;
 mod queries;
 mod site;
 mod statements;
+mod told;
 mod wake;

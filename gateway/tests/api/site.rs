@@ -180,6 +180,8 @@ impl LocalRunner for Worker {
                     class: FailClass::Fatal,
                     code: ErrorCode::ExecutionFailed,
                     message: "divide by zero".to_owned(),
+                    began_ms: 1,
+                    ended_ms: 2,
                 };
                 let key = keys::fail(&query, task.stage, task.task, task.attempt);
                 store.put_if_absent(&key, encode(&fail)).await.unwrap();
@@ -220,7 +222,11 @@ impl LocalRunner for Worker {
                 manifest: decided.digest.clone(),
                 worker,
                 output: writer.finish().await.unwrap(),
-                metrics: TaskMetrics { scan_bytes: 11, ..TaskMetrics::default() },
+                metrics: TaskMetrics {
+                    scan_bytes: 11,
+                    ended_ms: env.clock.wall_ms(),
+                    ..TaskMetrics::default()
+                },
             };
             let key = keys::commit(&query, task.stage, task.task);
             store.put_if_absent(&key, encode(&commit)).await.unwrap();

@@ -164,6 +164,8 @@ mod tests {
             class,
             code: ErrorCode::Other("CODE".to_owned()),
             message: "why".to_owned(),
+            began_ms: 0,
+            ended_ms: 0,
         };
         let limits = Limits::default();
         assert_eq!(judge(&[fail(FailClass::Retry)], &limits), Verdict::Retry);

@@ -33,6 +33,13 @@ impl QueryId {
         (id == text).then_some(Self(id))
     }
 
+    /// When it was submitted by the clock of its gateway: milliseconds after 1970.
+    #[must_use]
+    pub fn unix_ms(&self) -> u64 {
+        let digits: String = self.0.chars().filter(char::is_ascii_hexdigit).take(12).collect();
+        u64::from_str_radix(&digits, 16).unwrap_or(0)
+    }
+
     /// The text.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -71,6 +78,7 @@ mod tests {
         assert_eq!(early.as_str(), "018bcfe5-6800-7fff-bfff-ffffffffffff");
         assert_eq!(QueryId::parse(early.as_str()), Some(early.clone()));
         assert!(early < late);
+        assert_eq!((early.unix_ms(), late.unix_ms()), (1_700_000_000_000, 1_700_000_000_001));
     }
 
     #[test]

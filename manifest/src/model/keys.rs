@@ -221,6 +221,12 @@ pub fn parse_used(key: &str) -> Option<(Usage, Requests)> {
     Some((Usage { calls, cold, ms, mb_ms }, requests))
 }
 
+/// `use/<Q>/told`: a gateway has added the figures of the query to its metrics. Which gateway does so decides nothing.
+#[must_use]
+pub fn told(query: &QueryId) -> String {
+    format!("{}told", uses_of_query(query))
+}
+
 /// `probe/passed`: the store has passed the probe.
 pub const PROBED: &str = "probe/passed";
 

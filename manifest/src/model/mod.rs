@@ -5,6 +5,7 @@
 //!   ids ─> records ─> encoding          what is written, byte for byte
 //!     └──> keys ────> view              under which name, and what a LIST of names shows
 //!   route, error_code                   words that records and protocols share
+//!   trace                               the ids under which traces name queries, stages and attempts
 //! ```
 //! Every other module of the crate uses this one. This module uses no other module of the crate.
 
@@ -14,6 +15,7 @@ pub mod ids;
 pub mod keys;
 pub mod records;
 pub mod route;
+pub mod trace;
 pub mod view;
 
 pub use error_code::ErrorCode;

@@ -156,12 +156,18 @@ struct Care {
 }
 
 /// What a sweep has found.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct Swept {
     /// Active queries.
     pub queries: usize,
     /// Their tasks that may be claimed and are not.
     pub open: usize,
+    /// Their tasks that are claimed and run.
+    pub running: usize,
+    /// For how long nothing has moved of the query that has stood still longest.
+    pub still: Duration,
+    /// Queries that were active at a former sweep and are not any more.
+    pub gone: Vec<Arc<QueryHandle>>,
 }
 
 /// Sweeps, and remembers what it has seen before.
@@ -214,7 +220,8 @@ impl Sweeper {
     pub async fn sweep(&mut self) -> Result<Swept, StoreError> {
         let queries = active(self.site.store()).await?;
         let known: HashSet<&QueryId> = queries.iter().collect();
-        self.cares.retain(|query, _| known.contains(query));
+        let gone = self.cares.extract_if(|query, _| !known.contains(query));
+        let gone: Vec<_> = gone.map(|(_, care)| care.handle).collect();
         self.rootless.retain(|query, _| known.contains(query));
         self.unreadable.retain(|query, _| known.contains(query));
         self.put_back(&known).await;
@@ -231,12 +238,19 @@ impl Sweeper {
             .buffer_unordered(AT_ONCE)
             .collect()
             .await;
-        let mut swept = Swept { queries: looks.len(), open: 0 };
+        let mut swept = Swept { queries: looks.len(), gone, ..Swept::default() };
         let now = now(self.site.as_ref());
         let mut standing = Vec::new();
         for (query, found) in looks {
-            if let Found::Going { news, .. } = &found {
-                swept.open += news.open.iter().map(|open| *open as usize).sum::<usize>();
+            match &found {
+                Found::Going { news, .. } => {
+                    swept.open += news.open.iter().map(|open| *open as usize).sum::<usize>();
+                    swept.running += news.running as usize;
+                }
+                Found::Ended(_) => {
+                    swept.gone.extend(self.cares.get(&query).map(|care| Arc::clone(&care.handle)));
+                }
+                Found::Rootless | Found::Unreadable | Found::Unknown => {}
             }
             if let Some(idle) = self.note(now, &query, found).await {
                 standing.push(idle);
@@ -246,6 +260,8 @@ impl Sweeper {
         for (handle, view) in standing {
             self.judge(now, &handle, &view).await;
         }
+        let still = self.cares.values().map(|care| now.saturating_sub(care.since));
+        swept.still = still.max().unwrap_or_default();
         Ok(swept)
     }
 
@@ -392,8 +408,9 @@ impl Sweeper {
         let more = view.refusals.len().saturating_sub(workers.len());
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
         format!(
-            "no running worker can compute for this query, which needs engine {}: refused by {}{more}; tasks were open for {waited} s",
+            "no running worker can compute for this query, which needs {} (build {}): refused by {}{more}; tasks were open for {waited} s",
             handle.root.engine.engine,
+            handle.root.engine.build,
             workers.join(", "),
         )
     }

@@ -39,7 +39,8 @@ pub enum Decision {
 /// The result of creating a derived record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Derived {
-    /// Written by this call.
+    /// Written by this call, or perhaps by this call: the store's answer was lost, and these bytes are there. Whoever has
+    /// written a record tells others of it, and if it is told twice nothing is lost.
     Created,
     /// The record existed already, with the same bytes.
     Adopted,
@@ -107,7 +108,7 @@ pub async fn decide(
     body: Bytes,
     nonce: &str,
 ) -> Result<Decision, CreateError> {
-    settle(store, env, key, body, |found| {
+    settle(store, env, key, body, |found, _| {
         if nonce_of(found).is_some_and(|found| found == nonce) {
             Ok(Decision::Won)
         } else {
@@ -129,9 +130,9 @@ pub async fn derive(
     body: Bytes,
 ) -> Result<Derived, CreateError> {
     let mine = body.clone();
-    settle(store, env, key, body, |found| {
+    settle(store, env, key, body, |found, is_clear| {
         if *found == mine {
-            Ok(Derived::Adopted)
+            Ok(if is_clear { Derived::Adopted } else { Derived::Created })
         } else {
             Err(CreateError::Conflict { key: key.to_owned() })
         }
@@ -140,24 +141,29 @@ pub async fn derive(
     .map(|settled| settled.unwrap_or(Derived::Created))
 }
 
-/// `Ok(None)`: this call created the object.
+/// `Ok(None)`: this call created the object. `judge` is given what was found, and whether the store has clearly refused
+/// every create of this call.
 async fn settle<T>(
     store: &dyn ControlStore,
     env: &Env,
     key: &str,
     body: Bytes,
-    judge: impl Fn(&Bytes) -> Result<T, CreateError>,
+    judge: impl Fn(&Bytes, bool) -> Result<T, CreateError>,
 ) -> Result<Option<T>, CreateError> {
     let start = env.clock.monotonic();
     let mut pause = BACKOFF.0;
+    let mut is_clear = true;
     loop {
         let mut last = match store.put_if_absent(key, body.clone()).await {
             Ok(Put::Created) => return Ok(None),
             Ok(Put::NotCreated) => None,
-            Err(error) => Some(error),
+            Err(error) => {
+                is_clear = false;
+                Some(error)
+            }
         };
         match store.get(key).await {
-            Ok(Some(got)) => return judge(&got.body).map(Some),
+            Ok(Some(got)) => return judge(&got.body, is_clear).map(Some),
             Ok(None) => {}
             Err(error) => last = Some(error),
         }

@@ -33,6 +33,10 @@ fn each_crate_sees_only_what_lies_below_it() {
             "dunlin-lambda",
             &["dunlin-manifest", "dunlin-shuffle", "dunlin-plan", "dunlin-worker", "dunlin-invoke"],
         ),
+        (
+            "dunlin-process",
+            &["dunlin-manifest", "dunlin-shuffle", "dunlin-plan", "dunlin-worker", "dunlin-invoke"],
+        ),
         ("dunlin-gateway", &["dunlin-manifest", "dunlin-shuffle", "dunlin-plan", "dunlin-planner"]),
     ] {
         for linked in metadata.closure(name) {
@@ -40,11 +44,14 @@ fn each_crate_sees_only_what_lies_below_it() {
             assert!(!ours || below.contains(&linked), "{name} must not link {linked}");
         }
     }
-    // A function links no planner, no server and no catalog either: its size is its cold start.
-    let function = metadata.closure("dunlin-lambda");
-    for never in ["dunlin-planner", "dunlin-gateway", "dunlin", "axum", "clap"] {
-        assert!(!function.contains(never), "dunlin-lambda links {never}");
+    // What runs workers links no planner, no server and no catalog either: its size is its cold start.
+    for binary in ["dunlin-lambda", "dunlin-process"] {
+        let linked = metadata.closure(binary);
+        for never in ["dunlin-planner", "dunlin-gateway", "dunlin", "axum", "opentelemetry"] {
+            assert!(!linked.contains(never), "{binary} links {never}");
+        }
     }
+    assert!(!metadata.closure("dunlin-lambda").contains("clap"), "a function has no command line");
     let protocol = metadata.closure("dunlin-manifest");
     assert!(!protocol.contains("datafusion"), "the protocol knows no engine");
 }

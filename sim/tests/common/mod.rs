@@ -105,6 +105,7 @@ pub(crate) fn submission(env: &Env, stages: Vec<StageSpec>) -> Submission {
         plans: BTreeMap::new(),
         explain: String::new(),
         owner: None,
+        trace: None,
     };
     let plans = vec![(blake3::hash(PLAN).to_hex().to_string(), Bytes::from_static(PLAN))];
     Submission { query, root, plans, idem: None }
@@ -184,6 +185,8 @@ pub(crate) async fn fail(handle: &QueryHandle, open: OpenTask, class: FailClass)
         class,
         code: ErrorCode::ExecutionFailed,
         message: format!("attempt {} broke", open.attempt),
+        began_ms: 0,
+        ended_ms: 0,
     };
     let key = keys::fail(&handle.query, open.stage, open.task, open.attempt);
     let body = encode(&record);

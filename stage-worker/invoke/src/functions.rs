@@ -1,6 +1,7 @@
 //! News becomes calls.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use dunlin_manifest::env::Env;
@@ -28,6 +29,18 @@ pub struct Functions {
     own: u32,
     env: Env,
     trouble: Mutex<Option<CallError>>,
+    made: [AtomicU64; 3],
+}
+
+/// How many calls a process has made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Made {
+    /// The service has taken them.
+    pub accepted: u64,
+    /// The service has answered that there are too many.
+    pub throttled: u64,
+    /// The service has answered otherwise, or not at all.
+    pub failed: u64,
 }
 
 impl Functions {
@@ -44,7 +57,16 @@ impl Functions {
             own: 0,
             env,
             trouble: Mutex::default(),
+            made: Default::default(),
         }
+    }
+
+    /// How many calls were made until now.
+    #[must_use]
+    pub fn made(&self) -> Made {
+        let [accepted, throttled, failed] =
+            self.made.each_ref().map(|count| count.load(Ordering::Relaxed));
+        Made { accepted, throttled, failed }
     }
 
     /// The same for a process that runs so many tasks at a time itself.
@@ -121,6 +143,14 @@ impl Functions {
         });
         let answers: Vec<_> =
             futures::stream::iter(calls).buffer_unordered(AT_ONCE).collect().await;
+        for answer in &answers {
+            let kind = match answer {
+                Ok(_) => 0,
+                Err(CallError::Throttled(_)) => 1,
+                Err(_) => 2,
+            };
+            self.made[kind].fetch_add(1, Ordering::Relaxed);
+        }
         let made = answers.iter().filter(|answer| answer.is_ok()).count();
         self.note(answers.into_iter().find_map(Result::err));
         made

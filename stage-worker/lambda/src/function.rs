@@ -17,7 +17,7 @@ use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use crate::options::{Config, Size};
+use crate::options::{Size, file_from_env};
 use crate::sweep::Sweep;
 
 /// So long before the deadline no more tasks are begun: a task that has begun should be done by then.
@@ -43,7 +43,7 @@ pub(crate) struct Function {
 impl Function {
     /// Reads the configuration, and sets up the worker.
     pub(crate) async fn open(begun: Instant) -> Result<Self> {
-        let config = Config::from_env().await?;
+        let config = file_from_env().await?;
         let size = Size::from_env()?;
         let env = Env::system();
         let io = tokio::runtime::Handle::current();
@@ -77,8 +77,7 @@ impl Function {
     /// One call. Everything that it starts is over when it returns.
     pub(crate) async fn call(&self, event: LambdaEvent<Value>) -> Result<Value, Error> {
         let begun = Instant::now();
-        let left = event.context.deadline.saturating_sub(self.env.clock.wall_ms());
-        let left = Duration::from_millis(left);
+        let left = left(event.context.deadline, self.env.clock.wall_ms());
         let hint = Event::of(&event.payload);
         let init = self.init.lock().take();
         if hint.about {
@@ -119,6 +118,14 @@ fn since_start() -> Option<Duration> {
     Duration::try_from_secs_f64(uptime - ticks / 100.0).ok()
 }
 
+/// The time until a deadline. Lambda gives a time in milliseconds since 1970. cargo-lambda's emulator gives how long the
+/// call may take: no time of this century is so small.
+fn left(deadline: u64, now_ms: u64) -> Duration {
+    const FIRST_OF_2001: u64 = 978_307_200_000;
+    let left = if deadline < FIRST_OF_2001 { deadline } else { deadline.saturating_sub(now_ms) };
+    Duration::from_millis(left)
+}
+
 /// What a call may do that has this much time.
 fn visit(queries: Vec<QueryId>, left: Duration) -> Visit {
     let part =
@@ -148,5 +155,13 @@ mod tests {
         let short = visit(Vec::new(), seconds(6));
         assert_eq!((short.begin_for, short.run_for), (seconds(4), Duration::from_millis(5_500)));
         assert_eq!(visit(Vec::new(), Duration::ZERO).run_for, Duration::ZERO);
+    }
+
+    #[test]
+    fn a_deadline_is_a_time_or_how_long_a_call_may_take() {
+        let now = 1_800_000_000_000;
+        assert_eq!(left(now + 5_000, now), Duration::from_secs(5));
+        assert_eq!(left(now - 1, now), Duration::ZERO);
+        assert_eq!(left(600_000, now), Duration::from_secs(600));
     }
 }

@@ -3,11 +3,10 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
-use dunlin_plan::config::{FunctionsConfig, StateConfig, StoreParams, slots_of};
+use dunlin_plan::config::slots_of;
 use dunlin_plan::config_text;
-use dunlin_plan::stores::Reach;
+use dunlin_plan::worker_file::WorkerFile;
 use dunlin_worker::WorkerOptions;
-use serde::Deserialize;
 
 /// Where Lambda has unpacked the function.
 const ROOT: &str = "LAMBDA_TASK_ROOT";
@@ -16,45 +15,15 @@ const MEMORY: &str = "AWS_LAMBDA_FUNCTION_MEMORY_SIZE";
 /// Memory that no pool counts: the binary, connections, buffers of the engine.
 const UNCOUNTED_MB: u64 = 300;
 
-/// The parts of `dunlin.toml` that a worker reads. A worker has no use for the others.
-#[derive(Clone, Debug, Deserialize)]
-pub(crate) struct Config {
-    pub(crate) state: StateConfig,
-    #[serde(default)]
-    pub(crate) functions: Option<FunctionsConfig>,
-    #[serde(default)]
-    tables: Vec<Table>,
+/// The text that the environment gives, or `dunlin.toml` beside the binary.
+pub(crate) async fn file_from_env() -> Result<WorkerFile> {
+    let root = std::env::var_os(ROOT).map_or_else(PathBuf::new, PathBuf::from);
+    let (text, name) = config_text::from_env(&root.join("dunlin.toml")).await?;
+    parse(&text).with_context(|| format!("{name} cannot be used"))
 }
 
-/// Where a table is.
-#[derive(Clone, Debug, Deserialize)]
-struct Table {
-    name: String,
-    location: String,
-    #[serde(default)]
-    params: StoreParams,
-}
-
-impl Config {
-    /// The text that the environment gives, or `dunlin.toml` beside the binary.
-    pub(crate) async fn from_env() -> Result<Self> {
-        let root = std::env::var_os(ROOT).map_or_else(PathBuf::new, PathBuf::from);
-        let (text, name) = config_text::from_env(&root.join("dunlin.toml")).await?;
-        Self::parse(&text).with_context(|| format!("{name} cannot be used"))
-    }
-
-    fn parse(text: &str) -> Result<Self> {
-        Ok(toml::from_str(text)?)
-    }
-
-    /// The stores of the tables.
-    pub(crate) fn reaches(&self) -> impl Iterator<Item = Reach<'_>> {
-        self.tables.iter().map(|table| Reach {
-            owner: &table.name,
-            location: &table.location,
-            params: &table.params,
-        })
-    }
+fn parse(text: &str) -> Result<WorkerFile> {
+    Ok(toml::from_str(text)?)
 }
 
 /// The size of the function.
@@ -105,7 +74,7 @@ mod tests {
 
     #[test]
     fn the_whole_configuration_of_a_gateway_is_accepted() {
-        let config = Config::parse(
+        let config = parse(
             "[state]\nlocation = \"s3://state/q\"\n[engine]\ntarget_partitions = 16\n[[tables]]\nname = \"t\"\nlocation = \"s3://data/t/\"\nformat = \"parquet\"\n",
         );
         let config = config.unwrap();
@@ -114,7 +83,7 @@ mod tests {
             (config.state.location.as_str(), reaches),
             ("s3://state/q", vec!["s3://data/t/"])
         );
-        let missing = Config::parse("[routing]\nmode = \"fleet\"\n").unwrap_err();
+        let missing = parse("[routing]\nmode = \"fleet\"\n").unwrap_err();
         assert!(missing.to_string().contains("state"), "{missing}");
     }
 

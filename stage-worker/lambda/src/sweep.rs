@@ -48,12 +48,12 @@ impl Sweep {
             self.store.env().clock.sleep(AGAIN).await;
             swept = sweeper.sweep().await?;
         }
-        self.publish(swept);
+        self.publish(&swept);
         Ok(json!({ "active_queries": swept.queries, "open_tasks": swept.open }))
     }
 
     /// Numbers for the scaling of containers and for dashboards, in the form that CloudWatch reads from logs.
-    fn publish(&self, swept: Swept) {
+    fn publish(&self, swept: &Swept) {
         let Ok(installation) = std::env::var(INSTALLATION) else { return };
         let metric = |name: &str| json!({ "Name": name, "Unit": "Count" });
         let line = json!({

@@ -8,4 +8,4 @@ mod text;
 
 pub(crate) use analysis::{Analysis, Detail, plan_stream};
 pub(crate) use inline::{Ran, inline};
-pub(crate) use records::of_records;
+pub(crate) use records::{of_records, sealed};

@@ -38,19 +38,35 @@ pub(crate) async fn of_records(
     end: Option<&End>,
     detail: Detail,
 ) -> Result<Analysis, CoreError> {
+    let runs = read_stages(handle, end).await?;
+    let succeeded = end.is_some_and(|end| end.status == EndStatus::Succeeded);
+    if succeeded && runs.iter().any(|run| run.seal.is_none()) {
+        return Err(CoreError::from(ErrorKind::Expired).about(&handle.query));
+    }
+    Ok(render(&handle.root, end, &runs, detail))
+}
+
+/// The stages that are sealed, with the name and the seal of each.
+///
+/// # Errors
+/// The store's.
+pub(crate) async fn sealed(
+    handle: &QueryHandle,
+    end: Option<&End>,
+) -> Result<Vec<(StageId, String, Arc<Seal>)>, CoreError> {
+    let runs = read_stages(handle, end).await?;
+    Ok(runs.into_iter().filter_map(|run| Some((run.id, run.name, run.seal?))).collect())
+}
+
+/// One look, and a GET for each seal that this process does not know.
+async fn read_stages(handle: &QueryHandle, end: Option<&End>) -> Result<Vec<StageRun>, CoreError> {
     let store = |error: AdvanceError| CoreError::from(error).about(&handle.query);
     handle.look(false).await.map_err(store)?;
     let view = handle.view();
     let answer = end.and_then(|end| end.answer.as_ref());
     let stages = 0..handle.root.stages.len();
     let runs = stages.map(|at| read_stage(handle, &handle.root.stages[at], &view, answer));
-    let runs: Vec<StageRun> =
-        futures::stream::iter(runs).buffered(READS).try_collect().await.map_err(store)?;
-    let succeeded = end.is_some_and(|end| end.status == EndStatus::Succeeded);
-    if succeeded && runs.iter().any(|run| run.seal.is_none()) {
-        return Err(CoreError::from(ErrorKind::Expired).about(&handle.query));
-    }
-    Ok(render(&handle.root, end, &runs, detail))
+    futures::stream::iter(runs).buffered(READS).try_collect().await.map_err(store)
 }
 
 /// `answer` is the seal of the last stage, if the end of the query holds it.

@@ -31,6 +31,12 @@ pub struct Fail {
     pub code: ErrorCode,
     /// What went wrong, for the user.
     pub message: String,
+    /// When the attempt began, in Unix milliseconds by the worker's clock. Traces show it, and nothing decides by it.
+    #[serde(default)]
+    pub began_ms: u64,
+    /// When it had failed, as `began_ms`.
+    #[serde(default)]
+    pub ended_ms: u64,
 }
 
 /// Whether another attempt may help.
@@ -153,6 +159,9 @@ pub struct TaskMetrics {
     /// What functions were paid for since the worker's previous commit, if the worker is one.
     #[serde(default, skip_serializing_if = "Usage::is_zero")]
     pub usage: Usage,
+    /// When the attempt ended, in Unix milliseconds by the worker's clock. Traces show it, and nothing decides by it.
+    #[serde(default)]
+    pub ended_ms: u64,
 }
 
 /// What functions are paid for.
@@ -275,8 +284,9 @@ mod tests {
     #[test]
     fn a_fail_record_keeps_its_bytes_whoever_wrote_its_code() {
         for code in ["EXECUTION_FAILED", "A_CODE_OF_A_LATER_VERSION"] {
-            let text =
-                format!(r#"{{"v":7,"nonce":"n","class":"FATAL","code":"{code}","message":"why"}}"#);
+            let text = format!(
+                r#"{{"v":8,"nonce":"n","class":"FATAL","code":"{code}","message":"why","began_ms":1,"ended_ms":2}}"#
+            );
             let fail: Fail = decode(text.as_bytes()).unwrap();
             assert_eq!((fail.class, fail.code.as_str()), (FailClass::Fatal, code));
             assert_eq!(encode(&fail), text);

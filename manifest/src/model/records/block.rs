@@ -1,7 +1,7 @@
 //! The seal of a group: up to 64 commits, ordered by bucket, so that a consumer reads only what belongs to its buckets.
 //!
 //! ```text
-//!   "DLB7" | length of the head | head: the winners, and where each bucket's row is | row | row | …
+//!   "DLB8" | length of the head | head: the winners, and where each bucket's row is | row | row | …
 //!                                                                                     a row: the slices of one bucket
 //! ```
 //! The stage's seal holds the digest and the length of each head. A head holds the checksum of each row. So a reader can
@@ -24,7 +24,7 @@ use crate::model::ids::{StageId, TaskId};
 use crate::model::records::attempt::{Slice, TaskOutput};
 use crate::model::records::seal::{BlockRef, BucketTotal, SealedTask};
 
-const MAGIC: &[u8; 4] = b"DLB7";
+const MAGIC: &[u8; 4] = b"DLB8";
 /// Bytes before the head.
 const BEFORE: usize = 8;
 

@@ -45,6 +45,10 @@ pub struct Root {
     /// The owner of the query, if gateways ask for API keys: a short hash of the key that submitted it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<String>,
+    /// The trace that the client's request belongs to ([`TraceContext`](crate::model::trace::TraceContext) as text).
+    /// Without it, the trace is the query's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<String>,
 }
 
 /// Which processes may act on a query: a process with other values claims none of its tasks, derives none of its records

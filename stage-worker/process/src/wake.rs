@@ -5,18 +5,18 @@
 //! nothing but the faster way.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use dunlin_gateway::Hub;
-use dunlin_manifest::env::Env;
 use dunlin_manifest::query::{Heard, News, gateways};
 use dunlin_manifest::store::ObjectControlStore;
 use dunlin_worker::Wake;
+use reqwest::StatusCode;
 use serde_json::json;
 use tokio::sync::Mutex;
 
-use crate::credentials::Credentials;
+use crate::credentials::{Credentials, KEY_VARIABLE};
 
 /// How long a gateway holds a request open.
 const HELD: Duration = Duration::from_secs(25);
@@ -26,36 +26,6 @@ const TIMEOUT: Duration = Duration::from_secs(35);
 const TELLING: Duration = Duration::from_secs(2);
 /// Pause before the gateways are asked for again when none can be reached. It doubles each time.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(60));
-
-/// Waking within one process.
-#[derive(Debug)]
-pub struct InProcess {
-    hub: Arc<Hub>,
-    name: String,
-    at: Mutex<Option<u64>>,
-}
-
-impl InProcess {
-    /// Listens to a gateway of this process.
-    #[must_use]
-    pub fn new(hub: Arc<Hub>, env: &Env) -> Self {
-        Self { hub, name: env.nonce(), at: Mutex::default() }
-    }
-}
-
-#[async_trait]
-impl Wake for InProcess {
-    async fn tell(&self, news: News) {
-        self.hub.tell(news);
-    }
-
-    async fn listen(&self) -> Heard {
-        let mut at = self.at.lock().await;
-        let heard = self.hub.listen(Some(&self.name), *at).await;
-        *at = Some(heard.at);
-        heard
-    }
-}
 
 /// Waking by a gateway in another process.
 #[derive(Debug)]
@@ -67,6 +37,7 @@ pub struct OverHttp {
     /// Who is told while no gateway can be reached.
     otherwise: Option<Arc<dyn Wake>>,
     pause: Mutex<Duration>,
+    is_noted: AtomicBool,
 }
 
 /// A gateway that has answered.
@@ -83,7 +54,24 @@ impl OverHttp {
     #[must_use]
     pub fn new(store: ObjectControlStore, otherwise: Option<Arc<dyn Wake>>) -> Self {
         let name = store.env().nonce();
-        Self { store, name, link: Mutex::default(), otherwise, pause: Mutex::new(PAUSES.0) }
+        Self {
+            store,
+            name,
+            link: Mutex::default(),
+            otherwise,
+            pause: Mutex::new(PAUSES.0),
+            is_noted: AtomicBool::default(),
+        }
+    }
+
+    /// Says once that a key is missing: without it this worker finds work later.
+    fn note(&self, error: &reqwest::Error) {
+        let is_refused = error.status() == Some(StatusCode::UNAUTHORIZED);
+        if is_refused && !self.is_noted.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                "gateways ask for an API key: set {KEY_VARIABLE}, or this worker finds work by looking only"
+            );
+        }
     }
 
     /// The newest gateway that answers.
@@ -95,6 +83,7 @@ impl OverHttp {
             match link.listen().await {
                 Ok(heard) => return Some(Link { at: Some(heard.at), ..link }),
                 Err(error) => {
+                    self.note(&error);
                     tracing::debug!(url = link.url, error = %error.without_url(), "a gateway does not wake");
                 }
             }

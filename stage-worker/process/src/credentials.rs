@@ -32,7 +32,11 @@ pub struct Credentials {
 }
 
 impl Credentials {
-    pub(crate) fn client(&self, base: &str) -> Result<reqwest::Client> {
+    /// A client for the gateway at `base`.
+    ///
+    /// # Errors
+    /// Files that cannot be read or used, or a key that would cross a network unprotected.
+    pub fn client(&self, base: &str) -> Result<reqwest::Client> {
         let url = Url::parse(base).with_context(|| format!("{base:?} is not a URL"))?;
         // A key is for one gateway, so redirects to another address are not followed.
         let mut builder = reqwest::Client::builder().redirect(Policy::none());

@@ -1,0 +1,93 @@
+//! `dunlin-worker`: the stage worker of a container. It links no planner, no HTTP server and no catalog.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use clap::{Parser, Subcommand};
+use dunlin_manifest::env::Env;
+use dunlin_plan::config_text;
+use dunlin_plan::stores::Stores;
+use dunlin_plan::worker_file::WorkerFile;
+use dunlin_process::{Start, alive, logging, report, runtime, work};
+
+#[derive(Debug, Parser)]
+#[command(
+    name = "dunlin-worker",
+    version,
+    about = "Claims and runs tasks of queries. Listens on no port"
+)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+    /// The configuration; if not given, `DUNLIN_CONFIG_TOML` is its text, or `DUNLIN_CONFIG` its file or object.
+    #[arg(long)]
+    config: Option<PathBuf>,
+    /// Tasks run at once; if not given, the configuration's number, or one for each core.
+    #[arg(long)]
+    slots: Option<usize>,
+    /// File that is touched every 5 s while the worker is alive, for `dunlin-worker alive`.
+    #[arg(long, value_name = "FILE")]
+    alive_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Exits 0 if a worker has touched its file lately: the health check of a container.
+    Alive {
+        /// What the worker was given as `--alive-file`.
+        #[arg(long)]
+        file: PathBuf,
+        /// Seconds that may have passed since.
+        #[arg(long, default_value_t = 60)]
+        within: u64,
+    },
+}
+
+fn main() -> ExitCode {
+    match run(Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("dunlin-worker: {}", report::report(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: Arguments) -> Result<()> {
+    let Arguments { command, config, slots, alive_file } = arguments;
+    if let Some(Command::Alive { file, within }) = command {
+        return alive::check(&file, Duration::from_secs(within));
+    }
+    logging::start();
+    let io = runtime()?;
+    let outcome = io.block_on(async {
+        let file = read(config.as_deref()).await?;
+        if let Some(functions) = &file.functions {
+            functions.check().map_err(anyhow::Error::msg)?;
+        }
+        let stores = Stores::open(&file.state, file.reaches(), io.handle())
+            .context("the stores of the configuration cannot be opened")?
+            .hedged(Env::system());
+        let WorkerFile { worker, functions, .. } = file;
+        work(Start { stores, worker, functions, slots, alive_file }).await
+    });
+    // Plans that still run lose nothing: their tasks were given back, or other attempts will follow.
+    io.shutdown_background();
+    outcome
+}
+
+async fn read(path: Option<&Path>) -> Result<WorkerFile> {
+    let (text, name) = match path {
+        Some(path) => {
+            let text = std::fs::read_to_string(path)
+                .with_context(|| format!("cannot read {}", path.display()))?;
+            (text, path.display().to_string())
+        }
+        None => config_text::from_env(Path::new("dunlin.toml"))
+            .await
+            .context("give --config, or the configuration in the environment")?,
+    };
+    toml::from_str(&text).with_context(|| format!("{name} cannot be used"))
+}
