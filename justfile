@@ -94,6 +94,26 @@ sim-fleet workers="1000" tasks="100000" stages="8" seed="1":
 demo *args:
     cargo run --profile quick -- demo {{ args }}
 
+# k6 over real processes and MinIO: `just loadtest smoke`, `just loadtest chaos --size full`
+loadtest *args:
+    scripts/loadtest {{ args }}
+
+# Everything with MinIO in containers: `just compose up`, `just compose down`, `just compose try`
+compose *args:
+    scripts/compose {{ args }}
+
+# Images: `just containers build`, `just containers sizes`, `just containers sbom`
+containers *args:
+    scripts/containers {{ args }}
+
+# The Helm chart: `just helm check`; `just helm run` starts what is rendered as processes
+helm *args:
+    scripts/helm {{ args }}
+
+# Dashboards, rules, metrics: `just observability check`, `just observability live URL…`
+observability *args:
+    scripts/observability {{ args }}
+
 # API documentation of all crates
 docs:
     cargo doc --workspace --no-deps

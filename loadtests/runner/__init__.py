@@ -1,0 +1,1 @@
+"""The runner of the load tests: processes, data, k6, faults, reports. scripts/loadtest is its command."""
