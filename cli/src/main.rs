@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use dunlin_cli::credentials::Credentials;
 use dunlin_cli::{demo, health, key, pki, record, serve, sql, tpch};
 
 #[derive(Debug, Parser)]
@@ -46,6 +47,9 @@ enum Command {
         /// File that is touched every 5 s while the worker is alive.
         #[arg(long, value_name = "FILE")]
         alive_file: Option<PathBuf>,
+        /// What the worker shows to gateways, which tell it of work.
+        #[command(flatten)]
+        credentials: Credentials,
     },
     /// Gateway and workers in one process.
     Run {
@@ -112,8 +116,8 @@ fn run(command: Command) -> anyhow::Result<()> {
             config.as_deref(),
             &serve::Listen { http, metrics, allow_insecure_connections },
         ),
-        Command::Worker { config, slots, alive_file } => {
-            serve::worker(config.as_deref(), slots, alive_file)
+        Command::Worker { config, slots, alive_file, credentials } => {
+            serve::worker(config.as_deref(), slots, alive_file, credentials)
         }
         Command::Health(options) => health::run(&options),
         Command::Run { config, workers, http, metrics, allow_insecure_connections } => serve::run(

@@ -38,6 +38,7 @@ use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
+use crate::credentials::Credentials;
 use crate::door;
 use crate::in_process::InProcess;
 use crate::otlp::Otlp;
@@ -293,11 +294,12 @@ pub fn worker(
     config: Option<&Path>,
     slots: Option<usize>,
     alive_file: Option<PathBuf>,
+    credentials: Credentials,
 ) -> Result<()> {
     let Opened { config, stores, io, .. } = Opened::new(config)?;
     let Config { worker, functions, .. } = config;
-    let outcome =
-        io.block_on(dunlin_process::work(Start { stores, worker, functions, slots, alive_file }));
+    let start = Start { stores, worker, functions, slots, credentials, alive_file };
+    let outcome = io.block_on(dunlin_process::work(start));
     io.shutdown_background();
     outcome
 }

@@ -137,55 +137,55 @@ impl Metrics {
         ours.register("build", "The build of this gateway", Info::new(about));
         let mut at = Registered(ours);
         let metrics = Self {
-            ready: at.new("ready", "1 while this gateway takes queries"),
-            queries: at.new("queries", "Queries that have ended"),
-            errors: at.new("query_errors", "Queries that failed, and refused requests, by code"),
+            ready: at.add("ready", "1 while this gateway takes queries"),
+            queries: at.add("queries", "Queries that have ended"),
+            errors: at.add("query_errors", "Queries that failed, and refused requests, by code"),
             durations: at.of(
                 "query_duration_seconds",
                 "Time of queries by phase",
                 Family::new_with_constructor(seconds),
             ),
-            queries_open: at.new("queries_open", "Queries in the store that have not ended"),
-            tasks_pending: at.new("tasks_pending", "Tasks that may be claimed and are not"),
-            tasks_running: at.new("tasks_running", "Tasks that are claimed and run"),
-            oldest_pending: at.new(
+            queries_open: at.add("queries_open", "Queries in the store that have not ended"),
+            tasks_pending: at.add("tasks_pending", "Tasks that may be claimed and are not"),
+            tasks_running: at.add("tasks_running", "Tasks that are claimed and run"),
+            oldest_pending: at.add(
                 "oldest_pending_seconds",
                 "For how long the query has not moved that has stood still longest",
             ),
-            workers_listening: at.new("workers_listening", "Workers that listen to this gateway"),
-            clients_waiting: at.new("clients_waiting", "Requests that wait for a query's end"),
-            requests: at.new("http_requests", "HTTP requests that were answered"),
+            workers_listening: at.add("workers_listening", "Workers that listen to this gateway"),
+            clients_waiting: at.add("clients_waiting", "Requests that wait for a query's end"),
+            requests: at.add("http_requests", "HTTP requests that were answered"),
             request_durations: at.of(
                 "http_request_duration_seconds",
                 "Time from a request to the headers of its answer",
                 Family::new_with_constructor(seconds),
             ),
-            planning_running: at.new("planning_running", "Statements that are planned now"),
-            planning_queued: at.new("planning_queued", "Statements that wait to be planned"),
-            tasks: at.new("tasks", "Attempts of tasks by outcome, of queries that have ended"),
+            planning_running: at.add("planning_running", "Statements that are planned now"),
+            planning_queued: at.add("planning_queued", "Statements that wait to be planned"),
+            tasks: at.add("tasks", "Attempts of tasks by outcome, of queries that have ended"),
             task_durations: at.of(
                 "task_duration_seconds",
                 "Time of committed attempts by step, of queries that have ended",
                 Family::new_with_constructor(seconds),
             ),
-            calls: at.new("worker_calls", "Calls of functions by this gateway"),
-            cold_starts: at.new("worker_cold_starts", "Environments started for functions"),
-            store_requests: at.new("store_requests", "Requests to the stores"),
+            calls: at.add("worker_calls", "Calls of functions by this gateway"),
+            cold_starts: at.add("worker_cold_starts", "Environments started for functions"),
+            store_requests: at.add("store_requests", "Requests to the stores"),
             store_durations: at.of(
                 "store_request_duration_seconds",
                 "Time of this gateway's own requests to the state's store",
                 Family::new_with_constructor(seconds),
             ),
-            store_errors: at.new("store_errors", "Requests of this gateway that failed"),
-            store_conflicts: at.new(
+            store_errors: at.add("store_errors", "Requests of this gateway that failed"),
+            store_conflicts: at.add(
                 "store_conditional_conflicts",
                 "Creates of this gateway that found the key taken",
             ),
-            scanned: at.new("scan_bytes", "Bytes read from tables"),
-            results: at.new("result_bytes", "Bytes of answers in the store"),
-            spilled: at.new("spill_bytes", "Bytes that tasks have spilled to local disk"),
-            exchanged: at.new("exchange_bytes", "Bytes of the exchange"),
-            cost: at.new("cost_usd", "Dollars by list prices"),
+            scanned: at.add("scan_bytes", "Bytes read from tables"),
+            results: at.add("result_bytes", "Bytes of answers in the store"),
+            spilled: at.add("spill_bytes", "Bytes that tasks have spilled to local disk"),
+            exchanged: at.add("exchange_bytes", "Bytes of the exchange"),
+            cost: at.add("cost_usd", "Dollars by list prices"),
             refresh: Mutex::default(),
             registry,
         };
@@ -313,7 +313,7 @@ const OPS: [&str; 5] = ["get", "put", "list", "head", "delete"];
 struct Registered<'a>(&'a mut Registry);
 
 impl Registered<'_> {
-    fn new<M: Metric + Clone + Default>(&mut self, name: &str, help: &str) -> M {
+    fn add<M: Metric + Clone + Default>(&mut self, name: &str, help: &str) -> M {
         self.of(name, help, M::default())
     }
 

@@ -40,7 +40,7 @@ use tokio::sync::mpsc;
 
 use super::error::{CoreError, GuestError};
 use super::seats::{Seat, Seats};
-use super::threads::ThreadKind;
+use super::threads::{ThreadKind, no_thread};
 use crate::options::InlineLimits;
 
 /// Batches that wait for the client: enough to compute and send at the same time.
@@ -91,7 +91,7 @@ impl Guests {
         let running = Arc::clone(plan.plan());
         let (sender, batches) = mpsc::channel(BATCHES_AHEAD);
         let kind = ThreadKind { name: "dunlin-guest", stack: STACK, nice: priority::NICE, threads };
-        let done = kind.run(move || work(plan, seat, sender)).map_err(CoreError::internal)?;
+        let done = kind.run(move || work(plan, seat, sender)).map_err(no_thread)?;
         let rows = Rows {
             schema: running.schema(),
             batches,

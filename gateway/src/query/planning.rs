@@ -10,7 +10,7 @@ use dunlin_planner::{ParsedStatement, PlanError, Planned, Planner, TooComplex};
 use super::error::{CoreError, ErrorKind};
 use super::seats::Seats;
 use super::statement::Statement;
-use super::threads::ThreadKind;
+use super::threads::{ThreadKind, no_thread};
 use crate::options::PlanningLimits;
 
 /// Stack of a planning thread. It is generous, because the use of a statement at the limits has not been measured
@@ -88,7 +88,7 @@ impl Planning {
                 work.await
             }
         });
-        let done = done.map_err(CoreError::internal)?;
+        let done = done.map_err(no_thread)?;
         tokio::select! {
             done = done => match done {
                 Ok(done) => Ok(done?),

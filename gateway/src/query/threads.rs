@@ -11,6 +11,8 @@ use dunlin_plan::priority::stand_back;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
 
+use super::error::{CoreError, ErrorKind};
+
 /// How to start a thread.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ThreadKind {
@@ -65,4 +67,12 @@ impl ThreadKind {
         )?;
         Ok(told)
     }
+}
+
+/// The operating system gives no thread. Others end and give theirs back, so the client may come again.
+pub(super) fn no_thread(error: std::io::Error) -> CoreError {
+    ErrorKind::Busy(format!(
+        "this gateway is busy: the operating system gives it no more threads ({error}); try again later, or on another gateway"
+    ))
+    .into()
 }

@@ -29,6 +29,8 @@ use dunlin_plan::stores::Stores;
 use dunlin_worker::{Wake, Worker, WorkerOptions};
 use tokio_util::sync::CancellationToken;
 
+use crate::credentials::Credentials;
+
 pub use wake::OverHttp;
 
 /// Stack of the threads for requests and records. They read, print and drop plans, which are as deep as planning
@@ -46,6 +48,8 @@ pub struct Start {
     pub functions: Option<FunctionsConfig>,
     /// Tasks run at once; the configuration's number, or one for each core, if not given.
     pub slots: Option<usize>,
+    /// What the worker shows to gateways, which tell it of work.
+    pub credentials: Credentials,
     /// The file that is touched while the worker is alive.
     pub alive_file: Option<PathBuf>,
 }
@@ -104,7 +108,7 @@ pub async fn functions(config: &FunctionsConfig, env: Env) -> Functions {
 /// # Errors
 /// A store that only one process sees, or an engine that cannot be set up.
 pub async fn work(start: Start) -> Result<()> {
-    let Start { stores, worker: config, functions: called, slots, alive_file } = start;
+    let Start { stores, worker: config, functions: called, slots, credentials, alive_file } = start;
     check_shared(&stores)?;
     let control = stores.control(Env::system());
     let slots = slots.or(config.slots).unwrap_or_else(cores).max(1);
@@ -115,7 +119,7 @@ pub async fn work(start: Start) -> Result<()> {
         }
         None => None,
     };
-    let wake = Arc::new(OverHttp::new(control.clone(), otherwise));
+    let wake = Arc::new(OverHttp::new(control.clone(), otherwise, credentials));
     let options = WorkerOptions { wake: Some(wake), ..worker_options(&config, &stores, slots) };
     if let Err(error) = control.get(keys::BELL).await {
         // It may come back, or be mended, while this worker runs.

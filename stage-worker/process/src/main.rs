@@ -10,6 +10,7 @@ use dunlin_manifest::env::Env;
 use dunlin_plan::config_text;
 use dunlin_plan::stores::Stores;
 use dunlin_plan::worker_file::WorkerFile;
+use dunlin_process::credentials::Credentials;
 use dunlin_process::{Start, alive, logging, report, runtime, work};
 
 #[derive(Debug, Parser)]
@@ -30,6 +31,8 @@ struct Arguments {
     /// File that is touched every 5 s while the worker is alive, for `dunlin-worker alive`.
     #[arg(long, value_name = "FILE")]
     alive_file: Option<PathBuf>,
+    #[command(flatten)]
+    credentials: Credentials,
 }
 
 #[derive(Debug, Subcommand)]
@@ -56,7 +59,7 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: Arguments) -> Result<()> {
-    let Arguments { command, config, slots, alive_file } = arguments;
+    let Arguments { command, config, slots, alive_file, credentials } = arguments;
     if let Some(Command::Alive { file, within }) = command {
         return alive::check(&file, Duration::from_secs(within));
     }
@@ -71,7 +74,7 @@ fn run(arguments: Arguments) -> Result<()> {
             .context("the stores of the configuration cannot be opened")?
             .hedged(Env::system());
         let WorkerFile { worker, functions, .. } = file;
-        work(Start { stores, worker, functions, slots, alive_file }).await
+        work(Start { stores, worker, functions, slots, credentials, alive_file }).await
     });
     // Plans that still run lose nothing: their tasks were given back, or other attempts will follow.
     io.shutdown_background();

@@ -37,6 +37,8 @@ pub struct OverHttp {
     /// Who is told while no gateway can be reached.
     otherwise: Option<Arc<dyn Wake>>,
     pause: Mutex<Duration>,
+    /// What this worker shows to gateways.
+    credentials: Credentials,
     is_noted: AtomicBool,
 }
 
@@ -52,7 +54,11 @@ struct Link {
 impl OverHttp {
     /// Finds gateways by the hints in `store`. While none can be reached, `otherwise` is told.
     #[must_use]
-    pub fn new(store: ObjectControlStore, otherwise: Option<Arc<dyn Wake>>) -> Self {
+    pub fn new(
+        store: ObjectControlStore,
+        otherwise: Option<Arc<dyn Wake>>,
+        credentials: Credentials,
+    ) -> Self {
         let name = store.env().nonce();
         Self {
             store,
@@ -60,17 +66,21 @@ impl OverHttp {
             link: Mutex::default(),
             otherwise,
             pause: Mutex::new(PAUSES.0),
+            credentials,
             is_noted: AtomicBool::default(),
         }
     }
 
-    /// Says once that a key is missing: without it this worker finds work later.
+    /// Says once why gateways cannot be listened to.
+    fn say(&self, why: &str) {
+        if !self.is_noted.swap(true, Ordering::Relaxed) {
+            tracing::warn!("this worker finds work by looking only: {why}");
+        }
+    }
+
     fn note(&self, error: &reqwest::Error) {
-        let is_refused = error.status() == Some(StatusCode::UNAUTHORIZED);
-        if is_refused && !self.is_noted.swap(true, Ordering::Relaxed) {
-            tracing::warn!(
-                "gateways ask for an API key: set {KEY_VARIABLE}, or this worker finds work by looking only"
-            );
+        if error.status() == Some(StatusCode::UNAUTHORIZED) {
+            self.say(&format!("gateways ask for an API key; set {KEY_VARIABLE}"));
         }
     }
 
@@ -78,7 +88,13 @@ impl OverHttp {
     async fn find(&self) -> Option<Link> {
         let found = gateways(&self.store).await.ok()?;
         for url in found {
-            let Ok(http) = Credentials::default().client(&url) else { continue };
+            let http = match self.credentials.client(&url) {
+                Ok(http) => http,
+                Err(error) => {
+                    self.say(&format!("{error:#}"));
+                    continue;
+                }
+            };
             let link = Link { http, url, name: self.name.clone(), at: None };
             match link.listen().await {
                 Ok(heard) => return Some(Link { at: Some(heard.at), ..link }),
