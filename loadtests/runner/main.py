@@ -12,6 +12,7 @@ import subprocess
 import sys
 
 from . import data, k6, metrics, report
+from .watcher import Watcher
 from .control import Control
 from .sampler import Sampler
 from .scenarios import SCENARIOS
@@ -47,6 +48,7 @@ def parse(arguments):
     parser.add_argument("--slack", type=float, help="factor on thresholds of latency (default: 1, for a dev build 4)")
     parser.add_argument("--no-links", action="store_true", help="do not fetch presigned links")
     parser.add_argument("--out", metavar="FOLDER", help="reports (default: target/loadtests/SCENARIO)")
+    parser.add_argument("--live", action="store_true", help="a real Prometheus watches: every panel of the dashboards has data")
     parser.add_argument("--fresh", action="store_true", help="ask for the expected checksums again")
     return parser.parse_args(arguments)
 
@@ -192,14 +194,17 @@ class Run:
         """Runs k6 beside the control server and the sampler; returns why it failed."""
         urls = self.options.url or [process.url for process in self.stack.gateways]
         control = sampler = None
+        unseen = []
         script = os.path.join(LOADTESTS, f"{self.name}.js")
         html, log = os.path.join(self.out, "report.html"), os.path.join(self.out, "k6.log")
         if self.stack:
             before = self.store.requests()
             with Control(self.stack, self.store) as control, Sampler(self.stack, {"minio": self.store.pid}) as sampler:
+                watcher = Watcher(self.stack.gateways, self.out) if self.options.live else None
                 k6_cpu_s = children_cpu_s()
                 status = k6.run(script, self.environment(urls, control), html, log)
                 k6_cpu_s = children_cpu_s() - k6_cpu_s
+                unseen = watcher.end() if watcher else []
         else:
             status = k6.run(script, self.environment(urls, None), html, log)
         figures = metrics.collect(self.stack.gateways, self.out, self.name != "smoke") if self.stack else {}
@@ -211,7 +216,7 @@ class Run:
             facts["cores of k6"] = f"{k6_cpu_s / sampler.seconds:.2f}"
             facts["cores of other programs of the machine"] = f"{sampler.others_cores(k6_cpu_s):.2f}"
         summary = report.write(self.out, facts, sampler, control, figures, asked)
-        wrong = report.verdict(status, summary, dead + late, self.scenario.may_break)
+        wrong = report.verdict(status, summary, dead + late + unseen, self.scenario.may_break)
         if wrong:
             # What broke on purpose is no reason.
             lines = [line for line in tail(log, 2000).splitlines() if "Request Failed" not in line]
