@@ -157,8 +157,11 @@ impl Queries {
                 let handle = Some(handle);
                 Ok(Waited::Ended(Box::new(Ended { query: query.clone(), end, handle })))
             }
-            (None, Some(trouble)) => Err(CoreError::store(trouble).about(query)),
-            (None, None) => {
+            // A gateway that stops hands its clients over. Whether the store answers is for the next one to see.
+            (None, Some(trouble)) if !self.stop.is_cancelled() => {
+                Err(CoreError::store(trouble).about(query))
+            }
+            (None, _) => {
                 let status = QueryStatus::new(query.as_str(), Some(&*handle.root), progress, None);
                 Ok(Waited::Running(Box::new(status)))
             }
