@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use dunlin_cli::credentials::Credentials;
 use dunlin_cli::{demo, health, key, pki, record, serve, sql, tpch};
 
 #[derive(Debug, Parser)]
@@ -37,20 +36,7 @@ enum Command {
         allow_insecure_connections: bool,
     },
     /// Claim and run tasks. Listens on no port.
-    Worker {
-        /// The configuration; if not given, `DUNLIN_CONFIG_TOML` is its text, or `DUNLIN_CONFIG` its file or object.
-        #[arg(long)]
-        config: Option<PathBuf>,
-        /// Tasks run at once; if not given, the configuration's number, or one for each core.
-        #[arg(long)]
-        slots: Option<usize>,
-        /// File that is touched every 5 s while the worker is alive.
-        #[arg(long, value_name = "FILE")]
-        alive_file: Option<PathBuf>,
-        /// What the worker shows to gateways, which tell it of work.
-        #[command(flatten)]
-        credentials: Credentials,
-    },
+    Worker(dunlin_process::Options),
     /// Gateway and workers in one process.
     Run {
         /// The configuration; if not given, `DUNLIN_CONFIG_TOML` is its text, or `DUNLIN_CONFIG` its file or object.
@@ -116,9 +102,7 @@ fn run(command: Command) -> anyhow::Result<()> {
             config.as_deref(),
             &serve::Listen { http, metrics, allow_insecure_connections },
         ),
-        Command::Worker { config, slots, alive_file, credentials } => {
-            serve::worker(config.as_deref(), slots, alive_file, credentials)
-        }
+        Command::Worker(options) => serve::worker(options),
         Command::Health(options) => health::run(&options),
         Command::Run { config, workers, http, metrics, allow_insecure_connections } => serve::run(
             config.as_deref(),

@@ -4,7 +4,7 @@
 //! that a busy plan never delays a heartbeat.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ use dunlin_planner::Planner;
 use dunlin_planner::config::Config;
 use dunlin_planner::cost::Tariff;
 use dunlin_planner::gateway_config::GatewayConfig;
-use dunlin_process::{Start, cores, logging, signals};
+use dunlin_process::{Options, Start, cores, logging, signals};
 use dunlin_worker::{Wake, Worker, WorkerOptions};
 use http::Method;
 use object_store::path::Path as StorePath;
@@ -38,7 +38,6 @@ use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use crate::credentials::Credentials;
 use crate::door;
 use crate::in_process::InProcess;
 use crate::otlp::Otlp;
@@ -290,15 +289,10 @@ pub fn gateway(config: Option<&Path>, listen: &Listen) -> Result<()> {
 ///
 /// # Errors
 /// A configuration or store that cannot be used.
-pub fn worker(
-    config: Option<&Path>,
-    slots: Option<usize>,
-    alive_file: Option<PathBuf>,
-    credentials: Credentials,
-) -> Result<()> {
-    let Opened { config, stores, io, .. } = Opened::new(config)?;
+pub fn worker(options: Options) -> Result<()> {
+    let Opened { config, stores, io, .. } = Opened::new(options.config.as_deref())?;
     let Config { worker, functions, .. } = config;
-    let start = Start { stores, worker, functions, slots, credentials, alive_file };
+    let start = Start { stores, worker, functions, options };
     let outcome = io.block_on(dunlin_process::work(start));
     io.shutdown_background();
     outcome

@@ -151,16 +151,21 @@ async fn a_query_outlives_all_its_workers() {
     assert!(objects.workers().iter().any(own), "the new workers finished it");
 }
 
+/// Asks `worker` to stop while a task is in its hand, and waits for its end. Returns the task.
+async fn stop_in_the_middle(objects: &Objects, worker: &mut Process) -> (u32, u32, u32) {
+    let task = freeze_in_the_middle(objects, worker).await;
+    signal(worker, "-TERM");
+    signal(worker, "-CONT");
+    until("the end of the worker", PATIENCE, || (!worker.is_running()).then_some(())).await;
+    task
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_worker_asked_to_stop_ends_the_task_in_its_hand() {
     let (setup, mut fleet, api) = start(LONG_LEASE, 2);
     let query = api.begin(SLOW, &settings()).await;
     let objects = Objects::new(&setup.state, &query);
-    let (stage, task, attempt) = freeze_in_the_middle(&objects, &fleet.workers[0]).await;
-    signal(&fleet.workers[0], "-TERM");
-    signal(&fleet.workers[0], "-CONT");
-    let worker = &mut fleet.workers[0];
-    until("the end of the worker", PATIENCE, || (!worker.is_running()).then_some(())).await;
+    let (stage, task, attempt) = stop_in_the_middle(&objects, &mut fleet.workers[0]).await;
     assert_eq!(winner(&objects, stage, task), Some(attempt), "{:?}", objects.fails());
     let answer = api.results(&query, PATIENCE).await;
     reference().check("after a worker stopped", SLOW, &answer.batches);
@@ -172,11 +177,7 @@ async fn a_worker_whose_grace_is_over_gives_its_task_back() {
     let (setup, mut fleet, api) = start(NO_GRACE, 2);
     let query = api.begin(SLOW, &settings()).await;
     let objects = Objects::new(&setup.state, &query);
-    let (stage, task, attempt) = freeze_in_the_middle(&objects, &fleet.workers[0]).await;
-    signal(&fleet.workers[0], "-TERM");
-    signal(&fleet.workers[0], "-CONT");
-    let worker = &mut fleet.workers[0];
-    until("the end of the worker", PATIENCE, || (!worker.is_running()).then_some(())).await;
+    let (stage, task, attempt) = stop_in_the_middle(&objects, &mut fleet.workers[0]).await;
     // The lease is longer than the patience: without the record nobody would take the task over.
     let answer = api.results(&query, PATIENCE).await;
     reference().check("after a worker stopped", SLOW, &answer.batches);

@@ -11,11 +11,11 @@
 pub mod alive;
 pub mod credentials;
 pub mod logging;
+mod options;
 pub mod report;
 pub mod signals;
 mod wake;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,8 +29,7 @@ use dunlin_plan::stores::Stores;
 use dunlin_worker::{Wake, Worker, WorkerOptions};
 use tokio_util::sync::CancellationToken;
 
-use crate::credentials::Credentials;
-
+pub use options::Options;
 pub use wake::OverHttp;
 
 /// Stack of the threads for requests and records. They read, print and drop plans, which are as deep as planning
@@ -46,12 +45,8 @@ pub struct Start {
     pub worker: WorkerConfig,
     /// `[functions]`.
     pub functions: Option<FunctionsConfig>,
-    /// Tasks run at once; the configuration's number, or one for each core, if not given.
-    pub slots: Option<usize>,
-    /// What the worker shows to gateways, which tell it of work.
-    pub credentials: Credentials,
-    /// The file that is touched while the worker is alive.
-    pub alive_file: Option<PathBuf>,
+    /// The command line.
+    pub options: Options,
 }
 
 /// The runtime for requests, heartbeats and coordination. Plans run on threads of their own.
@@ -108,7 +103,8 @@ pub async fn functions(config: &FunctionsConfig, env: Env) -> Functions {
 /// # Errors
 /// A store that only one process sees, or an engine that cannot be set up.
 pub async fn work(start: Start) -> Result<()> {
-    let Start { stores, worker: config, functions: called, slots, credentials, alive_file } = start;
+    let Start { stores, worker: config, functions: called, options } = start;
+    let Options { slots, credentials, alive_file, .. } = options;
     check_shared(&stores)?;
     let control = stores.control(Env::system());
     let slots = slots.or(config.slots).unwrap_or_else(cores).max(1);

@@ -10,8 +10,7 @@ use dunlin_manifest::env::Env;
 use dunlin_plan::config_text;
 use dunlin_plan::stores::Stores;
 use dunlin_plan::worker_file::WorkerFile;
-use dunlin_process::credentials::Credentials;
-use dunlin_process::{Start, alive, logging, report, runtime, work};
+use dunlin_process::{Options, Start, alive, logging, report, runtime, work};
 
 #[derive(Debug, Parser)]
 #[command(
@@ -22,17 +21,8 @@ use dunlin_process::{Start, alive, logging, report, runtime, work};
 struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
-    /// The configuration; if not given, `DUNLIN_CONFIG_TOML` is its text, or `DUNLIN_CONFIG` its file or object.
-    #[arg(long)]
-    config: Option<PathBuf>,
-    /// Tasks run at once; if not given, the configuration's number, or one for each core.
-    #[arg(long)]
-    slots: Option<usize>,
-    /// File that is touched every 5 s while the worker is alive, for `dunlin-worker alive`.
-    #[arg(long, value_name = "FILE")]
-    alive_file: Option<PathBuf>,
     #[command(flatten)]
-    credentials: Credentials,
+    options: Options,
 }
 
 #[derive(Debug, Subcommand)]
@@ -59,14 +49,14 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: Arguments) -> Result<()> {
-    let Arguments { command, config, slots, alive_file, credentials } = arguments;
+    let Arguments { command, options } = arguments;
     if let Some(Command::Alive { file, within }) = command {
         return alive::check(&file, Duration::from_secs(within));
     }
     logging::start();
     let io = runtime()?;
     let outcome = io.block_on(async {
-        let file = read(config.as_deref()).await?;
+        let file = read(options.config.as_deref()).await?;
         if let Some(functions) = &file.functions {
             functions.check().map_err(anyhow::Error::msg)?;
         }
@@ -74,7 +64,7 @@ fn run(arguments: Arguments) -> Result<()> {
             .context("the stores of the configuration cannot be opened")?
             .hedged(Env::system());
         let WorkerFile { worker, functions, .. } = file;
-        work(Start { stores, worker, functions, slots, credentials, alive_file }).await
+        work(Start { stores, worker, functions, options }).await
     });
     // Plans that still run lose nothing: their tasks were given back, or other attempts will follow.
     io.shutdown_background();
