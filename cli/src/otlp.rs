@@ -98,12 +98,11 @@ fn data(span: Span) -> SpanData {
         false,
         TraceState::default(),
     );
-    let is_outermost = span.name == "query";
     SpanData {
         span_context: context,
         parent_span_id: span.parent.map_or(SpanId::INVALID, SpanId::from),
-        parent_span_is_remote: is_outermost,
-        span_kind: if is_outermost { SpanKind::Server } else { SpanKind::Internal },
+        parent_span_is_remote: span.is_outermost,
+        span_kind: if span.is_outermost { SpanKind::Server } else { SpanKind::Internal },
         name: span.name.into(),
         start_time: time(span.began_ms),
         end_time: time(span.ended_ms),

@@ -12,11 +12,11 @@ use anyhow::{Context, Result};
 use async_trait::async_trait;
 use bytes::Bytes;
 use dunlin_gateway::{
-    CallsMade, DoorOptions, Gateway, GatewayOptions, Guest, Hub, LinkMaker, LocalRunner, Metrics,
-    Most, SpanSink, WatchPeriods,
+    DoorOptions, Gateway, GatewayOptions, Guest, Hub, LinkMaker, LocalRunner, Metrics, Most,
+    SpanSink, WatchPeriods,
 };
+use dunlin_invoke::Functions;
 use dunlin_invoke::event::Package;
-use dunlin_invoke::{Functions, Made};
 use dunlin_manifest::env::Env;
 use dunlin_manifest::ids::QueryId;
 use dunlin_manifest::keys;
@@ -120,10 +120,7 @@ impl Opened {
             Some(functions) => {
                 if let Some(metrics) = &telling.metrics {
                     let functions = Arc::clone(&functions);
-                    metrics.on_scrape(move |metrics| {
-                        let Made { accepted, throttled, failed } = functions.made();
-                        metrics.calls(CallsMade { accepted, throttled, failed });
-                    });
+                    metrics.on_scrape(move |metrics| metrics.calls(functions.made()));
                 }
                 hub.calling(functions)
             }

@@ -36,7 +36,7 @@ mod tls;
 pub use crate::http::{ApiError, Format, MAX_WAIT, Position, Problem, Refusal};
 pub use door::{DoorError, DoorLimits, DoorOptions, Exposed};
 pub use dunlin_manifest::query::sweep::SweepPeriods;
-pub use metrics::{CallsMade, Metrics, Span, SpanSink, SpanStatus, serve_metrics};
+pub use metrics::{Metrics, Span, SpanSink, SpanStatus, serve_metrics};
 pub use options::{
     Gateway, GatewayOptions, InlineLimits, LinkMaker, LocalRunner, MAX_BODY_BYTES, MAX_SQL_BYTES,
     Most, PlanningLimits, WatchPeriods,

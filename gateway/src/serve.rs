@@ -94,10 +94,11 @@ fn open(
             metrics.ready.set(0);
         }
     });
-    let queries = Queries::new(handles, watched, links, options, stop.clone());
+    let queries =
+        Queries::new(handles, watched, links, options, Arc::clone(&metrics), stop.clone());
     let face = Face {
         intake,
-        queries: Arc::new(queries.measured(Arc::clone(&metrics))),
+        queries: Arc::new(queries),
         hub: Arc::clone(&hub),
         metrics,
         answer_buffer: limits.answer_buffer_bytes,

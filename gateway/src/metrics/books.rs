@@ -119,10 +119,10 @@ impl Books {
         let began_ms = handle.query.unix_ms();
         let (first, last) = figures.span().unwrap_or((began_ms, began_ms));
         // By the store's stamps. The clocks of workers may be hours apart, so they only tell how long tasks ran.
-        let mut total = last.saturating_sub(first);
+        let ran = last.saturating_sub(first);
+        let total = end.summary.map_or(ran, |summary| summary.wall_ms);
         if end.summary.is_some() {
-            total = summary.wall_ms;
-            let run = last.saturating_sub(first).min(total);
+            let run = ran.min(total);
             for (phase, ms) in [("total", total), ("queue", total - run), ("run", run)] {
                 metrics.phase(phase, route, Duration::from_millis(ms));
             }

@@ -112,17 +112,6 @@ fn seconds() -> Histogram {
     ])
 }
 
-/// A counter of functions' calls, made elsewhere.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct CallsMade {
-    /// Lambda has taken the call.
-    pub accepted: u64,
-    /// Lambda has answered that there are too many.
-    pub throttled: u64,
-    /// Every other answer, and none.
-    pub failed: u64,
-}
-
 impl Metrics {
     /// Metrics of this build, all of them zero.
     ///
@@ -242,12 +231,9 @@ impl Metrics {
         text
     }
 
-    /// How many calls of functions were made, in all.
-    pub fn calls(&self, made: CallsMade) {
-        let CallsMade { accepted, throttled, failed } = made;
-        for (result, count) in
-            [("accepted", accepted), ("throttled", throttled), ("failed", failed)]
-        {
+    /// How many calls of functions were made, in all, by result: `accepted`, `throttled`, `failed`.
+    pub fn calls(&self, made: [(&'static str, u64); 3]) {
+        for (result, count) in made {
             let calls = self.calls.get_or_create(&[("result", result)]);
             calls.inc_by(count.saturating_sub(calls.get()));
         }

@@ -39,6 +39,8 @@ pub struct Span {
     pub id: u64,
     /// The span around it, if there is one.
     pub parent: Option<u64>,
+    /// True for the span of a query: what is around it is the client's.
+    pub is_outermost: bool,
     /// What it is of.
     pub name: String,
     /// Begin, Unix milliseconds.
@@ -80,6 +82,7 @@ impl Traced<'_> {
             trace: trace_id(self.query, self.context),
             id: span_id(self.query, SpanOf::Query),
             parent: context.map(|context| context.parent),
+            is_outermost: true,
             name: "query".to_owned(),
             began_ms: self.began_ms,
             ended_ms: self.ended_ms.max(self.began_ms),
@@ -112,6 +115,7 @@ pub(super) fn spans(traced: &Traced<'_>, figures: &Figures) -> Vec<Span> {
             trace,
             id: span_id(traced.query, SpanOf::Stage(*stage)),
             parent: Some(root),
+            is_outermost: false,
             name: format!("stage {stage}"),
             began_ms,
             ended_ms,
@@ -141,6 +145,7 @@ pub(super) fn spans(traced: &Traced<'_>, figures: &Figures) -> Vec<Span> {
             trace,
             id: span_id(traced.query, of),
             parent: Some(span_id(traced.query, SpanOf::Stage(attempt.stage))),
+            is_outermost: false,
             name: format!("task {}", attempt.task),
             began_ms,
             ended_ms,

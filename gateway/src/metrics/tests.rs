@@ -24,7 +24,7 @@ fn each_metric_is_documented_and_each_documented_metric_is_told() {
     metrics.answered("/v1/sql", &http::Method::POST, 200, Duration::from_millis(3));
     metrics.refused("NO_SUCH_QUERY");
     metrics.planned("inline", Duration::from_millis(1));
-    metrics.calls(CallsMade { accepted: 3, throttled: 1, failed: 0 });
+    metrics.calls([("accepted", 3), ("throttled", 1), ("failed", 0)]);
     metrics.store_durations.get_or_create(&[("op", "get")]).observe(0.03);
     metrics.task_durations.get_or_create(&[("step", "total")]).observe(0.3);
     let text = metrics.text();
@@ -49,8 +49,8 @@ fn each_metric_is_documented_and_each_documented_metric_is_told() {
 #[test]
 fn calls_that_were_told_before_are_not_counted_again() {
     let metrics = Metrics::new().unwrap();
-    metrics.calls(CallsMade { accepted: 3, throttled: 0, failed: 0 });
-    metrics.calls(CallsMade { accepted: 5, throttled: 2, failed: 0 });
+    metrics.calls([("accepted", 3), ("throttled", 0), ("failed", 0)]);
+    metrics.calls([("accepted", 5), ("throttled", 2), ("failed", 0)]);
     let text = metrics.text();
     assert!(text.contains("dunlin_worker_calls_total{result=\"accepted\"} 5\n"), "{text}");
     assert!(text.contains("dunlin_worker_calls_total{result=\"throttled\"} 2\n"), "{text}");

@@ -27,7 +27,7 @@ use super::results::ResultReader;
 use super::status::QueryStatus;
 use super::watch::{Snapshot, Watchers};
 use crate::auth::Principal;
-use crate::metrics::{Metrics, Waiting};
+use crate::metrics::Metrics;
 use crate::options::{GatewayOptions, LinkMaker};
 
 /// The state of a query after a wait.
@@ -63,7 +63,7 @@ pub(crate) struct Queries {
     links: Option<Arc<dyn LinkMaker>>,
     most_answer: Option<u64>,
     stop: CancellationToken,
-    metrics: Option<Arc<Metrics>>,
+    metrics: Arc<Metrics>,
 }
 
 impl Queries {
@@ -72,6 +72,7 @@ impl Queries {
         hub: Arc<Hub>,
         links: Option<Arc<dyn LinkMaker>>,
         options: &GatewayOptions,
+        metrics: Arc<Metrics>,
         stop: CancellationToken,
     ) -> Self {
         let env = handles.env().clone();
@@ -84,17 +85,8 @@ impl Queries {
             results: ResultReader::new(handles.store().clone(), env),
             handles,
             stop,
-            metrics: None,
+            metrics,
         }
-    }
-
-    /// Counts the requests that wait.
-    pub(crate) fn measured(self, metrics: Arc<Metrics>) -> Self {
-        Self { metrics: Some(metrics), ..self }
-    }
-
-    fn waiting(&self) -> Option<Waiting> {
-        self.metrics.as_ref().map(Metrics::waiting)
     }
 
     /// What queries cost.
@@ -150,7 +142,7 @@ impl Queries {
     ) -> Result<Waited, CoreError> {
         let handle = self.open(caller, query).await?;
         let watch = self.watchers.watch(query, &handle);
-        let _waiting = self.waiting();
+        let _waiting = self.metrics.waiting();
         let Snapshot { end, progress, trouble } = watch.end(self.env(), wait, &self.stop).await;
         match (end, trouble) {
             (Some(end), _) => {
@@ -184,7 +176,7 @@ impl Queries {
         let mut end = handle.ended().await.map_err(about)?;
         if end.is_none() && !wait.is_zero() {
             let watch = self.watchers.watch(query, &handle);
-            let _waiting = self.waiting();
+            let _waiting = self.metrics.waiting();
             end = watch.end(self.env(), wait, &self.stop).await.end;
         }
         let root = Some(&*handle.root);

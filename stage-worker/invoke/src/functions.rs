@@ -32,17 +32,6 @@ pub struct Functions {
     made: [AtomicU64; 3],
 }
 
-/// How many calls a process has made.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Made {
-    /// The service has taken them.
-    pub accepted: u64,
-    /// The service has answered that there are too many.
-    pub throttled: u64,
-    /// The service has answered otherwise, or not at all.
-    pub failed: u64,
-}
-
 impl Functions {
     /// The functions of a checked configuration.
     #[must_use]
@@ -61,12 +50,13 @@ impl Functions {
         }
     }
 
-    /// How many calls were made until now.
+    /// How many calls were made until now: those that the service has taken, those that were too many for it, and those
+    /// that it has answered otherwise, or not at all.
     #[must_use]
-    pub fn made(&self) -> Made {
+    pub fn made(&self) -> [(&'static str, u64); 3] {
         let [accepted, throttled, failed] =
             self.made.each_ref().map(|count| count.load(Ordering::Relaxed));
-        Made { accepted, throttled, failed }
+        [("accepted", accepted), ("throttled", throttled), ("failed", failed)]
     }
 
     /// The same for a process that runs so many tasks at a time itself.

@@ -18,4 +18,4 @@ mod functions;
 pub mod tree;
 
 pub use call::{Call, CallError, Kind, Sdk};
-pub use functions::{Functions, Made};
+pub use functions::Functions;

@@ -30,6 +30,28 @@ def p95(route):
     )
 
 
+def queries_by_end():
+    return lines(
+        "Queries by end",
+        "Queries that ended, a second, by status.",
+        ("sum by (status) (rate(dunlin_queries_total{@}[$__rate_interval]))", "{{status}}"),
+        "suffix: queries/s",
+        stacked=True,
+        colours=STATUS,
+    )
+
+
+def errors_by_code():
+    return lines(
+        "Errors by code",
+        "Errors a second, of queries and of requests that were refused. docs/troubleshooting.md explains each code.",
+        ("sum by (code) (rate(dunlin_query_errors_total{@}[$__rate_interval])) > 0", "{{code}}"),
+        "suffix: errors/s",
+        stacked=True,
+        rare=True,
+    )
+
+
 BOARD = Board(
     uid="dunlin-overview",
     file="overview",
@@ -115,28 +137,14 @@ BOARD = Board(
         Row(
             "Queries",
             [
-                lines(
-                    "Queries by end",
-                    "Queries that ended, a second, by status.",
-                    ("sum by (status) (rate(dunlin_queries_total{@}[$__rate_interval]))", "{{status}}"),
-                    "suffix: queries/s",
-                    stacked=True,
-                    colours=STATUS,
-                ),
+                queries_by_end(),
                 lines(
                     "Time of a query",
                     "From the request until the query ended: half, 95 and 99 of 100 queries took no longer.",
                     quantiles("dunlin_query_duration_seconds", phase="total"),
                     "s",
                 ),
-                lines(
-                    "Errors by code",
-                    "Errors a second, of queries and of requests that were refused. docs/troubleshooting.md explains each code.",
-                    ("sum by (code) (rate(dunlin_query_errors_total{@}[$__rate_interval])) > 0", "{{code}}"),
-                    "suffix: errors/s",
-                    stacked=True,
-                    rare=True,
-                ),
+                errors_by_code(),
                 lines(
                     "Open queries", "Queries in the store that have not ended.", ("max(dunlin_queries_open{@})", "open"), "short"
                 ),

@@ -1,6 +1,6 @@
 """Queries: how many, how long, which errors, and what HTTP clients see."""
 
-from boards.overview import STATUS
+from boards.overview import errors_by_code, queries_by_end
 from panels import Board, Row, heatmap, lines, quantiles
 
 
@@ -30,22 +30,8 @@ BOARD = Board(
                     "suffix: queries/s",
                     stacked=True,
                 ),
-                lines(
-                    "Queries by end",
-                    "Queries that ended, a second, by status.",
-                    ("sum by (status) (rate(dunlin_queries_total{@}[$__rate_interval]))", "{{status}}"),
-                    "suffix: queries/s",
-                    stacked=True,
-                    colours=STATUS,
-                ),
-                lines(
-                    "Errors by code",
-                    "Errors a second, of queries and of requests that were refused. docs/troubleshooting.md explains each code.",
-                    ("sum by (code) (rate(dunlin_query_errors_total{@}[$__rate_interval])) > 0", "{{code}}"),
-                    "suffix: errors/s",
-                    stacked=True,
-                    rare=True,
-                ),
+                queries_by_end(),
+                errors_by_code(),
             ],
         ),
         Row(
