@@ -230,8 +230,8 @@ pub async fn a_lost_response_settles_as_won(store: &ObjectControlStore) {
 
     let derived = format!("{key}-derived");
     faults.script(Keys::EndingWith(derived.clone()), Fault::FailAfter, 1);
-    let adopted = create::derive(&faulty, store.env(), &derived, Bytes::from_static(b"{}")).await;
-    assert_eq!(must("a derived create whose response is lost", adopted), Derived::Adopted);
+    let settled = create::derive(&faulty, store.env(), &derived, Bytes::from_static(b"{}")).await;
+    assert_eq!(must("a derived create whose response is lost", settled), Derived::Created);
 }
 
 /// A refusal when the key is free, and an error before anything was sent, are followed by another send of the same
