@@ -19,7 +19,7 @@ const ROWS: &str = "select column1 as id, column2 as name, column3 as amount, co
 
 const QUERIES: &[&str] = &[
     "select id, name, amount, day, flag from {} order by id",
-    "select count(*), count(name), count(flag), sum(amount), min(day), max(name) from {}",
+    "select count(*) a, count(name) b, count(flag) c, sum(amount) d, min(day) e, max(name) f from {}",
     "select name, count(*) n, avg(amount) a from {} group by name order by n desc, name",
     "select day from {} where day >= date '2024-01-01' and amount > -1 order by day, id",
     "select a.id, b.name from {} a join base b on a.id = b.id and a.flag = b.flag order by a.id",
@@ -65,7 +65,7 @@ async fn forms(folder: &Path) -> (String, Vec<&'static str>) {
     }
     table("csv_plain", "csv/".to_owned(), "format = \"csv\"");
     table("csv_gz", "csv.gz/rows.csv.gz".to_owned(), "");
-    table("csv_zst", "csv.zst/*.zst".to_owned(), texts);
+    table("csv_zst", "csv.zst/*.csv.zst".to_owned(), texts);
     table("csv_bz2", "csv.bz2/".to_owned(), "format = \"csv\"");
     table("csv_xz", "csv.xz/rows.csv.xz".to_owned(), "");
     table("json_plain", "json/".to_owned(), &format!("format = \"json\"\n{texts}"));
@@ -170,7 +170,7 @@ pub async fn run_folders(scratch: &Path) {
     let bench = Bench::with_entries(&[TableOf::parquet("base", &base)], ENGINE, &toml).await;
     for query in [
         "select id, name, year, month from {} order by id",
-        "select count(*), count(year), min(year), max(year), count(month) from {}",
+        "select count(*) a, count(year) b, min(year) c, max(year) d, count(month) e from {}",
         "select year, month, count(*) n from {} group by year, month order by year nulls first, month",
         "select id from {} where year = 2024 and month = 1 order by id",
         "select id from {} where month = 1 or year is null order by id",

@@ -23,6 +23,7 @@
 //! [`fence`]. The crate knows no SQL text, no table and no route. Those belong to `dunlin-planner`, which no worker
 //! links.
 
+pub mod arrays;
 pub mod config;
 pub mod config_text;
 mod error;

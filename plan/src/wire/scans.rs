@@ -8,6 +8,8 @@ use datafusion::datasource::file_format::file_compression_type::FileCompressionT
 use datafusion::datasource::physical_plan::{FileScanConfig, FileScanConfigBuilder, JsonSource};
 use prost::Message;
 
+use crate::arrays::JsonArrays;
+
 /// What the wire form of a scan loses.
 #[derive(Clone, Copy, PartialEq, Eq, Message)]
 pub(super) struct Text {
@@ -21,9 +23,7 @@ pub(super) struct Text {
 /// True for a scan of JSON files of which each is one array.
 #[must_use]
 pub fn json_is_array(config: &FileScanConfig) -> bool {
-    // The source has no accessor for it. It is the last field of what it prints.
-    config.file_source.is::<JsonSource>()
-        && format!("{:?}", config.file_source).ends_with("newline_delimited: false }")
+    config.file_source.is::<JsonArrays>()
 }
 
 /// What the wire form of this scan loses, if it loses something.
@@ -50,7 +50,7 @@ pub(super) fn restored(config: FileScanConfig, text: Text) -> Result<FileScanCon
         other => return internal_err!("a scan has compression {other}"),
     };
     let json = config.file_source.downcast_ref::<JsonSource>().filter(|_| text.is_array);
-    let json = json.map(|json| json.clone().with_newline_delimited(false));
+    let json = json.map(|json| JsonArrays::of(json.clone()));
     let mut builder = FileScanConfigBuilder::from(config).with_file_compression_type(compression);
     if let Some(json) = json {
         builder = builder.with_source(Arc::new(json));

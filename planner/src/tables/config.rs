@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 use crate::config::ConfigError;
 
-pub use dunlin_plan::config::Locations;
+use dunlin_plan::config::Locations;
 
 /// `[[tables]]`.
 #[derive(Clone, Debug, Deserialize)]

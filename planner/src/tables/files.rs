@@ -101,7 +101,7 @@ impl KnownFiles {
             return Ok(Arc::clone(facts));
         }
         let found = format.infer_stats_and_ordering(state, store, Arc::clone(schema), file).await?;
-        let FileMeta { statistics, ordering } = found;
+        let FileMeta { statistics, ordering, .. } = found;
         let facts = Arc::new(Facts { statistics: Arc::new(statistics), ordering });
         if let Some(known) = self.files.lock().get_mut(&file.location)
             && known.version == version

@@ -11,7 +11,6 @@
 use std::sync::Arc;
 
 use datafusion::execution::object_store::ObjectStoreUrl;
-use dunlin_plan::StoreError;
 use dunlin_plan::location::Location;
 use futures::future::try_join_all;
 use futures::{StreamExt, TryStreamExt, stream};

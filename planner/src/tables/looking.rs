@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::catalog::Session;
 use datafusion::datasource::file_format::FileFormat;
 use datafusion::datasource::file_format::arrow::ArrowFormat;
 use datafusion::datasource::file_format::avro::AvroFormat;
@@ -11,7 +12,12 @@ use datafusion::datasource::file_format::csv::CsvFormat;
 use datafusion::datasource::file_format::file_compression_type::FileCompressionType;
 use datafusion::datasource::file_format::json::JsonFormat;
 use datafusion::datasource::file_format::parquet::ParquetFormat;
+use datafusion::datasource::physical_plan::{FileScanConfig, FileScanConfigBuilder, JsonSource};
+use datafusion::datasource::source::DataSourceExec;
 use datafusion::execution::SessionState;
+use datafusion::physical_plan::ExecutionPlan;
+use dunlin_plan::arrays::JsonArrays;
+use dunlin_plan::operators::file_scan;
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::memory::InMemory;
 use object_store::path::Path;
@@ -34,7 +40,9 @@ pub(super) struct Reading {
     kind: Format,
     /// As `format`, and looks only at the first row.
     header: Option<Arc<dyn FileFormat>>,
-    is_whole_text: bool,
+    /// Each JSON file is one array.
+    is_array: bool,
+    is_compressed: bool,
 }
 
 impl Reading {
@@ -54,15 +62,33 @@ impl Reading {
                     .with_file_compression_type(compression),
             ),
             Format::Csv => {
-                let csv = csv_format(config, compression)?;
                 if config.csv.header {
-                    header = Some(Arc::new(csv.clone().with_schema_infer_max_rec(1)) as _);
+                    header = Some(Arc::new(csv_format(config, compression, 1)?) as _);
                 }
-                Arc::new(csv)
+                Arc::new(csv_format(config, compression, config.csv.sample_rows)?)
             }
         };
-        let is_whole_text = compression != FileCompressionType::UNCOMPRESSED || config.json.array;
-        Ok(Self { format, kind, header, is_whole_text })
+        let is_compressed = compression != FileCompressionType::UNCOMPRESSED;
+        let is_array = kind == Format::Json && config.json.array;
+        Ok(Self { format, kind, header, is_array, is_compressed })
+    }
+
+    /// The plan of a scan.
+    pub(super) async fn plan(
+        &self,
+        state: &dyn Session,
+        scan: FileScanConfig,
+    ) -> datafusion::error::Result<Arc<dyn ExecutionPlan>> {
+        let plan = self.format.create_physical_plan(state, scan).await?;
+        let arrays = file_scan(&plan).and_then(|scan| {
+            let json = scan.file_source.downcast_ref::<JsonSource>().filter(|_| self.is_array)?;
+            let arrays = Arc::new(JsonArrays::of(json.clone()));
+            Some(FileScanConfigBuilder::from(scan.clone()).with_source(arrays).build())
+        });
+        Ok(match arrays {
+            Some(arrays) => DataSourceExec::from_data_source(arrays),
+            None => plan,
+        })
     }
 
     /// The schema of each file.
@@ -79,7 +105,7 @@ impl Reading {
                     (Some(header), Format::Csv) if number >= SAMPLED_FILES => {
                         header.infer_schema(state, store, std::slice::from_ref(&file)).await
                     }
-                    (_, Format::Json) if !self.is_whole_text => {
+                    (_, Format::Json) if !self.is_array && !self.is_compressed => {
                         self.look_at_head(&file, state, store).await
                     }
                     _ => self.format.infer_schema(state, store, std::slice::from_ref(&file)).await,
@@ -134,20 +160,20 @@ impl Reading {
         let names = |schema: &SchemaRef| -> Vec<String> {
             schema.fields().iter().map(|field| field.name().to_lowercase()).collect()
         };
-        let longest = files.iter().map(|(_, schema)| *schema).max_by_key(|it| it.fields().len());
-        let Some(wanted) = declared.or(longest).map(names) else { return Ok(()) };
+        // The first of those with the most columns.
+        let longest = files.iter().rev().max_by_key(|(_, schema)| schema.fields().len());
+        let (wanted, whose) = match (declared, longest) {
+            (Some(declared), _) => (names(declared), "the list of declared columns".to_owned()),
+            (None, Some((path, longest))) => (names(longest), format!("that of {path}")),
+            (None, None) => return Ok(()),
+        };
         for (path, schema) in files {
             let found = names(schema);
             let fits = if short_lines { wanted.starts_with(&found) } else { wanted == found };
             if !fits {
                 return Err(TableError::Invalid(format!(
-                    "the header of {path} is {}, and {} is {}; CSV files give values by place, so all must have the same columns in the same order",
+                    "the header of {path} is {}, and {whose} is {}; CSV files give values by place, so all must have the same columns in the same order",
                     found.join(", "),
-                    if declared.is_some() {
-                        "the list of declared columns"
-                    } else {
-                        "that of another file"
-                    },
                     wanted.join(", ")
                 )));
             }
@@ -188,6 +214,7 @@ pub(super) fn relaxed(files: &[(&Path, &SchemaRef)]) -> SchemaRef {
 fn csv_format(
     config: &TableConfig,
     compression: FileCompressionType,
+    sample_rows: usize,
 ) -> Result<CsvFormat, TableError> {
     let csv = &config.csv;
     let byte = |char: char| {
@@ -212,7 +239,7 @@ fn csv_format(
         // A quoted value may contain a newline. Such a file cannot be split at newlines.
         .with_newlines_in_values(csv.newlines)
         .with_truncated_rows(csv.short_lines)
-        .with_schema_infer_max_rec(csv.sample_rows)
+        .with_schema_infer_max_rec(sample_rows)
         .with_file_compression_type(compression))
 }
 

@@ -324,38 +324,4 @@ pub(crate) fn because_unread(error: PlanError, unread: Vec<Unread>) -> PlanError
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use datafusion::execution::session_state::SessionStateBuilder;
-
-    use super::*;
-
-    fn table(name: &str, location: &std::path::Path) -> TableConfig {
-        TableConfig {
-            name: name.to_owned(),
-            location: format!("{}/", location.display()),
-            format: "csv".to_owned(),
-            order: Vec::new(),
-            params: dunlin_plan::config::StoreParams::default(),
-        }
-    }
-
-    #[tokio::test]
-    async fn only_tables_that_a_statement_names_are_read() {
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("rows.csv"), "a,b\n1,2\n").unwrap();
-        let nowhere = folder.path().join("nowhere");
-        std::fs::create_dir(&nowhere).unwrap();
-        let base = SessionStateBuilder::new().with_default_features().build();
-        let tables = Tables::new(vec![table("Here", folder.path()), table("gone", &nowhere)], base);
-        assert!(tables.load(&[]).await.is_empty());
-        assert!(tables.loaded.lock().is_empty());
-        assert!(tables.load(&[TableReference::bare("here")]).await.is_empty());
-        assert_eq!(tables.loaded.lock().len(), 1);
-        let unread = tables.load(&[TableReference::bare("gone")]).await;
-        assert_eq!(unread.len(), 1);
-        assert_eq!(unread[0].table, "gone");
-        let catalog = TableReference::partial("information_schema", "tables");
-        assert_eq!(tables.load(&[catalog]).await.len(), 1, "a catalog lists what can be read");
-    }
-}
+mod tests;

@@ -16,11 +16,12 @@ use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::listing::helpers::expr_applicable_for_cols;
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder};
 use datafusion::datasource::table_schema::TableSchemaBuilder;
+use datafusion::error::DataFusionError;
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::{Expr, SortExpr, TableProviderFilterPushDown};
-use datafusion::physical_expr::{LexOrdering, PhysicalExpr, create_lex_ordering};
-use datafusion::physical_optimizer::pruning::PruningPredicate;
+use datafusion::physical_expr::{LexOrdering, create_lex_ordering};
+use datafusion::physical_optimizer::pruning::PruningPredicateBuilder;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
 use futures::{StreamExt, TryStreamExt, stream};
@@ -120,21 +121,19 @@ impl FilesTable {
             let facts = Facts { statistics, ordering: None };
             return Ok((files.into_iter().map(|file| partitioned(file, &facts)).collect(), false));
         }
+        let files: Vec<Listed> = files.into_iter().cloned().collect();
         let mut facts = stream::iter(files)
-            .map(|file| {
-                let meta = file.meta.clone();
-                async move {
-                    let facts =
-                        known.facts(&meta, inside, reading.format.as_ref(), state, store).await?;
-                    Ok::<_, datafusion::error::DataFusionError>((file, facts))
-                }
+            .map(|file: Listed| async move {
+                let format = reading.format.as_ref();
+                let facts = known.facts(&file.meta, inside, format, state, store).await?;
+                Ok::<_, DataFusionError>((file, facts))
             })
             .buffered(FILES_AT_ONCE);
         let mut kept = Vec::new();
         let mut rows = 0_usize;
         while let Some((file, facts)) = facts.try_next().await? {
             let counted = facts.statistics.num_rows;
-            kept.push(partitioned(file, &facts));
+            kept.push(partitioned(&file, &facts));
             match (counted, limit) {
                 (Precision::Exact(more), Some(limit)) => {
                     rows = rows.saturating_add(more);
@@ -163,14 +162,11 @@ impl FilesTable {
         let unqualified = DFSchema::try_from(Arc::clone(schema))?;
         // What cannot be evaluated on ranges prunes nothing.
         let Ok(filter) = state.create_physical_expr(filter, &unqualified) else { return Ok(files) };
-        let Ok(predicate) =
-            PruningPredicate::try_new(filter as Arc<dyn PhysicalExpr>, Arc::clone(schema))
+        let Some(predicate) =
+            PruningPredicateBuilder::new().with_file_schema(Arc::clone(schema)).build(filter)
         else {
             return Ok(files);
         };
-        if predicate.always_true() {
-            return Ok(files);
-        }
         let unknown = || Arc::new(Statistics::new_unknown(schema));
         let ranges =
             files.iter().map(|file| file.statistics.clone().unwrap_or_else(unknown)).collect();
@@ -298,7 +294,7 @@ impl TableProvider for FilesTable {
             .with_limit(limit)
             .with_output_ordering(orders)
             .build();
-        Ok(ScanResult::new(shape.reading.format.create_physical_plan(state, scan).await?))
+        Ok(ScanResult::new(shape.reading.plan(state, scan).await?))
     }
 
     fn supports_filters_pushdown(

@@ -8,7 +8,6 @@ use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 use dunlin_manifest::env::Env;
 use dunlin_plan::config_text;
-use dunlin_plan::stores::Stores;
 use dunlin_plan::worker_file::WorkerFile;
 use dunlin_process::{Options, Start, alive, logging, report, runtime, work};
 
