@@ -15,7 +15,7 @@ use dunlin_plan::{fence, wire};
 
 use crate::encode::{EncodedStages, Mangled, StageLimits, WindowFilters, Wire};
 use crate::error::PlanError;
-use crate::explain;
+use crate::explain::{Explained, TableNames};
 use crate::planned::StageGraph;
 use crate::route::{Route, RouteReason};
 use crate::stages::{self, SplitOptions, Stage};
@@ -33,6 +33,8 @@ pub(crate) struct Draft {
     pub(crate) session: BTreeMap<String, String>,
     /// Partitions are added to a task until its input reaches this many bytes.
     pub(crate) task_bytes: u64,
+    /// The tables by the places of their files.
+    pub(crate) tables: Arc<TableNames>,
 }
 
 /// Why a plan has no stages that can be encoded.
@@ -89,7 +91,7 @@ impl Draft {
             most_slices: engine.exchange_slices,
         };
         let stages = stages::split(Arc::clone(&self.physical), options)?;
-        self.written(&stages, Route::Fleet, reason, engine, compression)
+        self.written(stages, Route::Fleet, reason, engine, compression)
     }
 
     /// Encodes the plan as one stage, for the process that made it.
@@ -99,19 +101,13 @@ impl Draft {
         engine: &EngineConfig,
         compression: &str,
     ) -> Result<StageGraph, Unwritable> {
-        let stages = [Stage::whole(Arc::clone(&self.physical))];
-        self.written(&stages, Route::Inline, reason, engine, compression)
-    }
-
-    /// The EXPLAIN text of a plan that runs in this process.
-    pub(crate) fn explained_inline(&self, reason: &RouteReason) -> String {
-        let stages = [Stage::whole(Arc::clone(&self.physical))];
-        explain::distributed(Route::Inline, reason, &stages, self.task_bytes)
+        let stages = vec![Stage::whole(Arc::clone(&self.physical))];
+        self.written(stages, Route::Inline, reason, engine, compression)
     }
 
     fn written(
         &self,
-        stages: &[Stage],
+        stages: Vec<Stage>,
         route: Route,
         reason: RouteReason,
         engine: &EngineConfig,
@@ -122,7 +118,7 @@ impl Draft {
             task_bytes: self.task_bytes,
             broadcast_bytes: engine.sealed_broadcast_bytes,
         };
-        let EncodedStages { specs, plans } = EncodedStages::of(stages, wire, limits)?;
+        let EncodedStages { specs, plans } = EncodedStages::of(&stages, wire, limits)?;
         let mut session = self.session.clone();
         session.insert(EXCHANGE_COMPRESSION.to_owned(), compression.to_owned());
         Ok(StageGraph {
@@ -133,7 +129,8 @@ impl Draft {
             route,
             result: ResultSpec { schema: wire::schema_to_text(&self.physical.schema())? },
             engine: fence::current()?,
-            explain: explain::distributed(route, &reason, stages, self.task_bytes),
+            explain: Explained::of(route, &reason, &stages, self.task_bytes, &self.tables).text(),
+            cut: stages.into(),
             route_reason: reason,
         })
     }

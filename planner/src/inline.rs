@@ -55,7 +55,10 @@ impl InlinePlan {
         let schema = rows.schema();
         let rows = rows.map_err(move |error| match watch.changed() {
             Some(changed) => DataFusionError::External(Box::new(changed.clone())),
-            None => error,
+            None => {
+                let told = PlanError::from_reading(error, &watch.read());
+                DataFusionError::External(Box::new(told))
+            }
         });
         Ok(Box::pin(RecordBatchStreamAdapter::new(schema, rows)))
     }

@@ -15,11 +15,16 @@ use datafusion::datasource::listing::{
 use datafusion::error::DataFusionError;
 use datafusion::execution::SessionState;
 use datafusion::execution::context::SessionContext;
-use dunlin_plan::StoreError;
 use dunlin_plan::location::Location;
+use dunlin_plan::{StoreError, words};
+use futures::StreamExt;
 
 use crate::config::{ConfigError, TableConfig};
 use crate::error::PlanError;
+use crate::mistakes::Mistake;
+
+/// The most files that are read again, to find the one that is wrong.
+const MOST_BLAMED: usize = 10_000;
 
 /// The schema that lists all tables.
 const INFORMATION_SCHEMA: &str = "information_schema";
@@ -36,8 +41,11 @@ enum TableError {
     /// The location has no files.
     #[error("no {format} file lies in {location}")]
     Empty { format: String, location: String },
+    /// One of its files is not what it should be.
+    #[error("{}", words::sentence_in(.error, std::slice::from_ref(.file)))]
+    File { file: String, error: DataFusionError },
     /// Its files cannot be listed or opened.
-    #[error("{}", .0.strip_backtrace())]
+    #[error("{}", words::sentence(.0))]
     Engine(#[from] DataFusionError),
 }
 
@@ -93,6 +101,42 @@ impl Tables {
         unread
     }
 
+    /// The names of all tables, in order.
+    pub(crate) fn names(&self) -> Vec<String> {
+        let mut names: Vec<String> =
+            self.configured.iter().map(|table| table.name.to_lowercase()).collect();
+        names.sort_unstable();
+        names
+    }
+
+    /// An error of planning, with the file of a named table that is to blame, if one is.
+    pub(crate) async fn blamed(
+        &self,
+        error: DataFusionError,
+        named: &[TableReference],
+    ) -> PlanError {
+        let tables: Vec<Arc<ListingTable>> = {
+            let loaded = self.loaded.lock();
+            named.iter().filter_map(|name| loaded.get(name.table()).cloned()).collect()
+        };
+        for table in tables {
+            for url in table.table_paths() {
+                let file = first_unreadable(&self.base, table.options(), url, &error).await;
+                if let Some(file) = file {
+                    let message = words::sentence_in(&error, &[file]);
+                    let source = Some(Box::new(error) as _);
+                    return PlanError::Planning {
+                        mistake: Mistake::File,
+                        message,
+                        position: None,
+                        source,
+                    };
+                }
+            }
+        }
+        PlanError::from_planning(error)
+    }
+
     fn register(&self, name: &str, table: Arc<ListingTable>) -> Result<(), TableError> {
         let context = SessionContext::new_with_state(self.base.clone());
         let mut known = self.loaded.lock();
@@ -126,7 +170,15 @@ impl Tables {
             options = options.with_file_sort_order(vec![order.iter().map(key).collect()]);
         }
         let url = ListingTableUrl::parse(location.table_url())?;
-        let schema = options.infer_schema(&self.base, &url).await?;
+        let schema = match options.infer_schema(&self.base, &url).await {
+            Ok(schema) => schema,
+            Err(error) => {
+                return Err(match first_unreadable(&self.base, &options, &url, &error).await {
+                    Some(file) => TableError::File { file, error },
+                    None => error.into(),
+                });
+            }
+        };
         if schema.fields().is_empty() {
             return Err(TableError::Empty {
                 format: table.format.clone(),
@@ -137,6 +189,34 @@ impl Tables {
         let cache = self.base.runtime_env().cache_manager.get_file_statistic_cache();
         Ok(Arc::new(ListingTable::try_new(config)?.with_cache(cache)))
     }
+}
+
+/// The first file at `url` that cannot be read as what it should be, if `error` says that one is wrong.
+async fn first_unreadable(
+    state: &SessionState,
+    options: &ListingOptions,
+    url: &ListingTableUrl,
+    error: &DataFusionError,
+) -> Option<String> {
+    if !matches!(
+        error.find_root(),
+        DataFusionError::ParquetError(_)
+            | DataFusionError::ArrowError(..)
+            | DataFusionError::Execution(_)
+    ) {
+        return None;
+    }
+    let store = state.runtime_env().object_store(url).ok()?;
+    let files = url.list_all_files(state, store.as_ref(), &options.file_extension).await.ok()?;
+    let mut files = files.take(MOST_BLAMED);
+    while let Some(file) = files.next().await {
+        let file = file.ok()?;
+        let read = options.format.infer_schema(state, &store, std::slice::from_ref(&file)).await;
+        if read.is_err() {
+            return Some(file.location.to_string());
+        }
+    }
+    None
 }
 
 /// The better of two errors: a table that could not be read explains why the planner does not know it.

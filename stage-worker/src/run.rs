@@ -27,7 +27,7 @@ use dunlin_manifest::records::{
 };
 use dunlin_plan::gather::gathered;
 use dunlin_plan::guard::{Stop, guarded};
-use dunlin_plan::{session, task};
+use dunlin_plan::{session, task, words};
 use dunlin_shuffle::{
     Buckets, DataTarget, ExchangeInputs, ShuffleError, StageData, TaskWriter, WriterOptions,
 };
@@ -199,9 +199,9 @@ async fn run_part(
     options.compression = session::exchange_compression(&attempt.root.session);
     let mut writer = TaskWriter::new(options).map_err(|error| classify_shuffle(&error))?;
     let fed = if spec.one_task {
-        feed_together(&opened.plan, partitions, &context, &mut writer).await
+        feed_together(&opened.plan, partitions, (&context, &attempt.watch), &mut writer).await
     } else {
-        feed_in_turn(&opened.plan, partitions, &context, &mut writer).await
+        feed_in_turn(&opened.plan, partitions, (&context, &attempt.watch), &mut writer).await
     };
     if let Err(error) = fed {
         writer.abort().await;
@@ -270,7 +270,7 @@ fn context(
 async fn feed_in_turn(
     plan: &Arc<dyn ExecutionPlan>,
     partitions: &[u32],
-    context: &Arc<TaskContext>,
+    (context, watch): (&Arc<TaskContext>, &InputWatch),
     writer: &mut TaskWriter,
 ) -> Result<(), AttemptError> {
     for partition in partitions {
@@ -278,7 +278,7 @@ async fn feed_in_turn(
             .execute(*partition as usize, Arc::clone(context))
             .map_err(|error| classify(&error))?;
         while let Some(batch) = rows.next().await {
-            push(writer, *partition, batch).await?;
+            push(writer, *partition, batch, watch).await?;
         }
     }
     Ok(())
@@ -288,7 +288,7 @@ async fn feed_in_turn(
 async fn feed_together(
     plan: &Arc<dyn ExecutionPlan>,
     partitions: &[u32],
-    context: &Arc<TaskContext>,
+    (context, watch): (&Arc<TaskContext>, &InputWatch),
     writer: &mut TaskWriter,
 ) -> Result<(), AttemptError> {
     let mut streams = Vec::with_capacity(partitions.len());
@@ -302,7 +302,7 @@ async fn feed_together(
     }
     let mut rows = futures::stream::select_all(streams);
     while let Some((partition, batch)) = rows.next().await {
-        push(writer, partition, batch).await?;
+        push(writer, partition, batch, watch).await?;
     }
     Ok(())
 }
@@ -311,8 +311,9 @@ async fn push(
     writer: &mut TaskWriter,
     partition: u32,
     batch: Result<RecordBatch, DataFusionError>,
+    watch: &InputWatch,
 ) -> Result<(), AttemptError> {
-    let batch = batch.map_err(|error| classify(&error))?;
+    let batch = batch.map_err(|error| classify_reading(&error, &watch.read()))?;
     if batch.num_rows() == 0 {
         return Ok(());
     }
@@ -335,7 +336,12 @@ fn computed_ns(plan: &Arc<dyn ExecutionPlan>) -> u64 {
 
 /// Whether another attempt may help, decided by the root cause of the error.
 pub(crate) fn classify(error: &DataFusionError) -> AttemptError {
-    let message = error.strip_backtrace();
+    classify_reading(error, &[])
+}
+
+/// As [`classify`]. `read` are the files that were read until then, for the message.
+fn classify_reading(error: &DataFusionError, read: &[String]) -> AttemptError {
+    let message = words::sentence_in(error, read);
     let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(cause) = source {
         if let Some(shuffle) = cause.downcast_ref::<ShuffleError>() {

@@ -270,6 +270,7 @@ async fn explain(
     }
     let (planned, estimate) = intake.plan(parsed).await?;
     let stages = planned.graph.as_ref().map_or(0, dunlin_planner::StageGraph::stage_count);
+    let (plans, explained) = (planned.explain(), planned.explained());
     Ok(answer_json(
         StatusCode::OK,
         &json!({
@@ -278,9 +279,11 @@ async fn explain(
             "stages": stages,
             "scan_bytes": planned.scan_bytes,
             "estimate": estimate,
-            "logical_plan": planned.explain.logical,
-            "physical_plan": planned.explain.physical,
-            "distributed_plan": planned.explain.distributed,
+            "text": explained.text(),
+            "stage_graph": explained.stages,
+            "logical_plan": plans.logical,
+            "physical_plan": plans.physical,
+            "distributed_plan": plans.distributed,
         }),
     ))
 }
