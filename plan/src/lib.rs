@@ -18,6 +18,7 @@
 //! | [`config`], [`config_text`] | the parts of the configuration that gateway and workers read, and where its text is |
 //! | [`guard`], [`priority`] | plans that end when asked, and threads with lower priority |
 //! | [`words`] | what the engine and the stores report, in words for people |
+//! | [`damaged`] | which part of which Parquet file is damaged |
 //! | [`operators`] | properties of an operator that gateway and workers need |
 //!
 //! What this crate promises: a plan that one process encoded means the same in another process with the same
@@ -26,6 +27,7 @@
 
 pub mod config;
 pub mod config_text;
+pub mod damaged;
 mod error;
 pub mod fence;
 pub mod functions;

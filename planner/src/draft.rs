@@ -78,7 +78,7 @@ impl Draft {
         reason: RouteReason,
         engine: &EngineConfig,
         compression: &str,
-    ) -> Result<StageGraph, Unwritable> {
+    ) -> Result<(StageGraph, Vec<Stage>), Unwritable> {
         if self.physical.exists(|node| Ok(node.is::<RecursiveQueryExec>()))? {
             return Err(Unwritable::Mangled(Mangled {
                 operator: "RecursiveQueryExec".to_owned(),
@@ -91,7 +91,8 @@ impl Draft {
             most_slices: engine.exchange_slices,
         };
         let stages = stages::split(Arc::clone(&self.physical), options)?;
-        self.written(stages, Route::Fleet, reason, engine, compression)
+        let graph = self.written(&stages, Route::Fleet, reason, engine, compression)?;
+        Ok((graph, stages))
     }
 
     /// Encodes the plan as one stage, for the process that made it.
@@ -101,13 +102,27 @@ impl Draft {
         engine: &EngineConfig,
         compression: &str,
     ) -> Result<StageGraph, Unwritable> {
-        let stages = vec![Stage::whole(Arc::clone(&self.physical))];
-        self.written(stages, Route::Inline, reason, engine, compression)
+        self.written(&[self.as_one()], Route::Inline, reason, engine, compression)
+    }
+
+    /// The plan as one stage.
+    pub(crate) fn as_one(&self) -> Stage {
+        Stage::whole(Arc::clone(&self.physical))
+    }
+
+    /// How the plan would run as these stages.
+    pub(crate) fn explained(
+        &self,
+        route: Route,
+        reason: &RouteReason,
+        stages: &[Stage],
+    ) -> Explained {
+        Explained::of(route, reason, stages, self.task_bytes, &self.tables)
     }
 
     fn written(
         &self,
-        stages: Vec<Stage>,
+        stages: &[Stage],
         route: Route,
         reason: RouteReason,
         engine: &EngineConfig,
@@ -118,7 +133,7 @@ impl Draft {
             task_bytes: self.task_bytes,
             broadcast_bytes: engine.sealed_broadcast_bytes,
         };
-        let EncodedStages { specs, plans } = EncodedStages::of(&stages, wire, limits)?;
+        let EncodedStages { specs, plans } = EncodedStages::of(stages, wire, limits)?;
         let mut session = self.session.clone();
         session.insert(EXCHANGE_COMPRESSION.to_owned(), compression.to_owned());
         Ok(StageGraph {
@@ -129,8 +144,7 @@ impl Draft {
             route,
             result: ResultSpec { schema: wire::schema_to_text(&self.physical.schema())? },
             engine: fence::current()?,
-            explain: Explained::of(route, &reason, &stages, self.task_bytes, &self.tables).text(),
-            cut: stages.into(),
+            explain: self.explained(route, &reason, stages).text(),
             route_reason: reason,
         })
     }

@@ -58,7 +58,7 @@ pub use error::{Cause, PlanError};
 pub use explain::{ExplainFormat, Explained, Moved, Reads, StageView, Step, TasksView};
 pub use inline::InlinePlan;
 pub use mistakes::Mistake;
-pub use planned::{Explain, Planned, StageGraph};
+pub use planned::{Explain, Explanation, Planned, StageGraph};
 pub use planner::Planner;
 pub use route::{Route, RouteReason};
 pub use settings::{QuerySettings, RouteMode};

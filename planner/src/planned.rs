@@ -6,8 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::execution::TaskContext;
-use datafusion::logical_expr::LogicalPlan;
-use datafusion::physical_plan::{ExecutionPlan, displayable};
+use datafusion::physical_plan::ExecutionPlan;
 use dunlin_manifest::env::Env;
 use dunlin_manifest::ids::QueryId;
 use dunlin_manifest::records::{
@@ -16,10 +15,18 @@ use dunlin_manifest::records::{
 use dunlin_manifest::submit::Submission;
 use serde::Serialize;
 
-use crate::explain::{self, Explained, TableNames};
+use crate::explain::Explained;
 use crate::route::{Route, RouteReason};
-use crate::stages::Stage;
 use crate::statement::StatementKind;
+
+/// How a query would run. It is made where plans are made, because only those threads have the stack for deep plans.
+#[derive(Clone, Debug)]
+pub struct Explanation {
+    /// The stages, for people and for programs.
+    pub stages: Explained,
+    /// The plans, complete, as the engine prints them.
+    pub plans: Explain,
+}
 
 /// The three plans, complete, as the engine prints them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -45,50 +52,16 @@ pub struct Planned {
     pub scan_bytes: u64,
     /// The stages, if the query will be stored (fleet, or durable).
     pub graph: Option<StageGraph>,
+    /// How it would run, if that was asked for.
+    pub explanation: Option<Box<Explanation>>,
     /// Query or EXPLAIN.
     pub statement: StatementKind,
     pub(crate) physical: Arc<dyn ExecutionPlan>,
     pub(crate) context: Arc<TaskContext>,
-    pub(crate) pins: Vec<Pin>,
-    pub(crate) logical: LogicalPlan,
-    /// Partitions are added to a task until its input reaches this many bytes.
-    pub(crate) task_bytes: u64,
-    pub(crate) tables: Arc<TableNames>,
+    pub(crate) pins: Arc<[Pin]>,
 }
 
 impl Planned {
-    /// How it would run, for people and for programs.
-    #[must_use]
-    pub fn explained(&self) -> Explained {
-        let of = |stages: &[Stage]| {
-            Explained::of(self.route, &self.route_reason, stages, self.task_bytes, &self.tables)
-        };
-        match &self.graph {
-            Some(graph) => of(&graph.cut),
-            None => of(&[self.whole()]),
-        }
-    }
-
-    /// The plans, complete: with every file, and with all that the engine prints.
-    #[must_use]
-    pub fn explain(&self) -> Explain {
-        let distributed = |stages: &[Stage]| {
-            explain::distributed(self.route, &self.route_reason, stages, self.task_bytes)
-        };
-        Explain {
-            logical: self.logical.display_indent().to_string(),
-            physical: displayable(self.physical.as_ref()).indent(false).to_string(),
-            distributed: match &self.graph {
-                Some(graph) => distributed(&graph.cut),
-                None => distributed(&[self.whole()]),
-            },
-        }
-    }
-
-    fn whole(&self) -> Stage {
-        Stage::whole(Arc::clone(&self.physical))
-    }
-
     /// The whole plan, for comparisons and benchmarks.
     #[must_use]
     pub fn physical(&self) -> &Arc<dyn ExecutionPlan> {
@@ -111,8 +84,6 @@ pub struct StageGraph {
     pub(crate) route_reason: RouteReason,
     pub(crate) result: ResultSpec,
     pub(crate) engine: EngineFence,
-    /// The stages as they were cut.
-    pub(crate) cut: Arc<[Stage]>,
     pub(crate) explain: String,
 }
 

@@ -9,6 +9,7 @@ use datafusion::execution::memory_pool::{FairSpillPool, MemoryPool, TrackConsume
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::execution::{SessionState, TaskContext};
+use datafusion::physical_plan::displayable;
 use dunlin_manifest::meter::Meter;
 use dunlin_manifest::pinned::InputWatch;
 use dunlin_plan::config::EngineConfig;
@@ -20,12 +21,13 @@ use crate::config::{Config, RoutingConfig};
 use crate::draft::{Draft, Unwritable};
 use crate::encode::WindowFilters;
 use crate::error::PlanError;
-use crate::explain::TableNames;
+use crate::explain::{self, TableNames};
 use crate::inline::InlinePlan;
 use crate::mistakes::Scene;
-use crate::planned::{Planned, StageGraph};
+use crate::planned::{Explain, Explanation, Planned, StageGraph};
 use crate::route::{self, Decision, Route, RouteReason};
 use crate::settings::QuerySettings;
+use crate::stages::Stage;
 use crate::statement::{ParsedStatement, StatementKind};
 use crate::tables::{Tables, because_unread};
 use crate::too_complex::TooComplex;
@@ -66,6 +68,7 @@ struct Routed {
     route: Route,
     reason: RouteReason,
     graph: Option<StageGraph>,
+    stages: Vec<Stage>,
 }
 
 impl Planner {
@@ -110,7 +113,9 @@ impl Planner {
     pub fn parse(&self, sql: &str) -> Result<ParsedStatement, PlanError> {
         let inner = &self.inner;
         ParsedStatement::parse(&inner.base, sql, &inner.limits).map_err(|error| {
-            error.in_statement(&Scene { sql, state: Some(&inner.base), ..Scene::default() })
+            let tables = inner.tables.names();
+            let state = Some(&inner.base);
+            error.in_statement(&Scene { sql, state, tables: &tables, named: &[] })
         })
     }
 
@@ -182,7 +187,8 @@ impl Planner {
             planned.context.window_functions().clone(),
             runtime,
         );
-        Ok(InlinePlan::new(plan, Arc::new(context), watch))
+        let pins = Arc::clone(&planned.pins);
+        Ok(InlinePlan::new(plan, Arc::new(context), pins, watch))
     }
 }
 
@@ -259,21 +265,31 @@ impl Inner {
             physical,
         };
         let explains = matches!(statement.kind(), StatementKind::Explain { .. });
-        let Routed { route, reason, graph } =
+        let Routed { route, reason, graph, stages } =
             self.routed(&draft, settings, settings.durable && !explains)?;
+        let explanation = (explains || settings.explain).then(|| {
+            let physical = displayable(draft.physical.as_ref()).indent(false).to_string();
+            let distributed = explain::distributed(route, &reason, &stages, draft.task_bytes);
+            Box::new(Explanation {
+                stages: draft.explained(route, &reason, &stages),
+                plans: Explain {
+                    logical: logical.display_indent().to_string(),
+                    physical,
+                    distributed,
+                },
+            })
+        });
         Ok(Planned {
             route,
             route_reason: reason,
             schema: draft.physical.schema(),
             scan_bytes: draft.scan_bytes,
             graph,
+            explanation,
             statement: statement.kind(),
-            logical,
-            task_bytes: draft.task_bytes,
-            tables: draft.tables,
             physical: draft.physical,
             context: draft.context,
-            pins: draft.pins,
+            pins: draft.pins.into(),
         })
     }
 
@@ -302,8 +318,8 @@ impl Inner {
     }
 
     fn fleet(&self, draft: &Draft, reason: RouteReason) -> Result<Routed, Unwritable> {
-        let graph = draft.on_fleet(reason.clone(), &self.engine, self.compression())?;
-        Ok(Routed { route: Route::Fleet, reason, graph: Some(graph) })
+        let (graph, stages) = draft.on_fleet(reason.clone(), &self.engine, self.compression())?;
+        Ok(Routed { route: Route::Fleet, reason, graph: Some(graph), stages })
     }
 
     fn inline(
@@ -323,7 +339,8 @@ impl Inner {
                 })
             })?);
         }
-        Ok(Routed { route: Route::Inline, reason, graph })
+        let stages = vec![draft.as_one()];
+        Ok(Routed { route: Route::Inline, reason, graph, stages })
     }
 
     /// Compression of exchange data for this state's store. LZ4 helps only on a network.

@@ -129,8 +129,12 @@ impl Intake {
         Ok(Parsed { statement, parsed })
     }
 
-    /// Plans a statement and does nothing else.
-    pub(crate) async fn plan(&self, parsed: Parsed) -> Result<(Planned, Estimate), CoreError> {
+    /// Plans a statement, explains the plan, and does nothing else.
+    pub(crate) async fn explain(
+        &self,
+        mut parsed: Parsed,
+    ) -> Result<(Planned, Estimate), CoreError> {
+        parsed.statement.settings.explain = true;
         let planned = self.planning.plan(parsed.parsed, parsed.statement).await?;
         let estimate = self.estimate(&planned);
         Ok((planned, estimate))

@@ -80,6 +80,9 @@ pub fn with_sql_types(text: &str) -> String {
                 told.push_str(&with_argument(word, name, inside));
                 rest = behind;
             }
+            // Words that are also words of a sentence.
+            None if matches!(*name, "" | "LIST" | "STRUCT" | "MAP") => told.push_str(word),
+            None if after.starts_with(" operator") => told.push_str(word),
             None => told.push_str(name),
         }
     }

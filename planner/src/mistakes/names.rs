@@ -161,7 +161,7 @@ fn listed(columns: &[&Column], bare: bool) -> String {
 
 /// Whether the name stands in double quotes.
 fn is_quoted(sql: &str, position: Option<(u64, u64)>, name: &str) -> bool {
-    place::words(sql).iter().any(|token| {
+    place::tokens(sql).iter().any(|token| {
         let here = (token.span.start.line, token.span.start.column);
         position.is_none_or(|position| position == here)
             && matches!(&token.token, Token::Word(word) if word.value == name && word.quote_style.is_some())

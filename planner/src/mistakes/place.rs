@@ -1,7 +1,7 @@
 //! Where in the statement: the line, and a mark below the word.
 
 use datafusion::sql::sqlparser::dialect::GenericDialect;
-use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer, Whitespace};
+use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
 
 use super::Scene;
 
@@ -11,11 +11,10 @@ const WIDEST: usize = 100;
 const BEFORE: usize = 60;
 
 /// The words of a text, without spaces and comments; none if it has none.
-pub(super) fn words(sql: &str) -> Vec<TokenWithSpan> {
+pub(super) fn tokens(sql: &str) -> Vec<TokenWithSpan> {
     let tokens = Tokenizer::new(&GenericDialect {}, sql).tokenize_with_location();
     let mut tokens = tokens.unwrap_or_default();
     tokens.retain(|token| !matches!(token.token, Token::Whitespace(_)));
-    debug_assert!(!tokens.iter().any(|token| token.token == Token::Whitespace(Whitespace::Space)));
     tokens
 }
 
@@ -29,12 +28,12 @@ pub(super) fn of_name(sql: &str, name: &str) -> Option<(u64, u64)> {
         Token::Word(word) => word.value.eq_ignore_ascii_case(name),
         _ => false,
     };
-    words(sql).iter().find(is_it).map(start)
+    tokens(sql).iter().find(is_it).map(start)
 }
 
 /// Where a function is called. If it is called in several places, nowhere: any of them may be the wrong one.
 pub(super) fn of_call(sql: &str, name: &str) -> Option<(u64, u64)> {
-    let tokens = words(sql);
+    let tokens = tokens(sql);
     let mut calls = tokens.windows(2).filter(|pair| {
         let named =
             matches!(&pair[0].token, Token::Word(word) if word.value.eq_ignore_ascii_case(name));

@@ -1,7 +1,6 @@
 //! What is known where a statement is planned.
 
 use datafusion::common::TableReference;
-use datafusion::common::utils::datafusion_strsim::levenshtein;
 use datafusion::execution::SessionState;
 
 /// The most names that are suggested.
@@ -38,6 +37,29 @@ impl Scene<'_> {
     }
 }
 
+/// How many letters must be changed, added, left out or swapped with their neighbour to make one word of another.
+pub(super) fn distance(one: &str, other: &str) -> usize {
+    let (one, other): (Vec<char>, Vec<char>) = (one.chars().collect(), other.chars().collect());
+    // Rows of the table of distances between beginnings: the one before the last, the last, and the new one.
+    let mut before = vec![0; other.len() + 1];
+    let mut last: Vec<usize> = (0..=other.len()).collect();
+    for (row, letter) in one.iter().enumerate() {
+        let mut new = vec![row + 1];
+        for (column, wanted) in other.iter().enumerate() {
+            let changed = last[column] + usize::from(letter != wanted);
+            let mut least = changed.min(last[column + 1] + 1).min(new[column] + 1);
+            let is_swapped =
+                row > 0 && column > 0 && one[row - 1] == *wanted && other[column - 1] == *letter;
+            if is_swapped {
+                least = least.min(before[column - 1] + 1);
+            }
+            new.push(least);
+        }
+        before = std::mem::replace(&mut last, new);
+    }
+    last[other.len()]
+}
+
 /// The names that are most like `name`, the nearest first.
 pub(super) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
     let name = name.to_lowercase();
@@ -47,7 +69,7 @@ pub(super) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) 
         .filter_map(|other| {
             let small = other.to_lowercase();
             let most = (letters.max(small.chars().count()) / 3).max(1);
-            let distance = levenshtein(&name, &small);
+            let distance = distance(&name, &small);
             // What begins alike is near, too: o_date and o_orderdate are not, order and orders_2024 are.
             let begins = letters >= 4 && small.starts_with(&name);
             if distance <= most {
@@ -79,6 +101,23 @@ pub(super) fn one_of(names: &[&str]) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_swap_is_one_mistake() {
+        for (one, other, least) in [
+            ("", "", 0),
+            ("ab", "ba", 1),
+            ("form", "from", 1),
+            ("kitten", "sitting", 3),
+            ("a", "", 1),
+        ] {
+            assert_eq!(
+                (distance(one, other), distance(other, one)),
+                (least, least),
+                "{one} {other}"
+            );
+        }
+    }
 
     #[test]
     fn the_nearest_names_come_first_and_far_ones_not_at_all() {

@@ -6,7 +6,7 @@ use dunlin_plan::words::plain;
 
 use super::Scene;
 use super::place;
-use super::scene::{did_you_mean, nearest};
+use super::scene::distance;
 
 /// The words that are often misspelt.
 const KEYWORDS: &[&str] = &[
@@ -62,7 +62,7 @@ pub(super) fn told(error: &ParserError, scene: &Scene<'_>) -> (String, Option<(u
         found => format!("here is '{}'", shortened(found)),
     };
     let mut message = format!("syntax error: {} was expected, and {found}", expectation(expected));
-    if let Some(hint) = misspelt(scene.sql, position) {
+    if let Some(hint) = misspelt(scene, position) {
         message = format!("{message}; {hint}");
     }
     (message, position)
@@ -129,9 +129,10 @@ fn shortened(found: &str) -> String {
     }
 }
 
-/// The keyword that the word at the position, or one of the two before it, may have been meant to be.
-fn misspelt(sql: &str, position: Option<(u64, u64)>) -> Option<String> {
-    let tokens = place::words(sql);
+/// The keyword that the word at the position, or one of the two before it, may have been meant to be: the one with the
+/// fewest mistakes.
+fn misspelt(scene: &Scene<'_>, position: Option<(u64, u64)>) -> Option<String> {
+    let tokens = place::tokens(scene.sql);
     let at = position.and_then(|(line, column)| {
         let is_there = |token: &TokenWithSpan| {
             (token.span.start.line, token.span.start.column) >= (line, column)
@@ -141,17 +142,19 @@ fn misspelt(sql: &str, position: Option<(u64, u64)>) -> Option<String> {
     let end = at.map_or(tokens.len(), |at| at + 1);
     let near = |token: &TokenWithSpan| {
         let Token::Word(word) = &token.token else { return None };
-        let written = word.value.as_str();
-        let long = written.chars().count() >= 4 && word.quote_style.is_none();
-        if !long || KEYWORDS.iter().any(|known| known.eq_ignore_ascii_case(written)) {
+        let written = word.value.to_lowercase();
+        let is_name = word.quote_style.is_some() || scene.tables.contains(&written);
+        if written.chars().count() < 3 || is_name {
             return None;
         }
-        let meant = nearest(written, KEYWORDS.iter().copied());
-        // Two letters that changed places are two edits.
-        let meant = meant.into_iter().find(|known| known.len().abs_diff(written.len()) <= 1)?;
-        Some(format!("{} ('{written}' is read as a name)", did_you_mean(&[meant])?))
+        let mistakes = |known: &&str| (distance(&written, &known.to_lowercase()), *known);
+        let (mistakes, meant) = KEYWORDS.iter().map(mistakes).min()?;
+        // A keyword that is written as it should be stands in the wrong place.
+        (1..=written.len() / 3).contains(&mistakes).then(|| (mistakes, meant, word.value.clone()))
     };
-    tokens[end.saturating_sub(3)..end].iter().rev().find_map(near)
+    let near = tokens[end.saturating_sub(3)..end].iter().rev().filter_map(near);
+    let (_, meant, written) = near.min_by_key(|(mistakes, ..)| *mistakes)?;
+    Some(format!("did you mean {meant}? ('{written}' is read as a name)"))
 }
 
 #[cfg(test)]

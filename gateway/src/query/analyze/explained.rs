@@ -2,8 +2,8 @@
 
 use datafusion::execution::SendableRecordBatchStream;
 use dunlin_planner::cost::Estimate;
-use dunlin_planner::{ExplainFormat, Planned};
-use serde_json::{Value, json};
+use dunlin_planner::{ExplainFormat, Explanation, Planned};
+use serde_json::json;
 
 use super::analysis::plan_stream;
 use crate::query::error::CoreError;
@@ -14,39 +14,34 @@ pub(crate) fn explained(
     format: ExplainFormat,
     estimate: &Estimate,
 ) -> Result<SendableRecordBatchStream, CoreError> {
+    let Some(explanation) = &planned.explanation else {
+        return Err(CoreError::internal("an EXPLAIN was planned and not explained"));
+    };
+    let Explanation { stages, plans } = explanation.as_ref();
     let route = || ("route", format!("{}: {}", planned.route.as_str(), planned.route_reason));
     let expected = || ("estimate", estimate.text());
     match format {
         ExplainFormat::Text => {
-            plan_stream(&[("distributed_plan", planned.explained().text()), route(), expected()])
+            plan_stream(&[("distributed_plan", stages.text()), route(), expected()])
         }
-        ExplainFormat::Full => {
-            let plans = planned.explain();
-            plan_stream(&[
-                ("logical_plan", plans.logical),
-                ("physical_plan", plans.physical),
-                ("distributed_plan", plans.distributed),
-                route(),
-                expected(),
-            ])
-        }
+        ExplainFormat::Full => plan_stream(&[
+            ("logical_plan", plans.logical.clone()),
+            ("physical_plan", plans.physical.clone()),
+            ("distributed_plan", plans.distributed.clone()),
+            route(),
+            expected(),
+        ]),
         ExplainFormat::Json => {
-            let text = serde_json::to_string_pretty(&as_json(planned, estimate));
+            let text = serde_json::to_string_pretty(&json!({
+                "route": planned.route.as_str(),
+                "route_reason": planned.route_reason,
+                "scan_bytes": planned.scan_bytes,
+                "estimate": estimate,
+                "stages": stages.stages,
+            }));
             plan_stream(&[("json", text.map_err(CoreError::internal)?)])
         }
-        ExplainFormat::Graphviz => plan_stream(&[("graphviz", planned.explained().graphviz())]),
-        ExplainFormat::Mermaid => plan_stream(&[("mermaid", planned.explained().mermaid())]),
+        ExplainFormat::Graphviz => plan_stream(&[("graphviz", stages.graphviz())]),
+        ExplainFormat::Mermaid => plan_stream(&[("mermaid", stages.mermaid())]),
     }
-}
-
-/// Route, stages and estimate.
-fn as_json(planned: &Planned, estimate: &Estimate) -> Value {
-    let explained = planned.explained();
-    json!({
-        "route": planned.route.as_str(),
-        "route_reason": planned.route_reason,
-        "scan_bytes": planned.scan_bytes,
-        "estimate": estimate,
-        "stages": explained.stages,
-    })
 }
