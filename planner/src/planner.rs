@@ -68,6 +68,7 @@ struct Routed {
     route: Route,
     reason: RouteReason,
     graph: Option<StageGraph>,
+    /// The stages on the fleet; none if the gateway runs the whole plan.
     stages: Vec<Stage>,
 }
 
@@ -268,6 +269,7 @@ impl Inner {
         let Routed { route, reason, graph, stages } =
             self.routed(&draft, settings, settings.durable && !explains)?;
         let explanation = (explains || settings.explain).then(|| {
+            let stages = if stages.is_empty() { vec![draft.as_one()] } else { stages };
             let physical = displayable(draft.physical.as_ref()).indent(false).to_string();
             let distributed = explain::distributed(route, &reason, &stages, draft.task_bytes);
             Box::new(Explanation {
@@ -339,8 +341,7 @@ impl Inner {
                 })
             })?);
         }
-        let stages = vec![draft.as_one()];
-        Ok(Routed { route: Route::Inline, reason, graph, stages })
+        Ok(Routed { route: Route::Inline, reason, graph, stages: Vec::new() })
     }
 
     /// Compression of exchange data for this state's store. LZ4 helps only on a network.
