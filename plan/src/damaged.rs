@@ -1,10 +1,12 @@
 //! Which part of which Parquet file is damaged. The engine reports a page that it cannot decode without its place, so
 //! the files that a failed plan had read are read again, one column chunk after the other.
 
+use std::error::Error;
 use std::sync::Arc;
 
-use datafusion::datasource::object_store::ObjectStoreUrl;
+use datafusion::arrow::error::ArrowError;
 use datafusion::error::DataFusionError;
+use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::object_store::path::Path;
 use datafusion::object_store::{self, ObjectStore};
@@ -23,17 +25,26 @@ const MOST_BYTES: u64 = 256 << 20;
 /// Whether an error says that a Parquet file is not what it should be.
 #[must_use]
 pub fn is_damage(error: &DataFusionError) -> bool {
-    use datafusion::arrow::error::ArrowError;
-    match error.find_root() {
-        DataFusionError::ParquetError(cause) => match cause.as_ref() {
-            ParquetError::External(cause) => !cause.is::<object_store::Error>(),
-            _ => true,
-        },
+    let is_of_parquet = match error.find_root() {
+        DataFusionError::ParquetError(_) => true,
         DataFusionError::ArrowError(cause, _) => {
             matches!(cause.as_ref(), ArrowError::ParquetError(_))
         }
         _ => false,
+    };
+    is_of_parquet && !is_of_store(error)
+}
+
+/// Whether a store did not do what it was asked to.
+fn is_of_store(error: &(dyn Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if error.is::<object_store::Error>() {
+            return true;
+        }
+        cause = error.source();
     }
+    false
 }
 
 /// The files that an error of a plan may be about: of a damaged Parquet file, that file and the column chunk, if it is
@@ -54,27 +65,34 @@ pub async fn to_blame(
         let store = ObjectStoreUrl::parse(&pin.store).and_then(|url| runtime.object_store(&url));
         let Ok(store) = store else { continue };
         match part_of(store, pin).await {
-            Ok(None) => {}
-            Ok(Some(part)) => return vec![format!("{}{part}", pin.path)],
+            Part::Sound => {}
+            Part::Damaged(part) => return vec![format!("{}{part}", pin.path)],
             // The store does not answer any more.
-            Err(_) => break,
+            Part::Unread => break,
         }
     }
     read
 }
 
-/// The damaged part of a file, as text that follows its name; nothing if the whole file can be read.
-async fn part_of(
-    store: Arc<dyn ObjectStore>,
-    pin: &Pin,
-) -> Result<Option<String>, object_store::Error> {
-    let path = Path::parse(&pin.path)?;
+/// What a file is like.
+enum Part {
+    /// All of it can be read.
+    Sound,
+    /// A part of it cannot, as text that follows its name.
+    Damaged(String),
+    /// The store does not give it.
+    Unread,
+}
+
+/// Reads a file, one column chunk after the other.
+async fn part_of(store: Arc<dyn ObjectStore>, pin: &Pin) -> Part {
+    let Ok(path) = Path::parse(&pin.path) else { return Part::Unread };
     let open =
         || ParquetObjectReader::new(Arc::clone(&store), path.clone()).with_file_size(pin.size);
     let footer = ArrowReaderMetadata::load_async(&mut open(), ArrowReaderOptions::new()).await;
     let footer = match footer {
         Ok(footer) => footer,
-        Err(error) => return damage(error, String::new()),
+        Err(error) => return damage(&error, String::new()),
     };
     let schema = footer.parquet_schema();
     for group in 0..footer.metadata().num_row_groups() {
@@ -89,26 +107,20 @@ async fn part_of(
             };
             let mut rows = match chunk {
                 Ok(rows) => rows,
-                Err(error) => return damage(error, name()),
+                Err(error) => return damage(&error, name()),
             };
             while let Some(batch) = rows.next().await {
                 if let Err(error) = batch {
-                    return damage(error, name());
+                    return damage(&error, name());
                 }
             }
         }
     }
-    Ok(None)
+    Part::Sound
 }
 
-fn damage(error: ParquetError, part: String) -> Result<Option<String>, object_store::Error> {
-    match error {
-        ParquetError::External(cause) => match cause.downcast::<object_store::Error>() {
-            Ok(store) => Err(*store),
-            Err(_) => Ok(Some(part)),
-        },
-        _ => Ok(Some(part)),
-    }
+fn damage(error: &ParquetError, part: String) -> Part {
+    if is_of_store(error) { Part::Unread } else { Part::Damaged(part) }
 }
 
 #[cfg(test)]
