@@ -123,7 +123,15 @@ impl Bench {
     /// The staged plan of a query, or why there is none.
     pub async fn explain(&self, sql: &str, partitions: usize) -> String {
         let planned = self.inner.engine.try_plan(sql, partitions, RouteMode::Fleet).await;
-        planned.map_or_else(|error| error.to_string(), |planned| planned.explain.distributed)
+        planned.map_or_else(
+            |error| error.to_string(),
+            |planned| {
+                planned
+                    .explanation
+                    .map(|explanation| explanation.plans.distributed)
+                    .unwrap_or_default()
+            },
+        )
     }
 }
 

@@ -82,6 +82,7 @@ impl InProcess {
             target_partitions: Some(partitions),
             task_bytes: Some(0),
             durable: false,
+            explain: true,
         };
         self.planner.plan(&self.planner.parse(sql)?, &[], &settings).await
     }

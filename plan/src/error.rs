@@ -4,7 +4,7 @@ use datafusion::error::DataFusionError;
 
 /// A setting of a query that this engine does not know. The query was planned by another engine version.
 #[derive(Debug, thiserror::Error)]
-#[error("{key} = {value}: {source}")]
+#[error("{key} = {value}: {}", crate::words::sentence(.source))]
 pub struct SettingError {
     /// Name of the setting.
     pub key: String,

@@ -17,6 +17,8 @@
 //! | [`stores`], [`location`] | the object stores of a process |
 //! | [`config`], [`config_text`] | the parts of the configuration that gateway and workers read, and where its text is |
 //! | [`guard`], [`priority`] | plans that end when asked, and threads with lower priority |
+//! | [`words`] | what the engine and the stores report, in words for people |
+//! | [`damaged`] | which part of which Parquet file is damaged |
 //! | [`operators`] | properties of an operator that gateway and workers need |
 //!
 //! What this crate promises: a plan that one process encoded means the same in another process with the same
@@ -26,6 +28,7 @@
 pub mod arrays;
 pub mod config;
 pub mod config_text;
+pub mod damaged;
 mod error;
 pub mod fence;
 pub mod functions;
@@ -38,6 +41,7 @@ pub mod session;
 pub mod stores;
 pub mod task;
 pub mod wire;
+pub mod words;
 pub mod worker_file;
 
 pub use error::{SettingError, StoreError};

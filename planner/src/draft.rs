@@ -15,7 +15,7 @@ use dunlin_plan::{fence, wire};
 
 use crate::encode::{EncodedStages, Mangled, StageLimits, WindowFilters, Wire};
 use crate::error::PlanError;
-use crate::explain;
+use crate::explain::{Explained, TableNames};
 use crate::planned::StageGraph;
 use crate::route::{Route, RouteReason};
 use crate::stages::{self, SplitOptions, Stage};
@@ -33,6 +33,8 @@ pub(crate) struct Draft {
     pub(crate) session: BTreeMap<String, String>,
     /// Partitions are added to a task until its input reaches this many bytes.
     pub(crate) task_bytes: u64,
+    /// The tables by the places of their files.
+    pub(crate) tables: Arc<TableNames>,
 }
 
 /// Why a plan has no stages that can be encoded.
@@ -76,7 +78,7 @@ impl Draft {
         reason: RouteReason,
         engine: &EngineConfig,
         compression: &str,
-    ) -> Result<StageGraph, Unwritable> {
+    ) -> Result<(StageGraph, Vec<Stage>), Unwritable> {
         if self.physical.exists(|node| Ok(node.is::<RecursiveQueryExec>()))? {
             return Err(Unwritable::Mangled(Mangled {
                 operator: "RecursiveQueryExec".to_owned(),
@@ -89,7 +91,8 @@ impl Draft {
             most_slices: engine.exchange_slices,
         };
         let stages = stages::split(Arc::clone(&self.physical), options)?;
-        self.written(&stages, Route::Fleet, reason, engine, compression)
+        let graph = self.written(&stages, Route::Fleet, reason, engine, compression)?;
+        Ok((graph, stages))
     }
 
     /// Encodes the plan as one stage, for the process that made it.
@@ -99,14 +102,22 @@ impl Draft {
         engine: &EngineConfig,
         compression: &str,
     ) -> Result<StageGraph, Unwritable> {
-        let stages = [Stage::whole(Arc::clone(&self.physical))];
-        self.written(&stages, Route::Inline, reason, engine, compression)
+        self.written(&[self.as_one()], Route::Inline, reason, engine, compression)
     }
 
-    /// The EXPLAIN text of a plan that runs in this process.
-    pub(crate) fn explained_inline(&self, reason: &RouteReason) -> String {
-        let stages = [Stage::whole(Arc::clone(&self.physical))];
-        explain::distributed(Route::Inline, reason, &stages, self.task_bytes)
+    /// The plan as one stage.
+    pub(crate) fn as_one(&self) -> Stage {
+        Stage::whole(Arc::clone(&self.physical))
+    }
+
+    /// How the plan would run as these stages.
+    pub(crate) fn explained(
+        &self,
+        route: Route,
+        reason: &RouteReason,
+        stages: &[Stage],
+    ) -> Explained {
+        Explained::of(route, reason, stages, self.task_bytes, &self.tables)
     }
 
     fn written(
@@ -133,7 +144,7 @@ impl Draft {
             route,
             result: ResultSpec { schema: wire::schema_to_text(&self.physical.schema())? },
             engine: fence::current()?,
-            explain: explain::distributed(route, &reason, stages, self.task_bytes),
+            explain: self.explained(route, &reason, stages).text(),
             route_reason: reason,
         })
     }

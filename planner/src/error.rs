@@ -1,15 +1,11 @@
 //! Why a statement has no plan, or its plan no answer.
 
 use datafusion::error::DataFusionError;
-use datafusion::sql::sqlparser::parser::ParserError;
-use dunlin_manifest::pinned::InputChanged;
 use dunlin_manifest::records::ErrorCode;
-use dunlin_plan::SettingError;
+use dunlin_plan::{SettingError, words};
 
+use crate::mistakes::{self, Mistake, Scene, Told};
 use crate::too_complex::TooComplex;
-
-/// How many levels of nested expressions the parser reads: the engine's default.
-pub(crate) const PARSER_NESTING: usize = 50;
 
 /// The error of the engine or of a store.
 pub type Cause = Box<dyn std::error::Error + Send + Sync>;
@@ -20,7 +16,7 @@ pub enum PlanError {
     /// The text is not SQL.
     #[error("{message}")]
     Syntax {
-        /// What the parser expected and what it found.
+        /// What the parser expected and what it found, and where.
         message: String,
         /// Line and column, 1-based, where known.
         position: Option<(u64, u64)>,
@@ -30,7 +26,9 @@ pub enum PlanError {
     /// The SQL names something that does not exist, or combines types that do not fit.
     #[error("{message}")]
     Planning {
-        /// What was wrong.
+        /// What kind of mistake it is.
+        mistake: Mistake,
+        /// What was wrong, where, and what to do.
         message: String,
         /// Line and column, 1-based, where known.
         position: Option<(u64, u64)>,
@@ -111,56 +109,66 @@ impl PlanError {
         }
     }
 
-    /// Converts an error of planning.
+    /// Converts an error of planning. [`PlanError::in_statement`] adds where it is and what is near.
     #[must_use]
     pub fn from_planning(error: DataFusionError) -> Self {
-        let message = plain(&error);
-        match error.find_root() {
-            DataFusionError::SQL(error, _)
-                if matches!(**error, ParserError::RecursionLimitExceeded) =>
-            {
-                TooComplex::Nesting { most: PARSER_NESTING }.into()
+        Self::of_told(mistakes::told(&error, &Scene::default()), error)
+    }
+
+    /// The same error with its place in the statement, and with the names that may have been meant.
+    #[must_use]
+    pub(crate) fn in_statement(self, scene: &Scene<'_>) -> Self {
+        let cause = match self {
+            Self::Syntax { source: Some(cause), message, position } => cause
+                .downcast()
+                .map_err(|cause| Self::Syntax { source: Some(cause), message, position }),
+            Self::Planning { source: Some(cause), mistake, message, position } => {
+                cause.downcast().map_err(|cause| Self::Planning {
+                    source: Some(cause),
+                    mistake,
+                    message,
+                    position,
+                })
             }
-            DataFusionError::SQL(_, _) => {
-                let position = position_in(&message);
-                Self::Syntax { message, position, source: Some(Box::new(error)) }
+            other => Err(other),
+        };
+        match cause {
+            Ok(cause) => Self::of_told(mistakes::told(&cause, scene), *cause),
+            Err(same) => same,
+        }
+    }
+
+    fn of_told(told: Told, error: DataFusionError) -> Self {
+        let source: Option<Cause> = Some(Box::new(error));
+        match told {
+            Told::Syntax { message, position } => Self::Syntax { message, position, source },
+            Told::Planning { mistake, message, position } => {
+                Self::Planning { mistake, message, position, source }
             }
-            // What is not there, or is no file of its format, is not there the next time either.
-            DataFusionError::ObjectStore(cause) if is_not_found(cause) => {
-                Self::Planning { message, position: None, source: Some(Box::new(error)) }
-            }
-            DataFusionError::ObjectStore(_) | DataFusionError::IoError(_) => {
-                Self::Store { message, source: Some(Box::new(error)) }
-            }
-            // A file changed between two listings of one planning. Planning again sees one version.
-            DataFusionError::External(cause) if cause.is::<InputChanged>() => {
-                Self::Store { message, source: Some(Box::new(error)) }
-            }
-            DataFusionError::NotImplemented(reason) => {
-                Self::Unsupported { operator: "this statement".to_owned(), reason: reason.clone() }
-            }
-            _ => {
-                let position = span_of(&error).or_else(|| position_in(&message));
-                Self::Planning { message, position, source: Some(Box::new(error)) }
-            }
+            Told::Unsupported { operator, reason } => Self::Unsupported { operator, reason },
+            Told::TooComplex(limit) => limit.into(),
+            Told::Store { message } => Self::Store { message, source },
         }
     }
 
     /// Converts an error of running.
     #[must_use]
     pub fn from_execution(error: DataFusionError) -> Self {
+        Self::from_reading(error, &[])
+    }
+
+    /// Converts an error of running. `read` are the files that were read until then.
+    #[must_use]
+    pub(crate) fn from_reading(error: DataFusionError, read: &[String]) -> Self {
         let retryable = matches!(
             error.find_root(),
             DataFusionError::ObjectStore(_)
                 | DataFusionError::IoError(_)
                 | DataFusionError::ResourcesExhausted(_)
         );
-        Self::Execution { message: plain(&error), retryable, source: Some(Box::new(error)) }
+        let message = words::sentence_in(&error, read);
+        Self::Execution { message, retryable, source: Some(Box::new(error)) }
     }
-}
-
-fn is_not_found(error: &datafusion::object_store::Error) -> bool {
-    matches!(error, datafusion::object_store::Error::NotFound { .. })
 }
 
 /// Whether a plan could not have the memory that it needed.
@@ -168,50 +176,4 @@ fn is_out_of_memory(cause: &(dyn std::error::Error + 'static)) -> bool {
     cause
         .downcast_ref::<DataFusionError>()
         .is_some_and(|error| matches!(error.find_root(), DataFusionError::ResourcesExhausted(_)))
-}
-
-/// The error's text without the backtrace that DataFusion may add.
-fn plain(error: &DataFusionError) -> String {
-    let text = error.strip_backtrace();
-    text.trim().to_owned()
-}
-
-/// Reads `… at Line: 3, Column: 7`, the form in which the parser gives positions.
-fn position_in(message: &str) -> Option<(u64, u64)> {
-    let after_line = message.split("Line: ").nth(1)?;
-    let line = digits(after_line)?;
-    let column = digits(after_line.split("Column: ").nth(1)?)?;
-    Some((line, column))
-}
-
-fn digits(text: &str) -> Option<u64> {
-    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    text[..end].parse().ok()
-}
-
-/// The source position of a diagnostic.
-fn span_of(error: &DataFusionError) -> Option<(u64, u64)> {
-    match error {
-        DataFusionError::Diagnostic(diagnostic, _) => {
-            diagnostic.span.map(|span| (span.start.line, span.start.column))
-        }
-        DataFusionError::Context(_, inner) => span_of(inner),
-        DataFusionError::Shared(inner) => span_of(inner),
-        DataFusionError::Collection(errors) => errors.first().and_then(span_of),
-        _ => None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_parser_position_is_read() {
-        assert_eq!(
-            position_in("Expected: end of statement, found: x at Line: 3, Column: 17"),
-            Some((3, 17))
-        );
-        assert_eq!(position_in("no position"), None);
-    }
 }

@@ -8,8 +8,10 @@ use datafusion::execution::TaskContext;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use dunlin_manifest::pinned::InputWatch;
+use dunlin_manifest::records::Pin;
+use dunlin_plan::damaged;
 use dunlin_plan::guard::{Stop, guarded};
-use futures::TryStreamExt;
+use futures::StreamExt;
 
 use crate::error::PlanError;
 
@@ -18,6 +20,7 @@ use crate::error::PlanError;
 pub struct InlinePlan {
     plan: Arc<dyn ExecutionPlan>,
     context: Arc<TaskContext>,
+    pins: Arc<[Pin]>,
     watch: InputWatch,
 }
 
@@ -25,9 +28,10 @@ impl InlinePlan {
     pub(crate) fn new(
         plan: Arc<dyn ExecutionPlan>,
         context: Arc<TaskContext>,
+        pins: Arc<[Pin]>,
         watch: InputWatch,
     ) -> Self {
-        Self { plan, context, watch }
+        Self { plan, context, pins, watch }
     }
 
     /// The plan that runs.
@@ -50,12 +54,23 @@ impl InlinePlan {
     /// # Errors
     /// Errors at the start of the plan. Later errors come through the stream.
     pub fn run(self) -> Result<SendableRecordBatchStream, PlanError> {
-        let watch = self.watch;
+        let (watch, pins, runtime) = (self.watch, self.pins, self.context.runtime_env());
         let rows = execute_stream(self.plan, self.context).map_err(PlanError::from_execution)?;
         let schema = rows.schema();
-        let rows = rows.map_err(move |error| match watch.changed() {
-            Some(changed) => DataFusionError::External(Box::new(changed.clone())),
-            None => error,
+        let rows = rows.then(move |batch| {
+            let (watch, pins, runtime) = (watch.clone(), Arc::clone(&pins), Arc::clone(&runtime));
+            async move {
+                let error = match batch {
+                    Ok(batch) => return Ok(batch),
+                    Err(error) => error,
+                };
+                if let Some(changed) = watch.changed() {
+                    return Err(DataFusionError::External(Box::new(changed.clone())));
+                }
+                let read = damaged::to_blame(&error, &runtime, &pins, watch.read()).await;
+                let told = PlanError::from_reading(error, &read);
+                Err(DataFusionError::External(Box::new(told)))
+            }
         });
         Ok(Box::pin(RecordBatchStreamAdapter::new(schema, rows)))
     }

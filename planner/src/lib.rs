@@ -16,13 +16,14 @@
 //! | [`cost`] | prices, and what a query costs or is expected to cost |
 //! | `statement` | parses a statement once: its kind, the tables it names |
 //! | `complexity` | limits on statements |
+//! | `mistakes` | wrong statements: what, where, and what to do |
 //! | `tables` | reads the tables that a statement names |
 //! | `passes` | changes to a plan before the cut, one pass in each file |
 //! | [`stages`] | the cut, and what is proved about each stage |
 //! | `encode` | encodes stages as records and objects; a gate decodes and compares them |
 //! | `describe` | describes plans as text, completely |
 //! | `route` | where a query runs, and why |
-//! | `explain` | the stages as text for people |
+//! | `explain` | how a query would run: text, JSON, drawings |
 //!
 //! What this crate promises: the stages give the rows that the whole plan gives in one process, on any workers and in
 //! any order that their inputs allow. A part that cannot be cut correctly runs as one task, or is refused with the
@@ -38,6 +39,7 @@ mod error;
 mod explain;
 pub mod gateway_config;
 mod inline;
+mod mistakes;
 mod operators;
 mod passes;
 mod physical;
@@ -53,8 +55,10 @@ mod too_complex;
 
 pub use complexity::StatementLimits;
 pub use error::{Cause, PlanError};
+pub use explain::{ExplainFormat, Explained, Moved, Reads, StageView, Step, TasksView};
 pub use inline::InlinePlan;
-pub use planned::{Explain, Planned, StageGraph};
+pub use mistakes::Mistake;
+pub use planned::{Explain, Explanation, Planned, StageGraph};
 pub use planner::Planner;
 pub use route::{Route, RouteReason};
 pub use settings::{QuerySettings, RouteMode};

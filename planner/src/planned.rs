@@ -15,10 +15,20 @@ use dunlin_manifest::records::{
 use dunlin_manifest::submit::Submission;
 use serde::Serialize;
 
+use crate::explain::Explained;
 use crate::route::{Route, RouteReason};
 use crate::statement::StatementKind;
 
-/// The three views of a plan.
+/// How a query would run. It is made where plans are made, because only those threads have the stack for deep plans.
+#[derive(Clone, Debug)]
+pub struct Explanation {
+    /// The stages, for people and for programs.
+    pub stages: Explained,
+    /// The plans, complete, as the engine prints them.
+    pub plans: Explain,
+}
+
+/// The three plans, complete, as the engine prints them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Explain {
     /// Optimised logical plan.
@@ -42,13 +52,13 @@ pub struct Planned {
     pub scan_bytes: u64,
     /// The stages, if the query will be stored (fleet, or durable).
     pub graph: Option<StageGraph>,
-    /// The explanation for people.
-    pub explain: Explain,
+    /// How it would run, if that was asked for.
+    pub explanation: Option<Box<Explanation>>,
     /// Query or EXPLAIN.
     pub statement: StatementKind,
     pub(crate) physical: Arc<dyn ExecutionPlan>,
     pub(crate) context: Arc<TaskContext>,
-    pub(crate) pins: Vec<Pin>,
+    pub(crate) pins: Arc<[Pin]>,
 }
 
 impl Planned {

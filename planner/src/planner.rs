@@ -1,5 +1,6 @@
 //! From SQL text to a route, a stage graph and an explanation.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use datafusion::catalog::MemoryCatalogProviderList;
@@ -21,12 +22,15 @@ use crate::config::{Config, RoutingConfig};
 use crate::draft::{Draft, Unwritable};
 use crate::encode::WindowFilters;
 use crate::error::PlanError;
+use crate::explain::{self, TableNames};
 use crate::inline::InlinePlan;
-use crate::planned::{Explain, Planned, StageGraph};
+use crate::mistakes::Scene;
+use crate::planned::{Explain, Explanation, Planned, StageGraph};
 use crate::route::{self, Decision, Route, RouteReason};
 use crate::settings::QuerySettings;
+use crate::stages::Stage;
 use crate::statement::{ParsedStatement, StatementKind};
-use crate::tables::{Tables, because_unread};
+use crate::tables::{self, Tables, because_unread};
 use crate::too_complex::TooComplex;
 use crate::{passes, physical, scans};
 
@@ -43,8 +47,18 @@ struct Inner {
     limits: StatementLimits,
     stores: Stores,
     tables: Tables,
+    names: Arc<TableNames>,
     base: SessionState,
     runtime: Arc<RuntimeEnv>,
+}
+
+/// A statement that is planned, with what the client asks for.
+struct Asked<'a> {
+    statement: &'a ParsedStatement,
+    parameters: &'a [serde_json::Value],
+    settings: &'a QuerySettings,
+    /// The tables that it names.
+    named: &'a [TableReference],
 }
 
 /// The route of a query, with what that route needs.
@@ -52,7 +66,8 @@ struct Routed {
     route: Route,
     reason: RouteReason,
     graph: Option<StageGraph>,
-    distributed: String,
+    /// The stages on the fleet; none if the gateway runs the whole plan.
+    stages: Vec<Stage>,
 }
 
 impl Planner {
@@ -83,6 +98,7 @@ impl Planner {
                 limits: config.planning.statement(),
                 stores: stores.clone(),
                 tables: Tables::new(config.tables.clone(), config.files.clone(), stores),
+                names: Arc::new(TableNames::of(&config.tables)),
                 base,
                 runtime,
             }),
@@ -94,7 +110,12 @@ impl Planner {
     /// # Errors
     /// [`PlanError::Syntax`] and [`PlanError::TooComplex`]; more or fewer statements than one.
     pub fn parse(&self, sql: &str) -> Result<ParsedStatement, PlanError> {
-        ParsedStatement::parse(&self.inner.base, sql, &self.inner.limits)
+        let inner = &self.inner;
+        ParsedStatement::parse(&inner.base, sql, &inner.limits).map_err(|error| {
+            let tables = inner.tables.names();
+            let state = Some(&inner.base);
+            error.in_statement(&Scene { sql, state, tables: &tables, named: &[] })
+        })
     }
 
     /// Plans one statement. Reads listings and footers of the tables that it names, but no data pages.
@@ -108,7 +129,6 @@ impl Planner {
         settings: &QuerySettings,
     ) -> Result<Planned, PlanError> {
         let inner = &self.inner;
-        let planning = PlanError::from_planning;
         let partitions = settings.target_partitions.unwrap_or(inner.engine.target_partitions);
         if partitions == 0 || partitions > 4096 {
             return Err(PlanError::Setting(
@@ -120,47 +140,15 @@ impl Planner {
         config.options_mut().sql_parser.collect_spans = true;
         let state = inner.state(config)?;
         let named = statement.tables(&state)?;
-        let (catalog, unread) = inner.tables.load(&named, &state).await?;
-        let name = state.config_options().catalog.default_catalog.clone();
-        state.catalog_list().register_catalog(name, catalog);
-        statement.check_columns(widest(&state, named).await, &inner.limits)?;
-        let logical = match statement.logical_plan(&state, parameters, &inner.limits).await {
-            Ok(logical) => logical,
-            Err(error) => return Err(because_unread(error, unread)),
-        };
-        let logical = functions::within_constants(|| state.optimize(&logical))
-            .ok_or(TooComplex::Constants { most: functions::MOST_CONSTANT_BYTES })?
-            .map_err(planning)?;
-        check_constants(&logical)?;
-        let physical = physical::physical_plan(&state, &logical).await.map_err(planning)?;
-        let draft = Draft {
-            pins: scans::pins(&physical).map_err(planning)?,
-            scan_bytes: scans::scanned(&physical).map_err(planning)?,
-            filters: WindowFilters::of(&logical).map_err(planning)?,
-            context: state.task_ctx(),
-            task_bytes: settings.task_bytes.unwrap_or(inner.engine.task_bytes),
-            session,
-            physical,
-        };
-        let physical = displayable(draft.physical.as_ref()).indent(false).to_string();
-        let durable = settings.durable && statement.kind() != StatementKind::Explain;
-        let Routed { route, reason, graph, distributed } =
-            inner.routed(&draft, settings, durable)?;
-        Ok(Planned {
-            route,
-            route_reason: reason,
-            schema: draft.physical.schema(),
-            scan_bytes: draft.scan_bytes,
-            graph,
-            explain: Explain {
-                logical: logical.display_indent().to_string(),
-                physical,
-                distributed,
-            },
-            statement: statement.kind(),
-            physical: draft.physical,
-            context: draft.context,
-            pins: draft.pins,
+        let asked = Asked { statement, parameters, settings, named: &named };
+        let planned = inner.planned(&state, session, asked).await;
+        planned.map_err(|error| {
+            error.in_statement(&Scene {
+                sql: statement.sql(),
+                state: Some(&state),
+                tables: &inner.tables.names(),
+                named: &named,
+            })
         })
     }
 
@@ -198,17 +186,17 @@ impl Planner {
             planned.context.window_functions().clone(),
             runtime,
         );
-        Ok(InlinePlan::new(plan, Arc::new(context), watch))
+        let pins = Arc::clone(&planned.pins);
+        Ok(InlinePlan::new(plan, Arc::new(context), pins, watch))
     }
 }
 
 /// Number of columns of the widest of some tables. Tables that do not exist are ignored.
-async fn widest(state: &SessionState, tables: Vec<TableReference>) -> usize {
+async fn widest(state: &SessionState, tables: &[TableReference]) -> usize {
     let mut widest = 1;
     for table in tables {
-        let name = table.table().to_owned();
-        if let Ok(schema) = state.schema_for_ref(table)
-            && let Ok(Some(table)) = schema.table(&name).await
+        if let Ok(schema) = state.schema_for_ref(table.clone())
+            && let Ok(Some(table)) = schema.table(table.table()).await
         {
             widest = widest.max(table.schema().fields().len());
         }
@@ -237,6 +225,71 @@ impl Inner {
         Ok(SessionContext::new_with_state(state).state())
     }
 
+    /// Plans one statement in a session of its own.
+    async fn planned(
+        &self,
+        state: &SessionState,
+        session: BTreeMap<String, String>,
+        asked: Asked<'_>,
+    ) -> Result<Planned, PlanError> {
+        let Asked { statement, parameters, settings, named } = asked;
+        let planning = PlanError::from_planning;
+        let (catalog, unread) = self.tables.load(named, state).await?;
+        let name = state.config_options().catalog.default_catalog.clone();
+        state.catalog_list().register_catalog(name, catalog);
+        statement.check_columns(widest(state, named).await, &self.limits)?;
+        let logical = match statement.logical_plan(state, parameters, &self.limits).await {
+            Ok(logical) => logical,
+            Err(error) => return Err(because_unread(error, unread)),
+        };
+        let logical = functions::within_constants(|| state.optimize(&logical))
+            .ok_or(TooComplex::Constants { most: functions::MOST_CONSTANT_BYTES })?
+            .map_err(planning)?;
+        check_constants(&logical)?;
+        let physical = match physical::physical_plan(state, &logical).await {
+            Ok(physical) => physical,
+            Err(error) => return Err(tables::blamed(error)),
+        };
+        let draft = Draft {
+            pins: scans::pins(&physical).map_err(planning)?,
+            scan_bytes: scans::scanned(&physical).map_err(planning)?,
+            filters: WindowFilters::of(&logical).map_err(planning)?,
+            context: state.task_ctx(),
+            task_bytes: settings.task_bytes.unwrap_or(self.engine.task_bytes),
+            session,
+            tables: Arc::clone(&self.names),
+            physical,
+        };
+        let explains = matches!(statement.kind(), StatementKind::Explain { .. });
+        let Routed { route, reason, graph, stages } =
+            self.routed(&draft, settings, settings.durable && !explains)?;
+        let explanation = (explains || settings.explain).then(|| {
+            let stages = if stages.is_empty() { vec![draft.as_one()] } else { stages };
+            let physical = displayable(draft.physical.as_ref()).indent(false).to_string();
+            let distributed = explain::distributed(route, &reason, &stages, draft.task_bytes);
+            Box::new(Explanation {
+                stages: draft.explained(route, &reason, &stages),
+                plans: Explain {
+                    logical: logical.display_indent().to_string(),
+                    physical,
+                    distributed,
+                },
+            })
+        });
+        Ok(Planned {
+            route,
+            route_reason: reason,
+            schema: draft.physical.schema(),
+            scan_bytes: draft.scan_bytes,
+            graph,
+            explanation,
+            statement: statement.kind(),
+            physical: draft.physical,
+            context: draft.context,
+            pins: draft.pins.into(),
+        })
+    }
+
     /// Decides the route, and cuts or encodes what that route needs.
     fn routed(
         &self,
@@ -262,9 +315,8 @@ impl Inner {
     }
 
     fn fleet(&self, draft: &Draft, reason: RouteReason) -> Result<Routed, Unwritable> {
-        let graph = draft.on_fleet(reason.clone(), &self.engine, self.compression())?;
-        let distributed = graph.explain.clone();
-        Ok(Routed { route: Route::Fleet, reason, graph: Some(graph), distributed })
+        let (graph, stages) = draft.on_fleet(reason.clone(), &self.engine, self.compression())?;
+        Ok(Routed { route: Route::Fleet, reason, graph: Some(graph), stages })
     }
 
     fn inline(
@@ -273,7 +325,6 @@ impl Inner {
         reason: RouteReason,
         durable: bool,
     ) -> Result<Routed, PlanError> {
-        let distributed = draft.explained_inline(&reason);
         let mut graph = None;
         if durable {
             let whole = draft.whole(reason.clone(), &self.engine, self.compression());
@@ -285,7 +336,7 @@ impl Inner {
                 })
             })?);
         }
-        Ok(Routed { route: Route::Inline, reason, graph, distributed })
+        Ok(Routed { route: Route::Inline, reason, graph, stages: Vec::new() })
     }
 
     /// Compression of exchange data for this state's store. LZ4 helps only on a network.

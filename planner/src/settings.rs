@@ -28,4 +28,7 @@ pub struct QuerySettings {
     /// The query must be stored even if it runs in the gateway. Only the gateway sets this.
     #[serde(skip)]
     pub durable: bool,
+    /// The plan must be explained even if the statement is no EXPLAIN.
+    #[serde(skip)]
+    pub explain: bool,
 }

@@ -8,23 +8,27 @@ use datafusion::common::{ParamValues, ScalarValue, TableReference};
 use datafusion::execution::SessionState;
 use datafusion::execution::context::SQLOptions;
 use datafusion::logical_expr::LogicalPlan;
-use datafusion::logical_expr::logical_plan::{Analyze, ExplainFormat};
+use datafusion::logical_expr::logical_plan::{Analyze, ExplainFormat as EngineFormat};
 use datafusion::sql::parser::Statement;
-use dunlin_plan::functions;
+use dunlin_plan::{functions, words};
 
 use crate::complexity::{
     StatementLimits, check_cases, check_columns, check_named, check_plan, check_text, check_texts,
     check_types,
 };
 use crate::error::PlanError;
+use crate::explain::{ExplainFormat, asked};
 
 /// What kind of statement a text is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StatementKind {
     /// Answered by rows of tables.
     Query,
-    /// Answered by the texts of [`crate::Explain`].
-    Explain,
+    /// Answered by how it would run: [`crate::Explained`], or [`crate::Explain`].
+    Explain {
+        /// How that is shown.
+        format: ExplainFormat,
+    },
     /// Run like a query, and answered with what the run cost.
     Analyze {
         /// Report each task, not only each stage.
@@ -37,6 +41,7 @@ pub enum StatementKind {
 pub struct ParsedStatement {
     kind: StatementKind,
     statement: Statement,
+    sql: String,
 }
 
 impl ParsedStatement {
@@ -50,6 +55,9 @@ impl ParsedStatement {
         limits: &StatementLimits,
     ) -> Result<Self, PlanError> {
         let deep_cases = check_text(sql, limits)?;
+        let explain = asked(sql)?;
+        let whole = sql;
+        let sql = explain.sql.as_ref();
         let dialect = state.config_options().sql_parser.dialect;
         let parse =
             |sql: &str| state.sql_to_statement(sql, &dialect).map_err(PlanError::from_planning);
@@ -62,16 +70,25 @@ impl ParsedStatement {
             Statement::Explain(explain) if explain.options.analyze => {
                 StatementKind::Analyze { verbose: explain.options.verbose }
             }
-            Statement::Explain(_) => StatementKind::Explain,
+            Statement::Explain(options) => {
+                let full =
+                    if options.options.verbose { ExplainFormat::Full } else { ExplainFormat::Text };
+                StatementKind::Explain { format: explain.format.unwrap_or(full) }
+            }
             _ => StatementKind::Query,
         };
-        Ok(Self { kind, statement })
+        Ok(Self { kind, statement, sql: whole.to_owned() })
     }
 
     /// What kind of statement it is.
     #[must_use]
     pub fn kind(&self) -> StatementKind {
         self.kind
+    }
+
+    /// Its text.
+    pub(crate) fn sql(&self) -> &str {
+        &self.sql
     }
 
     /// The tables that it names. Names from its own `WITH` are not tables.
@@ -115,7 +132,7 @@ impl ParsedStatement {
         check_texts(&plan, functions::MOST_CONSTANT_BYTES)?;
         only_queries().verify_plan(&plan).map_err(|error| PlanError::Unsupported {
             operator: statement_name(&plan),
-            reason: format!("only queries are answered ({})", error.strip_backtrace()),
+            reason: format!("only queries are answered ({})", words::plain(&error.message())),
         })?;
         let plan = match plan {
             LogicalPlan::Explain(explain) => explain.plan.as_ref().clone(),
@@ -140,7 +157,7 @@ fn analyzed(analyze: &Analyze) -> Result<LogicalPlan, PlanError> {
         operator: "EXPLAIN ANALYZE".to_owned(),
         reason: reason.to_owned(),
     };
-    if analyze.format != ExplainFormat::Indent {
+    if analyze.format != EngineFormat::Indent {
         return Err(refused("the analysis has one format; leave FORMAT out"));
     }
     if analyze.analyze_level.is_some() || analyze.analyze_categories.is_some() {

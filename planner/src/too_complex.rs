@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+/// How many levels of nested expressions the parser reads: the engine's default.
+pub(crate) const PARSER_NESTING: usize = 50;
+
 /// Which limit a statement exceeds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TooComplex {

@@ -27,7 +27,7 @@ use dunlin_manifest::records::{
 };
 use dunlin_plan::gather::gathered;
 use dunlin_plan::guard::{Stop, guarded};
-use dunlin_plan::{session, task};
+use dunlin_plan::{damaged, session, task, words};
 use dunlin_shuffle::{
     Buckets, DataTarget, ExchangeInputs, ShuffleError, StageData, TaskWriter, WriterOptions,
 };
@@ -205,7 +205,14 @@ async fn run_part(
     };
     if let Err(error) = fed {
         writer.abort().await;
-        return Err(error);
+        return Err(match error {
+            Unfed::Rows(error) => {
+                let (pins, read) = (&attempt.root.pins, attempt.watch.read());
+                let read = damaged::to_blame(&error, &context.runtime_env(), pins, read).await;
+                classify_reading(&error, &read)
+            }
+            Unfed::Writer(error) => error,
+        });
     }
     let peak = PeakRecordingPool::from_pool(context.memory_pool().as_ref())
         .map_or(0, PeakRecordingPool::max_reserved);
@@ -266,17 +273,29 @@ fn context(
     )))
 }
 
+/// Why not all rows of a plan were taken.
+enum Unfed {
+    /// The plan failed.
+    Rows(DataFusionError),
+    /// The writer failed.
+    Writer(AttemptError),
+}
+
+impl From<DataFusionError> for Unfed {
+    fn from(error: DataFusionError) -> Self {
+        Self::Rows(error)
+    }
+}
+
 /// Runs one partition after another, so that only one needs memory at a time.
 async fn feed_in_turn(
     plan: &Arc<dyn ExecutionPlan>,
     partitions: &[u32],
     context: &Arc<TaskContext>,
     writer: &mut TaskWriter,
-) -> Result<(), AttemptError> {
+) -> Result<(), Unfed> {
     for partition in partitions {
-        let mut rows = plan
-            .execute(*partition as usize, Arc::clone(context))
-            .map_err(|error| classify(&error))?;
+        let mut rows = plan.execute(*partition as usize, Arc::clone(context))?;
         while let Some(batch) = rows.next().await {
             push(writer, *partition, batch).await?;
         }
@@ -290,14 +309,12 @@ async fn feed_together(
     partitions: &[u32],
     context: &Arc<TaskContext>,
     writer: &mut TaskWriter,
-) -> Result<(), AttemptError> {
+) -> Result<(), Unfed> {
     let mut streams = Vec::with_capacity(partitions.len());
     let wanted: HashSet<u32> = partitions.iter().copied().collect();
     let all = u32::try_from(plan.output_partitioning().partition_count()).unwrap_or(u32::MAX);
     for partition in (0..all).filter(|partition| wanted.contains(partition)) {
-        let rows = plan
-            .execute(partition as usize, Arc::clone(context))
-            .map_err(|error| classify(&error))?;
+        let rows = plan.execute(partition as usize, Arc::clone(context))?;
         streams.push(rows.map(move |batch| (partition, batch)).boxed());
     }
     let mut rows = futures::stream::select_all(streams);
@@ -311,12 +328,13 @@ async fn push(
     writer: &mut TaskWriter,
     partition: u32,
     batch: Result<RecordBatch, DataFusionError>,
-) -> Result<(), AttemptError> {
-    let batch = batch.map_err(|error| classify(&error))?;
+) -> Result<(), Unfed> {
+    let batch = batch?;
     if batch.num_rows() == 0 {
         return Ok(());
     }
-    writer.push(partition, batch).await.map_err(|error| classify_shuffle(&error))
+    let pushed = writer.push(partition, batch).await;
+    pushed.map_err(|error| Unfed::Writer(classify_shuffle(&error)))
 }
 
 /// Bytes that the plan's operators wrote to local disk.
@@ -335,7 +353,16 @@ fn computed_ns(plan: &Arc<dyn ExecutionPlan>) -> u64 {
 
 /// Whether another attempt may help, decided by the root cause of the error.
 pub(crate) fn classify(error: &DataFusionError) -> AttemptError {
-    let message = error.strip_backtrace();
+    classify_reading(error, &[])
+}
+
+/// As [`classify`]. `read` are the files that were read until then, for the message.
+fn classify_reading(error: &DataFusionError, read: &[String]) -> AttemptError {
+    let message = words::sentence_in(error, read);
+    if damaged::is_damage(error) {
+        // Every attempt would find the file as it is.
+        return AttemptError { class: FailClass::Fatal, code: ErrorCode::ExecutionFailed, message };
+    }
     let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(cause) = source {
         if let Some(shuffle) = cause.downcast_ref::<ShuffleError>() {

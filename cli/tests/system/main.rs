@@ -11,6 +11,7 @@ mod far;
 mod footers;
 mod functions;
 mod fuzz;
+mod mistakes;
 mod monsters;
 mod operations;
 mod oracle;

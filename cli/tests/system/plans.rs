@@ -13,24 +13,15 @@ use dunlin_planner::config::Config;
 use crate::common::reference::Reference;
 use crate::common::{Setup, data};
 
-#[tokio::test]
-async fn the_staged_plans_of_tpch_are_the_recorded_ones() {
-    let data = data(0.01);
-    let setup = Setup::folder(&data, "");
-    let engine = InProcess::open(&Config::load(&setup.config).unwrap());
-    let recorded = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/plans");
-    // Plans name files without the leading slash.
-    let folder = data.display().to_string();
-    let folder = folder.trim_start_matches('/');
-    let update = std::env::var_os("UPDATE_PLANS").is_some();
+/// Compares texts with the recorded ones in a folder below `tests/plans`; or records them, with `UPDATE_PLANS=1`.
+fn compare(folder: &str, texts: &[(String, String)]) {
+    let recorded = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/plans").join(folder);
     std::fs::create_dir_all(&recorded).unwrap();
     let mut changed = Vec::new();
-    for number in 1..=22 {
-        let planned = engine.plan(&tpch::query(number).unwrap(), 4).await;
-        let text = planned.explain.distributed.replace(folder, "<data>");
-        let file = recorded.join(format!("q{number:02}.txt"));
-        if update {
-            std::fs::write(&file, &text).unwrap();
+    for (name, text) in texts {
+        let file = recorded.join(name);
+        if std::env::var_os("UPDATE_PLANS").is_some() {
+            std::fs::write(&file, text).unwrap();
             continue;
         }
         let want = std::fs::read_to_string(&file).unwrap_or_default();
@@ -41,9 +32,9 @@ async fn the_staged_plans_of_tpch_are_the_recorded_ones() {
             .enumerate()
             .find(|(_, (a, b))| a != b)
         {
-            changed.push(format!("q{number:02}.txt, line {}:\n  - {want}\n  + {got}", line + 1));
-        } else if want != text {
-            changed.push(format!("q{number:02}.txt: other length"));
+            changed.push(format!("{name}, line {}:\n  - {want}\n  + {got}", line + 1));
+        } else if want != *text {
+            changed.push(format!("{name}: other length"));
         }
     }
     assert!(
@@ -51,6 +42,69 @@ async fn the_staged_plans_of_tpch_are_the_recorded_ones() {
         "plans changed; if that is meant, run with UPDATE_PLANS=1 and commit:\n{}",
         changed.join("\n")
     );
+}
+
+/// Plans of TPC-H at a small scale on the fleet, and the folder of the data without its leading slash, as plans name it.
+fn planned_on_the_fleet() -> (InProcess, Setup, String) {
+    let data = data(0.01);
+    let setup = Setup::folder(&data, "");
+    let engine = InProcess::open(&Config::load(&setup.config).unwrap());
+    let folder = data.display().to_string();
+    (engine, setup, folder.trim_start_matches('/').to_owned())
+}
+
+#[tokio::test]
+async fn the_staged_plans_of_tpch_are_the_recorded_ones() {
+    let (engine, _setup, folder) = planned_on_the_fleet();
+    let mut texts = Vec::new();
+    for number in 1..=22 {
+        let planned = engine.plan(&tpch::query(number).unwrap(), 4).await;
+        let text = planned.explanation.unwrap().plans.distributed.replace(&folder, "<data>");
+        texts.push((format!("q{number:02}.txt"), text));
+    }
+    compare("", &texts);
+}
+
+#[tokio::test]
+async fn what_explain_tells_people_is_what_was_recorded() {
+    let (engine, _setup, folder) = planned_on_the_fleet();
+    let others = [
+        ("limit", "select * from orders where o_totalprice > 100000 limit 5"),
+        ("count", "select count(*) from lineitem"),
+        (
+            "window",
+            "select o_custkey, rank() over (partition by o_custkey order by o_totalprice desc) from orders",
+        ),
+        ("union", "select n_name from nation union select r_name from region"),
+        ("cross", "select n_name, r_name from nation, region where n_regionkey < r_regionkey"),
+        (
+            "anti",
+            "select c_name from customer where not exists (select 1 from orders where o_custkey = c_custkey)",
+        ),
+        ("constant", "select 1 as one"),
+    ];
+    let mut texts = Vec::new();
+    let tpch =
+        [1, 3, 5, 11, 18, 22].map(|number| (format!("q{number:02}"), tpch::query(number).unwrap()));
+    let others = others.map(|(name, sql)| (name.to_owned(), sql.to_owned()));
+    for (name, sql) in tpch.into_iter().chain(others) {
+        let explained = engine.plan(&sql, 4).await.explanation.unwrap().stages;
+        let text = explained.text();
+        assert!(
+            !text.contains("part-0000") && !text.contains(&folder),
+            "files are counted: {text}"
+        );
+        texts.push((format!("{name}.txt"), text));
+        if name == "q03" {
+            texts.push((
+                "q03.json".to_owned(),
+                serde_json::to_string_pretty(&explained.stages).unwrap(),
+            ));
+            texts.push(("q03.dot".to_owned(), explained.graphviz()));
+            texts.push(("q03.mmd".to_owned(), explained.mermaid()));
+        }
+    }
+    compare("explain", &texts);
 }
 
 /// Partitioned joins over TPC-H data, with the reference answers beside them.

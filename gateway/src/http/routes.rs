@@ -268,8 +268,12 @@ async fn explain(
     if matches!(parsed.kind(), StatementKind::Analyze { .. }) {
         return Err(analysis_is_not_submitted());
     }
-    let (planned, estimate) = intake.plan(parsed).await?;
+    let (planned, estimate) = intake.explain(parsed).await?;
     let stages = planned.graph.as_ref().map_or(0, dunlin_planner::StageGraph::stage_count);
+    let explanation = planned.explanation.as_deref();
+    let text = explanation.map(|explanation| explanation.stages.text());
+    let graph = explanation.map(|explanation| &explanation.stages.stages);
+    let plans = explanation.map(|explanation| &explanation.plans);
     Ok(answer_json(
         StatusCode::OK,
         &json!({
@@ -278,9 +282,11 @@ async fn explain(
             "stages": stages,
             "scan_bytes": planned.scan_bytes,
             "estimate": estimate,
-            "logical_plan": planned.explain.logical,
-            "physical_plan": planned.explain.physical,
-            "distributed_plan": planned.explain.distributed,
+            "text": text,
+            "stage_graph": graph,
+            "logical_plan": plans.map(|plans| &plans.logical),
+            "physical_plan": plans.map(|plans| &plans.physical),
+            "distributed_plan": plans.map(|plans| &plans.distributed),
         }),
     ))
 }

@@ -8,6 +8,7 @@ use dunlin_manifest::query::AdvanceError;
 use dunlin_manifest::records::{ErrorCode, QueryError};
 use dunlin_manifest::store::StoreError;
 use dunlin_manifest::submit::SubmitError;
+use dunlin_plan::words;
 use dunlin_planner::PlanError;
 use dunlin_shuffle::ShuffleError;
 
@@ -159,6 +160,17 @@ impl From<StoreError> for CoreError {
     }
 }
 
+/// The error of a plan that ran. What a plan of this process reports is in words already, and names files.
+fn of_run(error: DataFusionError) -> PlanError {
+    match error {
+        DataFusionError::External(inner) => match inner.downcast::<PlanError>() {
+            Ok(told) => *told,
+            Err(inner) => PlanError::from_execution(DataFusionError::External(inner)),
+        },
+        other => PlanError::from_execution(other),
+    }
+}
+
 impl CoreError {
     pub(crate) fn invalid_request(detail: impl Into<String>) -> Self {
         ErrorKind::InvalidRequest(detail.into()).into()
@@ -192,13 +204,16 @@ impl CoreError {
         if dunlin_manifest::pinned::is_input_changed(&error) {
             return ErrorKind::Query(QueryError {
                 code: ErrorCode::InputChanged,
-                message: error.strip_backtrace(),
+                message: format!(
+                    "{}; submit the query again to read the new version",
+                    words::sentence(&error)
+                ),
                 retryable: true,
             })
             .into();
         }
         match error.find_root() {
-            DataFusionError::ObjectStore(_) => Self::store(error.strip_backtrace()),
+            DataFusionError::ObjectStore(_) => Self::store(words::sentence(&error)),
             DataFusionError::External(inner) => match inner.downcast_ref::<ShuffleError>() {
                 Some(ShuffleError::Read {
                     source: object_store::Error::NotFound { .. }, ..
@@ -215,10 +230,10 @@ impl CoreError {
                         retryable: plan.is_retryable(),
                     })
                     .into(),
-                    None => PlanError::from_execution(error).into(),
+                    None => of_run(error).into(),
                 },
             },
-            _ => PlanError::from_execution(error).into(),
+            _ => of_run(error).into(),
         }
     }
 

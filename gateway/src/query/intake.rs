@@ -129,8 +129,12 @@ impl Intake {
         Ok(Parsed { statement, parsed })
     }
 
-    /// Plans a statement and does nothing else.
-    pub(crate) async fn plan(&self, parsed: Parsed) -> Result<(Planned, Estimate), CoreError> {
+    /// Plans a statement, explains the plan, and does nothing else.
+    pub(crate) async fn explain(
+        &self,
+        mut parsed: Parsed,
+    ) -> Result<(Planned, Estimate), CoreError> {
+        parsed.statement.settings.explain = true;
         let planned = self.planning.plan(parsed.parsed, parsed.statement).await?;
         let estimate = self.estimate(&planned);
         Ok((planned, estimate))
@@ -227,8 +231,8 @@ impl Intake {
         tracing::debug!(%query, route, reason = %planned.route_reason, "planned");
         let took = self.env().clock.monotonic().saturating_sub(began);
         self.told.metrics.planned(route, took);
-        if planned.statement == StatementKind::Explain {
-            let rows = explain_rows(&planned, &self.estimate(&planned))?;
+        if let StatementKind::Explain { format } = planned.statement {
+            let rows = analyze::explained(&planned, format, &self.estimate(&planned))?;
             return Ok(Taken::Answer(Box::new(here(query, &planned, Arc::default(), rows))));
         }
         let limits = self.limits(&planned, most).map_err(|error| error.about(&query))?;
@@ -358,7 +362,7 @@ fn here(
 ) -> Answer {
     let bytes_scanned = match planned.statement {
         StatementKind::Query | StatementKind::Analyze { .. } => planned.scan_bytes,
-        StatementKind::Explain => 0,
+        StatementKind::Explain { .. } => 0,
     };
     let totals = Summary { bytes_scanned, ..Summary::default() };
     let receipt = Receipt::of(planned.route, &totals);
@@ -368,23 +372,6 @@ fn here(
 fn detail(statement: StatementKind) -> Option<Detail> {
     match statement {
         StatementKind::Analyze { verbose } => Some(Detail::of(verbose)),
-        StatementKind::Query | StatementKind::Explain => None,
+        StatementKind::Query | StatementKind::Explain { .. } => None,
     }
-}
-
-/// The answer to EXPLAIN: one row for each view of the plan.
-fn explain_rows(
-    planned: &Planned,
-    estimate: &Estimate,
-) -> Result<SendableRecordBatchStream, CoreError> {
-    let route = format!("{}: {}", planned.route.as_str(), planned.route_reason);
-    let estimate = estimate.text();
-    let rows = [
-        ("logical_plan", planned.explain.logical.as_str()),
-        ("physical_plan", planned.explain.physical.as_str()),
-        ("distributed_plan", planned.explain.distributed.as_str()),
-        ("route", route.as_str()),
-        ("estimate", estimate.as_str()),
-    ];
-    analyze::plan_stream(&rows)
 }

@@ -93,12 +93,34 @@ async fn mistakes_are_problems_with_a_code_and_a_place() {
 async fn explain_is_answered_as_rows_and_as_json() {
     let site = Site::new();
     let gateway = site.gateway(None, GatewayOptions::default()).await;
-    let rows = json(gateway.sql("explain select 1 as x").send().await.unwrap()).await;
-    let kinds: Vec<_> =
-        rows.as_array().unwrap().iter().map(|row| row["plan_type"].as_str().unwrap()).collect();
-    assert_eq!(kinds, ["logical_plan", "physical_plan", "distributed_plan", "route", "estimate"]);
-    assert!(rows[4]["plan"].as_str().unwrap().contains("no worker is paid for"));
-    assert!(rows[3]["plan"].as_str().unwrap().starts_with("inline: "));
+    let explained = async |sql: &str| json(gateway.sql(sql).send().await.unwrap()).await;
+    let kinds = |rows: &Value| -> Vec<String> {
+        sections(rows).iter().map(|(kind, _)| (*kind).to_owned()).collect()
+    };
+    let rows = explained("explain select 1 as x").await;
+    assert_eq!(kinds(&rows), ["distributed_plan", "route", "estimate"]);
+    let [(_, plan), (_, route), (_, estimate)] = sections(&rows)[..] else { panic!("{rows}") };
+    assert!(plan.contains("\nstage 0: the whole query; 1 task, in the gateway; "), "{plan}");
+    assert!(route.starts_with("inline: ") && estimate.contains("no worker is paid for"), "{rows}");
+    let rows = explained("explain verbose select 1 as x").await;
+    let all = ["logical_plan", "physical_plan", "distributed_plan", "route", "estimate"];
+    assert_eq!(kinds(&rows), all);
+    let rows = explained("explain format json select 1 as x").await;
+    let [(kind, text)] = sections(&rows)[..] else { panic!("{rows}") };
+    let parsed: Value = serde_json::from_str(text).unwrap();
+    assert_eq!((kind, parsed["stages"][0]["tasks"]["most"].as_u64()), ("json", Some(1)), "{text}");
+    assert!(parsed["estimate"]["bytes_scanned"].is_u64() && parsed["route"] == "inline", "{text}");
+    let rows = explained("explain (format graphviz) select 1 as x").await;
+    let [(kind, text)] = sections(&rows)[..] else { panic!("{rows}") };
+    assert!(
+        kind == "graphviz" && text.starts_with("digraph ") && text.contains("s0 -> answer"),
+        "{text}"
+    );
+    let rows = explained("explain format mermaid select 1 as x").await;
+    let [(kind, text)] = sections(&rows)[..] else { panic!("{rows}") };
+    assert!(kind == "mermaid" && text.starts_with("flowchart BT\n"), "{text}");
+    let (status, body) = problem(gateway.sql("explain format tree select 1")).await;
+    assert_eq!((status, body["code"].as_str()), (422, Some("UNSUPPORTED")), "{body}");
     let explain = |route: &str| {
         let body = json!({"sql": "select 1 as x", "settings": {"route": route}});
         gateway.client.post(format!("{}/v1/explain", gateway.url)).json(&body)
@@ -109,6 +131,8 @@ async fn explain_is_answered_as_rows_and_as_json() {
     assert_eq!((fleet["route"].as_str(), fleet["stages"].as_u64()), (Some("fleet"), Some(1)));
     assert!(fleet["distributed_plan"].as_str().unwrap().contains("stage"));
     assert!(fleet["physical_plan"].is_string() && fleet["route_reason"].is_string());
+    assert!(fleet["text"].as_str().unwrap().starts_with("route: fleet (asked for)\nstage 0: "));
+    assert_eq!(fleet["stage_graph"][0]["output"]["how"], "answer", "{fleet}");
     assert_eq!(site.objects(), 0);
 }
 

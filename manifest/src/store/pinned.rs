@@ -3,7 +3,7 @@
 //! A query is planned over the versions that its files had at that moment. Every later read names that version
 //! (`If-Match`). If a file changed, the query fails. It never mixes versions.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
@@ -17,6 +17,7 @@ use object_store::{
     CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
     PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, Result,
 };
+use parking_lot::Mutex;
 
 use crate::model::records::Pin;
 use crate::store::meter::ranges_by_get_opts;
@@ -48,13 +49,30 @@ pub fn is_input_changed(error: &(dyn std::error::Error + 'static)) -> bool {
 pub struct InputWatch {
     changed: Arc<OnceLock<InputChanged>>,
     trouble: Arc<OnceLock<String>>,
+    read: Arc<Mutex<BTreeSet<String>>>,
 }
+
+/// The most inputs whose names are kept.
+const MOST_READ: usize = 1_000;
 
 impl InputWatch {
     /// The first request that failed for another reason, which is a problem of the store and not of the query.
     #[must_use]
     pub fn trouble(&self) -> Option<&str> {
         self.trouble.get().map(String::as_str)
+    }
+
+    /// The inputs that were read so far, in order of their names; not all of very many.
+    #[must_use]
+    pub fn read(&self) -> Vec<String> {
+        self.read.lock().iter().cloned().collect()
+    }
+
+    fn reads(&self, path: &Path) {
+        let mut read = self.read.lock();
+        if read.len() < MOST_READ && !read.contains(path.as_ref()) {
+            read.insert(path.to_string());
+        }
     }
 
     /// The first input that was found changed.
@@ -138,6 +156,7 @@ impl ObjectStore for PinnedStore {
                 source: "the query was not planned over this file".into(),
             });
         };
+        self.watch.reads(location);
         if let Some(e_tag) = &pin.e_tag {
             options.if_match = Some(e_tag.clone());
         }
@@ -228,6 +247,7 @@ mod tests {
             assert!(is_input_changed(&error), "{error}");
         }
         assert_eq!(store.watch.changed().unwrap().path, path.to_string());
+        assert_eq!(store.watch.read(), [path.to_string()]);
     }
 
     #[tokio::test]

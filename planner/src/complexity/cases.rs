@@ -87,8 +87,8 @@ fn written(token: &Token) -> String {
 /// The place of an error in a part says nothing about the text.
 fn somewhere(error: PlanError) -> PlanError {
     match error {
-        PlanError::Syntax { message, source, .. } => {
-            PlanError::Syntax { message, position: None, source }
+        PlanError::Syntax { message, .. } => {
+            PlanError::Syntax { message, position: None, source: None }
         }
         other => other,
     }

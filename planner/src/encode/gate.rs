@@ -10,6 +10,7 @@
 use std::sync::Arc;
 
 use datafusion::physical_plan::ExecutionPlan;
+use dunlin_plan::words;
 
 use crate::describe::node;
 
@@ -31,7 +32,7 @@ pub(crate) fn compare(
     after: &Arc<dyn ExecutionPlan>,
 ) -> Result<(), Mangled> {
     let mangled = |difference| Mangled { operator: before.name().to_owned(), difference };
-    let told = |plan| node(plan).map_err(|error| mangled(error.strip_backtrace()));
+    let told = |plan| node(plan).map_err(|error| mangled(words::plain(&error.to_string())));
     let (said, came) = (told(before)?, told(after)?);
     if said != came {
         return Err(mangled(first_difference(&said, &came)));

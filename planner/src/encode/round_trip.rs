@@ -11,6 +11,7 @@ use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::TaskContext;
 use datafusion::physical_plan::ExecutionPlan;
 use dunlin_plan::wire::{self, PlanObject};
+use dunlin_plan::words;
 
 use crate::encode::filters::WindowFilters;
 use crate::encode::forms::wrap;
@@ -36,7 +37,7 @@ impl Wire<'_> {
         let encoded = self.encode(plan, leaves).map_err(|error| self.unencodable(plan, &error))?;
         // Rows that are written to the exchange or read from it must have types that Arrow IPC knows.
         if let Err(error) = wire::schema_to_text(&plan.schema()) {
-            let difference = format!("its rows cannot be exchanged: {}", error.strip_backtrace());
+            let difference = format!("its rows cannot be exchanged: {}", told(&error));
             return Err(Mangled { operator: plan.name().to_owned(), difference });
         }
         let decoded = wire::decode(&encoded.bytes, None, self.context)
@@ -57,16 +58,19 @@ impl Wire<'_> {
                 .err()
         };
         let mut operator = plan.name().to_owned();
-        let mut reason = error.strip_backtrace();
+        let mut reason = told(error);
         let _ = plan.apply(|node| {
             let Some(error) = fails(node) else { return Ok(TreeNodeRecursion::Jump) };
             node.name().clone_into(&mut operator);
-            reason = error.strip_backtrace();
+            reason = told(&error);
             Ok(TreeNodeRecursion::Continue)
         });
-        // The engine prints the whole plan, and asks for a bug report.
-        let reason = reason.lines().next().unwrap_or_default();
-        let reason = reason.split(" Plan: ").next().unwrap_or(reason);
+        let reason = reason.split(" Plan: ").next().unwrap_or_default();
         Mangled { operator, difference: reason.to_owned() }
     }
+}
+
+/// The first line of what the engine says: it goes on with the whole plan, and asks for a bug report.
+fn told(error: &DataFusionError) -> String {
+    words::plain(error.find_root().message().lines().next().unwrap_or_default())
 }

@@ -10,6 +10,7 @@
 //! ```
 
 mod broadcast;
+mod expected;
 mod filtered;
 mod finish;
 mod inputs;
@@ -20,6 +21,7 @@ mod ride;
 mod split;
 mod stage;
 
+pub use expected::Expected;
 pub use prove::{SHARES_NOTHING, shares_nothing};
 pub use split::split;
 pub use stage::{BroadcastPlan, SplitOptions, Stage};

@@ -36,6 +36,7 @@ use dunlin_shuffle::{ExchangeReaderExec, KeyFilterExec};
 
 use crate::operators::{collected_join, exchange, holds_subquery, rebuild};
 use crate::stages::broadcast::{Filtered, broadcast_plan, keep_sound_broadcasts};
+use crate::stages::expected::{Expectations, Expected};
 use crate::stages::filtered::FilteredJoin;
 use crate::stages::finish::{Finished, Level, finish};
 use crate::stages::names::name;
@@ -50,6 +51,7 @@ use crate::stages::stage::{SplitOptions, Stage};
 /// The error of DataFusion when a node is rebuilt with new children.
 pub fn split(plan: Arc<dyn ExecutionPlan>, options: SplitOptions) -> Result<Vec<Stage>> {
     let mut splitter = Splitter {
+        expectations: Expectations::of(&plan),
         stages: Vec::new(),
         level: None,
         options,
@@ -64,6 +66,7 @@ pub fn split(plan: Arc<dyn ExecutionPlan>, options: SplitOptions) -> Result<Vec<
 }
 
 struct Splitter {
+    expectations: Expectations,
     stages: Vec<Stage>,
     /// The scalar subqueries that expressions at the current level may refer to.
     level: Option<Level>,
@@ -78,8 +81,9 @@ impl Splitter {
     /// Cuts a whole plan (the query's or a scalar subquery's) and makes the rest of it the last stage.
     fn root(&mut self, plan: Arc<dyn ExecutionPlan>, output: Output) -> Result<StageId> {
         let outer = self.level.take();
+        let expected = self.expectations.of_rows(&plan);
         let body = self.open(plan)?;
-        let id = self.stage(body, output)?;
+        let id = self.stage(body, output, expected)?;
         self.level = outer;
         Ok(id)
     }
@@ -111,8 +115,9 @@ impl Splitter {
             return reader(id, &plan);
         }
         if let Some((keys, buckets, input)) = exchange(&plan) {
+            let expected = self.expectations.of_rows(input);
             let body = self.cut(Arc::clone(input))?;
-            let (id, _) = self.exchanged(body, keys, buckets)?;
+            let (id, _) = self.exchanged(body, (keys, buckets), expected)?;
             return reader(id, &plan);
         }
         if let Some(coalesce) = plan.downcast_ref::<CoalescePartitionsExec>()
@@ -182,10 +187,11 @@ impl Splitter {
         };
         stage.key_filter = true;
         let (id, bucket) = (stage.id, u32::try_from(sides.buckets).unwrap_or(u32::MAX));
+        let expected = self.expectations.of_rows(&sides.probe_input);
         let body = self.cut(Arc::clone(&sides.probe_input))?;
         let keys = sides.probe_keys.clone();
         let filter = Arc::new(KeyFilterExec::new(Arc::clone(&body), id, bucket, keys.clone()));
-        let (exchanged, levels) = self.exchanged(filter, &keys, sides.buckets)?;
+        let (exchanged, levels) = self.exchanged(filter, (&keys, sides.buckets), expected)?;
         if levels == 1 {
             self.filtered.push(Filtered { build: id, probe: exchanged, body });
         }
@@ -199,8 +205,8 @@ impl Splitter {
     fn exchanged(
         &mut self,
         mut body: Arc<dyn ExecutionPlan>,
-        keys: &[Arc<dyn PhysicalExpr>],
-        buckets: usize,
+        (keys, buckets): (&[Arc<dyn PhysicalExpr>], usize),
+        expected: Expected,
     ) -> Result<(StageId, usize)> {
         let by =
             |body, count| RepartitionExec::try_new(body, Partitioning::Hash(keys.to_vec(), count));
@@ -210,12 +216,12 @@ impl Splitter {
         {
             let root: Arc<dyn ExecutionPlan> = Arc::new(by(body, first)?);
             let output = Output::Hash { buckets: u32::try_from(first).unwrap_or(u32::MAX) };
-            let id = self.stage(Arc::clone(&root), output)?;
+            let id = self.stage(Arc::clone(&root), output, expected)?;
             body = reader(id, &root)?;
             levels = 2;
         }
         let output = Output::Hash { buckets: u32::try_from(buckets).unwrap_or(u32::MAX) };
-        Ok((self.stage(Arc::new(by(body, buckets)?), output)?, levels))
+        Ok((self.stage(Arc::new(by(body, buckets)?), output, expected)?, levels))
     }
 
     /// Makes `input` a stage whose partitions are read without changes.
@@ -227,16 +233,23 @@ impl Splitter {
         if let Some(reader) = input.downcast_ref::<ExchangeReaderExec>() {
             return Ok(Arc::new(reader.clone()));
         }
+        let mut expected = self.expectations.of_rows(input);
         let mut body = self.cut(Arc::clone(input))?;
         if let Some(fetch) = fetch {
+            expected = expected.at_most(fetch.saturating_mul(partition_count(&body)));
             body = Arc::new(LocalLimitExec::new(body, fetch));
         }
-        let id = self.stage(body, Output::Partitions)?;
+        let id = self.stage(body, Output::Partitions, expected)?;
         reader(id, input)
     }
 
     /// Creates a stage, or finds the one that gives the same rows.
-    fn stage(&mut self, body: Arc<dyn ExecutionPlan>, output: Output) -> Result<StageId> {
+    fn stage(
+        &mut self,
+        body: Arc<dyn ExecutionPlan>,
+        output: Output,
+        expected: Expected,
+    ) -> Result<StageId> {
         let id = StageId::try_from(self.stages.len())
             .map_err(|_| DataFusionError::Plan("the plan has too many stages".to_owned()))?;
         let Finished { plan, inner, partitions, walk, subqueries } =
@@ -262,6 +275,7 @@ impl Splitter {
             partitions,
             inputs: walk.inputs,
             output,
+            expected,
             scan_bytes: if walk.leaves.is_empty() { Vec::new() } else { walk.scan_bytes },
             one_task,
             key_filter: false,

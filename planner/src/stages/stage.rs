@@ -6,6 +6,8 @@ use datafusion::physical_plan::ExecutionPlan;
 use dunlin_manifest::records::{Output, StageId, StageInput};
 use dunlin_plan::operators::partition_count;
 
+use crate::stages::expected::{Expectations, Expected};
+
 /// One stage, before it is encoded.
 #[derive(Clone, Debug)]
 pub struct Stage {
@@ -21,6 +23,8 @@ pub struct Stage {
     pub inputs: Vec<StageInput>,
     /// How the stage writes its rows.
     pub output: Output,
+    /// Rows that it is expected to write.
+    pub expected: Expected,
     /// Bytes scanned by each partition; empty if the stage scans no files.
     pub scan_bytes: Vec<u64>,
     /// The operator that forces a single task, if one does.
@@ -48,9 +52,9 @@ impl Stage {
             id: 0,
             name: "the whole query".to_owned(),
             partitions: partition_count(&plan),
-            plan,
             inputs: Vec::new(),
             output: Output::Result,
+            expected: Expectations::of(&plan).of_rows(&plan),
             scan_bytes: Vec::new(),
             one_task: Some("the inline route".to_owned()),
             key_filter: false,
@@ -59,6 +63,7 @@ impl Stage {
             shares: None,
             broadcast: None,
             absorbed_by: None,
+            plan,
         }
     }
 }

@@ -11,10 +11,13 @@ use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::catalog::Session;
 use datafusion::common::Statistics;
 use datafusion::datasource::file_format::{FileFormat, FileMeta};
+use datafusion::error::DataFusionError;
 use datafusion::physical_expr::LexOrdering;
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore};
 use parking_lot::Mutex;
+
+use super::FileTrouble;
 
 /// One version of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,7 +103,10 @@ impl KnownFiles {
         {
             return Ok(Arc::clone(facts));
         }
-        let found = format.infer_stats_and_ordering(state, store, Arc::clone(schema), file).await?;
+        let found = format.infer_stats_and_ordering(state, store, Arc::clone(schema), file).await;
+        let found = found.map_err(|error| {
+            DataFusionError::External(FileTrouble::of(&file.location, error))
+        })?;
         let FileMeta { statistics, ordering, .. } = found;
         let facts = Arc::new(Facts { statistics: Arc::new(statistics), ordering });
         if let Some(known) = self.files.lock().get_mut(&file.location)

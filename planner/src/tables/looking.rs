@@ -23,7 +23,7 @@ use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 
-use super::TableError;
+use super::{FileTrouble, TableError};
 use super::config::{Compression, Format, TableConfig};
 
 /// Files that are looked into at the same time.
@@ -110,11 +110,7 @@ impl Reading {
                     }
                     _ => self.format.infer_schema(state, store, std::slice::from_ref(&file)).await,
                 };
-                found.map_err(|error| TableError::File {
-                    path: file.location.to_string(),
-                    format: self.kind,
-                    source: Box::new(error),
-                })
+                found.map_err(|error| TableError::File(FileTrouble::of(&file.location, error)))
             }
         };
         let found: Vec<SchemaRef> = stream::iter(files.iter().enumerate())

@@ -26,20 +26,21 @@ use datafusion::error::DataFusionError;
 use datafusion::execution::SessionState;
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::logical_expr::SortExpr;
-use dunlin_plan::StoreError;
 use dunlin_plan::location::Location;
 use dunlin_plan::stores::Stores;
+use dunlin_plan::{StoreError, words};
 use futures::future::join_all;
 use object_store::ObjectMeta;
 use object_store::path::Path;
 
-use self::config::{Format, Partitions, PartitionsWord, TableConfig};
+use self::config::{Partitions, PartitionsWord, TableConfig};
 use self::files::KnownFiles;
 use self::listing::Places;
 use self::looking::Reading;
 use self::provider::{FilesTable, Listed, Shape};
 use crate::config::{ConfigError, FilesConfig};
-use crate::error::PlanError;
+use crate::error::{Cause, PlanError};
+use crate::mistakes::Mistake;
 
 /// The schema that lists all tables.
 const INFORMATION_SCHEMA: &str = "information_schema";
@@ -60,11 +61,11 @@ pub(crate) enum TableError {
     #[error("no {format} file is at {location}")]
     Empty { format: &'static str, location: String },
     /// Its files cannot be listed.
-    #[error("{location} cannot be listed: {source}")]
+    #[error("{location} cannot be listed: {}", words::of_store(.source))]
     Listing { location: String, source: Box<object_store::Error> },
-    /// A file is not what it should be.
-    #[error("file {path} cannot be read as {}: {}", .format.name(), .source.strip_backtrace())]
-    File { path: String, format: Format, source: Box<DataFusionError> },
+    /// A file is not what it should be, or cannot be reached.
+    #[error("{}", words::sentence_in(&.0.error, std::slice::from_ref(&.0.file)))]
+    File(Box<FileTrouble>),
     /// Two files have a column of types that no type holds.
     #[error(
         "column {column} is {} in {}, and {} in {}; no type holds the values of both, so make two tables of them",
@@ -72,8 +73,60 @@ pub(crate) enum TableError {
     )]
     Conflict { column: String, types: Box<(DataType, DataType)>, files: Box<[String; 2]> },
     /// The engine refused it.
-    #[error("{}", .0.strip_backtrace())]
+    #[error("{}", words::sentence(.0))]
     Engine(#[from] DataFusionError),
+}
+
+impl TableError {
+    /// Whether the store did not answer as it should. Otherwise the files or the configuration are wrong.
+    fn is_of_store(&self) -> bool {
+        match self {
+            Self::Listing { .. } => true,
+            Self::Location(error) => !matches!(error, StoreError::Invalid(_)),
+            Self::File(trouble) => is_of_store(&trouble.error),
+            Self::Engine(error) => is_of_store(error),
+            _ => false,
+        }
+    }
+}
+
+fn is_of_store(error: &DataFusionError) -> bool {
+    matches!(error.find_root(), DataFusionError::ObjectStore(_) | DataFusionError::IoError(_))
+}
+
+/// An error about one file.
+#[derive(Debug, thiserror::Error)]
+#[error("file {file}: {error}")]
+pub(crate) struct FileTrouble {
+    file: String,
+    #[source]
+    error: DataFusionError,
+}
+
+impl FileTrouble {
+    fn of(file: &Path, error: DataFusionError) -> Box<Self> {
+        Box::new(Self { file: file.to_string(), error })
+    }
+}
+
+/// An error of planning. If one file is to blame, it is named.
+pub(crate) fn blamed(error: DataFusionError) -> PlanError {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&error);
+    while let Some(at) = cause {
+        if let Some(FileTrouble { file, error: of }) = at.downcast_ref()
+            && !is_of_store(of)
+        {
+            let message = words::sentence_in(of, std::slice::from_ref(file));
+            return mistake(message, Box::new(error));
+        }
+        cause = at.source();
+    }
+    PlanError::from_planning(error)
+}
+
+/// Files or their table's entry are wrong.
+fn mistake(message: String, source: Cause) -> PlanError {
+    PlanError::Planning { mistake: Mistake::File, message, position: None, source: Some(source) }
 }
 
 /// A table that a statement names and that could not be read.
@@ -86,7 +139,10 @@ pub(crate) struct Unread {
 impl From<Unread> for PlanError {
     fn from(unread: Unread) -> Self {
         let message = format!("table {} cannot be read: {}", unread.table, unread.error);
-        Self::Store { message, source: Some(Box::new(unread.error)) }
+        if unread.error.is_of_store() {
+            return Self::Store { message, source: Some(Box::new(unread.error)) };
+        }
+        mistake(message, Box::new(unread.error))
     }
 }
 
@@ -126,6 +182,11 @@ impl Tables {
         let tables = configured.into_iter().map(table).collect();
         let state = vec![stores.state.clone(), stores.control_location().clone()];
         Self { tables, files, state, named: parking_lot::Mutex::default() }
+    }
+
+    /// The names of all tables, in order.
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.tables.keys().cloned().collect()
     }
 
     /// Opens the tables that a statement names. Returns the catalog of this statement, and the tables that cannot be

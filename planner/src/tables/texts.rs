@@ -63,7 +63,7 @@ pub(super) fn columns(
                 Ok(Arc::new(Field::new(name, cast.field.data_type().clone(), nullable)))
             }
             Ok(_) => Err(wrong("its type is not known")),
-            Err(error) => Err(wrong(&error.strip_backtrace())),
+            Err(error) => Err(wrong(&dunlin_plan::words::sentence(&error))),
         }
     };
     texts.iter().map(column).collect()

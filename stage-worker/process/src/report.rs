@@ -1,22 +1,9 @@
 //! Why a process does not start, in one line for people.
 
+use dunlin_plan::words::meaning;
+
 /// The longest line. Stores answer with documents.
 const LONGEST: usize = 600;
-
-/// What stores say, and what it means.
-const HINTS: [(&str, &str); 8] = [
-    ("NoSuchBucket", "the bucket does not exist: make it, or mend the location"),
-    ("SignatureDoesNotMatch", "the secret key is wrong"),
-    ("InvalidAccessKeyId", "the store does not know the access key"),
-    ("ExpiredToken", "the credentials have expired: get new ones"),
-    ("InvalidToken", "the session token is wrong or has expired: get new credentials"),
-    (
-        "RequestTimeTooSkewed",
-        "the clock of this machine and the store's are too far apart: set the clock",
-    ),
-    ("AccessDenied", "the credentials may not do this: see docs/security.md"),
-    ("PermanentRedirect", "the bucket is in another region: set s3_region"),
-];
 
 /// An error and its causes as one line: each cause once, and what it means if that is known.
 #[must_use]
@@ -30,7 +17,7 @@ pub fn report(error: &anyhow::Error) -> String {
             text = format!("{text}{between}{cause}");
         }
     }
-    let hint = HINTS.iter().find(|(word, _)| text.contains(word)).map(|(_, hint)| *hint);
+    let hint = meaning(&text);
     if text.chars().count() > LONGEST {
         text = text.chars().take(LONGEST).chain("…".chars()).collect();
     }

@@ -1,11 +1,13 @@
 //! EXPLAIN ANALYZE: what a query cost, stage by stage.
 
 mod analysis;
+mod explained;
 mod inline;
 mod records;
 mod stage;
 mod text;
 
-pub(crate) use analysis::{Analysis, Detail, plan_stream};
+pub(crate) use analysis::{Analysis, Detail};
+pub(crate) use explained::explained;
 pub(crate) use inline::{Ran, inline};
 pub(crate) use records::{of_records, sealed};

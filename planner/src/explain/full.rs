@@ -1,4 +1,4 @@
-//! `distributed_plan`: the stage graph as text for people.
+//! The stage graph as text, complete: every operator as the engine prints it, with the files of every scan.
 
 use std::fmt::Write as _;
 
@@ -58,7 +58,7 @@ fn plan(text: &mut String, plan: &dyn ExecutionPlan) {
 }
 
 /// What the sealed sizes of its inputs may change about a stage.
-fn notes(stage: &Stage, stages: &[Stage]) -> Vec<String> {
+pub(super) fn notes(stage: &Stage, stages: &[Stage]) -> Vec<String> {
     let mut notes = Vec::new();
     if !stage.empty_with.is_empty() {
         let stages: Vec<String> = stage.empty_with.iter().map(ToString::to_string).collect();

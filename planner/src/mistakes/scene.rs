@@ -1,0 +1,132 @@
+//! What is known where a statement is planned.
+
+use datafusion::common::TableReference;
+use datafusion::execution::SessionState;
+
+/// The most names that are suggested.
+const NEAREST: usize = 3;
+
+/// What is known where a statement is planned.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Scene<'a> {
+    /// The text of the statement.
+    pub(crate) sql: &'a str,
+    /// The session, with its functions.
+    pub(crate) state: Option<&'a SessionState>,
+    /// The names of all tables, read or not.
+    pub(crate) tables: &'a [String],
+    /// The tables that the statement names.
+    pub(crate) named: &'a [TableReference],
+}
+
+impl Scene<'_> {
+    /// The names of all functions, in order.
+    pub(super) fn functions(&self) -> Vec<&str> {
+        let Some(state) = self.state else { return Vec::new() };
+        let mut names: Vec<&str> = state
+            .scalar_functions()
+            .keys()
+            .chain(state.aggregate_functions().keys())
+            .chain(state.window_functions().keys())
+            .chain(state.higher_order_functions().keys())
+            .map(String::as_str)
+            .collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+}
+
+/// How many letters must be changed, added, left out or swapped with their neighbour to make one word of another.
+pub(super) fn distance(one: &str, other: &str) -> usize {
+    let (one, other): (Vec<char>, Vec<char>) = (one.chars().collect(), other.chars().collect());
+    // Rows of the table of distances between beginnings: the one before the last, the last, and the new one.
+    let mut before = vec![0; other.len() + 1];
+    let mut last: Vec<usize> = (0..=other.len()).collect();
+    for (row, letter) in one.iter().enumerate() {
+        let mut new = vec![row + 1];
+        for (column, wanted) in other.iter().enumerate() {
+            let changed = last[column] + usize::from(letter != wanted);
+            let mut least = changed.min(last[column + 1] + 1).min(new[column] + 1);
+            let is_swapped =
+                row > 0 && column > 0 && one[row - 1] == *wanted && other[column - 1] == *letter;
+            if is_swapped {
+                least = least.min(before[column - 1] + 1);
+            }
+            new.push(least);
+        }
+        before = std::mem::replace(&mut last, new);
+    }
+    last[other.len()]
+}
+
+/// The names that are most like `name`, the nearest first.
+pub(super) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
+    let name = name.to_lowercase();
+    let letters = name.chars().count();
+    let mut near: Vec<(usize, &str)> = known
+        .into_iter()
+        .filter_map(|other| {
+            let small = other.to_lowercase();
+            let most = (letters.max(small.chars().count()) / 3).max(1);
+            let distance = distance(&name, &small);
+            // What begins alike is near, too: o_date and o_orderdate are not, order and orders_2024 are.
+            let begins = letters >= 4 && small.starts_with(&name);
+            if distance <= most {
+                Some((distance, other))
+            } else {
+                begins.then_some((most + 1, other))
+            }
+        })
+        .collect();
+    near.sort();
+    near.dedup();
+    near.into_iter().map(|(_, name)| name).take(NEAREST).collect()
+}
+
+/// `; did you mean a, b or c?`, or nothing.
+pub(super) fn did_you_mean(names: &[&str]) -> Option<String> {
+    Some(format!("did you mean {}?", one_of(names)?))
+}
+
+/// `a, b or c`.
+pub(super) fn one_of(names: &[&str]) -> Option<String> {
+    let (last, others) = names.split_last()?;
+    if others.is_empty() {
+        return Some((*last).to_owned());
+    }
+    Some(format!("{} or {last}", others.join(", ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_swap_is_one_mistake() {
+        for (one, other, least) in [
+            ("", "", 0),
+            ("ab", "ba", 1),
+            ("form", "from", 1),
+            ("kitten", "sitting", 3),
+            ("a", "", 1),
+        ] {
+            assert_eq!(
+                (distance(one, other), distance(other, one)),
+                (least, least),
+                "{one} {other}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_nearest_names_come_first_and_far_ones_not_at_all() {
+        let known = ["orders", "lineitem", "customer", "orders_2024", "part", "partsupp"];
+        assert_eq!(nearest("ordres", known), ["orders"]);
+        assert_eq!(nearest("ORDERS", known), ["orders", "orders_2024"]);
+        assert_eq!(nearest("parts", known), ["part", "partsupp"]);
+        assert!(nearest("nation", known).is_empty());
+        assert_eq!(did_you_mean(&["a", "b", "c"]).as_deref(), Some("did you mean a, b or c?"));
+        assert_eq!(did_you_mean(&[]), None);
+    }
+}
