@@ -29,7 +29,7 @@ use dunlin_plan::stores::Stores;
 use dunlin_worker::{Wake, Worker, WorkerOptions};
 use tokio_util::sync::CancellationToken;
 
-pub use options::Options;
+pub use options::{ConfigOptions, Options, tree};
 pub use wake::OverHttp;
 
 /// Stack of the threads for requests and records. They read, print and drop plans, which are as deep as planning

@@ -1,5 +1,7 @@
 //! Why a process does not start, in one line for people.
 
+use dunlin_config::redact;
+
 /// The longest line. Stores answer with documents.
 const LONGEST: usize = 600;
 
@@ -18,7 +20,8 @@ const HINTS: [(&str, &str); 8] = [
     ("PermanentRedirect", "the bucket is in another region: set s3_region"),
 ];
 
-/// An error and its causes as one line: each cause once, and what it means if that is known.
+/// An error and its causes as one line: each cause once, and what it means if that is known. It shows no secret of the
+/// configuration.
 #[must_use]
 pub fn report(error: &anyhow::Error) -> String {
     let mut text = String::new();
@@ -30,6 +33,7 @@ pub fn report(error: &anyhow::Error) -> String {
             text = format!("{text}{between}{cause}");
         }
     }
+    let mut text = redact(&text).into_owned();
     let hint = HINTS.iter().find(|(word, _)| text.contains(word)).map(|(_, hint)| *hint);
     if text.chars().count() > LONGEST {
         text = text.chars().take(LONGEST).chain("…".chars()).collect();
