@@ -265,8 +265,8 @@ pub fn gateway(config: &ConfigOptions, listen: &Listen) -> Result<()> {
 /// A configuration or store that cannot be used.
 pub fn worker(options: Options) -> Result<()> {
     let Opened { config, stores, io, .. } = Opened::of(load(&options.config)?)?;
-    let Config { worker, functions, .. } = config;
-    let start = Start { stores, worker, functions, options };
+    let Config { state, worker, functions, .. } = config;
+    let start = Start { state, stores, worker, functions, options };
     let outcome = io.block_on(dunlin_process::work(start));
     io.shutdown_background();
     outcome

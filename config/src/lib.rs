@@ -14,6 +14,7 @@
 //!
 //! Workers read their part of the configuration with it, too. So it knows no planner.
 
+mod environment;
 mod error;
 mod merge;
 mod node;
@@ -23,8 +24,9 @@ mod secrets;
 mod sources;
 
 pub use dunlin_plan::redact::redact;
+pub use environment::{Environment, PREFIX};
 pub use error::ReadError;
 pub use node::{Node, Origin, Part, Table, Value, section};
 pub use parse::SyntaxError;
 pub use secrets::{RedactedStderr, SecretError, has_reference};
-pub use sources::{Environment, PREFIX, Sources, Tree, TreeError};
+pub use sources::{Sources, Tree, TreeError};

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use dunlin_plan::redact::{know, redact};
 
+use crate::environment::Environment;
 use crate::node::Part;
-use crate::sources::Environment;
 
 const OPEN: &str = "${secrets:";
 const CLOSE: char = '}';

@@ -337,3 +337,26 @@ async fn keys_change_without_a_restart() {
     hang_up(&process, &log, "the configuration was reloaded").await;
     assert_eq!((status(&first).await, status(&second).await), (401, 200));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_reads_a_new_table_after_both_were_told() {
+    let setup = Setup::with(|state| format!("[state]\nlocation = \"{}\"\n", state.display()));
+    let config = setup.config.display().to_string();
+    let (log, worker_log) = (setup.path().join("log"), setup.path().join("worker.log"));
+    let (gateway, address) =
+        start_listening(binary(), &["gateway", "--config", &config], &log).unwrap();
+    let worker = ["worker", "--config", &config, "--slots", "1"];
+    let mut worker = Process::start(binary(), &worker, &worker_log).unwrap();
+    let started = || std::fs::read_to_string(&worker_log).unwrap().contains("worker started");
+    until("a worker", PATIENCE, || started().then_some(())).await;
+    let mut text = std::fs::read_to_string(&setup.config).unwrap();
+    text += &table("new", &csv(&setup, "new", &[8, 9]));
+    std::fs::write(&setup.config, &text).unwrap();
+    hang_up(&worker, &worker_log, "the places of the tables were reloaded").await;
+    hang_up(&gateway, &log, "the configuration was reloaded").await;
+    let api = Api::new(&format!("http://{address}"));
+    let query = api.begin("select sum(x) as s from new", &json!({ "route": "fleet" })).await;
+    let status = api.end(&query, PATIENCE).await;
+    assert_eq!(status["status"], "SUCCEEDED", "{status}");
+    assert!(worker.is_running());
+}

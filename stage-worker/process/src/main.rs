@@ -62,8 +62,8 @@ fn run(arguments: Arguments) -> Result<()> {
         let stores = Stores::open(&file.state, file.reaches(), io.handle())
             .context("the stores of the configuration cannot be opened")?
             .hedged(Env::system());
-        let WorkerFile { worker, functions, .. } = file;
-        work(Start { stores, worker, functions, options }).await
+        let WorkerFile { state, worker, functions, .. } = file;
+        work(Start { state, stores, worker, functions, options }).await
     });
     // Plans that still run lose nothing: their tasks were given back, or other attempts will follow.
     io.shutdown_background();
