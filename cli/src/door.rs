@@ -1,5 +1,6 @@
 //! Builds a gateway's access control from `[gateway]` of the configuration.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
@@ -15,6 +16,26 @@ const MANY: usize = 1 << 24;
 const MOST_HEADERS: usize = 1_000;
 /// Longest timeout: one day. With a longer one there would be no timeout in practice.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Where a gateway listens, and whether it may listen without access control.
+#[derive(Clone, Copy, Debug)]
+pub struct Listen {
+    /// Address of HTTP.
+    pub http: SocketAddr,
+    /// Address of the metrics, for Prometheus; none: no metrics.
+    pub metrics: Option<SocketAddr>,
+    /// Listen on other addresses than loopback even without keys or TLS.
+    pub allow_insecure_connections: bool,
+}
+
+impl Listen {
+    /// The access control of the listener. Refused before anything is opened if it is not enough for the address.
+    pub(crate) fn door(&self, config: &GatewayConfig) -> Result<DoorOptions> {
+        let door = options(config, self.allow_insecure_connections)?;
+        door.check(self.http)?;
+        Ok(door)
+    }
+}
 
 /// The access control that a configuration sets.
 ///
@@ -34,14 +55,7 @@ pub(crate) fn options(config: &GatewayConfig, allow_insecure: bool) -> Result<Do
 /// # Errors
 /// A limit that no query could meet.
 pub(crate) fn inline_limits(config: &InlineConfig, memory: usize) -> Result<InlineLimits> {
-    let base = InlineLimits::default();
-    let limits = InlineLimits {
-        slots: config.slots.unwrap_or(base.slots),
-        queue: config.queue.unwrap_or(base.queue),
-        time: config.time_limit_ms.map_or(base.time, Duration::from_millis),
-        memory_bytes: config.memory_bytes.unwrap_or(memory),
-        threads: config.threads.unwrap_or(base.threads),
-    };
+    let limits = InlineLimits::of(config, memory);
     for (name, value) in [("slots", limits.slots), ("threads", limits.threads)] {
         ensure!((1..=1_000).contains(&value), "[gateway.inline] {name} must be between 1 and 1000");
     }
@@ -72,21 +86,7 @@ fn tls(config: &TlsConfig) -> TlsOptions {
 }
 
 fn limits(config: &ClientLimitsConfig) -> Result<DoorLimits> {
-    let base = DoorLimits::default();
-    let millis = |value: Option<u64>, base| value.map_or(base, Duration::from_millis);
-    let limits = DoorLimits {
-        connections: config.connections.unwrap_or(base.connections),
-        tls_handshake: millis(config.tls_handshake_ms, base.tls_handshake),
-        headers: millis(config.headers_ms, base.headers),
-        body: millis(config.body_ms, base.body),
-        idle: millis(config.idle_ms, base.idle),
-        header_count: config.header_count.unwrap_or(base.header_count),
-        header_bytes: config.header_bytes.unwrap_or(base.header_bytes),
-        answer_buffer_bytes: config.answer_buffer_bytes.unwrap_or(base.answer_buffer_bytes),
-        answer_stall: millis(config.answer_stall_ms, base.answer_stall),
-        requests: config.requests.unwrap_or(base.requests),
-        client_requests: config.client_requests.unwrap_or(base.client_requests),
-    };
+    let limits = DoorLimits::from(config);
     for (name, value, most) in [
         ("connections", limits.connections, MANY),
         ("header_count", limits.header_count, MOST_HEADERS),

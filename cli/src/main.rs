@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use dunlin_cli::{demo, health, key, pki, record, serve, sql, tpch};
+use dunlin_cli::{config, demo, health, key, pki, record, serve, sql, tpch, validate};
+use dunlin_process::ConfigOptions;
 
 #[derive(Debug, Parser)]
 #[command(
@@ -22,9 +23,9 @@ struct Arguments {
 enum Command {
     /// Serve the HTTP query API: plan queries and write them to the state store.
     Gateway {
-        /// The configuration; if not given, `DUNLIN_CONFIG_TOML` is its text, or `DUNLIN_CONFIG` its file or object.
-        #[arg(long)]
-        config: Option<PathBuf>,
+        /// Where the configuration is.
+        #[command(flatten)]
+        config: ConfigOptions,
         /// Address to listen on; port 0 takes a free port.
         #[arg(long, default_value = "127.0.0.1:8090")]
         http: SocketAddr,
@@ -39,9 +40,9 @@ enum Command {
     Worker(dunlin_process::Options),
     /// Gateway and workers in one process.
     Run {
-        /// The configuration; if not given, `DUNLIN_CONFIG_TOML` is its text, or `DUNLIN_CONFIG` its file or object.
-        #[arg(long)]
-        config: Option<PathBuf>,
+        /// Where the configuration is.
+        #[command(flatten)]
+        config: ConfigOptions,
         /// Worker threads.
         #[arg(long, default_value_t = 2)]
         workers: usize,
@@ -55,6 +56,11 @@ enum Command {
         #[arg(long)]
         allow_insecure_connections: bool,
     },
+    /// Check a configuration and open its stores and tables, and exit 0 or 1.
+    Validate(validate::Options),
+    /// Print the configuration in effect, or its schema.
+    #[command(subcommand)]
+    Config(config::Command),
     /// Ask a gateway whether it is ready, and exit 0 or 1: the health check of a container.
     Health(health::Options),
     /// Make API keys.
@@ -98,17 +104,18 @@ fn main() -> ExitCode {
 
 fn run(command: Command) -> anyhow::Result<()> {
     match command {
-        Command::Gateway { config, http, metrics, allow_insecure_connections } => serve::gateway(
-            config.as_deref(),
-            &serve::Listen { http, metrics, allow_insecure_connections },
-        ),
+        Command::Gateway { config, http, metrics, allow_insecure_connections } => {
+            serve::gateway(&config, &serve::Listen { http, metrics, allow_insecure_connections })
+        }
         Command::Worker(options) => serve::worker(options),
         Command::Health(options) => health::run(&options),
         Command::Run { config, workers, http, metrics, allow_insecure_connections } => serve::run(
-            config.as_deref(),
+            &config,
             workers,
             &serve::Listen { http, metrics, allow_insecure_connections },
         ),
+        Command::Validate(options) => validate::run(&options),
+        Command::Config(command) => config::run(&command),
         Command::Key(command) => key::run(&command),
         Command::Tls(command) => pki::run(&command),
         Command::Sql(options) => sql::run(&options),

@@ -4,15 +4,15 @@
 //! that a busy plan never delays a heartbeat.
 
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use async_trait::async_trait;
 use bytes::Bytes;
+use dunlin_config::{Tree, redact};
 use dunlin_gateway::{
-    DoorOptions, Gateway, GatewayOptions, Guest, Hub, LinkMaker, LocalRunner, Metrics, Most,
+    Current, DoorOptions, Gateway, GatewayOptions, Guest, Hub, LinkMaker, LocalRunner, Metrics,
     SpanSink, WatchPeriods,
 };
 use dunlin_invoke::Functions;
@@ -22,13 +22,12 @@ use dunlin_manifest::ids::QueryId;
 use dunlin_manifest::keys;
 use dunlin_manifest::probe::{self, ProbeOptions};
 use dunlin_manifest::store::{ControlStore, ObjectControlStore};
+use dunlin_plan::fence;
 use dunlin_plan::stores::Stores;
-use dunlin_plan::{config_text, fence};
 use dunlin_planner::Planner;
 use dunlin_planner::config::Config;
 use dunlin_planner::cost::Tariff;
-use dunlin_planner::gateway_config::GatewayConfig;
-use dunlin_process::{Options, Start, cores, logging, signals};
+use dunlin_process::{ConfigOptions, Options, Start, cores, logging, signals};
 use dunlin_worker::{Wake, Worker, WorkerOptions};
 use http::Method;
 use object_store::path::Path as StorePath;
@@ -39,8 +38,10 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use crate::door;
+pub use crate::door::Listen;
 use crate::in_process::InProcess;
 use crate::otlp::Otlp;
+use crate::reload::{self, Reload, most};
 
 /// The most bytes of an answer in the store that a gateway sends which is a function.
 const MOST_OF_A_FUNCTION: u64 = 24 << 20;
@@ -48,38 +49,39 @@ const MOST_OF_A_FUNCTION: u64 = 24 << 20;
 /// Who may call the function URL, as AWS names it; set by Terraform.
 const URL_AUTH: &str = "DUNLIN_URL_AUTH";
 
+/// A configuration that was read, and from where.
+pub(crate) struct Loaded {
+    pub(crate) from: ConfigOptions,
+    pub(crate) tree: Tree,
+    pub(crate) config: Config,
+}
+
 /// What every command opens at its start.
 struct Opened {
+    from: ConfigOptions,
+    tree: Tree,
     config: Config,
     stores: Stores,
     control: ObjectControlStore,
     io: Runtime,
 }
 
-/// Reads a command's configuration and starts logging. Without a file, the environment gives it (see
-/// [`dunlin_plan::config_text`]).
-fn load(path: Option<&Path>) -> Result<Config> {
+/// Reads a command's configuration and starts logging.
+pub(crate) fn load(from: &ConfigOptions) -> Result<Loaded> {
     logging::start();
-    let Some(path) = path else {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let (text, name) = runtime
-            .block_on(config_text::from_env(Path::new("dunlin.toml")))
-            .context("give --config, or the configuration in the environment")?;
-        return Config::parse(&text).with_context(|| format!("{name} cannot be used"));
-    };
-    Ok(Config::load(path)?)
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let tree = runtime.block_on(dunlin_process::tree(&from.sources()))?;
+    let config = Config::of(&tree)?;
+    Ok(Loaded { from: from.clone(), tree, config })
 }
 
 impl Opened {
-    fn new(path: Option<&Path>) -> Result<Self> {
-        Self::of(load(path)?)
-    }
-
-    fn of(config: Config) -> Result<Self> {
+    fn of(loaded: Loaded) -> Result<Self> {
+        let Loaded { from, tree, config } = loaded;
         let io = dunlin_process::runtime()?;
         let stores = config.open_stores(io.handle())?.hedged(Env::system());
         let control = stores.control(Env::system());
-        Ok(Self { config, stores, control, io })
+        Ok(Self { from, tree, config, stores, control, io })
     }
 
     fn worker(
@@ -163,16 +165,11 @@ impl Opened {
             options.watch = WatchPeriods::remote();
         }
         options.inline = door::inline_limits(&config.gateway.inline, config.worker.memory_bytes)?;
-        options.most = Most {
-            max_bytes_scanned: config.limits.max_bytes_scanned,
-            max_cost_usd: config.limits.max_cost_usd,
-        };
+        options.most = most(config);
         options.tariff = Arc::new(self.tariff()?);
         options.planning.queue = config.planning.queue;
         options.planning.time = Duration::from_millis(config.planning.time_limit_ms);
-        if let Some(drain) = config.gateway.drain_ms {
-            options.drain = Duration::from_millis(drain);
-        }
+        options.drain = Duration::from_millis(config.gateway.drain_ms);
         if let Some(at_once) = config.planning.at_once {
             options.planning.at_once = at_once;
         }
@@ -197,26 +194,6 @@ impl Opened {
     fn end(self) {
         // Plans that still run lose nothing: their tasks were given back, or other attempts will follow.
         self.io.shutdown_background();
-    }
-}
-
-/// Where a gateway listens, and whether it may listen without access control.
-#[derive(Clone, Copy, Debug)]
-pub struct Listen {
-    /// Address of HTTP.
-    pub http: SocketAddr,
-    /// Address of the metrics, for Prometheus; none: no metrics.
-    pub metrics: Option<SocketAddr>,
-    /// Listen on other addresses than loopback even without keys or TLS.
-    pub allow_insecure_connections: bool,
-}
-
-impl Listen {
-    /// The access control of the listener. Refused before anything is opened if it is not enough for the address.
-    fn door(&self, config: &GatewayConfig) -> Result<DoorOptions> {
-        let door = door::options(config, self.allow_insecure_connections)?;
-        door.check(self.http)?;
-        Ok(door)
     }
 }
 
@@ -264,10 +241,10 @@ impl LinkMaker for SignedLinks {
 ///
 /// # Errors
 /// A configuration or store that cannot be used, or an address that is in use.
-pub fn gateway(config: Option<&Path>, listen: &Listen) -> Result<()> {
-    let config = load(config)?;
-    let door = listen.door(&config.gateway)?;
-    let opened = Opened::of(config)?;
+pub fn gateway(config: &ConfigOptions, listen: &Listen) -> Result<()> {
+    let loaded = load(config)?;
+    let door = listen.door(&loaded.config.gateway)?;
+    let opened = Opened::of(loaded)?;
     let stopping = CancellationToken::new();
     let outcome = opened.io.block_on(async {
         dunlin_process::check_shared(&opened.stores)?;
@@ -276,7 +253,7 @@ pub fn gateway(config: Option<&Path>, listen: &Listen) -> Result<()> {
         let (hub, wake) = opened.hub(opened.checked_functions().await?, &telling);
         let own = opened.worker(cores(), wake, stopping.clone())?;
         let options = opened.gateway_options(listen.http, door)?;
-        serve_all(&opened, (own, hub), telling, options, stopping.clone()).await
+        serve_all(&opened, (own, hub), telling, (*listen, options), stopping.clone()).await
     });
     opened.end();
     outcome
@@ -287,9 +264,9 @@ pub fn gateway(config: Option<&Path>, listen: &Listen) -> Result<()> {
 /// # Errors
 /// A configuration or store that cannot be used.
 pub fn worker(options: Options) -> Result<()> {
-    let Opened { config, stores, io, .. } = Opened::new(options.config.as_deref())?;
-    let Config { worker, functions, .. } = config;
-    let start = Start { stores, worker, functions, options };
+    let Opened { config, stores, io, .. } = Opened::of(load(&options.config)?)?;
+    let Config { state, worker, functions, .. } = config;
+    let start = Start { state, stores, worker, functions, options };
     let outcome = io.block_on(dunlin_process::work(start));
     io.shutdown_background();
     outcome
@@ -299,10 +276,10 @@ pub fn worker(options: Options) -> Result<()> {
 ///
 /// # Errors
 /// A configuration or store that cannot be used, or an address that is in use.
-pub fn run(config: Option<&Path>, workers: usize, listen: &Listen) -> Result<()> {
-    let config = load(config)?;
-    let door = listen.door(&config.gateway)?;
-    let opened = Opened::of(config)?;
+pub fn run(config: &ConfigOptions, workers: usize, listen: &Listen) -> Result<()> {
+    let loaded = load(config)?;
+    let door = listen.door(&loaded.config.gateway)?;
+    let opened = Opened::of(loaded)?;
     let stopping = CancellationToken::new();
     let outcome = opened.io.block_on(async {
         opened.probe().await?;
@@ -312,7 +289,8 @@ pub fn run(config: Option<&Path>, workers: usize, listen: &Listen) -> Result<()>
         let own = worker.clone();
         let running = tokio::spawn(async move { worker.run().await });
         let options = opened.gateway_options(listen.http, door)?;
-        let outcome = serve_all(&opened, (own, hub), telling, options, stopping.clone()).await;
+        let outcome =
+            serve_all(&opened, (own, hub), telling, (*listen, options), stopping.clone()).await;
         stopping.cancel();
         running.await.context("the workers ended abnormally")?;
         outcome
@@ -335,12 +313,16 @@ pub fn about() -> Result<String> {
 /// # Errors
 /// A configuration or store that cannot be used.
 pub fn guest() -> Result<(Guest, Runtime)> {
-    let config = load(None)?;
+    open_guest().map_err(|error| anyhow::Error::msg(redact(&format!("{error:#}")).into_owned()))
+}
+
+fn open_guest() -> Result<(Guest, Runtime)> {
+    let loaded = load(&ConfigOptions::default())?;
     // Whoever signs a request with IAM has shown who they are before the function is called.
     let is_signed = std::env::var(URL_AUTH).is_ok_and(|auth| auth == "AWS_IAM");
-    let door = door::options(&config.gateway, is_signed)?;
+    let door = door::options(&loaded.config.gateway, is_signed)?;
     door.check_behind()?;
-    let opened = Opened::of(config)?;
+    let opened = Opened::of(loaded)?;
     let guest = opened.io.block_on(async {
         dunlin_process::check_shared(&opened.stores)?;
         opened.probe_once().await?;
@@ -361,10 +343,24 @@ async fn serve_all(
     opened: &Opened,
     (own, hub): (Worker, Arc<Hub>),
     telling: Telling,
-    mut options: GatewayOptions,
+    (listen, mut options): (Listen, GatewayOptions),
     stopping: CancellationToken,
 ) -> Result<()> {
     let http = options.http;
+    let live = reload::live(&opened.config, &opened.stores, &options.door)?;
+    let current = Current::new(live);
+    options.current = Some(current.clone());
+    let reload = Reload {
+        from: opened.from.clone(),
+        listen,
+        io: opened.io.handle().clone(),
+        start: (opened.tree.clone(), opened.config.clone()),
+        latest: (opened.tree.clone(), opened.config.clone()),
+        current,
+        worker: own.clone(),
+    };
+    // From here on SIGHUP ends nothing.
+    tokio::spawn(reload.run(signals::hangups()?));
     let gateway = opened.gateway(Arc::new(OwnWorker(own, Arc::clone(&hub))), hub)?;
     let listener =
         TcpListener::bind(http).await.with_context(|| format!("cannot listen on {http}"))?;

@@ -38,8 +38,8 @@ pub use door::{DoorError, DoorLimits, DoorOptions, Exposed};
 pub use dunlin_manifest::query::sweep::SweepPeriods;
 pub use metrics::{Metrics, Span, SpanSink, SpanStatus, serve_metrics};
 pub use options::{
-    Gateway, GatewayOptions, InlineLimits, LinkMaker, LocalRunner, MAX_BODY_BYTES, MAX_SQL_BYTES,
-    Most, PlanningLimits, WatchPeriods,
+    Current, Gateway, GatewayOptions, InlineLimits, LinkMaker, Live, LocalRunner, MAX_BODY_BYTES,
+    MAX_SQL_BYTES, Most, PlanningLimits, WatchPeriods,
 };
 pub use query::answer::Receipt;
 pub use query::error::{CoreError, ErrorKind, GuestError};

@@ -12,10 +12,13 @@ use dunlin_manifest::records::Limits;
 use dunlin_manifest::store::ObjectControlStore;
 use dunlin_planner::Planner;
 use dunlin_planner::cost::Tariff;
+use dunlin_planner::gateway_config::{GatewayConfig, InlineConfig};
 use object_store::path::Path;
+use parking_lot::RwLock;
 use serde::Deserialize;
 use url::Url;
 
+use crate::auth::{KeyOptions, Keyring, KeyringError};
 use crate::door::DoorOptions;
 use crate::metrics::{Metrics, SpanSink};
 use crate::query::hub::Hub;
@@ -56,6 +59,9 @@ pub struct GatewayOptions {
     pub metrics: Option<Arc<Metrics>>,
     /// Where the traces of queries go.
     pub spans: Option<Arc<dyn SpanSink>>,
+    /// What may change while the gateway serves. With it, the planner of [`Gateway`], and the limits and keys of these
+    /// options, are not used.
+    pub current: Option<Current>,
 }
 
 impl Default for GatewayOptions {
@@ -71,11 +77,62 @@ impl Default for GatewayOptions {
             most_answer: None,
             watch: WatchPeriods::default(),
             sweep: SweepPeriods::default(),
-            drain: Duration::from_secs(20),
+            drain: Duration::from_millis(GatewayConfig::default().drain_ms),
             advertise: None,
             metrics: None,
             spans: None,
+            current: None,
         }
+    }
+}
+
+/// What a statement and its client are taken with. A statement keeps what it began with, also if a reload replaces it.
+#[derive(Debug)]
+pub struct Live {
+    /// Plans statements and runs small ones.
+    pub planner: Planner,
+    /// Limits and periods written into queries.
+    pub limits: Limits,
+    /// The most that a query may use, unless the request says less.
+    pub most: Most,
+    pub(crate) keyring: Keyring,
+}
+
+impl Live {
+    /// What a statement is taken with.
+    ///
+    /// # Errors
+    /// Keys that cannot be used.
+    pub fn new(
+        planner: Planner,
+        limits: Limits,
+        most: Most,
+        keys: &[KeyOptions],
+    ) -> Result<Self, KeyringError> {
+        Ok(Self { planner, limits, most, keyring: Keyring::new(keys)? })
+    }
+}
+
+/// What is in force now. A reload replaces it as a whole. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Current(Arc<RwLock<Arc<Live>>>);
+
+impl Current {
+    /// In force until it is replaced.
+    #[must_use]
+    pub fn new(live: Live) -> Self {
+        Self(Arc::new(RwLock::new(Arc::new(live))))
+    }
+
+    /// What is in force now.
+    #[must_use]
+    pub fn now(&self) -> Arc<Live> {
+        Arc::clone(&self.0.read())
+    }
+
+    /// From now on, this is in force. What has begun goes on as it began.
+    pub fn replace(&self, live: Live) {
+        *self.0.write() = Arc::new(live);
     }
 }
 
@@ -114,15 +171,23 @@ pub struct InlineLimits {
     pub threads: usize,
 }
 
+impl InlineLimits {
+    /// The limits of a configuration. `memory`: bytes if the section sets none.
+    #[must_use]
+    pub fn of(config: &InlineConfig, memory: usize) -> Self {
+        Self {
+            slots: config.slots,
+            queue: config.queue,
+            time: Duration::from_millis(config.time_limit_ms),
+            memory_bytes: config.memory_bytes.unwrap_or(memory),
+            threads: config.threads.unwrap_or_else(cores),
+        }
+    }
+}
+
 impl Default for InlineLimits {
     fn default() -> Self {
-        Self {
-            slots: 16,
-            queue: 64,
-            time: Duration::from_secs(300),
-            memory_bytes: 3 << 30,
-            threads: cores(),
-        }
+        Self::of(&InlineConfig::default(), 3 << 30)
     }
 }
 

@@ -18,7 +18,7 @@ use crate::auth::Keyring;
 use crate::door::{Door, DoorError, make_room};
 use crate::http::{Face, Guard, Peer, Server, router};
 use crate::metrics::{Books, Metrics, Observed, Told};
-use crate::options::{Gateway, GatewayOptions};
+use crate::options::{Current, Gateway, GatewayOptions, Live};
 use crate::query::handles::Handles;
 use crate::query::hub::Hub;
 use crate::query::intake::Intake;
@@ -54,6 +54,10 @@ fn open(
     stop: &CancellationToken,
 ) -> Result<Core, ServeError> {
     let limits = options.door.limits;
+    let current = options.current.clone().unwrap_or_else(|| {
+        let planner = gateway.planner.clone();
+        Current::new(Live { planner, limits: options.limits, most: options.most, keyring })
+    });
     let env = gateway.env.clone();
     let fence = dunlin_plan::fence::current()?;
     let metrics = match &options.metrics {
@@ -80,7 +84,8 @@ fn open(
     let told = Told { metrics: Arc::clone(&metrics), books: books.clone() };
     let sweeper = tokio::spawn(sweep::run(swept, told.clone(), options.sweep, stop.clone()));
     let (watched, links) = (Arc::clone(&hub), gateway.links.clone());
-    let intake = Arc::new(Intake::new(gateway, Arc::clone(&handles), options, told));
+    let intake =
+        Arc::new(Intake::new(gateway, current.clone(), Arc::clone(&handles), options, told));
     let (watching, planning, stopping) = (Arc::clone(&hub), Arc::downgrade(&intake), stop.clone());
     metrics.ready.set(1);
     metrics.on_scrape(move |metrics| {
@@ -103,7 +108,7 @@ fn open(
         metrics,
         answer_buffer: limits.answer_buffer_bytes,
     };
-    let guard = Guard::new(keyring, limits, Arc::clone(&env.clock));
+    let guard = Guard::new(current, limits, Arc::clone(&env.clock));
     Ok(Core { router: router(face, guard), hub, sweeper })
 }
 

@@ -1,8 +1,8 @@
 //! The parts of the configuration that both the gateway and the workers read: where the state is, how stores are
 //! reached, and the settings of the engine, which are stored with each query.
 //!
-//! The file itself (`dunlin.toml`) is read by `dunlin-planner`. A worker that is embedded in another program can fill
-//! these types in any way.
+//! `dunlin-config` makes one configuration of the file (`dunlin.toml`), the environment and the command line. A worker that is
+//! embedded in another program can fill these types in any way.
 
 use std::fmt;
 
@@ -10,6 +10,7 @@ use serde::Deserialize;
 
 /// `[state]`.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct StateConfig {
     /// `file:///…`, `memory://` or `s3://bucket/prefix`.
@@ -24,9 +25,10 @@ pub struct StateConfig {
 
 /// `[state.control]`: where the records that decide about queries are.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ControlConfig {
-    /// As [`StateConfig::location`].
+    /// As the location of `[state]`.
     pub location: String,
     /// How to reach its store.
     #[serde(default)]
@@ -35,6 +37,7 @@ pub struct ControlConfig {
 
 /// One location, or a list of locations.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(untagged, expecting = "a location, or a list of locations")]
 pub enum Locations {
     /// One.
@@ -74,6 +77,7 @@ impl fmt::Display for Locations {
 /// How to reach a store. Every name may be written with or without `s3_`. A value that is not set is taken from the
 /// process's environment (`AWS_…`).
 #[derive(Clone, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct StoreParams {
     /// Endpoint URL of an S3-compatible store.
@@ -118,6 +122,7 @@ impl std::fmt::Debug for StoreParams {
 
 /// `[functions]`: AWS Lambda functions that run stage workers. Whoever has work for them calls them.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct FunctionsConfig {
     /// Their region; from the process's environment if it is not set.
@@ -142,6 +147,7 @@ pub struct FunctionsConfig {
 
 /// `[[functions.class]]`: functions of the same memory.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct FunctionClass {
     /// Their memory.
@@ -216,6 +222,7 @@ impl FunctionsConfig {
 
 /// `[worker]`.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct WorkerConfig {
     /// Tasks that the process runs at once. The command line's `--slots` has priority.
@@ -248,6 +255,7 @@ impl Default for WorkerConfig {
 
 /// `[engine]`.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct EngineConfig {
     /// Partitions of wide stages. This is set in the configuration and never from the number of CPUs, because it

@@ -16,6 +16,7 @@
 //! | [`task`] | the plan that one task runs, made from a plan object |
 //! | [`stores`], [`location`] | the object stores of a process |
 //! | [`config`], [`config_text`] | the parts of the configuration that gateway and workers read, and where its text is |
+//! | [`redact`] | keeps secrets of the configuration out of logs, errors and records |
 //! | [`guard`], [`priority`] | plans that end when asked, and threads with lower priority |
 //! | [`words`] | what the engine and the stores report, in words for people |
 //! | [`damaged`] | which part of which Parquet file is damaged |
@@ -37,6 +38,7 @@ pub mod guard;
 pub mod location;
 pub mod operators;
 pub mod priority;
+pub mod redact;
 pub mod session;
 pub mod stores;
 pub mod task;

@@ -1,15 +1,21 @@
-//! `dunlin.toml`: what a gateway, a worker and `dunlin run` read.
+//! The configuration of a gateway, a worker and `dunlin run`: `dunlin.toml`, the environment and the command line.
 //!
 //! Gateway and worker read the same file. A worker takes from it how to reach the state and the stores of tables,
 //! because credentials are never stored in a query's objects.
 
+mod effective;
+mod schema;
+
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::Path;
 
+use dunlin_config::{ReadError, Tree, TreeError, redact};
 use dunlin_manifest::records::Limits;
 use dunlin_plan::StoreError;
 use dunlin_plan::config::{EngineConfig, FunctionsConfig, StateConfig, WorkerConfig};
 use dunlin_plan::stores::{Reach, Stores};
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::complexity::StatementLimits;
@@ -18,8 +24,8 @@ use crate::gateway_config::GatewayConfig;
 use crate::settings::RouteMode;
 pub use crate::tables::config::TableConfig;
 
-/// The whole file.
-#[derive(Clone, Debug, Deserialize)]
+/// The whole configuration.
+#[derive(Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// The location of coordination state, exchange data and results.
@@ -54,21 +60,76 @@ pub struct Config {
     /// What queries cost.
     #[serde(default)]
     pub prices: PricesConfig,
+    /// Where `${secrets:NAME}` is looked for.
+    #[serde(default)]
+    pub secrets: SecretsConfig,
+}
+
+/// Shows no secret, wherever it was used.
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            state,
+            tables,
+            routing,
+            engine,
+            planning,
+            worker,
+            limits,
+            gateway,
+            functions,
+            prices,
+            secrets,
+        } = self;
+        f.debug_struct("Config")
+            .field("state", &Redacted(state))
+            .field("tables", &Redacted(tables))
+            .field("routing", routing)
+            .field("engine", &Redacted(engine))
+            .field("planning", planning)
+            .field("worker", &Redacted(worker))
+            .field("limits", limits)
+            .field("gateway", &Redacted(gateway))
+            .field("functions", &Redacted(functions))
+            .field("prices", &Redacted(prices))
+            .field("secrets", secrets)
+            .finish()
+    }
+}
+
+/// A value without the secrets that this process knows.
+struct Redacted<'a, T>(&'a T);
+
+impl<T: fmt::Debug> fmt::Debug for Redacted<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = if f.alternate() { format!("{:#?}", self.0) } else { format!("{:?}", self.0) };
+        f.write_str(&redact(&text))
+    }
+}
+
+/// `[secrets]`: a value of any key may name a secret as `${secrets:NAME}`.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct SecretsConfig {
+    /// The folder whose files are secrets, each named by its file. A secret that has no file there is taken from the
+    /// environment variable of its name.
+    pub folder: Option<String>,
 }
 
 /// `[planning]`: limits on statements, so that no text crashes or blocks a gateway.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct PlanningConfig {
-    /// See [`StatementLimits::max_depth`].
+    /// Levels of a statement's syntax tree. A level is a parenthesis, a CASE, or a link of a chain of operators, of UNIONs
+    /// or of joins.
     pub max_depth: usize,
-    /// See [`StatementLimits::max_plan_depth`].
+    /// Levels of the logical plan: operators on the way to its deepest leaf, with the expressions in them.
     pub max_plan_depth: usize,
-    /// See [`StatementLimits::max_columns`].
+    /// Columns of any query of the statement, also of inner ones, with every `*` written out.
     pub max_columns: usize,
-    /// See [`StatementLimits::max_operators`].
+    /// Operators of the logical plan, written out: a common table expression counts each time it is named.
     pub max_operators: usize,
-    /// See [`StatementLimits::max_expressions`].
+    /// Expressions of the logical plan, written out.
     pub max_expressions: usize,
     /// Statements planned at the same time; twice the number of cores if not set.
     pub at_once: Option<usize>,
@@ -111,7 +172,7 @@ impl Default for PlanningConfig {
 }
 
 /// `[files]`: statements that name files, as `SELECT * FROM 's3://bucket/a.parquet'`.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct FilesConfig {
     /// Statements may name files. They are read with the rights of the gateway and of the workers, so this is for one
@@ -122,7 +183,7 @@ pub struct FilesConfig {
 }
 
 /// `[routing]`.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RoutingConfig {
     /// Route of queries that do not name one.
@@ -141,28 +202,54 @@ impl Default for RoutingConfig {
     }
 }
 
-/// `[limits]`: the fields of [`Limits`], all optional.
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
+/// `[limits]`: the limits that are written into each query.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct LimitsConfig {
-    /// Time to live of a query.
-    pub ttl_ms: Option<u64>,
-    /// Period of heartbeats.
-    pub heartbeat_ms: Option<u64>,
-    /// Time without a heartbeat after which the next attempt may be claimed.
-    pub lease_ms: Option<u64>,
-    /// Age of a claim after which the next attempt may be claimed.
-    pub task_limit_ms: Option<u64>,
+    /// Time to live of a query, in milliseconds.
+    pub ttl_ms: u64,
+    /// Period of heartbeats, in milliseconds.
+    pub heartbeat_ms: u64,
+    /// Time without a heartbeat after which the next attempt may be claimed, in milliseconds.
+    pub lease_ms: u64,
+    /// Age of a claim after which the next attempt may be claimed, in milliseconds.
+    pub task_limit_ms: u64,
     /// The most attempts of a task that may fail by their own work.
-    pub max_failures: Option<u32>,
+    pub max_failures: u32,
     /// The most claims of a task.
-    pub max_claims: Option<u32>,
-    /// How long a query may make no progress while no worker can take its tasks.
-    pub no_worker_ms: Option<u64>,
+    pub max_claims: u32,
+    /// How long a query may make no progress while no worker can take its tasks, in milliseconds.
+    pub no_worker_ms: u64,
     /// The most bytes that a query may read from tables, unless the request says less.
     pub max_bytes_scanned: Option<u64>,
     /// The most dollars that a query may cost, unless the request says less.
     pub max_cost_usd: Option<f64>,
+}
+
+impl Default for LimitsConfig {
+    fn default() -> Self {
+        let Limits {
+            ttl_ms,
+            heartbeat_ms,
+            lease_ms,
+            task_limit_ms,
+            max_failures,
+            max_claims,
+            no_worker_ms,
+            ..
+        } = Limits::default();
+        Self {
+            ttl_ms,
+            heartbeat_ms,
+            lease_ms,
+            task_limit_ms,
+            max_failures,
+            max_claims,
+            no_worker_ms,
+            max_bytes_scanned: None,
+            max_cost_usd: None,
+        }
+    }
 }
 
 impl LimitsConfig {
@@ -171,16 +258,25 @@ impl LimitsConfig {
     /// # Errors
     /// A lease that is not longer than two heartbeats.
     pub fn resolve(&self) -> Result<Limits, ConfigError> {
-        let base = Limits::default();
+        let Self {
+            ttl_ms,
+            heartbeat_ms,
+            lease_ms,
+            task_limit_ms,
+            max_failures,
+            max_claims,
+            no_worker_ms,
+            ..
+        } = *self;
         let limits = Limits {
-            ttl_ms: self.ttl_ms.unwrap_or(base.ttl_ms),
-            heartbeat_ms: self.heartbeat_ms.unwrap_or(base.heartbeat_ms),
-            lease_ms: self.lease_ms.unwrap_or(base.lease_ms),
-            task_limit_ms: self.task_limit_ms.unwrap_or(base.task_limit_ms),
-            max_failures: self.max_failures.unwrap_or(base.max_failures),
-            max_claims: self.max_claims.unwrap_or(base.max_claims),
-            no_worker_ms: self.no_worker_ms.unwrap_or(base.no_worker_ms),
-            ..base
+            ttl_ms,
+            heartbeat_ms,
+            lease_ms,
+            task_limit_ms,
+            max_failures,
+            max_claims,
+            no_worker_ms,
+            ..Limits::default()
         };
         if limits.lease_ms < limits.heartbeat_ms.saturating_mul(2) {
             return Err(ConfigError::Invalid(format!(
@@ -195,22 +291,12 @@ impl LimitsConfig {
 /// Why a configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// The file is missing or cannot be read.
-    #[error("cannot read {path}: {source}")]
-    Read {
-        /// The file as given.
-        path: String,
-        /// The error of the system.
-        source: std::io::Error,
-    },
-    /// The file is not valid TOML, or has unknown or missing keys.
-    #[error("{path}: {source}")]
-    Parse {
-        /// The file as given.
-        path: String,
-        /// What is wrong, with line and column.
-        source: Box<toml::de::Error>,
-    },
+    /// There is no configuration, or it is not TOML.
+    #[error(transparent)]
+    Tree(#[from] TreeError),
+    /// A key that is unknown or missing, or has a value of the wrong type.
+    #[error(transparent)]
+    Key(#[from] ReadError),
     /// A value cannot be used.
     #[error("{0}")]
     Invalid(String),
@@ -220,32 +306,45 @@ pub enum ConfigError {
 }
 
 impl Config {
-    /// Reads and checks a file.
+    /// Reads and checks a file alone, without the environment.
     ///
     /// # Errors
     /// See [`ConfigError`].
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         let text = std::fs::read_to_string(path)
-            .map_err(|source| ConfigError::Read { path: path.display().to_string(), source })?;
-        Self::parse(&text).map_err(|error| match error {
-            ConfigError::Parse { source, .. } => {
-                ConfigError::Parse { path: path.display().to_string(), source }
-            }
-            other => other,
-        })
+            .map_err(|source| TreeError::Read { path: path.to_owned(), source })?;
+        Self::of(&Tree::of_text(&path.display().to_string(), &text)?)
     }
 
-    /// Parses and checks the text of a configuration.
+    /// Parses and checks the text of a configuration alone, without the environment.
     ///
     /// # Errors
     /// See [`ConfigError`].
     pub fn parse(text: &str) -> Result<Self, ConfigError> {
-        let config: Self = toml::from_str(text).map_err(|error| ConfigError::Parse {
-            path: "configuration".to_owned(),
-            source: Box::new(error),
-        })?;
+        Self::of(&Tree::of_text("configuration", text)?)
+    }
+
+    /// Reads and checks what several sources give together.
+    ///
+    /// # Errors
+    /// See [`ConfigError`].
+    pub fn of(tree: &Tree) -> Result<Self, ConfigError> {
+        let config: Self = tree.read()?;
         config.check()?;
         Ok(config)
+    }
+
+    /// The JSON schema of the file, for editors.
+    #[must_use]
+    pub fn schema() -> serde_json::Value {
+        schema::schema()
+    }
+
+    /// What is in effect as TOML: every value that is set, with its source, and every default. Credentials are masked, and
+    /// secrets stay references.
+    #[must_use]
+    pub fn effective(tree: &Tree, defaults: bool) -> String {
+        effective::effective(tree, &schema::schema(), defaults)
     }
 
     /// Opens the stores of the state and of every table. `io` is the runtime on which network I/O runs.

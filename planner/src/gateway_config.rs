@@ -2,16 +2,17 @@
 //!
 //! Plain data. The code that uses a value explains it, and `docs/configuration.md` has units, defaults and reasons.
 
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 /// `[gateway]`.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct GatewayConfig {
     /// The address at which workers reach the gateway, e.g. `http://gateway:8090`. They are then told of work at once.
     pub advertise: Option<String>,
     /// How long answers in progress may go on after SIGTERM, in milliseconds.
-    pub drain_ms: Option<u64>,
+    pub drain_ms: u64,
     /// API keys. Without keys, every client that reaches the gateway may use it.
     pub keys: Vec<KeyConfig>,
     /// Certificates. Without them, listeners speak plain TCP.
@@ -22,24 +23,43 @@ pub struct GatewayConfig {
     pub inline: InlineConfig,
 }
 
-/// `[gateway.inline]`: all fields are optional.
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
+impl Default for GatewayConfig {
+    fn default() -> Self {
+        Self {
+            advertise: None,
+            drain_ms: 20_000,
+            keys: Vec::new(),
+            tls: None,
+            limits: ClientLimitsConfig::default(),
+            inline: InlineConfig::default(),
+        }
+    }
+}
+
+/// `[gateway.inline]`.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct InlineConfig {
     /// Queries that run at the same time.
-    pub slots: Option<usize>,
+    pub slots: usize,
     /// Queries that may wait for a slot.
-    pub queue: Option<usize>,
+    pub queue: usize,
     /// The longest time that one query may run, in milliseconds.
-    pub time_limit_ms: Option<u64>,
-    /// Bytes of memory of all of them. Each slot has an equal share.
+    pub time_limit_ms: u64,
+    /// Bytes of memory of all of them; as for a worker if not set. Each slot has an equal share.
     pub memory_bytes: Option<usize>,
     /// Threads of each query that compute at the same time; the number of cores if not set.
     pub threads: Option<usize>,
 }
 
+impl Default for InlineConfig {
+    fn default() -> Self {
+        Self { slots: 16, queue: 64, time_limit_ms: 300_000, memory_bytes: None, threads: None }
+    }
+}
+
 /// `[[gateway.keys]]`.
-#[derive(Clone, Deserialize)]
+#[derive(Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct KeyConfig {
     /// For people: who uses the key.
@@ -61,7 +81,7 @@ impl std::fmt::Debug for KeyConfig {
 }
 
 /// `[gateway.tls]`.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TlsConfig {
     /// PEM file: the server's certificate, then the certificates between it and a root that clients know.
@@ -83,7 +103,7 @@ fn reload_ms() -> u64 {
 }
 
 /// `client_auth` of `[gateway.tls]`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ClientAuth {
     /// A client without a certificate is refused.
@@ -93,32 +113,50 @@ pub enum ClientAuth {
     Optional,
 }
 
-/// `[gateway.limits]`: all fields are optional.
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
+/// `[gateway.limits]`. `docs/configuration.md` has the reasons.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ClientLimitsConfig {
-    /// Connections at a time.
-    pub connections: Option<usize>,
+    /// Connections at a time. One more is accepted and closed at once, so that its client sees the limit.
+    pub connections: usize,
     /// Longest TLS handshake, in milliseconds.
-    pub tls_handshake_ms: Option<u64>,
+    pub tls_handshake_ms: u64,
     /// Longest time for a request's headers, in milliseconds.
-    pub headers_ms: Option<u64>,
+    pub headers_ms: u64,
     /// Longest time for a request's body, in milliseconds.
-    pub body_ms: Option<u64>,
+    pub body_ms: u64,
     /// Longest time between two requests of a connection, in milliseconds.
-    pub idle_ms: Option<u64>,
+    pub idle_ms: u64,
     /// Most headers of a request.
-    pub header_count: Option<usize>,
+    pub header_count: usize,
     /// Most bytes of a request's headers.
-    pub header_bytes: Option<usize>,
+    pub header_bytes: usize,
     /// Most encoded bytes of an answer that are held for a client.
-    pub answer_buffer_bytes: Option<usize>,
+    pub answer_buffer_bytes: usize,
     /// Longest time that an answer waits for a client that reads nothing of it, in milliseconds.
-    pub answer_stall_ms: Option<u64>,
+    pub answer_stall_ms: u64,
     /// Requests in progress at a time, of all clients.
-    pub requests: Option<usize>,
+    pub requests: usize,
     /// Requests in progress at a time, of one key or address.
-    pub client_requests: Option<usize>,
+    pub client_requests: usize,
+}
+
+impl Default for ClientLimitsConfig {
+    fn default() -> Self {
+        Self {
+            connections: 1_024,
+            tls_handshake_ms: 10_000,
+            headers_ms: 10_000,
+            body_ms: 30_000,
+            idle_ms: 75_000,
+            header_count: 100,
+            header_bytes: 32 << 10,
+            answer_buffer_bytes: 4 << 20,
+            answer_stall_ms: 30_000,
+            requests: 512,
+            client_requests: 256,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -146,8 +184,8 @@ mod tests {
         )
         .unwrap();
         assert_eq!(config.keys[0].name, "ci");
-        assert_eq!(config.limits.connections, Some(10));
-        assert_eq!(config.limits.requests, None);
+        assert_eq!(config.limits.connections, 10);
+        assert_eq!(config.limits.requests, ClientLimitsConfig::default().requests);
         assert_eq!(config.tls.as_ref().unwrap().client_auth, ClientAuth::Optional);
         assert!(!format!("{config:?}").contains("ba7816bf"));
     }

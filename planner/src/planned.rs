@@ -67,6 +67,12 @@ impl Planned {
     pub fn physical(&self) -> &Arc<dyn ExecutionPlan> {
         &self.physical
     }
+
+    /// The files that it reads, in the versions that it reads.
+    #[must_use]
+    pub fn inputs(&self) -> &[Pin] {
+        &self.pins
+    }
 }
 
 /// The stages of a query, encoded.

@@ -1,9 +1,10 @@
 //! What a request may choose about how its query runs.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Where a query may run.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum RouteMode {
     /// Small scans in the gateway, other queries on the fleet.

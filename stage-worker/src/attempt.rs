@@ -26,6 +26,7 @@ use dunlin_manifest::records::{
 use dunlin_manifest::store::MAX_RECORD;
 use dunlin_manifest::store::create::{self, Decision};
 use dunlin_plan::guard::Stop;
+use dunlin_plan::redact::redact;
 use dunlin_shuffle::{DataTarget, ExchangeInputs, Ready};
 use futures::FutureExt;
 use tracing::Instrument;
@@ -470,7 +471,8 @@ async fn fail(
         nonce: shared.env.nonce(),
         class: error.class,
         code: error.code.clone(),
-        message: error.message.clone(),
+        // The record stays, and anybody who may see the query reads it.
+        message: redact(&error.message).into_owned(),
         began_ms: ended_ms.saturating_sub(micros(took) / 1_000),
         ended_ms,
     };

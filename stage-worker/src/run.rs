@@ -253,7 +253,7 @@ fn context(
         .with_sort_spill_reservation_bytes(spill_reservation(&shared.runtime.memory_pool))
         .with_extension(Arc::new(attempt.inputs.clone()));
     let runtime: Arc<RuntimeEnv> = RuntimeEnvBuilder::from_runtime_env(&shared.runtime)
-        .with_object_store_registry(shared.stores.pinned_registry(
+        .with_object_store_registry(shared.tables.read().pinned_registry(
             &attempt.root.pins,
             &attempt.scan_meter,
             &attempt.watch,

@@ -33,7 +33,10 @@ pub(crate) struct Shared {
     /// Counts what is asked for no query: lists of queries, the bell.
     pub(crate) asked: Arc<Meter>,
     pub(crate) ledger: Ledger,
+    /// The stores of the state.
     pub(crate) stores: Stores,
+    /// The stores of the tables. Another configuration may bring others; an attempt keeps those that it began with.
+    pub(crate) tables: parking_lot::RwLock<Stores>,
     pub(crate) env: Env,
     pub(crate) options: WorkerOptions,
     pub(crate) fence: EngineFence,
@@ -282,7 +285,7 @@ impl Shared {
         }
         let Some(handle) = handle else { return Ok(None) };
         handle.note_listing(&listed);
-        let refused = refusal(&self.fence, &self.stores, &handle.root);
+        let refused = refusal(&self.fence, &self.tables.read(), &handle.root);
         if let Some(reason) = &refused {
             self.refuse(query, reason).await?;
         }

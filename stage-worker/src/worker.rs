@@ -153,6 +153,7 @@ impl Worker {
             control,
             asked: Arc::default(),
             ledger: Ledger::default(),
+            tables: parking_lot::RwLock::new(stores.clone()),
             stores,
             env,
             options,
@@ -182,6 +183,11 @@ impl Worker {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.shared.name
+    }
+
+    /// Reads tables through these stores from now on. Attempts in progress, and the state, keep theirs.
+    pub fn use_tables(&self, stores: Stores) {
+        *self.shared.tables.write() = stores;
     }
 
     /// Wakes idle slots of this process so that they look now. The bell does the same between processes.

@@ -6,6 +6,7 @@ mod apart;
 mod budget;
 mod chains;
 mod common;
+mod configuration;
 mod door;
 mod far;
 mod footers;

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use dunlin_planner::gateway_config::ClientLimitsConfig;
+
 /// Limits of a listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DoorLimits {
@@ -32,18 +34,25 @@ pub struct DoorLimits {
 
 impl Default for DoorLimits {
     fn default() -> Self {
+        Self::from(&ClientLimitsConfig::default())
+    }
+}
+
+impl From<&ClientLimitsConfig> for DoorLimits {
+    fn from(config: &ClientLimitsConfig) -> Self {
+        let millis = Duration::from_millis;
         Self {
-            connections: 1_024,
-            tls_handshake: Duration::from_secs(10),
-            headers: Duration::from_secs(10),
-            body: Duration::from_secs(30),
-            idle: Duration::from_secs(75),
-            header_count: 100,
-            header_bytes: 32 << 10,
-            answer_buffer_bytes: 4 << 20,
-            answer_stall: Duration::from_secs(30),
-            requests: 512,
-            client_requests: 256,
+            connections: config.connections,
+            tls_handshake: millis(config.tls_handshake_ms),
+            headers: millis(config.headers_ms),
+            body: millis(config.body_ms),
+            idle: millis(config.idle_ms),
+            header_count: config.header_count,
+            header_bytes: config.header_bytes,
+            answer_buffer_bytes: config.answer_buffer_bytes,
+            answer_stall: millis(config.answer_stall_ms),
+            requests: config.requests,
+            client_requests: config.client_requests,
         }
     }
 }

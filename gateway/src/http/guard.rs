@@ -27,9 +27,9 @@ use http_body::Body as _;
 use super::carried::Carried;
 use super::problem::ApiError;
 use super::refusal::Refusal;
-use crate::auth::{Keyring, Principal, Scope};
+use crate::auth::{Principal, Scope};
 use crate::door::{Admission, Client, DoorLimits, Permit};
-use crate::options::MAX_BODY_BYTES;
+use crate::options::{Current, MAX_BODY_BYTES};
 use crate::query::error::CoreError;
 
 /// Most bytes of a body that are read and discarded, so that its client receives the refusal.
@@ -42,15 +42,15 @@ pub(crate) struct Peer(pub(crate) SocketAddr);
 /// The state of the guard.
 #[derive(Debug)]
 pub(crate) struct Guard {
-    keyring: Keyring,
+    current: Current,
     admission: Arc<Admission>,
     limits: DoorLimits,
     clock: Arc<dyn Clock>,
 }
 
 impl Guard {
-    pub(crate) fn new(keyring: Keyring, limits: DoorLimits, clock: Arc<dyn Clock>) -> Arc<Self> {
-        Arc::new(Self { keyring, admission: Admission::new(&limits), limits, clock })
+    pub(crate) fn new(current: Current, limits: DoorLimits, clock: Arc<dyn Clock>) -> Arc<Self> {
+        Arc::new(Self { current, admission: Admission::new(&limits), limits, clock })
     }
 }
 
@@ -105,7 +105,8 @@ impl Guard {
         let Some(Peer(peer)) = parts.extensions.get::<Peer>().copied() else {
             return Err(CoreError::internal("a request came from nowhere").into());
         };
-        let principal = self.keyring.recognise(bearer(&parts.headers)).map_err(|error| {
+        let live = self.current.now();
+        let principal = live.keyring.recognise(bearer(&parts.headers)).map_err(|error| {
             tracing::debug!(%peer, ?error, "a request shows no key that is known");
             Refusal::from(error)
         })?;

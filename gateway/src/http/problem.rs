@@ -7,6 +7,7 @@ use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use dunlin_manifest::ids::QueryId;
 use dunlin_manifest::records::{ErrorCode, QueryError};
+use dunlin_plan::redact::redact;
 use dunlin_planner::PlanError;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
@@ -228,7 +229,9 @@ pub(crate) struct Code(pub(crate) ErrorCode);
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let problem = self.problem();
+        let mut problem = self.problem();
+        // Errors of stores may quote what they were asked with.
+        problem.detail = redact(&problem.detail).into_owned();
         if problem.status >= 500 {
             tracing::warn!(
                 code = %problem.code,

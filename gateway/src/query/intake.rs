@@ -28,7 +28,7 @@ use super::planning::Planning;
 use super::statement::Statement;
 use crate::auth::Principal;
 use crate::metrics::{Passing, Told};
-use crate::options::{Gateway, GatewayOptions, Most};
+use crate::options::{Current, Gateway, GatewayOptions, Live, Most};
 
 /// The result of taking a statement.
 pub(crate) enum Taken {
@@ -46,6 +46,8 @@ pub(crate) type Held = Option<Arc<QueryHandle>>;
 pub(crate) struct Parsed {
     statement: Statement,
     parsed: ParsedStatement,
+    /// What was in force when it came. A reload between two steps does not mix two configurations.
+    live: Arc<Live>,
 }
 
 impl Parsed {
@@ -72,9 +74,8 @@ pub(crate) struct Wish {
 #[derive(Debug)]
 pub(crate) struct Intake {
     gateway: Gateway,
+    current: Current,
     handles: Arc<Handles>,
-    limits: Limits,
-    most: Most,
     tariff: Arc<Tariff>,
     planning: Planning,
     guests: Guests,
@@ -93,16 +94,16 @@ struct Wanted<'a> {
 impl Intake {
     pub(crate) fn new(
         gateway: Gateway,
+        current: Current,
         handles: Arc<Handles>,
         options: &GatewayOptions,
         told: Told,
     ) -> Self {
         let env = &gateway.env;
         Self {
-            planning: Planning::new(gateway.planner.clone(), env.clone(), options.planning),
+            current,
+            planning: Planning::new(env.clone(), options.planning),
             guests: Guests::new(env.clone(), options.inline),
-            limits: options.limits,
-            most: options.most,
             tariff: Arc::clone(&options.tariff),
             handles,
             gateway,
@@ -125,8 +126,9 @@ impl Intake {
 
     /// Parses a statement. Its kind decides what may be done with it.
     pub(crate) async fn parse(&self, statement: Statement) -> Result<Parsed, CoreError> {
-        let parsed = self.planning.parse(statement.sql.clone()).await?;
-        Ok(Parsed { statement, parsed })
+        let live = self.current.now();
+        let parsed = self.planning.parse(&live.planner, statement.sql.clone()).await?;
+        Ok(Parsed { statement, parsed, live })
     }
 
     /// Plans a statement, explains the plan, and does nothing else.
@@ -135,7 +137,8 @@ impl Intake {
         mut parsed: Parsed,
     ) -> Result<(Planned, Estimate), CoreError> {
         parsed.statement.settings.explain = true;
-        let planned = self.planning.plan(parsed.parsed, parsed.statement).await?;
+        let Parsed { statement, parsed, live } = parsed;
+        let planned = self.planning.plan(&live.planner, parsed, statement).await?;
         let estimate = self.estimate(&planned);
         Ok((planned, estimate))
     }
@@ -150,9 +153,9 @@ impl Intake {
     ///
     /// # Errors
     /// It is expected to use more, or its cost cannot be told.
-    fn limits(&self, planned: &Planned, most: Most) -> Result<Limits, CoreError> {
-        let most = self.most.and(most);
-        let mut limits = self.limits;
+    fn limits(&self, live: &Live, planned: &Planned, most: Most) -> Result<Limits, CoreError> {
+        let most = live.most.and(most);
+        let mut limits = live.limits;
         if let Some(bytes) = most.max_bytes_scanned {
             limits.max_scan_bytes = Some(bytes);
             if planned.scan_bytes > bytes {
@@ -196,7 +199,7 @@ impl Intake {
     }
 
     async fn take_now(self: &Arc<Self>, parsed: Parsed, wish: Wish) -> Result<Taken, CoreError> {
-        let Parsed { mut statement, parsed } = parsed;
+        let Parsed { mut statement, parsed, live } = parsed;
         let Wish { caller, key, durable, patience } = wish;
         let analysis = detail(parsed.kind());
         let mut query = QueryId::new(self.env());
@@ -220,7 +223,7 @@ impl Intake {
         let durable = statement.settings.durable;
         let began = self.env().clock.monotonic();
         let planned = tokio::select! {
-            planned = self.planning.plan(parsed, statement) => planned,
+            planned = self.planning.plan(&live.planner, parsed, statement) => planned,
             // Planning of a query that will be stored is completed.
             () = self.env().clock.sleep(patience), if !durable => {
                 Err(ErrorKind::WaitOver(patience).into())
@@ -235,9 +238,9 @@ impl Intake {
             let rows = analyze::explained(&planned, format, &self.estimate(&planned))?;
             return Ok(Taken::Answer(Box::new(here(query, &planned, Arc::default(), rows))));
         }
-        let limits = self.limits(&planned, most).map_err(|error| error.about(&query))?;
+        let limits = self.limits(&live, &planned, most).map_err(|error| error.about(&query))?;
         if planned.graph.is_none() {
-            let answer = self.answer_here(&query, &planned, analysis, patience).await;
+            let answer = self.answer_here((&live, &planned), &query, analysis, patience).await;
             let answer = answer.map_err(|error| error.about(&query))?;
             return Ok(Taken::Answer(Box::new(self.counted(answer, trace, began))));
         }
@@ -253,14 +256,14 @@ impl Intake {
     /// Starts the whole plan, without stages, in this process.
     async fn answer_here(
         &self,
+        (live, planned): (&Live, &Planned),
         query: &QueryId,
-        planned: &Planned,
         analysis: Option<Detail>,
         patience: Duration,
     ) -> Result<Answer, CoreError> {
         let meter = Arc::<Meter>::default();
         let memory = self.guests.memory();
-        let plan = self.gateway.planner.inline_plan(planned, &meter, memory)?;
+        let plan = live.planner.inline_plan(planned, &meter, memory)?;
         let (plan, mut rows) = self.guests.run(plan, patience).await?;
         if let Some(detail) = analysis {
             let ran = analyze::Ran {

@@ -20,7 +20,6 @@ const STACK: usize = 512 << 20;
 /// Plans statements.
 #[derive(Debug)]
 pub(super) struct Planning {
-    planner: Planner,
     env: Env,
     limits: PlanningLimits,
     seats: Seats,
@@ -38,9 +37,9 @@ impl Drop for Counted {
 }
 
 impl Planning {
-    pub(super) fn new(planner: Planner, env: Env, limits: PlanningLimits) -> Self {
+    pub(super) fn new(env: Env, limits: PlanningLimits) -> Self {
         let seats = Seats::new("statements are planned", limits.at_once, limits.queue);
-        Self { planner, env, limits, seats, running: Arc::default() }
+        Self { env, limits, seats, running: Arc::default() }
     }
 
     /// Statements that are parsed or planned now, and those that wait for it.
@@ -49,18 +48,23 @@ impl Planning {
     }
 
     /// Parses a statement.
-    pub(super) async fn parse(&self, sql: String) -> Result<ParsedStatement, CoreError> {
-        let planner = self.planner.clone();
+    pub(super) async fn parse(
+        &self,
+        planner: &Planner,
+        sql: String,
+    ) -> Result<ParsedStatement, CoreError> {
+        let planner = planner.clone();
         self.run(move || async move { planner.parse(&sql) }).await
     }
 
     /// Plans a parsed statement.
     pub(super) async fn plan(
         &self,
+        planner: &Planner,
         parsed: ParsedStatement,
         statement: Statement,
     ) -> Result<Planned, CoreError> {
-        let planner = self.planner.clone();
+        let planner = planner.clone();
         let Statement { parameters, settings, .. } = statement;
         self.run(move || async move { planner.plan(&parsed, &parameters, &settings).await }).await
     }

@@ -3,12 +3,13 @@
 use std::path::Path;
 
 use dunlin_manifest::records::{Requests, Spend, Usage};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::prices::{PriceError, PriceFile, Prices};
 
 /// `[prices]`.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct PricesConfig {
     /// The region whose prices are paid; the region of the functions or of the state's bucket if it is not set.
@@ -18,15 +19,29 @@ pub struct PricesConfig {
     /// The processors of functions and containers: `x86` or `arm`.
     pub architecture: Architecture,
     /// Days for which exchange data is kept.
-    pub data_days: Option<f64>,
+    pub data_days: f64,
     /// Days for which answers and records are kept.
-    pub result_days: Option<f64>,
+    pub result_days: f64,
     /// What a worker container is, if there are some.
     pub container: Option<ContainerConfig>,
 }
 
+impl Default for PricesConfig {
+    fn default() -> Self {
+        Self {
+            region: None,
+            file: None,
+            architecture: Architecture::default(),
+            // The lifecycle of the Terraform module.
+            data_days: 1.0,
+            result_days: 2.0,
+            container: None,
+        }
+    }
+}
+
 /// The processors that are paid.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Architecture {
     /// `x86_64`.
@@ -37,7 +52,7 @@ pub enum Architecture {
 }
 
 /// `[prices.container]`: a worker container on Fargate.
-#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ContainerConfig {
     /// Its vCPUs.
@@ -60,9 +75,6 @@ fn one() -> f64 {
 const GB: f64 = 1_073_741_824.0;
 /// Seconds of a month, as AWS counts it.
 const MONTH: f64 = 30.0 * 86_400.0;
-/// Days that are assumed if none are given: the lifecycle of the Terraform module.
-const DATA_DAYS: f64 = 1.0;
-const RESULT_DAYS: f64 = 2.0;
 
 /// What things cost here. The default has no prices.
 #[derive(Clone, Debug, Default)]
@@ -146,8 +158,8 @@ impl Tariff {
         // Slots of functions are paid as functions.
         let compute = if bill.usage.is_zero() { containers } else { functions };
         let kept = |bytes: u64, days: f64| bytes as f64 / GB * days * 86_400.0 / MONTH;
-        let data = kept(bill.data_bytes, self.config.data_days.unwrap_or(DATA_DAYS));
-        let result = kept(bill.result_bytes, self.config.result_days.unwrap_or(RESULT_DAYS));
+        let data = kept(bill.data_bytes, self.config.data_days);
+        let result = kept(bill.result_bytes, self.config.result_days);
         let storage = (data + result) * prices.s3.storage_gb_month;
         Some(Cost { total: compute + requests + storage, compute, requests, storage })
     }

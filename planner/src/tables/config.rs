@@ -1,6 +1,7 @@
 //! `[[tables]]`: where a table's files are, and how they are read.
 
 use dunlin_plan::config::StoreParams;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::config::ConfigError;
@@ -8,7 +9,7 @@ use crate::config::ConfigError;
 use dunlin_plan::config::Locations;
 
 /// `[[tables]]`.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TableConfig {
     /// Name in SQL.
@@ -44,7 +45,7 @@ pub struct TableConfig {
 }
 
 /// A format of files.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Format {
     /// Apache Parquet.
@@ -103,7 +104,7 @@ impl Format {
 }
 
 /// Compression of a whole file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Compression {
     /// None.
@@ -135,7 +136,7 @@ impl Compression {
 }
 
 /// Columns from names of folders.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(untagged, expecting = "\"auto\", \"none\", or a list of columns with their types")]
 pub enum Partitions {
     /// `auto` or `none`.
@@ -145,7 +146,7 @@ pub enum Partitions {
 }
 
 /// Words for [`Partitions`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum PartitionsWord {
     /// Those that all files have. Numbers and dates are seen as such.
@@ -161,7 +162,7 @@ impl Default for Partitions {
 }
 
 /// `[tables.csv]`.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct CsvConfig {
     /// The first line names the columns.
@@ -210,7 +211,7 @@ impl Default for CsvConfig {
 const SAMPLE_ROWS: usize = 1_000;
 
 /// `[tables.json]`.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct JsonConfig {
     /// Each file is one array of objects. If it is not set, each line is an object.

@@ -1,6 +1,6 @@
 //! Dependency rules between the crates: what a worker must not link, and which crate may use which.
 
-use crate::tests::metadata::Metadata;
+use crate::tests::metadata::{Metadata, linked_alone};
 
 #[test]
 fn a_worker_links_no_planner_and_no_face() {
@@ -26,18 +26,42 @@ fn each_crate_sees_only_what_lies_below_it() {
         ("dunlin-manifest", &[][..]),
         ("dunlin-shuffle", &["dunlin-manifest"]),
         ("dunlin-plan", &["dunlin-manifest", "dunlin-shuffle"]),
-        ("dunlin-planner", &["dunlin-manifest", "dunlin-shuffle", "dunlin-plan"]),
+        ("dunlin-config", &["dunlin-manifest", "dunlin-shuffle", "dunlin-plan"]),
+        ("dunlin-planner", &["dunlin-manifest", "dunlin-shuffle", "dunlin-plan", "dunlin-config"]),
         ("dunlin-worker", &["dunlin-manifest", "dunlin-shuffle", "dunlin-plan"]),
         ("dunlin-invoke", &["dunlin-manifest", "dunlin-shuffle", "dunlin-plan"]),
         (
             "dunlin-lambda",
-            &["dunlin-manifest", "dunlin-shuffle", "dunlin-plan", "dunlin-worker", "dunlin-invoke"],
+            &[
+                "dunlin-manifest",
+                "dunlin-shuffle",
+                "dunlin-plan",
+                "dunlin-config",
+                "dunlin-worker",
+                "dunlin-invoke",
+            ],
         ),
         (
             "dunlin-process",
-            &["dunlin-manifest", "dunlin-shuffle", "dunlin-plan", "dunlin-worker", "dunlin-invoke"],
+            &[
+                "dunlin-manifest",
+                "dunlin-shuffle",
+                "dunlin-plan",
+                "dunlin-config",
+                "dunlin-worker",
+                "dunlin-invoke",
+            ],
         ),
-        ("dunlin-gateway", &["dunlin-manifest", "dunlin-shuffle", "dunlin-plan", "dunlin-planner"]),
+        (
+            "dunlin-gateway",
+            &[
+                "dunlin-manifest",
+                "dunlin-shuffle",
+                "dunlin-plan",
+                "dunlin-config",
+                "dunlin-planner",
+            ],
+        ),
     ] {
         for linked in metadata.closure(name) {
             let ours = linked.starts_with("dunlin") && linked != name;
@@ -54,4 +78,15 @@ fn each_crate_sees_only_what_lies_below_it() {
     assert!(!metadata.closure("dunlin-lambda").contains("clap"), "a function has no command line");
     let protocol = metadata.closure("dunlin-manifest");
     assert!(!protocol.contains("datafusion"), "the protocol knows no engine");
+}
+
+#[test]
+fn what_runs_workers_links_no_schema_of_the_configuration() {
+    // Metadata has the features of the whole workspace, and a binary for workers is built with its own.
+    for binary in ["dunlin-process", "dunlin-lambda"] {
+        let linked = linked_alone(binary);
+        assert!(linked.contains("dunlin-config") && linked.contains("toml"), "{binary}: {linked}");
+        assert!(!linked.contains("schemars"), "{binary} links schemars");
+    }
+    assert!(linked_alone("dunlin-planner").contains("schemars"), "the question finds it");
 }

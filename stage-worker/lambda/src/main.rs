@@ -18,6 +18,7 @@ mod sweep;
 use std::sync::Arc;
 use std::time::Instant;
 
+use dunlin_config::{RedactedStderr, redact};
 use dunlin_invoke::event::Package;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use serde_json::Value;
@@ -39,7 +40,9 @@ fn main() -> Result<(), Error> {
         .enable_all()
         .build()?;
     // Without a worker every call would fail. The runtime tells so at once, with the reason.
-    let function = runtime.block_on(Function::open(begun)).map_err(|error| format!("{error:#}"))?;
+    let function = runtime
+        .block_on(Function::open(begun))
+        .map_err(|error| redact(&format!("{error:#}")).into_owned())?;
     let function = Arc::new(function);
     tracing::info!(init_ms = function::millis(begun.elapsed()), "ready");
     runtime.block_on(lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| {
@@ -55,7 +58,7 @@ fn logging() {
     tracing_subscriber::fmt()
         .json()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(RedactedStderr::default)
         .without_time()
         .init();
 }

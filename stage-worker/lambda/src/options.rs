@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
+use dunlin_config::{Environment, Sources};
 use dunlin_plan::config::slots_of;
-use dunlin_plan::config_text;
 use dunlin_plan::worker_file::WorkerFile;
 use dunlin_worker::WorkerOptions;
 
@@ -15,15 +15,12 @@ const MEMORY: &str = "AWS_LAMBDA_FUNCTION_MEMORY_SIZE";
 /// Memory that no pool counts: the binary, connections, buffers of the engine.
 const UNCOUNTED_MB: u64 = 300;
 
-/// The text that the environment gives, or `dunlin.toml` beside the binary.
+/// What the environment gives, over `dunlin.toml` beside the binary.
 pub(crate) async fn file_from_env() -> Result<WorkerFile> {
     let root = std::env::var_os(ROOT).map_or_else(PathBuf::new, PathBuf::from);
-    let (text, name) = config_text::from_env(&root.join("dunlin.toml")).await?;
-    parse(&text).with_context(|| format!("{name} cannot be used"))
-}
-
-fn parse(text: &str) -> Result<WorkerFile> {
-    Ok(toml::from_str(text)?)
+    let sources = Sources::default();
+    let tree = sources.tree(&root.join("dunlin.toml"), Environment::of_process()).await?;
+    Ok(tree.read()?)
 }
 
 /// The size of the function.
@@ -70,10 +67,13 @@ fn disk_bytes(folder: &std::path::Path) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use dunlin_config::Tree;
+
     use super::*;
 
     #[test]
     fn the_whole_configuration_of_a_gateway_is_accepted() {
+        let parse = |text| -> Result<WorkerFile> { Ok(Tree::of_text("text", text)?.read()?) };
         let config = parse(
             "[state]\nlocation = \"s3://state/q\"\n[engine]\ntarget_partitions = 16\n[[tables]]\nname = \"t\"\nlocation = \"s3://data/t/\"\nformat = \"parquet\"\n",
         );

@@ -61,7 +61,7 @@ async fn a_function_without_work_answers_at_once_and_is_frozen() {
 async fn a_configuration_that_cannot_be_used_is_told_in_a_sentence() {
     let folder = tempfile::tempdir().unwrap();
     for (config, said) in [
-        ("[routing]\nmode = \"fleet\"\n", "missing field `state`"),
+        ("[routing]\nmode = \"fleet\"\n", "[state] is missing"),
         ("[state]\nlocation = \"gs://bucket\"\n", "gs"),
     ] {
         let lambda = start(folder.path(), config).await;

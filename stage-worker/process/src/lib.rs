@@ -5,6 +5,7 @@
 //!   dunlin.toml ─> stores ─> worker: claims, runs and commits tasks      it listens on no port
 //!                              ├── hears of work from a gateway (wake), or looks
 //!                              ├── touches a file while it is alive      a container's health check looks at the file
+//!                              ├── SIGHUP: reads again where the tables are
 //!                              └── SIGTERM: begins no more tasks, ends or gives back those in progress, exits 0
 //! ```
 
@@ -12,6 +13,7 @@ pub mod alive;
 pub mod credentials;
 pub mod logging;
 mod options;
+mod reload;
 pub mod report;
 pub mod signals;
 mod wake;
@@ -24,12 +26,12 @@ use dunlin_invoke::{Functions, Sdk};
 use dunlin_manifest::env::Env;
 use dunlin_manifest::keys;
 use dunlin_manifest::store::ControlStore;
-use dunlin_plan::config::{FunctionsConfig, WorkerConfig};
+use dunlin_plan::config::{FunctionsConfig, StateConfig, WorkerConfig};
 use dunlin_plan::stores::Stores;
 use dunlin_worker::{Wake, Worker, WorkerOptions};
 use tokio_util::sync::CancellationToken;
 
-pub use options::Options;
+pub use options::{ConfigOptions, Options, tree};
 pub use wake::OverHttp;
 
 /// Stack of the threads for requests and records. They read, print and drop plans, which are as deep as planning
@@ -39,6 +41,8 @@ pub const IO_STACK: usize = 64 << 20;
 /// What a worker process is started with.
 #[derive(Debug)]
 pub struct Start {
+    /// `[state]`.
+    pub state: StateConfig,
     /// The stores of the configuration.
     pub stores: Stores,
     /// `[worker]`.
@@ -103,8 +107,8 @@ pub async fn functions(config: &FunctionsConfig, env: Env) -> Functions {
 /// # Errors
 /// A store that only one process sees, or an engine that cannot be set up.
 pub async fn work(start: Start) -> Result<()> {
-    let Start { stores, worker: config, functions: called, options } = start;
-    let Options { slots, credentials, alive_file, .. } = options;
+    let Start { state, stores, worker: config, functions: called, options } = start;
+    let Options { config: from, slots, credentials, alive_file } = options;
     check_shared(&stores)?;
     let control = stores.control(Env::system());
     let slots = slots.or(config.slots).unwrap_or_else(cores).max(1);
@@ -124,12 +128,15 @@ pub async fn work(start: Start) -> Result<()> {
     }
     let stopping = CancellationToken::new();
     let worker = Worker::new(control, stores, options, stopping.clone())?;
+    let reloading =
+        tokio::spawn(reload::run(worker.clone(), from.sources(), state, signals::hangups()?));
     tracing::info!(worker = worker.name(), slots, "worker started");
     let grace = Duration::from_millis(config.grace_ms);
     let leaving = tokio::spawn(leave_when_asked(worker.clone(), grace, stopping));
     let living = alive_file.map(|file| tokio::spawn(alive::keep(worker.clone(), file)));
     worker.run().await;
     leaving.abort();
+    reloading.abort();
     if let Some(living) = living {
         living.abort();
     }

@@ -9,6 +9,8 @@
 
 use std::fmt;
 
+use dunlin_config::RedactedStderr;
+
 use serde_json::{Map, Value};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
@@ -30,7 +32,7 @@ pub fn start() {
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(USUAL));
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(RedactedStderr::default)
         .with_ansi(false);
     let format = std::env::var(FORMAT).unwrap_or_default();
     let _ = match format.as_str() {

@@ -1,15 +1,14 @@
 //! `dunlin-worker`: the stage worker of a container. It links no planner, no HTTP server and no catalog.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 use dunlin_manifest::env::Env;
-use dunlin_plan::config_text;
 use dunlin_plan::worker_file::WorkerFile;
-use dunlin_process::{Options, Start, alive, logging, report, runtime, work};
+use dunlin_process::{ConfigOptions, Options, Start, alive, logging, report, runtime, tree, work};
 
 #[derive(Debug, Parser)]
 #[command(
@@ -55,7 +54,7 @@ fn run(arguments: Arguments) -> Result<()> {
     logging::start();
     let io = runtime()?;
     let outcome = io.block_on(async {
-        let file = read(options.config.as_deref()).await?;
+        let file = read(&options.config).await?;
         if let Some(functions) = &file.functions {
             functions.check().map_err(anyhow::Error::msg)?;
         }
@@ -63,24 +62,14 @@ fn run(arguments: Arguments) -> Result<()> {
             .open_stores(io.handle())
             .context("the stores of the configuration cannot be opened")?
             .hedged(Env::system());
-        let WorkerFile { worker, functions, .. } = file;
-        work(Start { stores, worker, functions, options }).await
+        let WorkerFile { state, worker, functions, .. } = file;
+        work(Start { state, stores, worker, functions, options }).await
     });
     // Plans that still run lose nothing: their tasks were given back, or other attempts will follow.
     io.shutdown_background();
     outcome
 }
 
-async fn read(path: Option<&Path>) -> Result<WorkerFile> {
-    let (text, name) = match path {
-        Some(path) => {
-            let text = std::fs::read_to_string(path)
-                .with_context(|| format!("cannot read {}", path.display()))?;
-            (text, path.display().to_string())
-        }
-        None => config_text::from_env(Path::new("dunlin.toml"))
-            .await
-            .context("give --config, or the configuration in the environment")?,
-    };
-    toml::from_str(&text).with_context(|| format!("{name} cannot be used"))
+async fn read(config: &ConfigOptions) -> Result<WorkerFile> {
+    Ok(tree(&config.sources()).await?.read()?)
 }

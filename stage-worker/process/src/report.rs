@@ -1,11 +1,13 @@
 //! Why a process does not start, in one line for people.
 
+use dunlin_config::redact;
 use dunlin_plan::words::meaning;
 
 /// The longest line. Stores answer with documents.
 const LONGEST: usize = 600;
 
-/// An error and its causes as one line: each cause once, and what it means if that is known.
+/// An error and its causes as one line: each cause once, and what it means if that is known. It shows no secret of the
+/// configuration.
 #[must_use]
 pub fn report(error: &anyhow::Error) -> String {
     let mut text = String::new();
@@ -17,6 +19,7 @@ pub fn report(error: &anyhow::Error) -> String {
             text = format!("{text}{between}{cause}");
         }
     }
+    let mut text = redact(&text).into_owned();
     let hint = meaning(&text);
     if text.chars().count() > LONGEST {
         text = text.chars().take(LONGEST).chain("…".chars()).collect();

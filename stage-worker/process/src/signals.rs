@@ -1,6 +1,6 @@
 //! How a process is asked to stop.
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// How much time there is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,4 +24,12 @@ pub async fn asked() -> Asked {
         _ = terminate.recv() => Asked::Soon,
         _ = tokio::signal::ctrl_c() => Asked::Now,
     }
+}
+
+/// SIGHUP, which no longer ends the process: it asks for the configuration to be read again.
+///
+/// # Errors
+/// The system gives no signals.
+pub fn hangups() -> std::io::Result<Signal> {
+    signal(SignalKind::hangup())
 }

@@ -1,0 +1,114 @@
+//! `dunlin validate`: whether a configuration can be used, before a gateway is started with it.
+
+use anyhow::{Context, Result, bail};
+use dunlin_gateway::DoorOptions;
+use dunlin_manifest::env::Env;
+use dunlin_manifest::keys;
+use dunlin_manifest::store::ControlStore;
+use dunlin_planner::config::Config;
+use dunlin_planner::cost::Tariff;
+use dunlin_planner::{Planner, QuerySettings, RouteMode};
+use dunlin_process::{ConfigOptions, report};
+
+use crate::door;
+use crate::serve::load;
+
+/// Columns that are shown of a table.
+const SHOWN: usize = 12;
+
+/// `dunlin validate`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Options {
+    /// Where the configuration is.
+    #[command(flatten)]
+    pub config: ConfigOptions,
+    /// Open no table: check only what is written, and whether the state can be reached.
+    #[arg(long)]
+    pub no_tables: bool,
+}
+
+/// Checks everything that a gateway would, and prints a line for each part. It writes nothing.
+///
+/// # Errors
+/// Something cannot be used. All of it was printed.
+pub fn run(options: &Options) -> Result<()> {
+    let config = load(&options.config)?.config;
+    println!("configuration: its keys and values are right");
+    let door = door::options(&config.gateway, true)?;
+    keys_of(&door)?;
+    door::inline_limits(&config.gateway.inline, config.worker.memory_bytes)?;
+    Tariff::open(&config.prices, None).context("[prices] cannot be used")?;
+    let io = dunlin_process::runtime()?;
+    let outcome = io.block_on(Box::pin(check(&config, io.handle(), !options.no_tables)));
+    io.shutdown_background();
+    let wrong = outcome?;
+    if wrong > 0 {
+        bail!("{wrong} of the parts above cannot be used");
+    }
+    Ok(())
+}
+
+/// Keys and certificates, without an address to listen on.
+fn keys_of(door: &DoorOptions) -> Result<()> {
+    let loopback = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
+    Ok(door.check(loopback)?)
+}
+
+/// Opens the stores and the tables. Returns how many cannot be used.
+async fn check(config: &Config, io: &tokio::runtime::Handle, tables: bool) -> Result<usize> {
+    let stores = config.open_stores(io)?.hedged(Env::system());
+    let mut wrong = 0;
+    let control = stores.control(Env::system());
+    let location = &config.state.location;
+    match control.get(keys::BELL).await {
+        Ok(_) => println!("state: {location} can be read"),
+        Err(error) => {
+            println!("state: {location}: ERROR: {}", report::report(&error.into()));
+            wrong += 1;
+        }
+    }
+    if !tables {
+        println!("tables: {}, not opened", config.tables.len());
+        return Ok(wrong);
+    }
+    let planner = Planner::open(config, &stores)?;
+    for table in &config.tables {
+        let opened = Box::pin(open(&planner, &table.name)).await;
+        match opened {
+            Ok(about) => println!("table {}: {}, {about}", table.name, table.format),
+            Err(error) => {
+                println!("table {}: ERROR: {}", table.name, report::report(&error));
+                wrong += 1;
+            }
+        }
+    }
+    Ok(wrong)
+}
+
+/// What a query over the whole table would read.
+async fn open(planner: &Planner, table: &str) -> Result<String> {
+    let name = table.to_lowercase().replace('"', "\"\"");
+    let statement = planner.parse(&format!("SELECT * FROM \"{name}\""))?;
+    let settings = QuerySettings { route: Some(RouteMode::Inline), ..QuerySettings::default() };
+    let planned = planner.plan(&statement, &[], &settings).await?;
+    let files = planned.inputs();
+    let bytes: u64 = files.iter().map(|file| file.size).sum();
+    let fields = planned.schema.fields();
+    let shown = fields.iter().take(SHOWN);
+    let mut columns: Vec<String> =
+        shown.map(|field| format!("{} {}", field.name(), field.data_type())).collect();
+    if fields.len() > SHOWN {
+        columns.push(format!("and {} more", fields.len() - SHOWN));
+    }
+    Ok(format!(
+        "{}, {}, {}: {}",
+        counted(files.len() as u64, "file"),
+        counted(bytes, "byte"),
+        counted(fields.len() as u64, "column"),
+        columns.join(", ")
+    ))
+}
+
+fn counted(count: u64, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
