@@ -159,7 +159,8 @@ impl Stores {
             (store.unwrap_or_else(|| Arc::new(InMemory::new())), place.path.clone())
         };
         let (store, prefix) = at(self.control_location());
-        let control = ObjectControlStore::new(store, prefix, env);
+        let sorted = self.control_location().is_remote();
+        let control = ObjectControlStore::new(store, prefix, env).sorted(sorted);
         match &self.control {
             Some(_) => {
                 let (store, prefix) = at(&self.state);

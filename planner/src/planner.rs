@@ -15,6 +15,7 @@ use dunlin_plan::config::EngineConfig;
 use dunlin_plan::stores::Stores;
 use dunlin_plan::{functions, session};
 
+use crate::catalog::TableName;
 use crate::complexity::{StatementLimits, check_constants};
 use crate::config::{Config, RoutingConfig};
 use crate::draft::{Draft, Unwritable};
@@ -23,7 +24,7 @@ use crate::error::PlanError;
 use crate::inline::InlinePlan;
 use crate::planned::{Explain, Planned, StageGraph};
 use crate::route::{self, Decision, Route, RouteReason};
-use crate::settings::QuerySettings;
+use crate::settings::{QuerySettings, RouteMode};
 use crate::statement::{ParsedStatement, StatementKind};
 use crate::tables::{Tables, because_unread};
 use crate::too_complex::TooComplex;
@@ -89,6 +90,18 @@ impl Planner {
                 runtime,
             }),
         })
+    }
+
+    /// The tables of the configuration. Reads none of them.
+    #[must_use]
+    pub fn tables(&self) -> Vec<TableName> {
+        self.inner.tables.names()
+    }
+
+    /// Where queries run unless a request says otherwise.
+    #[must_use]
+    pub fn route_mode(&self) -> RouteMode {
+        self.inner.routing.mode
     }
 
     /// Parses one statement. Reads no table.

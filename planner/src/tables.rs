@@ -18,6 +18,7 @@ use datafusion::execution::context::SessionContext;
 use dunlin_plan::StoreError;
 use dunlin_plan::location::Location;
 
+use crate::catalog::TableName;
 use crate::config::{ConfigError, TableConfig};
 use crate::error::PlanError;
 
@@ -69,6 +70,17 @@ impl Tables {
     /// Tables that will be registered in the catalog of `base`. Reads nothing yet.
     pub(crate) fn new(configured: Vec<TableConfig>, base: SessionState) -> Self {
         Self { configured, base, loaded: parking_lot::Mutex::new(BTreeMap::new()) }
+    }
+
+    /// The tables, as SQL names them.
+    pub(crate) fn names(&self) -> Vec<TableName> {
+        let name = |table: &TableConfig| TableName {
+            name: table.name.to_lowercase(),
+            format: table.format.clone(),
+        };
+        let mut names: Vec<TableName> = self.configured.iter().map(name).collect();
+        names.sort();
+        names
     }
 
     /// Registers the named tables that are not registered yet. Returns those that cannot be read, with the reasons. A

@@ -9,6 +9,7 @@ mod common;
 mod door;
 mod far;
 mod footers;
+mod front;
 mod functions;
 mod fuzz;
 mod monsters;
