@@ -229,7 +229,8 @@ fn not_known(shown: &str, name: &str, path: &str, known: &[&str]) -> String {
 pub(super) fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
     let name: String = name.to_lowercase().chars().take(64).collect();
     let near = known.iter().map(|known| (levenshtein(&name, known), *known)).min()?;
-    (near.0 <= (name.chars().count().max(near.1.len()) / 3).max(1)).then_some(near.1)
+    // Two letters in the wrong order are two changes, also of a short word.
+    (near.0 <= name.chars().count().max(near.1.len()).div_ceil(3)).then_some(near.1)
 }
 
 /// A name as an error shows it: a client may send any.

@@ -44,12 +44,31 @@ pub(super) async fn error(code: Result<Path<String>, PathRejection>) -> Result<R
     Ok(page("text/plain; charset=utf-8", Bytes::from(section)))
 }
 
-/// The section of a code.
+/// The section of a code, with the sections that it refers to.
 fn section(code: &ErrorCode) -> Option<String> {
-    let heading = format!("\n### {code}\n");
-    let (_, after) = CODES.split_once(&heading)?;
-    let end = after.find("\n### ").or_else(|| after.find("\n## ")).unwrap_or(after.len());
-    Some(format!("{code}\n\n{}\n", after[..end].trim()))
+    let own = under(code.as_str())?;
+    let mut text = format!("{code}\n\n{own}\n");
+    for reference in own.split("](#").skip(1).filter_map(|rest| rest.split_once(')')) {
+        let headings = CODES.lines().filter_map(|line| line.strip_prefix("### "));
+        let heading = headings.into_iter().find(|heading| anchor(heading) == reference.0);
+        if let Some((heading, more)) = heading.and_then(|it| Some((it, under(it)?))) {
+            text.push_str(&format!("\n{heading}\n\n{more}\n"));
+        }
+    }
+    Some(text)
+}
+
+/// What is written under a heading.
+fn under(heading: &str) -> Option<&'static str> {
+    let (_, after) = CODES.split_once(&format!("\n### {heading}\n"))?;
+    let end = ["\n### ", "\n## "].iter().filter_map(|next| after.find(next)).min();
+    Some(after[..end.unwrap_or(after.len())].trim())
+}
+
+/// The anchor of a heading: lower case, words joined by hyphens.
+fn anchor(heading: &str) -> String {
+    let kept = heading.chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c));
+    kept.map(|c| if c == ' ' { '-' } else { c.to_ascii_lowercase() }).collect()
 }
 
 fn page(kind: &'static str, bytes: Bytes) -> Response {
@@ -73,6 +92,13 @@ mod tests {
             assert!(text.starts_with(code.as_str()) && text.len() > 40, "{text}");
             assert!(!text.contains("\n### "), "{text}");
         }
+    }
+
+    #[test]
+    fn a_page_has_what_its_section_refers_to() {
+        let text = section(&ErrorCode::Unauthorized).unwrap();
+        assert!(text.contains("\n401 or 403\n\n"), "{text}");
+        assert_eq!(anchor("A wrong key in a secret"), "a-wrong-key-in-a-secret");
     }
 
     #[test]

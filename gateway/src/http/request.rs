@@ -343,7 +343,7 @@ mod tests {
             (r#""row_limt":10"#, "the field row_limt is not known; did you mean row_limit?"),
             (
                 r#""limits":{"max_cost":1}"#,
-                "limits.max_cost is not known; known are max_bytes_scanned, max_cost_usd",
+                "limits.max_cost is not known; did you mean limits.max_cost_usd?",
             ),
             (
                 r#""limits":{"max_bytes_scanned":1.5}"#,

@@ -118,9 +118,9 @@ async fn a_long_poll_returns_when_the_status_is_another_one_on_any_gateway() {
     assert_eq!(moved.status(), 200);
     assert_ne!(header(&moved, "etag"), tag);
     // Once it has ended, its tag stays.
-    let handle =
-        QueryHandle::open((*site.control).clone(), &query, &dunlin_plan::fence::current().unwrap());
-    let handle = handle.await.unwrap().unwrap();
+    let fence = dunlin_plan::fence::current().unwrap();
+    let handle = QueryHandle::open((*site.control).clone(), &query, &fence).await;
+    let handle = handle.unwrap().unwrap();
     while handle.ended().await.unwrap().is_none() {
         handle.look(false).await.unwrap();
         handle.advance().await.unwrap();

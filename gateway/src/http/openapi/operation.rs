@@ -57,7 +57,7 @@ impl Operation {
     pub(in super::super) fn starts_a_query(self) -> Self {
         self.header(
             "Idempotency-Key",
-            json!({ "type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$" }),
+            json!({ "type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]*[!-~][ -~]*$" }),
             "A retry of the same request with the same key finds the same query, on any gateway.",
         )
         .header(

@@ -42,7 +42,6 @@ pub(super) fn schemas() -> Value {
 fn requests() -> Value {
     let wait = json!({
         "type": ["string", "integer", "null"],
-        "pattern": "^[0-9]{1,2}(ms|s)?$",
         "minimum": 0,
         "maximum": 600,
         "examples": ["5s"],
@@ -80,7 +79,7 @@ fn requests() -> Value {
                     "description": "The most that the query may use."
                 },
                 "wait_timeout": wait,
-                "wait": { "type": ["string", "integer", "null"], "pattern": "^[0-9]{1,2}(ms|s)?$", "minimum": 0, "maximum": 600, "description": "The same as wait_timeout; give one of them." },
+                "wait": { "type": ["string", "integer", "null"], "minimum": 0, "maximum": 600, "description": "The same as wait_timeout; give one of them." },
                 "on_wait_timeout": { "enum": ["continue", "cancel", "CONTINUE", "CANCEL", null] },
                 "row_limit": { "type": ["integer", "null"], "minimum": 0, "description": "Rows of the answer, at most." },
                 "byte_limit": { "type": ["integer", "null"], "minimum": 0, "description": "Bytes of the answer's rows in memory, at most." },
@@ -113,8 +112,8 @@ fn news() -> Value {
             "properties": {
                 "query": { "type": "string", "format": "uuid" },
                 "ended": { "type": "boolean" },
-                "open": { "type": "array", "items": { "type": "integer", "minimum": 0, "maximum": 1000 }, "maxItems": 16 },
-                "running": { "type": "integer", "minimum": 0, "maximum": 100_000 },
+                "open": { "type": "array", "items": { "type": "integer", "minimum": 0, "maximum": u32::MAX } },
+                "running": { "type": "integer", "minimum": 0, "maximum": u32::MAX },
                 "build": text()
             }
         },
