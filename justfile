@@ -110,6 +110,11 @@ containers *args:
 helm *args:
     scripts/helm {{ args }}
 
+# The API against its own description, with a real gateway: `just contract --examples 50` for more
+contract *args:
+    cargo build --workspace
+    scripts/contract {{ args }}
+
 # Dashboards, rules, metrics: `just observability check`, `just observability live URL…`
 observability *args:
     scripts/observability {{ args }}

@@ -16,7 +16,7 @@ use tower::ServiceExt;
 
 use crate::auth::Keyring;
 use crate::door::{Door, DoorError, make_room};
-use crate::http::{Face, Guard, Peer, Server, router};
+use crate::http::{About, Face, Guard, Peer, Server, router};
 use crate::metrics::{Books, Metrics, Observed, Told};
 use crate::options::{Current, Gateway, GatewayOptions, Live};
 use crate::query::handles::Handles;
@@ -60,6 +60,7 @@ fn open(
     });
     let env = gateway.env.clone();
     let fence = dunlin_plan::fence::current()?;
+    let about = About::new(options, &fence, &env, gateway.planner.route_mode());
     let metrics = match &options.metrics {
         Some(metrics) => {
             gateway.control = Arc::new(gateway.control.through(|store| {
@@ -106,6 +107,7 @@ fn open(
         queries: Arc::new(queries),
         hub: Arc::clone(&hub),
         metrics,
+        about: Arc::new(about),
         answer_buffer: limits.answer_buffer_bytes,
     };
     let guard = Guard::new(current, limits, Arc::clone(&env.clock));

@@ -29,6 +29,7 @@
 //! any order that their inputs allow. A part that cannot be cut correctly runs as one task, or is refused with the
 //! name of the operator ([`PlanError::Unsupported`]).
 
+mod catalog;
 mod complexity;
 pub mod config;
 pub mod cost;
@@ -53,6 +54,7 @@ mod statement;
 mod tables;
 mod too_complex;
 
+pub use catalog::TableName;
 pub use complexity::StatementLimits;
 pub use error::{Cause, PlanError};
 pub use explain::{ExplainFormat, Explained, Moved, Reads, StageView, Step, TasksView};

@@ -17,6 +17,7 @@ use dunlin_plan::config::EngineConfig;
 use dunlin_plan::stores::Stores;
 use dunlin_plan::{functions, session};
 
+use crate::catalog::TableName;
 use crate::complexity::{StatementLimits, check_constants};
 use crate::config::{Config, RoutingConfig};
 use crate::draft::{Draft, Unwritable};
@@ -27,7 +28,7 @@ use crate::inline::InlinePlan;
 use crate::mistakes::Scene;
 use crate::planned::{Explain, Explanation, Planned, StageGraph};
 use crate::route::{self, Decision, Route, RouteReason};
-use crate::settings::QuerySettings;
+use crate::settings::{QuerySettings, RouteMode};
 use crate::stages::Stage;
 use crate::statement::{ParsedStatement, StatementKind};
 use crate::tables::{self, Tables, because_unread};
@@ -103,6 +104,18 @@ impl Planner {
                 runtime,
             }),
         })
+    }
+
+    /// The tables of the configuration. Reads none of them.
+    #[must_use]
+    pub fn tables(&self) -> Vec<TableName> {
+        self.inner.tables.listed()
+    }
+
+    /// Where queries run unless a request says otherwise.
+    #[must_use]
+    pub fn route_mode(&self) -> RouteMode {
+        self.inner.routing.mode
     }
 
     /// Parses one statement. Reads no table.

@@ -181,6 +181,15 @@ impl StageData {
         Ok(share.slices(self.entries(bucket)?.iter().map(|(_, slice)| slice.len)))
     }
 
+    /// What a share of a bucket has. The bucket must be loaded.
+    pub fn share_total(&self, bucket: u32, share: Share) -> Result<BucketTotal> {
+        let mut total = BucketTotal::default();
+        for (_, slice) in &self.entries(bucket)?[self.share(bucket, share)?] {
+            total.add(slice.len, slice.rows);
+        }
+        Ok(total)
+    }
+
     /// Tasks with rows in a bucket.
     pub fn bucket_tasks(&self, bucket: u32) -> Result<usize> {
         // Entries of a bucket are ascending by task.

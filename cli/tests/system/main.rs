@@ -10,6 +10,7 @@ mod configuration;
 mod door;
 mod far;
 mod footers;
+mod front;
 mod functions;
 mod fuzz;
 mod mistakes;

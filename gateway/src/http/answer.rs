@@ -12,6 +12,8 @@
 //! answers are streamed. An error after the first byte is the last line of JSONL. In every other format it breaks off
 //! the body, so that no client takes a part for the whole.
 
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::body::Body;
@@ -22,14 +24,20 @@ use dunlin_manifest::ids::QueryId;
 use dunlin_planner::cost::Tariff;
 use futures::stream::BoxStream;
 use futures::{Stream, StreamExt};
-use http::HeaderValue;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, TRAILER};
+use http::{HeaderMap, HeaderName, HeaderValue};
+use http_body::{Body as HttpBody, Frame};
 
 use super::encode::{Chunk, encode};
+use super::format::Format;
 use super::problem::ApiError;
-use super::request::Format;
 use super::respond::mark;
 use crate::query::answer::Answer;
+use crate::query::cut::Cut;
+
+/// Whether rows were left out because of a limit of the request: a header, or a trailer of an answer that was sent before
+/// that was known.
+const TRUNCATED: &str = "dunlin-truncated";
 
 /// How long an answer that has rows may look ahead. An exact row count never delays the first byte by more than this.
 const LOOK_AHEAD_TIME: Duration = Duration::from_secs(1);
@@ -50,17 +58,25 @@ pub(crate) async fn answer(
     buffer: usize,
     Envelope { answer, replayed, received }: Envelope,
 ) -> Result<Response, ApiError> {
-    let Answer { query, rows, mut receipt, meter } = answer;
-    let mut chunks = encode(format, rows);
+    let Answer { query, rows, mut receipt, meter, cut, parts } = answer;
+    let mut chunks = encode(format, rows, cut.clone());
     let ahead = look_ahead(env, buffer, &mut chunks).await.map_err(|error| error.about(&query))?;
+    let mut has_trailer = false;
     let body = match ahead {
         Ahead::Whole { bytes, rows } => {
             receipt.rows.get_or_insert(rows);
+            if let Some(cut) = &cut {
+                receipt.truncated = Some(cut.known());
+            }
             Body::from(bytes)
         }
         Ahead::Part { bytes } => {
             let first = futures::stream::once(async move { Ok(bytes) });
-            Body::from_stream(first.chain(tail(format, chunks, query.clone())))
+            let rows = Box::pin(first.chain(tail(format, chunks, query.clone())));
+            // Whether rows were left out is known at the end.
+            let unknown = cut.filter(|_| receipt.truncated == Some(None));
+            has_trailer = unknown.is_some();
+            Body::new(Sent { rows, cut: unknown })
         }
     };
     if let Some(meter) = &meter {
@@ -74,12 +90,51 @@ pub(crate) async fn answer(
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(format.content_type()));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if let Some(parts) = parts {
+        headers.insert("dunlin-parts", HeaderValue::from(parts));
+    }
+    if has_trailer {
+        headers.insert(TRAILER, HeaderValue::from_static(TRUNCATED));
+    }
+    if receipt.truncated == Some(Some(true)) {
+        headers.insert(TRUNCATED, HeaderValue::from_static("true"));
+    }
     let summary = serde_json::to_string(&receipt).unwrap_or_default();
     if let Ok(value) = HeaderValue::from_str(&summary) {
         headers.insert("dunlin-summary", value);
     }
     mark(&mut response, &query, replayed);
     Ok(response)
+}
+
+/// The rest of a long answer. If it may have been cut, a trailer tells whether it was.
+struct Sent<S> {
+    rows: Pin<Box<S>>,
+    cut: Option<Cut>,
+}
+
+impl<S: Stream<Item = Result<Bytes, ApiError>> + Send> HttpBody for Sent<S> {
+    type Data = Bytes;
+    type Error = ApiError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, ApiError>>> {
+        match self.rows.as_mut().poll_next(context) {
+            Poll::Ready(Some(bytes)) => Poll::Ready(Some(bytes.map(Frame::data))),
+            Poll::Ready(None) => {
+                let known = self.cut.take().and_then(|cut| cut.known());
+                Poll::Ready(known.map(|is_cut| {
+                    let value = HeaderValue::from_static(if is_cut { "true" } else { "false" });
+                    let trailers =
+                        HeaderMap::from_iter([(HeaderName::from_static(TRUNCATED), value)]);
+                    Ok(Frame::trailers(trailers))
+                }))
+            }
+            Poll::Pending => Poll::Pending,
+        }
+    }
 }
 
 enum Ahead {
@@ -212,7 +267,7 @@ mod tests {
         let query = QueryId::parse(QUERY).unwrap();
         let receipt =
             Receipt::of(Route::Inline, &Summary { bytes_scanned: 7, ..Summary::default() });
-        let answer = Answer { query, rows, receipt, meter: None };
+        let answer = Answer { query, rows, receipt, meter: None, cut: None, parts: None };
         Envelope { answer, replayed: false, received: Duration::ZERO }
     }
 

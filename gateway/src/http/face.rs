@@ -7,9 +7,10 @@ use axum::extract::rejection::BytesRejection;
 use axum::response::Response;
 use http::StatusCode;
 
+use super::about::About;
 use super::answer::{Envelope, answer};
+use super::format::Format;
 use super::problem::ApiError;
-use super::request::Format;
 use crate::metrics::Metrics;
 use crate::query::hub::Hub;
 use crate::query::intake::Intake;
@@ -24,6 +25,8 @@ pub(crate) struct Face {
     pub(crate) queries: Arc<Queries>,
     pub(crate) hub: Arc<Hub>,
     pub(crate) metrics: Arc<Metrics>,
+    /// What this gateway is, and what it allows.
+    pub(crate) about: Arc<About>,
     /// Most bytes of an answer that are held before its headers are sent.
     pub(crate) answer_buffer: usize,
 }

@@ -1,24 +1,45 @@
-//! The HTTP interface: requests become statements, and answers become JSON, JSON lines, CSV or Arrow.
+//! The HTTP interface: requests become statements, and answers become JSON, JSON lines, CSV, Arrow, Parquet or text.
+//!
+//! ```text
+//!   endpoints ──┬──> routes: the router                     one list, so that none can miss a route of the other
+//!               └──> openapi: the document ──> pages
+//! ```
 
+mod about;
 mod answer;
+mod asking;
 mod carried;
+mod compress;
 mod encode;
+mod endpoints;
+mod events;
 mod face;
+mod fields;
+mod format;
 mod guard;
+mod openapi;
+mod pages;
 mod problem;
+mod queries;
 mod refusal;
 mod request;
 mod respond;
 mod routes;
 mod seen;
 mod server;
+mod site;
+mod statements;
 mod status;
+mod table;
 mod wake;
 
+pub(crate) use about::About;
+
 pub(crate) use face::Face;
+pub use format::Format;
 pub(crate) use guard::{Guard, Peer};
 pub use problem::{ApiError, Position, Problem};
 pub use refusal::Refusal;
-pub use request::{Format, MAX_WAIT};
+pub use request::MAX_WAIT;
 pub(crate) use routes::router;
 pub(crate) use server::Server;

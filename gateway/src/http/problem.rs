@@ -18,8 +18,9 @@ use super::refusal::Refusal;
 use crate::options::MAX_BODY_BYTES;
 use crate::query::error::{CoreError, ErrorKind, GuestError};
 
-/// Base URL of the documentation of error codes. The `type` of a problem is this and the code.
-const TYPE_BASE: &str = "https://dunlin.dev/errors/";
+/// Where every gateway has a page on each error code. The `type` of a problem is this and the code: an address at the
+/// gateway that answers.
+pub(super) const TYPE_BASE: &str = "/errors/";
 /// Seconds after which a client may try again when the store does not answer.
 const STORE_RETRY_SECONDS: u32 = 2;
 /// Longest `detail`, in characters. An error that quotes a whole plan does not help.
@@ -37,6 +38,9 @@ pub enum ApiError {
     /// The client accepts no format that Dunlin can write.
     #[error("none of the accepted formats is known; known are {0}")]
     NotAcceptable(String),
+    /// The answer cannot be written in the format that the client asks for.
+    #[error("{0}")]
+    Unwritable(String),
     /// The request was refused before a handler.
     #[error(transparent)]
     Refused(#[from] Refusal),
@@ -119,7 +123,7 @@ impl ApiError {
         match self {
             Self::Core(error) => error.code(),
             Self::BodyTooLarge => ErrorCode::BodyTooLarge,
-            Self::NotAcceptable(_) => ErrorCode::NotAcceptable,
+            Self::NotAcceptable(_) | Self::Unwritable(_) => ErrorCode::NotAcceptable,
             Self::Refused(refusal) => refusal.code(),
             Self::NoSuchPath => ErrorCode::NotFound,
             Self::MethodNotAllowed => ErrorCode::MethodNotAllowed,
@@ -132,7 +136,7 @@ impl ApiError {
         match self {
             Self::Core(error) => status_of(&error.kind),
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::NotAcceptable(_) => StatusCode::NOT_ACCEPTABLE,
+            Self::NotAcceptable(_) | Self::Unwritable(_) => StatusCode::NOT_ACCEPTABLE,
             Self::Refused(refusal) => refusal.status(),
             Self::NoSuchPath => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
@@ -175,14 +179,16 @@ fn status_of(kind: &ErrorKind) -> StatusCode {
             StatusCode::UNPROCESSABLE_ENTITY
         }
         ErrorKind::SqlTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
-        ErrorKind::NoSuchQuery(_) => StatusCode::NOT_FOUND,
+        ErrorKind::NoSuchQuery(_)
+        | ErrorKind::NoSuchTable { .. }
+        | ErrorKind::NoSuchPart { .. } => StatusCode::NOT_FOUND,
         ErrorKind::NotReady => StatusCode::CONFLICT,
         ErrorKind::Cancelled | ErrorKind::Expired => StatusCode::GONE,
         ErrorKind::IdempotencyMismatch => StatusCode::UNPROCESSABLE_ENTITY,
         ErrorKind::Busy(_) => StatusCode::SERVICE_UNAVAILABLE,
-        ErrorKind::WaitOver(_) | ErrorKind::Guest(GuestError::TimeLimit { .. }) => {
-            StatusCode::GATEWAY_TIMEOUT
-        }
+        ErrorKind::WaitOver(_)
+        | ErrorKind::WaitOverCancelled(_)
+        | ErrorKind::Guest(GuestError::TimeLimit { .. }) => StatusCode::GATEWAY_TIMEOUT,
         ErrorKind::Guest(GuestError::Panicked) => StatusCode::INTERNAL_SERVER_ERROR,
         ErrorKind::Plan(error) => status_of_plan_error(error),
         ErrorKind::Query(error) => status_of_query_error(error),

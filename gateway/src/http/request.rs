@@ -7,12 +7,15 @@ use std::time::Duration;
 
 use dunlin_manifest::model::trace::TraceContext;
 use http::HeaderMap;
-use http::header::{ACCEPT, CONTENT_TYPE};
-use serde::Deserialize;
-use serde_json::{Map, Value};
+use http::header::CONTENT_TYPE;
+use serde_json::Map;
 
+use super::fields::{Fields, Node};
 use super::problem::ApiError;
 use crate::options::Most;
+use crate::query::asked::{LONGEST_NAME, LONGEST_VALUE, MOST_TAGS, Remarks, Tags};
+use crate::query::cut::AnswerLimits;
+use crate::query::error::CoreError;
 use crate::query::statement::{Statement, sha256_hex};
 
 /// How long `POST /v1/sql` waits for the answer, unless the request sets another time.
@@ -26,20 +29,32 @@ const TRACE_PARENT: &str = "traceparent";
 /// Longest `Idempotency-Key`, in bytes.
 const MAX_IDEMPOTENCY_KEY: usize = 255;
 
-/// The JSON body of `/v1/sql`, `/v1/queries` and `/v1/explain`. Unknown fields are refused, because a limit that the
-/// server silently ignores is worse than an error.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Body {
-    sql: String,
-    #[serde(default)]
-    parameters: Option<Vec<Value>>,
-    #[serde(default)]
-    settings: Option<Map<String, Value>>,
-    #[serde(default)]
-    limits: Option<Most>,
-    #[serde(default)]
-    wait_timeout: Option<String>,
+/// The fields of the JSON body of `/v1/sql`, `/v1/queries` and `/v1/explain`. Unknown fields are refused, because a limit
+/// that the server silently ignores is worse than an error.
+const FIELDS: &[&str] = &[
+    "sql",
+    "parameters",
+    "settings",
+    "limits",
+    "wait_timeout",
+    "wait",
+    "on_wait_timeout",
+    "row_limit",
+    "byte_limit",
+    "tags",
+    "dry_run",
+];
+const SETTINGS: &[&str] = &["route", "target_partitions", "task_bytes"];
+const LIMITS: &[&str] = &["max_bytes_scanned", "max_cost_usd"];
+
+/// What happens to a query whose client has waited long enough.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum OnWaitTimeout {
+    /// It goes on; the client comes back for it.
+    #[default]
+    Continue,
+    /// It is cancelled.
+    Cancel,
 }
 
 /// What a request asks for.
@@ -49,6 +64,10 @@ pub(crate) struct Asked {
     pub(crate) statement: Statement,
     /// `wait_timeout` of the body.
     pub(crate) wait_timeout: Option<Duration>,
+    /// What happens when the wait is over.
+    pub(crate) on_wait_timeout: OnWaitTimeout,
+    /// The statement is planned, and nothing is run.
+    pub(crate) dry_run: bool,
 }
 
 impl Asked {
@@ -61,35 +80,122 @@ impl Asked {
         let text = std::str::from_utf8(body)
             .map_err(|_| ApiError::invalid_request("the body is not valid UTF-8"))?;
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-        let body = if is_json(headers, text) {
-            serde_json::from_str::<Body>(text).map_err(|error| {
-                ApiError::invalid_request(format!("the body is not a valid request: {error}"))
-            })?
+        let mut asked = if is_json(headers, text) {
+            Self::of_json(text)?
         } else {
-            Body {
-                sql: text.to_owned(),
-                parameters: None,
-                settings: None,
-                limits: None,
-                wait_timeout: None,
-            }
+            Self::of_statement(Statement::new(text.to_owned(), Vec::new(), Map::new())?)
         };
-        let mut statement = Statement::new(
-            body.sql,
-            body.parameters.unwrap_or_default(),
-            body.settings.unwrap_or_default(),
-        )?;
-        statement.most = most(body.limits.unwrap_or_default())?;
         // What is no context starts no trace; it is no mistake that a query should fail for.
         let context = headers.get(TRACE_PARENT).and_then(|value| value.to_str().ok());
-        statement.trace = context.and_then(TraceContext::parse).map(|context| context.to_string());
-        let wait_timeout = body.wait_timeout.as_deref().map(wait).transpose()?;
-        Ok(Self { statement, wait_timeout })
+        let context = context.and_then(TraceContext::parse).map(|context| context.to_string());
+        asked.statement.trace = context;
+        Ok(asked)
+    }
+
+    fn of_statement(statement: Statement) -> Self {
+        let on_wait_timeout = OnWaitTimeout::default();
+        Self { statement, wait_timeout: None, on_wait_timeout, dry_run: false }
+    }
+
+    fn of_json(text: &str) -> Result<Self, ApiError> {
+        let node: Node = serde_json::from_str(text).map_err(not_valid)?;
+        let mut fields = Fields::of("", node, FIELDS).map_err(not_valid)?;
+        let Some(sql) = fields.text("sql").map_err(not_valid)? else {
+            return Err(not_valid("the field sql is missing; it holds the statement"));
+        };
+        let parameters = fields.list("parameters").map_err(not_valid)?.unwrap_or_default();
+        let settings = match fields.node("settings") {
+            Some(node) => Fields::of("settings.", node, SETTINGS)
+                .map_err(|error| ApiError::from(CoreError::invalid_setting(error)))?
+                .into_map(),
+            None => Map::new(),
+        };
+        let mut asked = Self::of_statement(Statement::new(sql, parameters, settings)?);
+        if let Some(node) = fields.node("limits") {
+            let limits = Fields::of("limits.", node, LIMITS).map_err(not_valid)?;
+            asked.statement.most = most(limits)?;
+        }
+        asked.statement.remarks = Remarks {
+            tags: tags(fields.object("tags").map_err(not_valid)?)?,
+            limits: AnswerLimits {
+                rows: fields.whole("row_limit").map_err(not_valid)?,
+                bytes: fields.whole("byte_limit").map_err(not_valid)?,
+            },
+        };
+        let waits = [waited(&mut fields, "wait_timeout")?, waited(&mut fields, "wait")?];
+        if waits.iter().all(Option::is_some) {
+            return Err(not_valid("wait and wait_timeout are the same; give one of them"));
+        }
+        asked.wait_timeout = waits.into_iter().flatten().next();
+        asked.on_wait_timeout =
+            on_wait_timeout(fields.text("on_wait_timeout").map_err(not_valid)?)?;
+        asked.dry_run = fields.flag("dry_run").map_err(not_valid)?.unwrap_or(false);
+        Ok(asked)
     }
 }
 
+fn not_valid(error: impl std::fmt::Display) -> ApiError {
+    ApiError::invalid_request(format!("the body is not a valid request: {error}"))
+}
+
+/// A wait in the body: text such as `5s`, or a number of seconds.
+fn waited(fields: &mut Fields, name: &'static str) -> Result<Option<Duration>, ApiError> {
+    match fields.node(name) {
+        None => Ok(None),
+        Some(Node::Text(text)) => wait(&text).map(Some),
+        Some(Node::Number(number)) => wait(&number.to_string()).map(Some),
+        Some(_) => Err(not_valid(format!("{name} must be a wait, for example \"5s\""))),
+    }
+}
+
+fn on_wait_timeout(text: Option<String>) -> Result<OnWaitTimeout, ApiError> {
+    match text.as_deref().map(str::to_ascii_lowercase).as_deref() {
+        None | Some("continue") => Ok(OnWaitTimeout::Continue),
+        Some("cancel") => Ok(OnWaitTimeout::Cancel),
+        Some(other) => {
+            let other: String = other.chars().take(32).collect();
+            Err(not_valid(format!("on_wait_timeout is continue or cancel, not '{other}'")))
+        }
+    }
+}
+
+/// Checks the tags of a query. They are for people, and come back in statuses and listings.
+fn tags(fields: Vec<(String, Node)>) -> Result<Tags, ApiError> {
+    if fields.len() > MOST_TAGS {
+        return Err(not_valid(format!(
+            "{} tags were given, at most {MOST_TAGS} are allowed",
+            fields.len()
+        )));
+    }
+    let mut tags = Tags::new();
+    for (name, node) in fields {
+        let is_word = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-/".contains(&byte);
+        if name.is_empty() || name.len() > LONGEST_NAME || !name.bytes().all(is_word) {
+            let name: String = name.chars().take(LONGEST_NAME).collect();
+            return Err(not_valid(format!(
+                "'{name}' cannot name a tag; use 1 to {LONGEST_NAME} of the characters A-Z, a-z, 0-9, _, ., - and /"
+            )));
+        }
+        match node {
+            Node::Text(value) if value.len() <= LONGEST_VALUE => {
+                tags.insert(name, value);
+            }
+            _ => {
+                return Err(not_valid(format!(
+                    "tags.{name} must be a string of at most {LONGEST_VALUE} bytes"
+                )));
+            }
+        }
+    }
+    Ok(tags)
+}
+
 /// Checks the limits of a request. A limit of nothing is a mistake: every query would be refused.
-fn most(limits: Most) -> Result<Most, ApiError> {
+fn most(mut limits: Fields) -> Result<Most, ApiError> {
+    let limits = Most {
+        max_bytes_scanned: limits.whole("max_bytes_scanned").map_err(not_valid)?,
+        max_cost_usd: limits.number("max_cost_usd").map_err(not_valid)?,
+    };
     if limits.max_bytes_scanned == Some(0) {
         return Err(ApiError::invalid_request("limits.max_bytes_scanned must be at least 1"));
     }
@@ -177,80 +283,6 @@ pub(crate) fn duration(text: &str) -> Option<Duration> {
     }
 }
 
-/// The format of an answer's rows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
-    /// An array of objects.
-    Json,
-    /// One object on each line.
-    JsonLines,
-    /// RFC 4180 with a header line.
-    Csv,
-    /// An Arrow IPC stream.
-    Arrow,
-}
-
-impl Format {
-    const ALL: [Self; 4] = [Self::Json, Self::JsonLines, Self::Csv, Self::Arrow];
-
-    /// The media type of answers in this format.
-    #[must_use]
-    pub fn content_type(self) -> &'static str {
-        match self {
-            Self::Json => "application/json",
-            Self::JsonLines => "application/jsonl",
-            Self::Csv => "text/csv; charset=utf-8; header=present",
-            Self::Arrow => "application/vnd.apache.arrow.stream",
-        }
-    }
-
-    fn of_range(range: &str) -> Option<Self> {
-        match range {
-            "application/json" | "application/*" | "*/*" => Some(Self::Json),
-            "application/jsonl" | "application/x-ndjson" | "application/x-jsonlines" => {
-                Some(Self::JsonLines)
-            }
-            "text/csv" | "text/*" => Some(Self::Csv),
-            "application/vnd.apache.arrow.stream" => Some(Self::Arrow),
-            _ => None,
-        }
-    }
-
-    /// The best format that `Accept` allows. It is JSON if the client names none.
-    ///
-    /// # Errors
-    /// `NOT_ACCEPTABLE` if the client accepts none.
-    pub fn negotiate(headers: &HeaderMap) -> Result<Self, ApiError> {
-        let mut best: Option<(Self, f32)> = None;
-        let mut asked = false;
-        for value in headers.get_all(ACCEPT) {
-            for entry in value.to_str().unwrap_or("").split(',') {
-                let mut parts = entry.split(';').map(str::trim);
-                let range = parts.next().unwrap_or("").to_ascii_lowercase();
-                if range.is_empty() {
-                    continue;
-                }
-                asked = true;
-                let quality = parts
-                    .find_map(|part| part.strip_prefix("q="))
-                    .and_then(|q| q.parse::<f32>().ok())
-                    .unwrap_or(1.0);
-                let Some(format) = Self::of_range(&range) else { continue };
-                if quality > 0.0 && best.is_none_or(|(_, most)| quality > most) {
-                    best = Some((format, quality));
-                }
-            }
-        }
-        match best {
-            Some((format, _)) => Ok(format),
-            None if !asked => Ok(Self::Json),
-            None => Err(ApiError::not_acceptable(
-                Self::ALL.map(|format| format.content_type().split(';').next().unwrap_or("")),
-            )),
-        }
-    }
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -280,10 +312,69 @@ mod tests {
     #[test]
     fn json_is_recognised_without_a_content_type() {
         let body = br#" {"sql": "select $1", "parameters": [1, null], "wait_timeout": "0s"}"#;
-        let Asked { statement, wait_timeout } = Asked::parse(&headers(&[]), body).unwrap();
+        let Asked { statement, wait_timeout, .. } = Asked::parse(&headers(&[]), body).unwrap();
         assert_eq!(statement.sql, "select $1");
         assert_eq!(statement.parameters.len(), 2);
         assert_eq!(wait_timeout, Some(Duration::ZERO));
+    }
+
+    #[test]
+    fn what_the_client_says_beside_the_statement_is_read() {
+        let body = br#"{"sql":"select 1","wait":5,"on_wait_timeout":"CANCEL","row_limit":10,"byte_limit":0,
+            "tags":{"team":"finance","job/1":""},"dry_run":true}"#;
+        let asked = Asked::parse(&headers(&[]), body).unwrap();
+        assert_eq!(asked.wait_timeout, Some(Duration::from_secs(5)));
+        assert_eq!((asked.on_wait_timeout, asked.dry_run), (OnWaitTimeout::Cancel, true));
+        let Remarks { tags, limits } = asked.statement.remarks;
+        assert_eq!(limits, AnswerLimits { rows: Some(10), bytes: Some(0) });
+        assert_eq!(
+            tags.into_iter().collect::<Vec<_>>(),
+            [("job/1".to_owned(), String::new()), ("team".to_owned(), "finance".to_owned()),]
+        );
+        let plain = Asked::parse(&headers(&[]), b"select 1").unwrap();
+        assert!(plain.statement.remarks.is_empty() && !plain.dry_run);
+    }
+
+    #[test]
+    fn a_mistake_in_the_body_is_named_with_its_field() {
+        let many = (0..17).map(|n| format!("\"t{n}\":\"\"")).collect::<Vec<_>>().join(",");
+        for (field, text) in [
+            (r#""row_limit":"10""#, "row_limit must be a whole number of at least 0, not a string"),
+            (r#""row_limt":10"#, "the field row_limt is not known; did you mean row_limit?"),
+            (
+                r#""limits":{"max_cost":1}"#,
+                "limits.max_cost is not known; did you mean limits.max_cost_usd?",
+            ),
+            (
+                r#""limits":{"max_bytes_scanned":1.5}"#,
+                "limits.max_bytes_scanned must be a whole number",
+            ),
+            (r#""limits":{"max_cost_usd":1,"max_cost_usd":2}"#, "max_cost_usd is given twice"),
+            (
+                r#""settings":{"rute":"fleet"}"#,
+                "settings.rute is not known; did you mean settings.route?",
+            ),
+            (r#""settings":[]"#, "settings must be an object, not an array"),
+            (r#""tags":{"a b":"x"}"#, "'a b' cannot name a tag"),
+            (r#""tags":{"a":1}"#, "tags.a must be a string of at most 256 bytes"),
+            (&format!("\"tags\":{{{many}}}"), "17 tags were given, at most 16 are allowed"),
+            (r#""on_wait_timeout":"stop""#, "on_wait_timeout is continue or cancel, not 'stop'"),
+            (r#""wait":"5s","wait_timeout":"5s""#, "wait and wait_timeout are the same"),
+            (r#""wait":[]"#, "wait must be a wait"),
+            (r#""dry_run":"yes""#, "dry_run must be true or false, not a string"),
+            (r#""sql":"x""#, "the field sql is given twice at line 1"),
+        ] {
+            let body = format!("{{\"sql\":\"select 1\",{field}}}");
+            let error = Asked::parse(&headers(&[]), body.as_bytes()).unwrap_err().to_string();
+            assert!(error.contains(text), "{body}: {error}");
+        }
+        let error = Asked::parse(&headers(&[]), b"{\"sql\": \"select 1\"").unwrap_err().to_string();
+        assert!(
+            error.contains("not a valid request: EOF while parsing an object at line 1 column 18"),
+            "{error}"
+        );
+        let error = Asked::parse(&headers(&[]), b"{}").unwrap_err().to_string();
+        assert!(error.ends_with("the field sql is missing; it holds the statement"), "{error}");
     }
 
     #[test]
@@ -339,22 +430,6 @@ mod tests {
             print(r#"{"sql":"select 1","settings":{"target_partitions":2,"route":"fleet"}}"#),
             print(r#"{"sql":"select 1","settings":{"route":"fleet","target_partitions":2}}"#),
         );
-    }
-
-    #[test]
-    fn accept_picks_the_format() {
-        let pick = |accept: &str| Format::negotiate(&headers(&[("accept", accept)]));
-        assert_eq!(Format::negotiate(&headers(&[])).unwrap(), Format::Json);
-        assert_eq!(pick("*/*").unwrap(), Format::Json);
-        assert_eq!(pick("text/csv").unwrap(), Format::Csv);
-        assert_eq!(pick("Application/JSONL").unwrap(), Format::JsonLines);
-        assert_eq!(pick("application/vnd.apache.arrow.stream").unwrap(), Format::Arrow);
-        assert_eq!(
-            pick("text/html, text/csv;q=0.5, application/jsonl;q=0.9").unwrap(),
-            Format::JsonLines
-        );
-        assert_eq!(pick("application/json;q=0, text/csv;q=0.1").unwrap(), Format::Csv);
-        assert_eq!(pick("image/png").unwrap_err().problem().code.as_str(), "NOT_ACCEPTABLE");
     }
 
     #[test]

@@ -26,16 +26,20 @@ impl<'a> StatusBody<'a> {
         match status.status {
             Status::Succeeded => {
                 links.insert("results", format!("{own}/results"));
+                links.insert("parts", format!("{own}/parts"));
                 links.insert("links", format!("{own}/links"));
             }
             Status::Pending | Status::Running => {
+                links.insert("events", format!("{own}/events"));
                 links.insert("results", format!("{own}/results"));
                 links.insert("cancel", format!("{own}/cancel"));
             }
             Status::Failed | Status::Cancelled => {}
         }
         if status.has_root {
-            links.insert("analyze", format!("{own}/analyze"));
+            for more in ["analyze", "plan", "stages", "profile"] {
+                links.insert(more, format!("{own}/{more}"));
+            }
         }
         Self { status, links }
     }

@@ -78,7 +78,7 @@ pub struct Metrics {
     pub(crate) tasks_running: Level,
     pub(crate) oldest_pending: Gauge<f64, AtomicU64>,
     pub(crate) workers_listening: Level,
-    clients_waiting: Level,
+    pub(crate) clients_waiting: Level,
     requests: Family<RequestLabels, Counter>,
     request_durations: Family<[(&'static str, String); 1], Histogram>,
     pub(crate) planning_running: Level,

@@ -9,6 +9,8 @@ use dunlin_manifest::records::{Requests, Route, Summary, Usage};
 use dunlin_planner::cost::{Bill, Cost, Tariff};
 use serde::Serialize;
 
+use super::cut::{AnswerLimits, Cut, cut};
+
 /// What an answer cost.
 #[derive(Clone, Debug, Serialize)]
 pub struct Receipt {
@@ -16,6 +18,10 @@ pub struct Receipt {
     pub route: Route,
     /// Rows of the answer; `null` if an inline answer was not complete when its headers were sent.
     pub rows: Option<u64>,
+    /// Whether rows were left out because of a limit of the request; `null` while that is not known, and missing if there
+    /// is no limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub truncated: Option<Option<bool>>,
     /// Stages; 0 if the gateway ran the plan itself.
     pub stages: u64,
     /// Tasks; 0 if the gateway ran the plan itself.
@@ -57,6 +63,7 @@ impl Receipt {
         Self {
             route,
             rows: None,
+            truncated: None,
             stages: totals.stages,
             tasks: totals.tasks,
             attempts: totals.attempts,
@@ -117,4 +124,29 @@ pub(crate) struct Answer {
     pub(crate) receipt: Receipt,
     /// Counts the requests of an answer that this process computes.
     pub(crate) meter: Option<Arc<Meter>>,
+    /// Tells whether rows were left out, if there is a limit.
+    pub(crate) cut: Option<Cut>,
+    /// How many parts the answer has, if it is in the store.
+    pub(crate) parts: Option<u64>,
+}
+
+impl Answer {
+    /// The same answer, as far as the limits allow.
+    pub(crate) fn limited(self, limits: AnswerLimits) -> Self {
+        if limits.is_none() {
+            return self;
+        }
+        let (rows, cut) = cut(self.rows, limits);
+        let mut receipt = self.receipt;
+        receipt.truncated = Some(None);
+        match (receipt.rows, limits) {
+            (Some(all), AnswerLimits { rows: Some(most), bytes: None }) => {
+                receipt.rows = Some(all.min(most));
+                receipt.truncated = Some(Some(all > most));
+            }
+            // How many rows so many bytes have is known at the end.
+            _ => receipt.rows = None,
+        }
+        Self { rows, receipt, cut: Some(cut), ..self }
+    }
 }

@@ -33,6 +33,22 @@ pub enum ErrorKind {
     /// No such query.
     #[error("there is no query '{0}'")]
     NoSuchQuery(String),
+    /// No such table.
+    #[error("there is no table '{name}'{hint}")]
+    NoSuchTable {
+        /// The name.
+        name: String,
+        /// The nearest name, as the end of the sentence.
+        hint: String,
+    },
+    /// No such part of an answer.
+    #[error("the answer has {parts} parts, from 0 to {}; there is no part {part}", .parts.saturating_sub(1))]
+    NoSuchPart {
+        /// The part.
+        part: u64,
+        /// How many there are.
+        parts: u64,
+    },
     /// The answer is not there yet.
     #[error("the query has not ended yet; ask for its status with ?wait=30s")]
     NotReady,
@@ -50,7 +66,7 @@ pub enum ErrorKind {
     OverLimit(String),
     /// The answer is larger than this gateway can send.
     #[error(
-        "the answer has {bytes} bytes, and this gateway sends at most {most}: ask for links to its objects (GET /v1/queries/{{id}}/links), or for less"
+        "the answer has {bytes} bytes, and this gateway sends at most {most}: ask for links to its objects (GET /v1/queries/{{id}}/links), for its parts (GET /v1/queries/{{id}}/results?part=0), or for less"
     )]
     AnswerTooLarge {
         /// Its bytes in the store.
@@ -67,6 +83,12 @@ pub enum ErrorKind {
         .0.as_secs()
     )]
     WaitOver(Duration),
+    /// The client stopped waiting for its query, and wanted it cancelled then.
+    #[error(
+        "the query did not end within the {} s that the request waits, and was cancelled (on_wait_timeout is cancel): wait longer, or let it continue and come back",
+        .0.as_secs()
+    )]
+    WaitOverCancelled(Duration),
     /// An inline query ran for too long.
     #[error(transparent)]
     Guest(#[from] GuestError),
@@ -264,13 +286,15 @@ impl CoreError {
             ErrorKind::AnswerTooLarge { .. } => ErrorCode::AnswerTooLarge,
             ErrorKind::OverLimit(_) => ErrorCode::LimitExceeded,
             ErrorKind::SqlTooLarge(_) => ErrorCode::SqlTooLarge,
-            ErrorKind::NoSuchQuery(_) => ErrorCode::NotFound,
+            ErrorKind::NoSuchQuery(_)
+            | ErrorKind::NoSuchTable { .. }
+            | ErrorKind::NoSuchPart { .. } => ErrorCode::NotFound,
             ErrorKind::NotReady => ErrorCode::NotReady,
             ErrorKind::Cancelled => ErrorCode::Cancelled,
             ErrorKind::Expired => ErrorCode::ResultExpired,
             ErrorKind::IdempotencyMismatch => ErrorCode::IdempotencyMismatch,
             ErrorKind::Busy(_) => ErrorCode::GatewayBusy,
-            ErrorKind::WaitOver(_) => ErrorCode::WaitOver,
+            ErrorKind::WaitOver(_) | ErrorKind::WaitOverCancelled(_) => ErrorCode::WaitOver,
             ErrorKind::Guest(GuestError::TimeLimit { .. }) => ErrorCode::InlineTimeLimit,
             ErrorKind::Guest(GuestError::Panicked) => ErrorCode::Internal,
             ErrorKind::Plan(error) => error.code(),

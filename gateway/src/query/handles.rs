@@ -12,6 +12,7 @@ use dunlin_manifest::records::{EngineFence, Requests, Root};
 use dunlin_manifest::store::ObjectControlStore;
 use parking_lot::Mutex;
 
+use super::asked::{Asked, Remarks};
 use super::error::CoreError;
 
 /// Handles that are in use: a query that is swept and watched is read once.
@@ -22,6 +23,7 @@ pub(crate) struct Handles {
     /// The fence of this build: a gateway derives nothing for queries of other builds.
     fence: EngineFence,
     held: Mutex<HashMap<QueryId, Held>>,
+    asked: Asked,
 }
 
 /// A handle, and the requests that were made through it.
@@ -33,7 +35,7 @@ struct Held {
 
 impl Handles {
     pub(crate) fn new(store: Arc<ObjectControlStore>, env: Env, fence: EngineFence) -> Self {
-        Self { store, env, fence, held: Mutex::default() }
+        Self { store, env, fence, held: Mutex::default(), asked: Asked::default() }
     }
 
     pub(crate) fn env(&self) -> &Env {
@@ -42,6 +44,16 @@ impl Handles {
 
     pub(crate) fn store(&self) -> &ObjectControlStore {
         &self.store
+    }
+
+    /// What clients said of their queries beside the statements.
+    pub(super) fn asked(&self) -> &Asked {
+        &self.asked
+    }
+
+    /// What the client said of a query that exists.
+    pub(super) async fn remarks(&self, query: &QueryId) -> Arc<Remarks> {
+        self.asked.of(&self.store, query).await
     }
 
     /// Time by this gateway's clock.

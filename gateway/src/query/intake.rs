@@ -15,11 +15,14 @@ use dunlin_manifest::records::{Limits, Summary};
 use dunlin_manifest::store::ObjectControlStore;
 use dunlin_manifest::submit::{self, SubmitError, Submitted};
 use dunlin_planner::cost::{Estimate, Tariff};
-use dunlin_planner::{ParsedStatement, Planned, Route, StageGraph, StatementKind};
+use dunlin_planner::{ParsedStatement, Planned, Route, StageGraph, StatementKind, TableName};
 
 use super::analyze::{self, Detail};
 use super::answer::{Answer, Receipt};
+use super::asked::Remarks;
+use super::catalog::{TableBody, whole_table};
 use super::counted::Counted;
+use super::cut::AnswerLimits;
 use super::error::{CoreError, ErrorKind};
 use super::guests::Guests;
 use super::handles::Handles;
@@ -89,6 +92,7 @@ struct Wanted<'a> {
     /// The hash of the idempotency key, and the fingerprint of the request.
     idem: Option<(String, String)>,
     caller: &'a Principal,
+    remarks: &'a Remarks,
 }
 
 impl Intake {
@@ -122,6 +126,22 @@ impl Intake {
 
     fn store(&self) -> &ObjectControlStore {
         &self.gateway.control
+    }
+
+    /// The tables of the configuration.
+    pub(crate) fn tables(&self) -> Vec<TableName> {
+        self.current.now().planner.tables()
+    }
+
+    /// What is known of a table, or nothing if there is none of this name.
+    pub(crate) async fn table(&self, name: &str) -> Result<Option<TableBody>, CoreError> {
+        let name = name.to_lowercase();
+        let Some(known) = self.tables().into_iter().find(|table| table.name == name) else {
+            return Ok(None);
+        };
+        let statement = Statement::new(whole_table(&name), Vec::new(), serde_json::Map::new())?;
+        let (planned, _) = self.explain(self.parse(statement).await?).await?;
+        Ok(Some(TableBody::new(known, &planned)?))
     }
 
     /// Parses a statement. Its kind decides what may be done with it.
@@ -218,6 +238,7 @@ impl Intake {
         }
         statement.settings.durable = durable || key.is_some();
         let most = statement.most;
+        let remarks = statement.remarks.clone();
         let (sql, trace) = (statement.sql.clone(), statement.trace.clone());
         let idem = key.map(|key| (key, statement.fingerprint.clone()));
         let durable = statement.settings.durable;
@@ -242,11 +263,14 @@ impl Intake {
         if planned.graph.is_none() {
             let answer = self.answer_here((&live, &planned), &query, analysis, patience).await;
             let answer = answer.map_err(|error| error.about(&query))?;
-            return Ok(Taken::Answer(Box::new(self.counted(answer, trace, began))));
+            let answer = self.counted(answer, trace, began);
+            // An analysis is no answer of the query.
+            let limits = if analysis.is_none() { remarks.limits } else { AnswerLimits::default() };
+            return Ok(Taken::Answer(Box::new(answer.limited(limits))));
         }
         let intake = Arc::clone(self);
         let written = async move {
-            let wanted = Wanted { sql: &sql, trace, idem, caller: &caller };
+            let wanted = Wanted { sql: &sql, trace, idem, caller: &caller, remarks: &remarks };
             intake.write_down(&planned, limits, query, wanted).await
         };
         let Written { query, replayed, held } = lasting(written).await?;
@@ -321,7 +345,7 @@ impl Intake {
         &self,
         (graph, limits): (&StageGraph, Limits),
         query: QueryId,
-        Wanted { sql, trace, idem, caller }: Wanted<'_>,
+        Wanted { sql, trace, idem, caller, remarks }: Wanted<'_>,
     ) -> Result<Written, CoreError> {
         let under = |query: &QueryId| {
             let idem = idem.clone();
@@ -333,15 +357,23 @@ impl Intake {
         };
         let meter = Arc::<Meter>::default();
         let store = self.handles.metered(&meter);
+        // Before the query exists, so that nobody finds the query without them.
+        self.handles.asked().write(&store, &query, remarks).await?;
         let outcome = match submit::submit(&store, under(&query)).await {
             // Another request with the same key has announced its id and has no root yet. Whichever root is written,
             // the two requests are the same.
-            Err(SubmitError::Orphaned { query }) => submit::submit(&store, under(&query)).await,
+            Err(SubmitError::Orphaned { query }) => {
+                self.handles.asked().write(&store, &query, remarks).await?;
+                submit::submit(&store, under(&query)).await
+            }
             other => other,
         };
         let Submitted { query, replayed, root } =
             outcome.map_err(|error| CoreError::from(error).about(&query))?;
         tracing::info!(%query, replayed, by = %caller.name, "submitted");
+        if !replayed {
+            self.handles.asked().remember(&query, remarks.clone());
+        }
         let held = root.map(|root| self.handles.written(&query, root, meter));
         if let (Some(books), Some(handle)) = (&self.told.books, &held) {
             books.follow(handle);
@@ -369,7 +401,7 @@ fn here(
     };
     let totals = Summary { bytes_scanned, ..Summary::default() };
     let receipt = Receipt::of(planned.route, &totals);
-    Answer { query, rows, receipt, meter: Some(meter) }
+    Answer { query, rows, receipt, meter: Some(meter), cut: None, parts: None }
 }
 
 fn detail(statement: StatementKind) -> Option<Detail> {

@@ -5,6 +5,7 @@
 //!  statement ──> intake: plan ─ inline ──> run here ──> Answer      │
 //!              │            └ fleet ───> submit ──> query id        │
 //!  query id ───> queries: wait, status, cancel, answer, analysis    │
+//!              │ follow: what is new of it; history: the newest      │
 //!              │ sweep: advances or ends queries of dead processes   │
 //!              └─────────────────────────────────────────────────────┘
 //! ```
@@ -14,14 +15,21 @@
 
 pub(crate) mod analyze;
 pub(crate) mod answer;
+pub(crate) mod asked;
+mod brief;
+pub(crate) mod catalog;
 mod counted;
+pub(crate) mod cut;
 pub(crate) mod error;
+pub(crate) mod follow;
 pub(crate) mod guests;
 pub(crate) mod handles;
+pub(crate) mod history;
 pub(crate) mod hub;
 pub(crate) mod intake;
 mod lasting;
 pub(crate) mod links;
+pub(crate) mod parts;
 mod planning;
 pub(crate) mod queries;
 pub(crate) mod receipt;
@@ -31,4 +39,5 @@ pub(crate) mod statement;
 pub(crate) mod status;
 pub(crate) mod sweep;
 mod threads;
+pub(crate) mod version;
 mod watch;

@@ -8,20 +8,25 @@ use std::time::Duration;
 use dunlin_manifest::env::Env;
 use dunlin_manifest::ids::QueryId;
 use dunlin_manifest::keys;
-use dunlin_manifest::query::{AdvanceError, Progress, QueryHandle};
+use dunlin_manifest::query::{Progress, QueryHandle};
 use dunlin_manifest::records::{End, EndStatus, ErrorCode, QueryError, Seal};
 use dunlin_manifest::store::ControlStore;
 use dunlin_manifest::store::create::load;
 use dunlin_planner::cost::Tariff;
+use futures::future::join;
 use tokio_util::sync::CancellationToken;
 
 use super::analyze::{self, Analysis, Detail};
 use super::answer::{Answer, Receipt};
+use super::asked::Remarks;
+use super::brief::Briefs;
+use super::cut::AnswerLimits;
 use super::error::{CoreError, ErrorKind};
 use super::handles::Handles;
 use super::hub::Hub;
 use super::lasting::lasting;
 use super::links::{self, Links};
+use super::parts::{Parts, parts_of};
 use super::receipt::receipt;
 use super::results::ResultReader;
 use super::status::QueryStatus;
@@ -43,6 +48,17 @@ pub(crate) struct Ended {
     pub(crate) query: QueryId,
     pub(crate) end: Arc<End>,
     handle: Option<Arc<QueryHandle>>,
+    /// What its client said of it.
+    remarks: Arc<Remarks>,
+}
+
+/// What of an answer a request wants.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Wanted {
+    /// At most so much.
+    pub(crate) limits: AnswerLimits,
+    /// Only this part.
+    pub(crate) part: Option<u64>,
 }
 
 impl Ended {
@@ -50,20 +66,22 @@ impl Ended {
     pub(crate) fn status(&self) -> QueryStatus {
         let root = self.handle.as_ref().map(|handle| &*handle.root);
         QueryStatus::new(self.query.as_str(), root, Progress::default(), Some(&self.end))
+            .with_tags(&self.remarks.tags)
     }
 }
 
 /// The queries of a store, as this process follows them.
 #[derive(Debug)]
 pub(crate) struct Queries {
-    handles: Arc<Handles>,
-    watchers: Watchers,
+    pub(super) handles: Arc<Handles>,
+    pub(super) watchers: Watchers,
     results: ResultReader,
-    tariff: Arc<Tariff>,
+    pub(super) tariff: Arc<Tariff>,
     links: Option<Arc<dyn LinkMaker>>,
     most_answer: Option<u64>,
-    stop: CancellationToken,
-    metrics: Arc<Metrics>,
+    pub(super) stop: CancellationToken,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) brief: Briefs,
 }
 
 impl Queries {
@@ -86,6 +104,7 @@ impl Queries {
             handles,
             stop,
             metrics,
+            brief: Briefs::default(),
         }
     }
 
@@ -120,7 +139,7 @@ impl Queries {
     }
 
     /// What is known of a query that `caller` may see. For other callers the query does not exist.
-    async fn open(
+    pub(super) async fn open(
         &self,
         caller: &Principal,
         query: &QueryId,
@@ -146,8 +165,9 @@ impl Queries {
         let Snapshot { end, progress, trouble } = watch.end(self.env(), wait, &self.stop).await;
         match (end, trouble) {
             (Some(end), _) => {
-                let handle = Some(handle);
-                Ok(Waited::Ended(Box::new(Ended { query: query.clone(), end, handle })))
+                let (query, handle) = (query.clone(), Some(handle));
+                let remarks = self.handles.remarks(&query).await;
+                Ok(Waited::Ended(Box::new(Ended { query, end, handle, remarks })))
             }
             // A gateway that stops hands its clients over. Whether the store answers is for the next one to see.
             (None, Some(trouble)) if !self.stop.is_cancelled() => {
@@ -155,43 +175,14 @@ impl Queries {
             }
             (None, _) => {
                 let status = QueryStatus::new(query.as_str(), Some(&*handle.root), progress, None);
-                Ok(Waited::Running(Box::new(status)))
+                let remarks = self.handles.remarks(query).await;
+                Ok(Waited::Running(Box::new(status.with_tags(&remarks.tags))))
             }
         }
     }
 
-    /// The status of a query, after waiting at most `wait` for its end.
-    pub(crate) async fn status(
-        &self,
-        caller: &Principal,
-        query: &QueryId,
-        wait: Duration,
-    ) -> Result<QueryStatus, CoreError> {
-        let handle = match self.open(caller, query).await {
-            Ok(handle) => handle,
-            Err(error) => return self.status_without_root(caller, query, error).await,
-        };
-        let about = |error| CoreError::from(error).about(query);
-        let about_advance = |error: AdvanceError| CoreError::from(error).about(query);
-        let mut end = handle.ended().await.map_err(about)?;
-        if end.is_none() && !wait.is_zero() {
-            let watch = self.watchers.watch(query, &handle);
-            let _waiting = self.metrics.waiting();
-            end = watch.end(self.env(), wait, &self.stop).await.end;
-        }
-        let root = Some(&*handle.root);
-        if let Some(end) = end {
-            let status = QueryStatus::new(query.as_str(), root, Progress::default(), Some(&end));
-            return Ok(
-                status.with_receipt(receipt(&self.handles, &self.tariff, &handle, &end).await)
-            );
-        }
-        handle.look(false).await.map_err(about_advance)?;
-        Ok(QueryStatus::new(query.as_str(), root, handle.progress(), None))
-    }
-
     /// An incomplete submit may have been ended. Without a root it has no owner.
-    async fn status_without_root(
+    pub(super) async fn status_without_root(
         &self,
         caller: &Principal,
         query: &QueryId,
@@ -224,9 +215,11 @@ impl Queries {
             Err(error) if !caller.sees(None) => return Err(error),
             handle => handle,
         };
-        match (self.read_end(query).await?, handle) {
+        let (end, remarks) = join(self.read_end(query), self.handles.remarks(query)).await;
+        match (end?, handle) {
             (Some(end), handle) => {
-                Ok(Ended { query: query.clone(), end: Arc::new(end), handle: handle.ok() })
+                let (query, end) = (query.clone(), Arc::new(end));
+                Ok(Ended { query, end, handle: handle.ok(), remarks })
             }
             (None, Ok(_)) => Err(CoreError::from(ErrorKind::NotReady).about(query)),
             (None, Err(error)) => Err(error),
@@ -245,14 +238,23 @@ impl Queries {
             let end =
                 handle.cancel().await.map_err(|error| CoreError::from(error).about(&query))?;
             tracing::info!(%query, status = ?end.status, by = %caller.name, "asked to cancel");
-            Ok(Ended { query, end, handle: Some(handle) }.status())
+            let remarks = handles.remarks(&query).await;
+            Ok(Ended { query, end, handle: Some(handle), remarks }.status())
         })
         .await
     }
 
-    /// The rows of a query that has ended, or why there are none.
-    pub(crate) async fn answer(&self, ended: &Ended) -> Result<Answer, CoreError> {
-        self.open_answer(ended).await.map_err(|error| error.about(&ended.query))
+    /// The rows of a query that has ended, as far as they are wanted, or why there are none.
+    pub(crate) async fn answer(&self, ended: &Ended, wanted: Wanted) -> Result<Answer, CoreError> {
+        self.open_answer(ended, wanted).await.map_err(|error| error.about(&ended.query))
+    }
+
+    /// The parts of an answer.
+    pub(crate) async fn parts(&self, ended: &Ended) -> Result<Parts, CoreError> {
+        let about = |error: CoreError| error.about(&ended.query);
+        let (_, seal) = self.answer_seal(ended).await.map_err(about)?;
+        let parts = self.results.parts(&ended.query, &seal).await.map_err(about)?;
+        Ok(Parts::new(parts.into_iter().map(|(_, total)| total)))
     }
 
     /// Links to the rows of a query that has ended.
@@ -264,17 +266,39 @@ impl Queries {
         links::links(handle, &seal, maker, time).await
     }
 
-    async fn open_answer(&self, ended: &Ended) -> Result<Answer, CoreError> {
-        let Ended { query, end, .. } = ended;
+    async fn open_answer(&self, ended: &Ended, wanted: Wanted) -> Result<Answer, CoreError> {
+        let Ended { query, end, remarks, .. } = ended;
         let (handle, seal) = self.answer_seal(ended).await?;
-        if let Some(most) = self.most_answer.filter(|most| seal.bytes > *most) {
-            return Err(ErrorKind::AnswerTooLarge { bytes: seal.bytes, most }.into());
+        let buckets = seal.buckets();
+        let parts = parts_of(&buckets);
+        let count = parts.len() as u64;
+        let part = wanted.part.map(|number| {
+            let part = usize::try_from(number).ok().and_then(|number| parts.get(number));
+            part.ok_or(ErrorKind::NoSuchPart { part: number, parts: count })
+        });
+        let part = part.transpose()?;
+        let (bytes, rows) = match part {
+            Some(part) => part.size(&buckets),
+            None => (seal.bytes, Some(seal.rows)),
+        };
+        if let Some(most) = self.most_answer.filter(|most| bytes > *most) {
+            return Err(ErrorKind::AnswerTooLarge { bytes, most }.into());
         }
-        let rows = self.results.open(query, &handle.root, &seal).await?;
+        let stream = self.results.open(query, &handle.root, &seal, part).await?;
         let receipt = Receipt::of(handle.root.route, &end.summary.unwrap_or_default());
         let requests_gateway = self.handles.requests(query);
-        let receipt = Receipt { rows: Some(seal.rows), requests_gateway, ..receipt };
-        Ok(Answer { query: query.clone(), rows, receipt, meter: None })
+        let receipt = Receipt { rows, requests_gateway, ..receipt };
+        let answer = Answer {
+            query: query.clone(),
+            rows: stream,
+            receipt,
+            meter: None,
+            cut: None,
+            parts: Some(count),
+        };
+        // What a client said of its query is about the whole answer.
+        let said = if part.is_none() { remarks.limits } else { AnswerLimits::default() };
+        Ok(answer.limited(wanted.limits.or(said)))
     }
 
     /// The seal of the last stage, which names the objects of the answer, or why there is no answer.
@@ -335,7 +359,8 @@ impl Queries {
         let (handle, analysis) = self.analyzed(caller, query, detail).await?;
         let mut receipt = Receipt::of(handle.root.route, &analysis.totals);
         receipt.requests_gateway = self.handles.requests(query);
-        Ok(Answer { query: query.clone(), rows: analysis.rows()?, receipt, meter: None })
+        let (query, rows) = (query.clone(), analysis.rows()?);
+        Ok(Answer { query, rows, receipt, meter: None, cut: None, parts: None })
     }
 
     async fn analyzed(

@@ -16,13 +16,14 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use dunlin_manifest::env::Env;
 use dunlin_manifest::ids::QueryId;
 use dunlin_manifest::query::Blocks;
-use dunlin_manifest::records::{Root, Seal};
+use dunlin_manifest::records::{BucketTotal, Root, Seal};
 use dunlin_manifest::store::ObjectControlStore;
 use dunlin_plan::wire::schema_from_text;
 use dunlin_shuffle::{ExchangeInputs, ReadGovernor, ShuffleError, StageData};
 use futures::{StreamExt, TryStreamExt};
 
 use super::error::CoreError;
+use super::parts::{Part, parts_of};
 
 /// Buckets whose first slices are fetched while an earlier one is being sent.
 const BUCKETS_AHEAD: usize = 4;
@@ -50,30 +51,30 @@ impl ResultReader {
         }
     }
 
-    /// The rows of a query with this `root`, whose last stage has this `seal`.
+    /// The rows of a query with this `root`, whose last stage has this `seal`: all of them, or those of one part.
     pub(crate) async fn open(
         &self,
         query: &QueryId,
         root: &Root,
         seal: &Arc<Seal>,
+        part: Option<&Part>,
     ) -> Result<SendableRecordBatchStream, CoreError> {
         let schema = schema_from_text(&root.result.schema).map_err(CoreError::internal)?;
-        let blocks = Blocks::of(&self.control, query, seal);
-        let data = StageData::of(seal, blocks).map_err(CoreError::internal)?;
-        data.load(0..data.buckets()).await.map_err(|error| match error {
-            ShuffleError::Blocks(error) => CoreError::from(error),
-            other => CoreError::internal(other),
-        })?;
+        let data = self.data(query, seal)?;
+        let wanted = part.map_or(0..data.buckets(), Part::buckets);
+        load(&data, wanted.clone()).await?;
         let data = Arc::new(data);
-        let inputs = ExchangeInputs::new(
+        let mut inputs = ExchangeInputs::new(
             Arc::clone(self.control.data_store()),
             self.control.data_prefix().clone(),
             self.env.clone(),
             self.governor.clone(),
         )
         .with_stage(seal.stage, Arc::clone(&data));
-        let buckets: Vec<u32> =
-            (0..data.buckets()).filter(|bucket| data.slice_count(*bucket) > 0).collect();
+        if let Some(share) = part.and_then(|part| part.share(seal.stage)) {
+            inputs = inputs.with_share(share);
+        }
+        let buckets: Vec<u32> = wanted.filter(|bucket| data.slice_count(*bucket) > 0).collect();
         let (stage, pool, bucket_schema) =
             (seal.stage, Arc::clone(&self.pool), Arc::clone(&schema));
         let batches = futures::stream::iter(buckets)
@@ -92,4 +93,44 @@ impl ResultReader {
             .try_flatten();
         Ok(Box::pin(RecordBatchStreamAdapter::new(schema, batches)))
     }
+    /// The parts of an answer, with what each of them has.
+    pub(crate) async fn parts(
+        &self,
+        query: &QueryId,
+        seal: &Arc<Seal>,
+    ) -> Result<Vec<(Part, BucketTotal)>, CoreError> {
+        let parts = parts_of(&seal.buckets());
+        let data = self.data(query, seal)?;
+        let shared = parts.iter().filter(|part| part.share(seal.stage).is_some());
+        load(&data, shared.flat_map(Part::buckets)).await?;
+        let mut found = Vec::with_capacity(parts.len());
+        for part in parts {
+            let mut total = BucketTotal::default();
+            for bucket in part.buckets() {
+                total += match part.share(seal.stage) {
+                    Some(share) => data.share_total(bucket, share).map_err(CoreError::internal)?,
+                    None => BucketTotal {
+                        bytes: data.bucket_bytes(bucket),
+                        rows: data.bucket_rows(bucket),
+                        slices: data.slice_count(bucket) as u64,
+                    },
+                };
+            }
+            found.push((part, total));
+        }
+        Ok(found)
+    }
+
+    fn data(&self, query: &QueryId, seal: &Arc<Seal>) -> Result<StageData, CoreError> {
+        let blocks = Blocks::of(&self.control, query, seal);
+        StageData::of(seal, blocks).map_err(CoreError::internal)
+    }
+}
+
+/// Reads which slices the buckets have.
+async fn load(data: &StageData, buckets: impl IntoIterator<Item = u32>) -> Result<(), CoreError> {
+    data.load(buckets).await.map_err(|error| match error {
+        ShuffleError::Blocks(error) => CoreError::from(error),
+        other => CoreError::internal(other),
+    })
 }

@@ -4,6 +4,7 @@ use dunlin_planner::QuerySettings;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
+use super::asked::Remarks;
 use super::error::{CoreError, ErrorKind};
 use crate::options::{MAX_SQL_BYTES, Most};
 
@@ -21,6 +22,8 @@ pub(crate) struct Statement {
     pub(crate) settings: QuerySettings,
     /// The most that it may use.
     pub(crate) most: Most,
+    /// What the client says of it that changes nothing about how it runs.
+    pub(crate) remarks: Remarks,
     /// The trace of the request, as [`TraceContext`](dunlin_manifest::model::trace::TraceContext) writes it.
     pub(crate) trace: Option<String>,
     /// SHA-256 of the canonical request, in hex: equal requests have equal fingerprints.
@@ -53,7 +56,15 @@ impl Statement {
         let fingerprint = fingerprint(&sql, &parameters, &settings);
         let settings = serde_json::from_value(Value::Object(settings))
             .map_err(|error| CoreError::invalid_setting(error.to_string()))?;
-        Ok(Self { sql, parameters, settings, most: Most::default(), trace: None, fingerprint })
+        Ok(Self {
+            sql,
+            parameters,
+            settings,
+            most: Most::default(),
+            remarks: Remarks::default(),
+            trace: None,
+            fingerprint,
+        })
     }
 }
 

@@ -1,10 +1,14 @@
 //! The status of a query, built only from the store's objects.
 
+use std::collections::BTreeMap;
+
+use dunlin_manifest::ids::QueryId;
 use dunlin_manifest::query::Progress;
 use dunlin_manifest::records::{End, EndStatus, QueryError, Root, Route, Summary};
 use serde::Serialize;
 
 use super::answer::Receipt;
+use super::asked::Tags;
 
 /// The status of a query.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -23,17 +27,47 @@ pub(crate) enum Status {
     Cancelled,
 }
 
+impl Status {
+    /// The statuses of queries that have ended.
+    pub(crate) const ENDED: [Self; 3] = [Self::Succeeded, Self::Failed, Self::Cancelled];
+    /// Every status.
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Pending, Self::Running, Self::Succeeded, Self::Failed, Self::Cancelled];
+
+    /// The word that clients see.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "PENDING",
+            Self::Running => "RUNNING",
+            Self::Succeeded => "SUCCEEDED",
+            Self::Failed => "FAILED",
+            Self::Cancelled => "CANCELLED",
+        }
+    }
+
+    /// The status with this word, in any case. The other spelling of CANCELLED is known, too.
+    pub(crate) fn parse(word: &str) -> Option<Self> {
+        let word = if word.eq_ignore_ascii_case("CANCELED") { "CANCELLED" } else { word };
+        Self::ALL.into_iter().find(|status| status.as_str().eq_ignore_ascii_case(word))
+    }
+}
+
 /// The status that a client sees.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct QueryStatus {
     pub(crate) query_id: String,
     pub(crate) status: Status,
-    phase: &'static str,
+    pub(crate) phase: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     route: Option<Route>,
     #[serde(skip_serializing_if = "Option::is_none")]
     route_reason: Option<String>,
-    progress: Progress,
+    pub(crate) progress: Progress,
+    /// When it was submitted, by the clock of its gateway: milliseconds after 1970.
+    submitted_ms: u64,
+    /// What its client named it by.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    tags: Tags,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<QueryError>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -89,6 +123,8 @@ impl QueryStatus {
             route: root.map(|root| root.route),
             route_reason: root.map(|root| root.route_reason.clone()),
             progress,
+            submitted_ms: QueryId::parse(query).map_or(0, |query| query.unix_ms()),
+            tags: Tags::default(),
             error: end.and_then(|end| end.error.clone()),
             summary,
             receipt: None,
@@ -100,8 +136,17 @@ impl QueryStatus {
         Self { receipt: Some(receipt), ..self }
     }
 
+    pub(crate) fn with_tags(self, tags: &Tags) -> Self {
+        Self { tags: tags.clone(), ..self }
+    }
+
     pub(crate) fn is_terminal(&self) -> bool {
-        matches!(self.status, Status::Succeeded | Status::Failed | Status::Cancelled)
+        Status::ENDED.contains(&self.status)
+    }
+
+    /// The status of a query that has ended, and the phase of any other.
+    pub(crate) fn word(&self) -> &'static str {
+        if self.is_terminal() { self.status.as_str() } else { self.phase }
     }
 }
 
@@ -126,6 +171,16 @@ mod tests {
             answer: None,
             summary: Some(Summary { rows: 3, tasks: 9, ..Summary::default() }),
         }
+    }
+
+    #[test]
+    fn a_status_is_read_by_the_word_that_clients_see() {
+        for status in Status::ALL {
+            assert_eq!(serde_json::to_value(status).unwrap(), status.as_str());
+            assert_eq!(Status::parse(&status.as_str().to_lowercase()), Some(status));
+        }
+        assert_eq!(Status::parse("canceled"), Some(Status::Cancelled));
+        assert_eq!(Status::parse("DONE"), None);
     }
 
     #[test]

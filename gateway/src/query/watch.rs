@@ -52,10 +52,21 @@ impl Watch {
         wait: Duration,
         stop: &CancellationToken,
     ) -> Snapshot {
+        self.until(env, wait, stop, |snapshot| snapshot.end.is_some()).await
+    }
+
+    /// Waits until a look has found what `is_it`, `wait` has passed or `stop` is requested. Returns what was seen last.
+    pub(crate) async fn until(
+        &self,
+        env: &Env,
+        wait: Duration,
+        stop: &CancellationToken,
+        is_it: impl FnMut(&Snapshot) -> bool,
+    ) -> Snapshot {
         let mut snapshots = self.snapshots.clone();
         tokio::select! {
             // A failed wait means that the watcher has stopped, which happens only after an end.
-            _ = snapshots.wait_for(|snapshot| snapshot.end.is_some()) => {}
+            _ = snapshots.wait_for(is_it) => {}
             () = env.clock.sleep(wait) => {}
             () = stop.cancelled() => {}
         }

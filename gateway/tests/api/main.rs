@@ -3,9 +3,17 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod accounts;
+mod formats;
 mod guests;
+mod history;
+mod mistakes;
+mod news;
+mod pages;
+mod parts;
 mod queries;
 mod site;
 mod statements;
 mod told;
+mod waits;
 mod wake;

@@ -72,8 +72,13 @@ pub(super) struct Running {
 
 impl Site {
     pub(super) fn new() -> Self {
+        Self::with("")
+    }
+
+    /// With more of a configuration.
+    pub(super) fn with(more: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let text = format!("[state]\nlocation = \"file://{}/\"\n", folder.path().display());
+        let text = format!("[state]\nlocation = \"file://{}/\"\n{more}", folder.path().display());
         let config = Config::parse(&text).unwrap();
         let stores = config.open_stores(&tokio::runtime::Handle::current()).unwrap();
         let (waits, begun) = watch::channel(0);
@@ -149,8 +154,13 @@ impl Running {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Outcome {
     Rows,
+    /// So many rows in the first bucket and three in the second.
+    Many(i64),
     Fails,
 }
+
+/// Rows of a batch that a simulated worker writes.
+const BATCH: usize = 8_192;
 
 /// Simulates a worker: the answer to every query is the numbers 0 to 4 in two buckets.
 #[derive(Debug)]
@@ -211,8 +221,12 @@ impl LocalRunner for Worker {
                 MemoryConsumer::new("test").register(&pool),
             );
             let mut writer = TaskWriter::new(options).unwrap();
-            writer.push(0, numbers(0, 2)).await.unwrap();
-            writer.push(1, numbers(2, 5)).await.unwrap();
+            let first = if let Outcome::Many(rows) = self.outcome { rows } else { 2 };
+            for from in (0..first).step_by(BATCH) {
+                let to = first.min(from + i64::try_from(BATCH).unwrap());
+                writer.push(0, numbers(from, to)).await.unwrap();
+            }
+            writer.push(1, numbers(first, first + 3)).await.unwrap();
             let commit = Commit {
                 v,
                 nonce: env.nonce(),

@@ -23,6 +23,9 @@ pub const ACTIVE: &str = "live/";
 /// `bell/0`: changes whenever there is new work.
 pub const BELL: &str = "bell/0";
 
+/// `end/`: how queries have ended. Ids sort by time, so the newest queries are at the end of a listing.
+pub const ENDS: &str = "end/";
+
 /// `gate/`: the hints at gateways that wake workers.
 pub const GATES: &str = "gate/";
 
@@ -59,7 +62,7 @@ pub fn active(query: &QueryId) -> String {
 /// `end/<Q>`.
 #[must_use]
 pub fn end(query: &QueryId) -> String {
-    format!("end/{query}")
+    format!("{ENDS}{query}")
 }
 
 /// `q/<h>/<Q>/`.
@@ -225,6 +228,13 @@ pub fn parse_used(key: &str) -> Option<(Usage, Requests)> {
 #[must_use]
 pub fn told(query: &QueryId) -> String {
     format!("{}told", uses_of_query(query))
+}
+
+/// `use/<Q>/asked`: what the client has said of its query that changes nothing about how it runs. Only queries whose clients
+/// have said something have it.
+#[must_use]
+pub fn asked(query: &QueryId) -> String {
+    format!("{}asked", uses_of_query(query))
 }
 
 /// `probe/passed`: the store has passed the probe.
@@ -412,6 +422,8 @@ mod tests {
             assert_eq!(parse(&key), Some((query.clone(), parsed)), "{key}");
         }
         assert_eq!((group_of(63), group_of(64), tasks_of(1)), (0, 1, 64..128));
+        // Hints beside the numbers of functions are no numbers.
+        assert_eq!((parse_used(&told(&query)), parse_used(&asked(&query))), (None, None));
     }
 
     #[test]

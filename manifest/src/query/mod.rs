@@ -10,6 +10,7 @@
 //!          └──────> observer           how long claims are silent
 //!          progress                    the progress of the query, for people
 //!          blocks                      the seals of groups, read by range
+//!          history                     the queries that have ended, newest first
 //!          hints                       the bell and the list of active queries: not needed, but faster
 //!          sweep                       queries whose processes died, all at once
 //!          news                        what processes tell each other beside the store
@@ -30,6 +31,7 @@ pub mod sweep;
 mod blocks;
 mod cursor;
 mod derive;
+mod history;
 mod known;
 mod look;
 mod observer;
@@ -40,6 +42,7 @@ pub use error::AdvanceError;
 pub use finish::create_end;
 pub use handle::QueryHandle;
 pub use hints::{GATE_PERIOD, active, close_gate, gateways, open_gate, retire, ring};
+pub use history::ended_before;
 pub use look::Look;
 pub use news::{Heard, News, Place, Reminder, Wake};
 pub use progress::Progress;

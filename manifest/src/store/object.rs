@@ -1,5 +1,6 @@
 //! The control requests over `object_store`, each within its time budget.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -23,6 +24,8 @@ pub struct ObjectControlStore {
     prefix: Path,
     data: Arc<dyn ObjectStore>,
     data_prefix: Path,
+    /// Listings of the records' store come in the order of their keys.
+    sorted: bool,
     env: Env,
 }
 
@@ -31,7 +34,19 @@ impl ObjectControlStore {
     #[must_use]
     pub fn new(inner: Arc<dyn ObjectStore>, prefix: Path, env: Env) -> Self {
         let (data, data_prefix) = (Arc::clone(&inner), prefix.clone());
-        Self { inner, prefix, data, data_prefix, env }
+        Self { inner, prefix, data, data_prefix, sorted: false, env }
+    }
+
+    /// The same state, where listings come in the order of their keys, as those of buckets do. A folder's do not.
+    #[must_use]
+    pub fn sorted(self, sorted: bool) -> Self {
+        Self { sorted, ..self }
+    }
+
+    /// Whether listings come in the order of their keys.
+    #[must_use]
+    pub fn is_sorted(&self) -> bool {
+        self.sorted
     }
 
     /// The same records, with the data below `prefix` in another store.
@@ -118,6 +133,63 @@ impl ObjectControlStore {
     ) -> Result<Vec<Bytes>, StoreError> {
         let path = self.full_path(key);
         self.within("get", key, self.inner.get_ranges(&path, ranges)).await
+    }
+
+    /// The keys below `prefix` that are greater than `after` and less than `before`: the first `most` of them if listings
+    /// come in the order of their keys, and the last `most` otherwise. True if these are all.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn list_between(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        before: Option<&str>,
+        most: usize,
+    ) -> Result<(Vec<String>, bool), StoreError> {
+        let path = self.full_path(prefix);
+        let skip = self.skipped();
+        let request = async {
+            let mut listed = match after {
+                Some(after) => self.inner.list_with_offset(Some(&path), &self.full_path(after)),
+                None => self.inner.list(Some(&path)),
+            };
+            let (mut keys, mut all) = (BTreeSet::new(), true);
+            while let Some(meta) = listed.try_next().await? {
+                let key = &meta.location.as_ref()[skip..];
+                if before.is_some_and(|before| key >= before) {
+                    if self.sorted {
+                        break;
+                    }
+                    continue;
+                }
+                if keys.len() == most {
+                    all = false;
+                    if self.sorted {
+                        break;
+                    }
+                    // Only the newest are kept, so that the memory does not grow with the folder.
+                    if keys.first().is_some_and(|first: &String| first.as_str() > key) {
+                        continue;
+                    }
+                    keys.pop_first();
+                }
+                keys.insert(key.to_owned());
+            }
+            Ok((keys.into_iter().collect(), all))
+        };
+        match self.within("list", prefix, request).await {
+            Err(error) if missing(&error) => Ok((Vec::new(), true)),
+            listed => listed,
+        }
+    }
+
+    /// Bytes of a location before the key.
+    fn skipped(&self) -> usize {
+        match self.prefix.as_ref().len() {
+            0 => 0,
+            length => length + 1,
+        }
     }
 
     async fn within<T>(
@@ -212,10 +284,7 @@ impl ControlStore for ObjectControlStore {
 
     async fn list(&self, prefix: &str) -> Result<Vec<Listed>, StoreError> {
         let path = self.full_path(prefix);
-        let skip = match self.prefix.as_ref().len() {
-            0 => 0,
-            length => length + 1,
-        };
+        let skip = self.skipped();
         let request = async { self.inner.list(Some(&path)).try_collect::<Vec<_>>().await };
         match self.within("list", prefix, request).await {
             Ok(entries) => Ok(entries

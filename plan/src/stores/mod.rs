@@ -182,7 +182,11 @@ impl Stores {
             (store.unwrap_or_else(|| Arc::new(InMemory::new())), place.path.clone())
         };
         let (store, prefix) = at(self.control_location());
-        let control = ObjectControlStore::new(store, prefix, env);
+        // A directory bucket of S3 Express lists in no order.
+        let place = self.control_location();
+        let in_directory = place.store.host_str().is_some_and(|host| host.ends_with("--x-s3"));
+        let sorted = place.is_remote() && !in_directory;
+        let control = ObjectControlStore::new(store, prefix, env).sorted(sorted);
         match &self.control {
             Some(_) => {
                 let (store, prefix) = at(&self.state);

@@ -38,6 +38,7 @@ use self::files::KnownFiles;
 use self::listing::Places;
 use self::looking::Reading;
 use self::provider::{FilesTable, Listed, Shape};
+use crate::catalog::TableName;
 use crate::config::{ConfigError, FilesConfig};
 use crate::error::{Cause, PlanError};
 use crate::mistakes::Mistake;
@@ -182,6 +183,15 @@ impl Tables {
         let tables = configured.into_iter().map(table).collect();
         let state = vec![stores.state.clone(), stores.control_location().clone()];
         Self { tables, files, state, named: parking_lot::Mutex::default() }
+    }
+
+    /// The tables, as clients list them.
+    pub(crate) fn listed(&self) -> Vec<TableName> {
+        let listed = |(name, table): (&String, &Arc<Table>)| TableName {
+            name: name.clone(),
+            format: table.config.format().name().to_owned(),
+        };
+        self.tables.iter().map(listed).collect()
     }
 
     /// The names of all tables, in order.

@@ -3,6 +3,7 @@
 mod analysis;
 mod explained;
 mod inline;
+mod profile;
 mod records;
 mod stage;
 mod text;
@@ -10,4 +11,5 @@ mod text;
 pub(crate) use analysis::{Analysis, Detail};
 pub(crate) use explained::explained;
 pub(crate) use inline::{Ran, inline};
+pub(crate) use profile::{Profile, StageBody, profile, stages};
 pub(crate) use records::{of_records, sealed};

@@ -59,7 +59,10 @@ pub(crate) async fn sealed(
 }
 
 /// One look, and a GET for each seal that this process does not know.
-async fn read_stages(handle: &QueryHandle, end: Option<&End>) -> Result<Vec<StageRun>, CoreError> {
+pub(super) async fn read_stages(
+    handle: &QueryHandle,
+    end: Option<&End>,
+) -> Result<Vec<StageRun>, CoreError> {
     let store = |error: AdvanceError| CoreError::from(error).about(&handle.query);
     handle.look(false).await.map_err(store)?;
     let view = handle.view();
@@ -190,9 +193,9 @@ fn plan_lines(explain: &str) -> BTreeMap<StageId, Vec<&str>> {
     found
 }
 
-/// The chain of sealed stages that took longest, by the longest task of each. No number of workers makes the query
-/// faster than this.
-fn critical_path(runs: &[StageRun]) -> String {
+/// The chain of sealed stages that took longest, by the longest task of each, in microseconds. No number of workers makes the
+/// query faster than this.
+pub(super) fn critical_chain(runs: &[StageRun]) -> Vec<(StageId, u64)> {
     let runs = || runs.iter().filter(|run| run.seal.is_some());
     // Producers come before consumers, so the chains of a stage's inputs are already known.
     let mut chains: BTreeMap<StageId, (u64, Option<StageId>)> = BTreeMap::new();
@@ -205,18 +208,25 @@ fn critical_path(runs: &[StageRun]) -> String {
         let before = longest.map_or(0, |(us, _)| us);
         chains.insert(run.id, (before + run.longest_us(), longest.map(|(_, input)| input)));
     }
-    let Some((&last, &(all, _))) = chains.iter().max_by_key(|(_, (us, _))| *us) else {
-        return "no sealed stage".to_owned();
-    };
     let own: BTreeMap<StageId, u64> = runs().map(|run| (run.id, run.longest_us())).collect();
-    let mut parts = Vec::new();
-    let mut at = Some(last);
+    let mut chain = Vec::new();
+    let mut at = chains.iter().max_by_key(|(_, (us, _))| *us).map(|(last, _)| *last);
     while let Some(stage) = at {
-        let took = own.get(&stage).copied().unwrap_or(0);
-        parts.push(format!("stage {stage} ({} ms)", millis(took)));
+        chain.push((stage, own.get(&stage).copied().unwrap_or(0)));
         at = chains.get(&stage).and_then(|(_, before)| *before);
     }
-    parts.reverse();
+    chain.reverse();
+    chain
+}
+
+fn critical_path(runs: &[StageRun]) -> String {
+    let chain = critical_chain(runs);
+    if chain.is_empty() {
+        return "no sealed stage".to_owned();
+    }
+    let part = |(stage, us): &(StageId, u64)| format!("stage {stage} ({} ms)", millis(*us));
+    let parts: Vec<String> = chain.iter().map(part).collect();
+    let all = chain.iter().map(|(_, us)| us).sum();
     format!("{} = {} ms of longest tasks", parts.join(" > "), millis(all))
 }
 

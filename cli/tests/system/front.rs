@@ -1,0 +1,138 @@
+//! The front of a gateway with real processes: a query is followed from one gateway to another, and a large answer is taken
+//! in parts while gateways die, in little memory.
+
+use std::time::Duration;
+
+use dunlin_cli::fleet::{Fleet, Process, start_gateway};
+use serde_json::{Value, json};
+
+use crate::common::api::Api;
+use crate::common::{Setup, binary, data};
+
+const SCALE: f64 = 0.01;
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Reads server-sent events until one of this kind: kind, id and data of each.
+async fn events_until(
+    response: &mut reqwest::Response,
+    kind: &str,
+) -> Vec<(String, String, Value)> {
+    let mut text = String::new();
+    let mut told = Vec::new();
+    let read = async {
+        while let Some(bytes) = response.chunk().await.unwrap() {
+            text.push_str(std::str::from_utf8(&bytes).unwrap());
+            while let Some((event, rest)) = text.split_once("\n\n") {
+                let field = |name: &str| event.lines().find_map(|line| line.strip_prefix(name));
+                let found = field("event: ").map(|kind| {
+                    let data = serde_json::from_str(field("data: ").unwrap()).unwrap();
+                    (kind.to_owned(), field("id: ").unwrap().to_owned(), data)
+                });
+                text = rest.to_owned();
+                told.extend(found);
+                if told.last().is_some_and(|(found, ..)| found == kind) {
+                    return;
+                }
+            }
+        }
+        panic!("the events ended without {kind}: {told:?}");
+    };
+    tokio::time::timeout(PATIENCE, read).await.unwrap();
+    told
+}
+
+fn gateway(setup: &Setup, name: &str) -> (Process, String) {
+    let log = setup.path().join(format!("{name}.log"));
+    let (process, address) = start_gateway(binary(), &setup.config, &log).unwrap();
+    (process, format!("http://{address}"))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_follows_a_query_goes_on_at_another_gateway_when_the_first_is_killed() {
+    let setup = Setup::folder(&data(SCALE), "");
+    let mut fleet = Fleet::start(binary(), &setup.config, setup.path(), 0, 1).unwrap();
+    let api = Api::new(&fleet.url());
+    let sql = "select l_returnflag as zebra, count(*) as apple from lineitem group by 1 order by 1";
+    let query = api.begin(sql, &json!({ "route": "fleet" })).await;
+    let http = reqwest::Client::new();
+    let path = format!("/v1/queries/{query}/events");
+    let mut response = http.get(format!("{}{path}", fleet.url())).send().await.unwrap();
+    let told = events_until(&mut response, "state").await;
+    let (_, last, state) = told.last().unwrap().clone();
+    assert_eq!(state["phase"], "queued");
+    fleet.gateway.kill();
+    assert!(response.chunk().await.is_err(), "the stream breaks off with its gateway");
+
+    let (_second, url) = gateway(&setup, "second");
+    fleet.add_worker(2).unwrap();
+    let request = http.get(format!("{url}{path}")).header("last-event-id", &last);
+    let mut response = request.send().await.unwrap();
+    let told = events_until(&mut response, "end").await;
+    assert!(told.iter().all(|(_, _, data)| data["phase"] != "queued"), "{told:?}");
+    let (_, id, end) = told.last().unwrap();
+    assert_eq!(end["status"], "SUCCEEDED", "{end}");
+    let again = http.get(format!("{url}{path}")).header("last-event-id", id).send().await.unwrap();
+    assert_eq!(again.status(), 204);
+    let rows = http.get(format!("{url}/v1/queries/{query}/results")).send().await.unwrap();
+    let text = rows.text().await.unwrap();
+    assert!(text.starts_with("[{\"zebra\":\"A\",\"apple\":"), "{text}");
+}
+
+/// Rows of a large answer, and the bytes of one as a JSON line on average.
+const ROWS: u64 = 12_000_000;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_large_answer_is_taken_in_parts_from_gateways_that_die_and_in_little_memory() {
+    let setup = Setup::folder(&data(SCALE), "");
+    let mut fleet = Fleet::start(binary(), &setup.config, setup.path(), 1, 2).unwrap();
+    let api = Api::new(&fleet.url());
+    let sql = format!("select value as n from generate_series(1, {ROWS}) order by n");
+    let query = api.begin(&sql, &json!({ "route": "fleet" })).await;
+    let status = api.end(&query, PATIENCE).await;
+    assert_eq!(status["status"], "SUCCEEDED", "{status}");
+    // No worker is there any more when the answer is taken.
+    fleet.workers.clear();
+    let http = reqwest::Client::new();
+    let own = format!("/v1/queries/{query}");
+    let parts = http.get(format!("{}{own}/parts", fleet.url())).send().await.unwrap();
+    let parts: Value = parts.json().await.unwrap();
+    assert_eq!(parts["rows"], ROWS, "{parts}");
+    let count = parts["parts"].as_array().unwrap().len();
+    assert!(count >= 3, "{parts}");
+
+    // One gateway sends all of it, and holds little of it.
+    fleet.gateway.reset_peak();
+    let (_, before) = fleet.gateway.usage();
+    let url = format!("{}{own}/results?format=jsonl", fleet.url());
+    let mut response = http.get(url).send().await.unwrap();
+    let (mut bytes, mut lines) = (0, 0);
+    while let Some(chunk) = response.chunk().await.unwrap() {
+        bytes += chunk.len() as u64;
+        lines += chunk.iter().filter(|byte| **byte == b'\n').count() as u64;
+    }
+    let (_, peak) = fleet.gateway.usage();
+    assert_eq!(lines, ROWS);
+    let held = peak.saturating_sub(before);
+    println!("{bytes} bytes of text, {} in the store, {held} held", parts["bytes"]);
+    assert!(held < 64 << 20, "{held} bytes held for an answer of {bytes}");
+
+    // A gateway dies after the first part, and another one gives the others.
+    let fetch = async |url: &str, part: usize| {
+        let url = format!("{url}{own}/results?part={part}&format=csv");
+        let text = http.get(url).send().await.unwrap().text().await.unwrap();
+        text.lines().skip(1).map(|line| line.parse::<u64>().unwrap()).collect::<Vec<_>>()
+    };
+    let mut all = fetch(&fleet.url(), 0).await;
+    fleet.gateway.kill();
+    let (_second, second) = gateway(&setup, "second");
+    let (_third, third) = gateway(&setup, "third");
+    let others = (1..count).map(|part| {
+        let url = if part % 2 == 0 { &second } else { &third };
+        fetch(url, part)
+    });
+    for rows in futures::future::join_all(others).await {
+        all.extend(rows);
+    }
+    assert_eq!(all.len() as u64, ROWS);
+    assert!(all.iter().copied().eq(1..=ROWS), "rows are missing or out of order");
+}
