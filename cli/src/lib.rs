@@ -3,14 +3,24 @@
 pub mod client;
 pub mod demo;
 mod door;
+mod failure;
 pub mod fleet;
 pub mod health;
+pub mod help;
 mod in_process;
 pub mod key;
+mod lex;
+mod link;
 mod otlp;
+pub mod own;
 pub mod pki;
+mod print;
+pub mod query;
 pub mod record;
+mod script;
 pub mod serve;
+mod session;
+mod shell;
 pub mod sql;
 pub mod tpch;
 

@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
-use dunlin_cli::{demo, health, key, pki, record, serve, sql, tpch};
+use clap::{CommandFactory, Parser, Subcommand};
+use dunlin_cli::{demo, health, help, key, own, pki, query, record, serve, sql, tpch};
 
 #[derive(Debug, Parser)]
 #[command(
@@ -63,8 +63,11 @@ enum Command {
     /// Make certificates for development.
     #[command(subcommand)]
     Tls(pki::Command),
-    /// Send one statement to a gateway and print the answer.
+    /// Run statements, at a gateway or in this process; without one, a shell.
     Sql(sql::Options),
+    /// Find queries of a gateway again: list, status, results, cancel, attach, analyze.
+    #[command(subcommand)]
+    Query(query::Command),
     /// Print a stored record as text.
     Record(record::Options),
     /// Write TPC-H tables as Parquet files.
@@ -84,11 +87,22 @@ enum Command {
     },
     /// Make TPC-H data, start a gateway and two workers over a folder, and run TPC-H through the exchange.
     Demo(demo::Options),
+    /// Print completions for a shell: `source <(dunlin completions bash)`.
+    Completions {
+        /// The shell.
+        #[arg(value_enum)]
+        shell: help::Shell,
+    },
+    /// Write manual pages.
+    Man {
+        /// Folder to write to.
+        folder: PathBuf,
+    },
 }
 
 fn main() -> ExitCode {
     match run(Arguments::parse().command) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("dunlin: {}", dunlin_process::report::report(&error));
             ExitCode::FAILURE
@@ -96,13 +110,19 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(command: Command) -> anyhow::Result<()> {
-    match command {
+fn run(command: Command) -> anyhow::Result<ExitCode> {
+    let outcome = match command {
+        // These two say themselves what went wrong, and know more exit codes.
+        Command::Sql(options) => return Ok(sql::run(&options)),
+        Command::Query(command) => return Ok(query::run(&command)),
         Command::Gateway { config, http, metrics, allow_insecure_connections } => serve::gateway(
             config.as_deref(),
             &serve::Listen { http, metrics, allow_insecure_connections },
         ),
-        Command::Worker(options) => serve::worker(options),
+        Command::Worker(options) => {
+            own::follow_parent();
+            serve::worker(options)
+        }
         Command::Health(options) => health::run(&options),
         Command::Run { config, workers, http, metrics, allow_insecure_connections } => serve::run(
             config.as_deref(),
@@ -111,7 +131,8 @@ fn run(command: Command) -> anyhow::Result<()> {
         ),
         Command::Key(command) => key::run(&command),
         Command::Tls(command) => pki::run(&command),
-        Command::Sql(options) => sql::run(&options),
+        Command::Completions { shell } => help::completions(shell, Arguments::command()),
+        Command::Man { folder } => help::man(&folder, Arguments::command()),
         Command::Record(options) => record::run(&options),
         Command::Tpch { query: Some(query), .. } => {
             println!("{}", tpch::query(query)?);
@@ -130,5 +151,6 @@ fn run(command: Command) -> anyhow::Result<()> {
             Ok(())
         }
         Command::Demo(options) => demo::run(&options),
-    }
+    };
+    outcome.map(|()| ExitCode::SUCCESS)
 }

@@ -50,6 +50,17 @@ pub struct Config {
     /// What queries cost.
     #[serde(default)]
     pub prices: PricesConfig,
+    /// Files that statements name.
+    #[serde(default)]
+    pub files: FilesConfig,
+}
+
+/// `[files]`: tables that are no tables of the configuration, but files that a statement names.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct FilesConfig {
+    /// Whether statements may name files: `FROM 'data.csv'`.
+    pub enabled: bool,
 }
 
 /// `[planning]`: limits on statements, so that no text crashes or blocks a gateway.

@@ -22,8 +22,8 @@ use super::face::{BodyBytes, Face, read};
 use super::guard::{Caller, Guard, guard};
 use super::problem::ApiError;
 use super::request::{
-    Asked, DEFAULT_QUERY_WAIT, DEFAULT_SQL_WAIT, Format, duration, idempotency_key, preferred_wait,
-    wait,
+    Asked, DEFAULT_QUERY_WAIT, DEFAULT_SQL_WAIT, Format, duration, idempotency_key,
+    preferred_stored_wait, preferred_wait, wait,
 };
 use super::respond::{accepted, answer_json, mark};
 use super::seen::seen;
@@ -90,6 +90,7 @@ async fn sql(
         }
         Taken::Query { query, replayed, analysis, held } => (query, replayed, analysis, held),
     };
+    let wait = preferred_stored_wait(&headers).unwrap_or(wait);
     let left = wait.saturating_sub(queries.now().saturating_sub(received));
     let found = match queries.wait(&caller, &query, left).await? {
         Waited::Running(status) => return Ok(accepted(&query, &status, replayed)),
