@@ -1,7 +1,5 @@
 //! Requests to one gateway.
 
-use std::error::Error as _;
-
 use anyhow::Context;
 use reqwest::header::{ACCEPT, HeaderMap};
 use reqwest::{RequestBuilder, Response, StatusCode};

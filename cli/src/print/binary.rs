@@ -19,7 +19,6 @@ use super::sink::Sink;
 const ROW_GROUP: usize = 64 << 20;
 
 /// An Arrow IPC stream.
-#[derive(Debug)]
 pub(super) struct Arrow {
     writer: StreamWriter<Vec<u8>>,
 }

@@ -26,6 +26,6 @@ mod tests;
 pub(crate) use cells::Cells;
 pub use format::Format;
 pub(crate) use out::Out;
-pub(crate) use printer::{Printer, Showing};
+pub(crate) use printer::Printer;
 pub(crate) use screen::Screen;
 pub(crate) use table::Expanded;

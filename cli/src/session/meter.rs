@@ -125,18 +125,20 @@ fn bar(done: u64, all: u64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
-    use crate::link::Progress;
 
     #[test]
     fn the_line_says_what_the_gateway_knows() {
-        let progress =
-            Progress { stages_done: 1, stages: 4, tasks_done: 3, tasks: 12, ..Progress::default() };
-        let mut status = Status { progress, ..Status::default() };
-        assert_eq!(describe(&status), "█████░░░░░░░░░░░░░░░ 3/12 tasks · stage 2/4");
-        status.progress.bytes_scanned = Some(1_900_000);
-        assert!(describe(&status).ends_with(" · read 1.90 MB"));
-        let queued = Status { phase: "queued".to_owned(), ..Status::default() };
-        assert_eq!(describe(&queued), "queued");
+        let read = |value| describe(&serde_json::from_value(value).unwrap_or_default());
+        let progress = json!({"stages_done": 1, "stages": 4, "tasks_done": 3, "tasks": 12});
+        assert_eq!(
+            read(json!({ "progress": progress })),
+            "█████░░░░░░░░░░░░░░░ 3/12 tasks · stage 2/4"
+        );
+        let read_bytes = json!({"progress": {"tasks": 1, "bytes_scanned": 1_900_000}});
+        assert!(read(read_bytes).ends_with(" · read 1.90 MB"));
+        assert_eq!(read(json!({"phase": "queued"})), "queued");
     }
 }

@@ -22,7 +22,7 @@ use crate::script::is_complete;
 const PROMPT: &str = "dunlin> ";
 const COLOURED_PROMPT: &str = "\u{1b}[1;36mdunlin>\u{1b}[0m ";
 /// How long Tab waits for the names of tables.
-const PATIENCE: Duration = Duration::from_millis(1_500);
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What a person has entered.
 #[derive(Debug, PartialEq, Eq)]

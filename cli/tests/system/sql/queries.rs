@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
-use dunlin_cli::fleet::Fleet;
+use dunlin_cli::fleet::{Fleet, Process};
 
 use super::Desk;
 use super::terminal::{CTRL_C, Step, sit};
+use crate::common::objects::until;
 use crate::common::{Setup, binary, data};
 
 const SCALE: f64 = 0.05;
+const PATIENCE: Duration = Duration::from_secs(60);
 const COUNT: &str = "select count(*) as n from lineitem";
 
 /// A gateway without workers: a query for the fleet waits.
@@ -29,7 +31,7 @@ fn ctrl_c_leaves_a_query_that_goes_on_and_is_found_again() {
     let (_setup, mut fleet) = idle();
     let desk = Desk::at(&fleet.url());
     let steps = [
-        Step::See("queued"),
+        Step::See(" tasks"),
         Step::Type(CTRL_C),
         Step::See("stopped waiting"),
         Step::See("Ctrl+C again within 2 s"),
@@ -71,7 +73,7 @@ fn ctrl_c_twice_cancels_a_query() {
     let (_setup, fleet) = idle();
     let desk = Desk::at(&fleet.url());
     let steps = [
-        Step::See("queued"),
+        Step::See(" tasks"),
         Step::Type(CTRL_C),
         Step::See("within 2 s"),
         Step::Type(CTRL_C),
@@ -87,38 +89,29 @@ fn ctrl_c_twice_cancels_a_query() {
     assert!(said.contains("[CANCELLED]"), "{said}");
 }
 
-#[test]
-fn a_gateway_that_dies_and_comes_back_is_waited_for() {
+#[tokio::test]
+async fn a_gateway_that_dies_and_comes_back_is_waited_for() {
     let (setup, mut fleet) = idle();
     let desk = Desk::at(&fleet.url());
-    let port = fleet.address.port().to_string();
-    std::thread::scope(|scope| {
-        let asking = scope.spawn(|| desk.run(&["sql", "--route", "fleet", COUNT]));
-        // The query is there once its records are.
-        let start = std::time::Instant::now();
-        while !has_query(&setup) {
-            assert!(start.elapsed() < Duration::from_secs(60), "no query");
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        fleet.gateway.kill();
-        fleet.add_worker(2).unwrap();
-        let config = setup.config.display().to_string();
-        let http = format!("127.0.0.1:{port}");
-        let log = setup.path().join("gateway-again.log");
-        let arguments = ["gateway", "--config", &config, "--http", &http];
-        let _again = dunlin_cli::fleet::Process::start(binary(), &arguments, &log).unwrap();
-        let done = asking.join().unwrap();
-        assert!(done.ok().starts_with("{\"n\":"));
-    });
-}
-
-/// Whether the state has a query that was submitted whole.
-fn has_query(setup: &Setup) -> bool {
-    fn walk(folder: &std::path::Path) -> bool {
-        std::fs::read_dir(folder).into_iter().flatten().flatten().any(|entry| {
-            let path = entry.path();
-            if path.is_dir() { walk(&path) } else { path.ends_with("root") }
-        })
-    }
-    walk(&setup.state)
+    let http = fleet.address.to_string();
+    let waits = desk.path().join("waits");
+    let asking = {
+        let desk = Desk::at(&fleet.url());
+        let waits = waits.display().to_string();
+        let steps = move || {
+            let steps =
+                [Step::See(" tasks"), Step::Touch(&waits), Step::See("1 row · "), Step::End];
+            sit(&desk, &["sql", "--route", "fleet", COUNT], &[], &steps)
+        };
+        tokio::task::spawn_blocking(steps)
+    };
+    until("a query that waits", PATIENCE, || waits.exists().then_some(())).await;
+    fleet.gateway.kill();
+    fleet.add_worker(2).unwrap();
+    let config = setup.config.display().to_string();
+    let log = setup.path().join("gateway-again.log");
+    let arguments = ["gateway", "--config", &config, "--http", &http];
+    let _again = Process::start(binary(), &arguments, &log).unwrap();
+    let done = asking.await.unwrap();
+    assert_eq!(done.code, Some(0), "{done:?}");
 }

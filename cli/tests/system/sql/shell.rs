@@ -60,7 +60,7 @@ fn a_person_finds_a_way_around() {
         Step::Type("\\o\r"),
         Step::See("dunlin> "),
         Step::Type("select 'to the terminal' as t;\r"),
-        Step::See("\r\nto the terminal\r\n"),
+        Step::See("to the terminal\r\n"),
         Step::See("dunlin> "),
         Step::Type(CTRL_D),
         Step::End,
@@ -113,7 +113,7 @@ fn what_is_too_wide_goes_to_the_pager_or_is_printed_as_records() {
     let steps = [
         Step::See("dunlin> "),
         Step::Type("select 1 as narrow;\r"),
-        Step::See("\r\n narrow\r\n"),
+        Step::See(" narrow\r\n"),
         Step::See("dunlin> "),
         Step::Type(wide),
         Step::See("paged: a"),

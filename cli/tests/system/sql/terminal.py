@@ -1,10 +1,10 @@
 """Runs a command at a terminal of its own and does to it what a person does.
 
     terminal.py COLUMNS ROWS COMMAND…     with steps as JSON on standard input:
-    [["see", "dunlin> "], ["type", "select 1;\\r"], ["see", "1 row"], ["end"]]
+    [["see", "dunlin> "], ["type", "select 1;\\r"], ["see", "1 row"], ["touch", "file"], ["end"]]
 
-"see" waits until the text has been printed after what was seen before; escape sequences are left out. "end" waits until the
-command ends. The transcript is printed, and the exit code is that of the command, or 99 if it did not do as expected.
+"see" waits until the text has been printed after what was seen before; escape sequences are left out. "touch" makes a file, for
+whoever waits for it. "end" waits until the command ends. The transcript is printed, and the exit code is that of the command, or 99 if it did not do as expected.
 """
 
 import fcntl
@@ -56,6 +56,8 @@ def main():
             if trouble:
                 break
             seen = at + len(step[1])
+        elif step[0] == "touch":
+            open(step[1], "w", encoding="utf-8").close()
         elif step[0] == "end":
             while read(until):
                 pass

@@ -15,6 +15,8 @@ pub enum Step<'a> {
     Type(&'a str),
     /// Waits for a text after what was seen before.
     See(&'a str),
+    /// Makes a file, for whoever waits for it.
+    Touch(&'a str),
     /// Waits for the end.
     End,
 }
@@ -35,6 +37,7 @@ pub fn sit(desk: &Desk, arguments: &[&str], more: &[(&str, &str)], steps: &[Step
         .map(|step| match step {
             Step::Type(keys) => json!(["type", keys]),
             Step::See(text) => json!(["see", text]),
+            Step::Touch(file) => json!(["touch", file]),
             Step::End => json!(["end"]),
         })
         .collect();
