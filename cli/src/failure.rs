@@ -55,7 +55,11 @@ impl Failure {
     /// Whether asking again may help: the gateway is away for a moment, or says so itself.
     pub(crate) fn is_passing(&self) -> bool {
         match self {
-            Self::Problem(problem) => problem.retryable && problem.status == 503,
+            Self::Problem(problem) => {
+                // Without a code it is from a proxy, whose gateway is away.
+                let is_of_proxy = problem.code.is_empty() && (502..=504).contains(&problem.status);
+                is_of_proxy || (problem.retryable && problem.status == 503)
+            }
             Self::Away(_) => true,
             _ => false,
         }

@@ -14,7 +14,7 @@ use super::editor::{Entered, Lines, is_farewell};
 use crate::failure::Failure;
 use crate::print::{Expanded, Format, Out};
 use crate::script::{Item, Statement, items};
-use crate::session::{Home, Session};
+use crate::session::{Home, Options, Session};
 
 /// How deep files may include files: one that includes itself ends.
 const DEPTH: usize = 16;
@@ -154,12 +154,16 @@ impl Shell {
 
     /// Runs a statement of the shell's own, without the line after its answer.
     fn quietly(&mut self, sql: &str) -> Result<(), Failure> {
+        // The user's parameters and settings are not for it.
+        let options = Options { quiet: self.session.options.quiet, ..Options::default() };
+        let options = std::mem::replace(&mut self.session.options, options);
         let footers = std::mem::replace(&mut self.session.footers, false);
         let outcome = items(sql).iter().try_for_each(|item| match item {
             Item::Statement(statement) => self.runtime.block_on(self.session.run(statement, None)),
             Item::Command(_) => Ok(()),
         });
         self.session.footers = footers;
+        self.session.options = options;
         outcome
     }
 
