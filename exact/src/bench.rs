@@ -65,9 +65,17 @@ impl Bench {
     /// # Panics
     /// The configuration cannot be used.
     pub async fn open(tables: &[TableOf], engine: &str) -> Self {
+        Self::with_entries(tables, engine, "").await
+    }
+
+    /// As [`Self::open`], with more `[[tables]]` entries, which the reference does not have.
+    ///
+    /// # Panics
+    /// The configuration cannot be used.
+    pub async fn with_entries(tables: &[TableOf], engine: &str, more: &str) -> Self {
         let entries: String = tables.iter().map(TableOf::toml).collect();
         let state = State::new().await.unwrap();
-        let text = format!("{}{engine}{entries}", state.toml);
+        let text = format!("{}{engine}{entries}{more}", state.toml);
         let config = Config::parse(&text).unwrap();
         let inner = Inner {
             engine: InProcess::open(&config),

@@ -29,6 +29,7 @@ mod bench;
 mod compare;
 pub mod engines;
 mod fleet;
+pub mod formats;
 pub mod hard_tables;
 mod in_process;
 pub mod joins;

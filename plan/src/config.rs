@@ -4,6 +4,8 @@
 //! The file itself (`dunlin.toml`) is read by `dunlin-planner`. A worker that is embedded in another program can fill
 //! these types in any way.
 
+use std::fmt;
+
 use serde::Deserialize;
 
 /// `[state]`.
@@ -29,6 +31,44 @@ pub struct ControlConfig {
     /// How to reach its store.
     #[serde(default)]
     pub params: StoreParams,
+}
+
+/// One location, or a list of locations.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(untagged, expecting = "a location, or a list of locations")]
+pub enum Locations {
+    /// One.
+    One(String),
+    /// A list.
+    Many(Vec<String>),
+}
+
+impl Locations {
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        let all = match self {
+            Self::One(one) => std::slice::from_ref(one),
+            Self::Many(many) => many,
+        };
+        all.iter().map(String::as_str)
+    }
+}
+
+impl From<&str> for Locations {
+    fn from(one: &str) -> Self {
+        Self::One(one.to_owned())
+    }
+}
+
+impl fmt::Display for Locations {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut all = self.iter();
+        write!(f, "{}", all.next().unwrap_or("nowhere"))?;
+        match all.count() {
+            0 => Ok(()),
+            more => write!(f, " and {more} more"),
+        }
+    }
 }
 
 /// How to reach a store. Every name may be written with or without `s3_`. A value that is not set is taken from the
@@ -60,6 +100,9 @@ pub struct StoreParams {
     pub client_timeout: Option<String>,
     /// Send a request once more when its answer is late. `true` if it is not set.
     pub hedge: Option<bool>,
+    /// For `gs` and `az`: options by the names that their own tools use, as `azure_storage_account_name`.
+    #[serde(default)]
+    pub options: std::collections::BTreeMap<String, String>,
 }
 
 /// Never prints a credential.

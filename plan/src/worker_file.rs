@@ -2,8 +2,9 @@
 
 use serde::Deserialize;
 
-use crate::config::{FunctionsConfig, StateConfig, StoreParams, WorkerConfig};
-use crate::stores::Reach;
+use crate::StoreError;
+use crate::config::{FunctionsConfig, Locations, StateConfig, StoreParams, WorkerConfig};
+use crate::stores::{Reach, Stores};
 
 /// What a worker that is a process of its own reads of `dunlin.toml`. It has no use for the other parts, and knows nothing of
 /// them: a worker that is older than its gateway starts with the gateway's file.
@@ -20,6 +21,17 @@ pub struct WorkerFile {
     /// Where the tables are.
     #[serde(default)]
     pub tables: Vec<TablePlace>,
+    /// Whether statements may name files in other stores.
+    #[serde(default)]
+    pub files: FilesPlace,
+}
+
+/// Whether statements may name files.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+pub struct FilesPlace {
+    /// They may.
+    #[serde(default)]
+    pub enabled: bool,
 }
 
 /// Where a table is.
@@ -27,20 +39,24 @@ pub struct WorkerFile {
 pub struct TablePlace {
     /// Its name, for messages.
     pub name: String,
-    /// A file or folder.
-    pub location: String,
+    /// Files, folders or patterns.
+    pub location: Locations,
     /// How to reach its store.
     #[serde(default)]
     pub params: StoreParams,
 }
 
 impl WorkerFile {
-    /// The stores of the tables.
-    pub fn reaches(&self) -> impl Iterator<Item = Reach<'_>> {
-        self.tables.iter().map(|table| Reach {
-            owner: &table.name,
-            location: &table.location,
-            params: &table.params,
-        })
+    /// Opens the stores of the state and of the tables. `io` is the runtime on which network I/O runs.
+    ///
+    /// # Errors
+    /// As [`Stores::open`].
+    pub fn open_stores(&self, io: &tokio::runtime::Handle) -> Result<Stores, StoreError> {
+        let reaches = self.tables.iter().flat_map(|table| {
+            let reach = |location| Reach { owner: &table.name, location, params: &table.params };
+            table.location.iter().map(reach)
+        });
+        let stores = Stores::open(&self.state, reaches, io)?;
+        Ok(if self.files.enabled { stores.and_others(io) } else { stores })
     }
 }

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use dunlin_manifest::records::Limits;
 use dunlin_plan::StoreError;
-use dunlin_plan::config::{EngineConfig, FunctionsConfig, StateConfig, StoreParams, WorkerConfig};
+use dunlin_plan::config::{EngineConfig, FunctionsConfig, StateConfig, WorkerConfig};
 use dunlin_plan::stores::{Reach, Stores};
 use serde::Deserialize;
 
@@ -16,6 +16,7 @@ use crate::complexity::StatementLimits;
 use crate::cost::PricesConfig;
 use crate::gateway_config::GatewayConfig;
 use crate::settings::RouteMode;
+pub use crate::tables::config::TableConfig;
 
 /// The whole file.
 #[derive(Clone, Debug, Deserialize)]
@@ -26,6 +27,9 @@ pub struct Config {
     /// Tables by name.
     #[serde(default)]
     pub tables: Vec<TableConfig>,
+    /// Files that statements name themselves.
+    #[serde(default)]
+    pub files: FilesConfig,
     /// Which queries go to the fleet.
     #[serde(default)]
     pub routing: RoutingConfig,
@@ -50,17 +54,6 @@ pub struct Config {
     /// What queries cost.
     #[serde(default)]
     pub prices: PricesConfig,
-    /// Files that statements name.
-    #[serde(default)]
-    pub files: FilesConfig,
-}
-
-/// `[files]`: tables that are no tables of the configuration, but files that a statement names.
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct FilesConfig {
-    /// Whether statements may name files: `FROM 'data.csv'`.
-    pub enabled: bool,
 }
 
 /// `[planning]`: limits on statements, so that no text crashes or blocks a gateway.
@@ -117,65 +110,15 @@ impl Default for PlanningConfig {
     }
 }
 
-/// `[[tables]]`.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct TableConfig {
-    /// Name in SQL.
-    pub name: String,
-    /// A file, or a folder if it ends in `/`.
-    pub location: String,
-    /// `parquet`, `csv` or `json` (newline-delimited).
-    #[serde(default = "parquet")]
-    pub format: String,
-    /// The order of the rows in every file, as `["day", "amount DESC NULLS LAST"]`. A query that asks for this order
-    /// needs no sort. The order is not checked: files in another order give wrong answers. Parquet files that declare
-    /// their own order do not need this list.
-    #[serde(default)]
-    pub order: Vec<String>,
-    /// How to reach its store.
-    #[serde(default)]
-    pub params: StoreParams,
-}
-
-impl TableConfig {
-    /// The declared order: column, ascending, nulls first.
-    ///
-    /// # Errors
-    /// A key that cannot be read.
-    pub fn sort_order(&self) -> Result<Vec<(String, bool, bool)>, ConfigError> {
-        self.order.iter().map(|key| self.sort_key(key)).collect()
-    }
-
-    fn sort_key(&self, key: &str) -> Result<(String, bool, bool), ConfigError> {
-        let refused = || {
-            ConfigError::Invalid(format!(
-                "table {}: {key:?} is not a sort key; write a column, then ASC or DESC, then NULLS FIRST or NULLS LAST",
-                self.name
-            ))
-        };
-        let mut words = key.split_whitespace();
-        let column = words.next().ok_or_else(refused)?.to_owned();
-        let rest: Vec<String> = words.map(str::to_ascii_uppercase).collect();
-        let rest: Vec<&str> = rest.iter().map(String::as_str).collect();
-        let (ascending, rest) = match rest.as_slice() {
-            ["ASC", rest @ ..] => (true, rest),
-            ["DESC", rest @ ..] => (false, rest),
-            rest => (true, rest),
-        };
-        // As in SQL, nulls are larger than all other values.
-        let nulls_first = match rest {
-            [] => !ascending,
-            ["NULLS", "FIRST"] => true,
-            ["NULLS", "LAST"] => false,
-            _ => return Err(refused()),
-        };
-        Ok((column, ascending, nulls_first))
-    }
-}
-
-fn parquet() -> String {
-    "parquet".to_owned()
+/// `[files]`: statements that name files, as `SELECT * FROM 's3://bucket/a.parquet'`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct FilesConfig {
+    /// Statements may name files. They are read with the rights of the gateway and of the workers, so this is for one
+    /// person, and not for a gateway that others use.
+    pub enabled: bool,
+    /// Statements may name files on web servers, too.
+    pub https: bool,
 }
 
 /// `[routing]`.
@@ -310,32 +253,21 @@ impl Config {
     /// # Errors
     /// A location or parameter that cannot be used, or two parameter sets for one bucket.
     pub fn open_stores(&self, io: &tokio::runtime::Handle) -> Result<Stores, ConfigError> {
-        let tables = self.tables.iter().map(|table| Reach {
-            owner: &table.name,
-            location: &table.location,
-            params: &table.params,
+        let tables = self.tables.iter().flat_map(|table| {
+            let reach = |location| Reach { owner: &table.name, location, params: &table.params };
+            table.location.iter().map(reach)
         });
-        Ok(Stores::open(&self.state, tables, io)?)
+        let stores = Stores::open(&self.state, tables, io)?;
+        Ok(if self.files.enabled { stores.and_others(io) } else { stores })
     }
 
     fn check(&self) -> Result<(), ConfigError> {
         let mut names = BTreeMap::new();
         for table in &self.tables {
-            if table.name.is_empty() {
-                return Err(ConfigError::Invalid(
-                    "a [[tables]] entry has an empty name".to_owned(),
-                ));
-            }
+            table.check()?;
             if names.insert(table.name.to_lowercase(), ()).is_some() {
                 return Err(ConfigError::Invalid(format!("table {} is named twice", table.name)));
             }
-            if !matches!(table.format.as_str(), "parquet" | "csv" | "json") {
-                return Err(ConfigError::Invalid(format!(
-                    "table {}: format {:?} is not known; use parquet, csv or json",
-                    table.name, table.format
-                )));
-            }
-            table.sort_order()?;
         }
         if self.engine.target_partitions == 0 || self.engine.target_partitions > 4096 {
             return Err(ConfigError::Invalid(

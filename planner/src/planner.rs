@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use datafusion::catalog::MemoryCatalogProviderList;
 use datafusion::common::TableReference;
 use datafusion::execution::context::SessionContext;
 use datafusion::execution::memory_pool::{FairSpillPool, MemoryPool, TrackConsumersPool};
@@ -28,9 +29,6 @@ use crate::statement::{ParsedStatement, StatementKind};
 use crate::tables::{Tables, because_unread};
 use crate::too_complex::TooComplex;
 use crate::{passes, physical, scans};
-
-/// The most memory that the listings of one query's tables may take while it is planned.
-const LISTING_BYTES: usize = 256 << 20;
 
 /// Plans statements over the tables of the configuration. Cloning it is cheap.
 #[derive(Clone, Debug)]
@@ -84,7 +82,7 @@ impl Planner {
                 routing: config.routing.clone(),
                 limits: config.planning.statement(),
                 stores: stores.clone(),
-                tables: Tables::new(config.tables.clone(), base.clone()),
+                tables: Tables::new(config.tables.clone(), config.files.clone(), stores),
                 base,
                 runtime,
             }),
@@ -122,7 +120,9 @@ impl Planner {
         config.options_mut().sql_parser.collect_spans = true;
         let state = inner.state(config)?;
         let named = statement.tables(&state)?;
-        let unread = inner.tables.load(&named).await;
+        let (catalog, unread) = inner.tables.load(&named, &state).await?;
+        let name = state.config_options().catalog.default_catalog.clone();
+        state.catalog_list().register_catalog(name, catalog);
         statement.check_columns(widest(&state, named).await, &inner.limits)?;
         let logical = match statement.logical_plan(&state, parameters, &inner.limits).await {
             Ok(logical) => logical,
@@ -228,15 +228,10 @@ impl Inner {
         &self,
         config: datafusion::execution::config::SessionConfig,
     ) -> Result<SessionState, PlanError> {
-        // Listings are cached while this plan is made, so that two scans of one table see the same files.
-        let runtime = RuntimeEnvBuilder::from_runtime_env(&self.runtime)
-            .with_object_list_cache_limit(LISTING_BYTES)
-            .build_arc()
-            .map_err(PlanError::from_planning)?;
         let state = SessionStateBuilder::new_from_existing(self.base.clone())
-            // The catalog comes from the base session. A new default catalog would hide its tables.
+            // Each statement has a catalog of its own, with its tables as they are at this moment.
+            .with_catalog_list(Arc::new(MemoryCatalogProviderList::new()))
             .with_config(config.with_create_default_catalog_and_schema(false))
-            .with_runtime_env(runtime)
             .build();
         // The context's copy holds the time at which the statement began.
         Ok(SessionContext::new_with_state(state).state())

@@ -12,8 +12,8 @@ pub enum Command {
     /// List queries, newest first.
     List {
         /// The most queries to list.
-        #[arg(long, default_value_t = 20)]
-        limit: usize,
+        #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=200))]
+        limit: u16,
         #[command(flatten)]
         at: Gateway,
         #[command(flatten)]

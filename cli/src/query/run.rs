@@ -29,7 +29,7 @@ async fn try_run(command: &Command) -> Result<(), Failure> {
     match command {
         Command::List { limit, at, as_ } => {
             let mut session = session(at, as_)?;
-            let list = page(&session.link, *limit, None).await?;
+            let list = page(&session.link, usize::from(*limit), None).await?;
             let batch = text::list(&list.queries)?;
             let mut showing = session.printer.begin(&batch.schema())?;
             showing.batch(&batch)?;

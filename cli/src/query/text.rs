@@ -1,8 +1,9 @@
 //! Statuses and lists of queries for people.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch, StringArray};
+use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMillisecondArray};
 use arrow::error::ArrowError;
 use serde_json::Value;
 
@@ -10,30 +11,50 @@ use super::find::id_of;
 use crate::link::Status;
 use crate::session::{amount, duration};
 
-/// Columns of a list that come first, where they are known.
-const FIRST: [&str; 2] = ["query_id", "status"];
-/// Characters of a statement in a list.
-const STATEMENT: usize = 60;
+/// Columns of a list in their order; what else the gateway says comes after them.
+const FIRST: [&str; 8] =
+    ["query_id", "status", "submitted_ms", "route", "rows", "wall_ms", "error_code", "sql_preview"];
+/// Columns that are there even if no query has a value.
+const ALWAYS: usize = 2;
+/// What is not shown: the status says it.
+const LEFT_OUT: [&str; 2] = ["id", "phase"];
+/// Characters of a text in a list.
+const LONGEST: usize = 60;
 
 /// A list of queries as rows: id and status, then what else the gateway says that is one value.
 pub(super) fn list(queries: &[Value]) -> Result<RecordBatch, ArrowError> {
-    let mut names: Vec<&str> = FIRST.to_vec();
-    for query in queries {
-        for (name, value) in query.as_object().into_iter().flatten() {
-            let is_known = name == "id" || names.contains(&name.as_str());
-            if !is_known && !value.is_object() && !value.is_array() {
-                names.push(name);
-            }
+    let mut others = BTreeSet::new();
+    for (name, value) in queries.iter().filter_map(Value::as_object).flatten() {
+        let is_value = !value.is_object() && !value.is_array() && !value.is_null();
+        if is_value && !LEFT_OUT.contains(&name.as_str()) {
+            others.insert(name.as_str());
         }
     }
-    let columns = names.into_iter().map(|name| {
-        let cells: StringArray = queries.iter().map(|query| cell(query, name)).collect();
-        (name, Arc::new(cells) as ArrayRef)
+    let mut names: Vec<&str> = FIRST[..ALWAYS].to_vec();
+    names.extend(FIRST[ALWAYS..].iter().copied().filter(|name| others.contains(name)));
+    names.extend(others.into_iter().filter(|name| !FIRST.contains(name)));
+    let columns = names.into_iter().map(|name| match name {
+        "submitted_ms" => ("submitted", times(queries, name), true),
+        name => (name, cells(queries, name), true),
     });
-    RecordBatch::try_from_iter_with_nullable(columns.map(|(name, cells)| (name, cells, true)))
+    RecordBatch::try_from_iter_with_nullable(columns)
 }
 
-fn cell(query: &Value, name: &str) -> Option<String> {
+fn times(queries: &[Value], name: &str) -> ArrayRef {
+    let times = queries.iter().map(|query| query[name].as_i64());
+    Arc::new(times.collect::<TimestampMillisecondArray>().with_timezone("Z"))
+}
+
+fn cells(queries: &[Value], name: &str) -> ArrayRef {
+    if queries.iter().all(|query| query[name].is_null() || query[name].is_i64())
+        && name != "query_id"
+    {
+        return Arc::new(queries.iter().map(|query| query[name].as_i64()).collect::<Int64Array>());
+    }
+    Arc::new(queries.iter().map(|query| text(query, name)).collect::<StringArray>())
+}
+
+fn text(query: &Value, name: &str) -> Option<String> {
     if name == "query_id" {
         return id_of(query).map(str::to_owned);
     }
@@ -41,7 +62,7 @@ fn cell(query: &Value, name: &str) -> Option<String> {
         Value::Null => None,
         Value::String(text) => {
             let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
-            let short: String = line.chars().take(STATEMENT).collect();
+            let short: String = line.chars().take(LONGEST).collect();
             Some(if short.len() < line.len() { format!("{short}…") } else { line })
         }
         other => Some(other.to_string()),
@@ -91,18 +112,19 @@ mod tests {
     #[test]
     fn a_list_has_what_the_gateway_says() {
         let queries = [
-            json!({"id": "01a", "status": "RUNNING", "links": {}, "sql": "select\n  1", "rows": null}),
-            json!({"id": "01b", "status": "FAILED", "rows": 3}),
+            json!({"query_id": "01a", "status": "RUNNING", "phase": "running", "tags": {}, "new": true,
+                "submitted_ms": 1_700_000_000_000_u64, "sql_preview": "select\n  1"}),
+            json!({"id": "01b", "status": "FAILED", "rows": 3, "route": null}),
         ];
         let batch = list(&queries).unwrap();
-        let names: Vec<String> =
-            batch.schema().fields().iter().map(|field| field.name().clone()).collect();
-        assert_eq!(names, ["query_id", "status", "rows", "sql"]);
         let mut cells = crate::print::Cells::new(&batch, true).unwrap();
-        assert_eq!(cells.text(0, 3).unwrap().as_deref(), Some("select 1"));
-        assert_eq!(cells.text(1, 0).unwrap().as_deref(), Some("01b"));
-        assert_eq!(cells.text(1, 3).unwrap(), None);
-        assert_eq!(list(&[]).unwrap().num_columns(), 2);
+        let mut row = |row: usize| {
+            let cells = (0..batch.num_columns()).map(|column| cells.text(row, column).unwrap());
+            cells.map(|cell| cell.unwrap_or("-".to_owned())).collect::<Vec<_>>().join(" | ")
+        };
+        assert_eq!(row(0), "01a | RUNNING | 2023-11-14T22:13:20Z | - | select 1 | true");
+        assert_eq!(row(1), "01b | FAILED | - | 3 | - | -");
+        assert_eq!(list(&[]).unwrap().num_columns(), ALWAYS);
     }
 
     #[test]

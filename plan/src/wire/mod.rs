@@ -7,12 +7,14 @@
 //! |---|---|---|
 //! | window functions | `FILTER`, `IGNORE NULLS` of lag and similar functions, reversal, whether a frame is causal | the function before the reversal, with these facts ([`windows`]) |
 //! | `generate_series`, `range` | the order of their rows; that no column is wanted | the operator with its column, with these facts ([`series`]) |
+//! | scans of text | compression of whole files, JSON arrays | the scan, with these facts beside the plan ([`scans`]) |
 //!
-//! Before a stage is encoded, the planner wraps each such operator in a [`WireExec`], which the extension codec
+//! Before a stage is encoded, the planner wraps each such operator but a scan in a [`WireExec`], which the extension codec
 //! encodes. Decoding gives the operator itself.
 
 mod codec;
 mod object;
+pub mod scans;
 mod schema;
 pub mod series;
 pub mod windows;

@@ -27,6 +27,7 @@ use datafusion_proto::protobuf;
 use prost::Message;
 
 use super::codec::DunlinCodec;
+use super::scans;
 use crate::operators::file_scan;
 
 /// Plans larger than this are not decoded. Dunlin never writes such a plan.
@@ -52,6 +53,9 @@ struct Leaf {
     /// Each group separately, so that a task decodes only those that it reads.
     #[prost(bytes = "bytes", repeated, tag = "3")]
     groups: Vec<Bytes>,
+    /// What the wire form of the scan loses.
+    #[prost(message, optional, tag = "4")]
+    text: Option<scans::Text>,
 }
 
 /// A plan of a stage, ready to be written.
@@ -122,12 +126,13 @@ fn take_groups(
         .transform_up(|node| {
             let Some(config) = file_scan(&node) else { return Ok(Transformed::no(node)) };
             let offset = offsets.get(leaves.len()).copied().flatten();
+            let text = scans::lost(config);
             if !config.output_ordering.is_empty() {
-                leaves.push(Leaf::default());
+                leaves.push(Leaf { text, ..Leaf::default() });
                 return Ok(Transformed::no(node));
             }
             let mut groups: Vec<FileGroup> = config.file_groups.iter().map(slim).collect();
-            let mut leaf = Leaf::default();
+            let mut leaf = Leaf { text, ..Leaf::default() };
             if let Some(offset) = offset {
                 leaf.sliced = true;
                 leaf.offset = u32::try_from(offset).unwrap_or(u32::MAX);
@@ -165,9 +170,15 @@ fn put_groups(
             let Some(config) = file_scan(&node) else { return Ok(Transformed::no(node)) };
             let leaf = leaves.get(number);
             number += 1;
-            let Some(leaf) = leaf.filter(|leaf| leaf.sliced) else {
+            let Some(leaf) = leaf.filter(|leaf| leaf.sliced || leaf.text.is_some()) else {
                 return Ok(Transformed::no(node));
             };
+            let restored =
+                leaf.text.map(|text| scans::restored(config.clone(), text)).transpose()?;
+            let config = restored.as_ref().unwrap_or(config);
+            if !leaf.sliced {
+                return Ok(Transformed::yes(DataSourceExec::from_data_source(config.clone()) as _));
+            }
             if leaf.groups.len() != config.file_groups.len() {
                 return internal_err!(
                     "a scan of {} groups came with {}",

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use datafusion::common::tree_node::TreeNodeRecursion;
-use datafusion::datasource::physical_plan::FileScanConfig;
+use datafusion::datasource::physical_plan::{CsvSource, FileScanConfig};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::error::Result;
 use datafusion::physical_expr::{EquivalenceProperties, PhysicalSortExpr};
@@ -17,6 +17,8 @@ use datafusion::physical_plan::joins::{HashJoinExec, NestedLoopJoinExec, SortMer
 use datafusion::physical_plan::unnest::UnnestExec;
 use datafusion::physical_plan::windows::{BoundedWindowAggExec, WindowAggExec};
 use datafusion::physical_plan::{DisplayFormatType, ExecutionPlan, ExecutionPlanProperties};
+
+use dunlin_plan::wire::scans::json_is_array;
 
 use crate::describe::expressions::{debug, expression, expressions};
 
@@ -211,6 +213,8 @@ fn describe_scan(config: &FileScanConfig, line: &mut impl FnMut(&str, String)) -
     line("adapter", config.expr_adapter_factory.is_some().to_string());
     line("type", config.file_source.file_type().to_owned());
     line("file schema", format!("{:?}", config.file_schema()));
+    line("folders", format!("{:?}", config.table_partition_cols()));
+    line("text", text_options(config));
     line("filter", expressions(&config.file_source.filter())?);
     for column in config.file_source.projection().into_iter().flat_map(|columns| columns.iter()) {
         line("column", format!("{} {}", column.alias, expression(&column.expr)?));
@@ -230,6 +234,24 @@ fn describe_scan(config: &FileScanConfig, line: &mut impl FnMut(&str, String)) -
         }
     }
     Ok(())
+}
+
+/// How a scan reads text.
+fn text_options(config: &FileScanConfig) -> String {
+    let Some(csv) = config.file_source.downcast_ref::<CsvSource>() else {
+        return format!("array: {}", json_is_array(config));
+    };
+    format!(
+        "{} {} {} {:?} {:?} {:?} {} {}",
+        csv.has_header(),
+        csv.delimiter(),
+        csv.quote(),
+        csv.escape(),
+        csv.comment(),
+        csv.terminator(),
+        csv.truncate_rows(),
+        csv.newlines_in_values()
+    )
 }
 
 fn display(plan: &dyn ExecutionPlan) -> String {

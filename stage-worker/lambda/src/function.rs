@@ -10,7 +10,6 @@ use dunlin_manifest::env::Env;
 use dunlin_manifest::ids::QueryId;
 use dunlin_manifest::query::Wake;
 use dunlin_plan::fence;
-use dunlin_plan::stores::Stores;
 use dunlin_worker::{Paid, Visit, Worker, WorkerOptions};
 use lambda_runtime::{Error, LambdaEvent};
 use parking_lot::Mutex;
@@ -47,7 +46,8 @@ impl Function {
         let size = Size::from_env()?;
         let env = Env::system();
         let io = tokio::runtime::Handle::current();
-        let stores = Stores::open(&config.state, config.reaches(), &io)
+        let stores = config
+            .open_stores(&io)
             .context("the stores of the configuration cannot be opened")?
             .hedged(env.clone());
         let control = stores.control(env.clone());

@@ -78,7 +78,8 @@ mod tests {
             "[state]\nlocation = \"s3://state/q\"\n[engine]\ntarget_partitions = 16\n[[tables]]\nname = \"t\"\nlocation = \"s3://data/t/\"\nformat = \"parquet\"\n",
         );
         let config = config.unwrap();
-        let reaches: Vec<_> = config.reaches().map(|reach| reach.location).collect();
+        let reaches: Vec<_> =
+            config.tables.iter().flat_map(|table| table.location.iter()).collect();
         assert_eq!(
             (config.state.location.as_str(), reaches),
             ("s3://state/q", vec!["s3://data/t/"])

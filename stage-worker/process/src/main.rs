@@ -60,7 +60,8 @@ fn run(arguments: Arguments) -> Result<()> {
         if let Some(functions) = &file.functions {
             functions.check().map_err(anyhow::Error::msg)?;
         }
-        let stores = Stores::open(&file.state, file.reaches(), io.handle())
+        let stores = file
+            .open_stores(io.handle())
             .context("the stores of the configuration cannot be opened")?
             .hedged(Env::system());
         let WorkerFile { worker, functions, .. } = file;

@@ -94,6 +94,23 @@ fn a_file_of_answers_has_the_format_of_its_name() {
 }
 
 #[test]
+fn files_are_tables_where_no_gateway_is() {
+    let desk = Desk::new();
+    let people = "select * from (values (1, 'Ada', 36), (2, 'Bob', 41)) as t(id, name, age)";
+    desk.run(&["sql", people, "-o", "people.parquet"]).ok();
+    desk.file("pets.csv", "owner,pet\n1,cat\n2,dog\n2,\"fish, gold\"\n");
+    let join = "select name, count(*) as pets from 'people.parquet' join 'pets.csv' on id = owner group by 1 order by 1";
+    for route in ["inline", "fleet"] {
+        let done = desk.run(&["sql", "--format", "csv", "--route", route, join]);
+        assert_eq!(done.ok(), "name,pets\nAda,1\nBob,2\n", "{route}");
+    }
+    let columns = desk.run(&["sql", "--format", "tsv", "\\d 'people.parquet'"]).ok();
+    assert!(columns.starts_with("column\ttype\tnull\nid\tInt64\t"), "{columns}");
+    let said = desk.run(&["sql", "select * from 'gone.parquet'"]).failed(1);
+    assert!(said.contains("gone.parquet"), "{said}");
+}
+
+#[test]
 fn a_configuration_gives_tables_and_worker_processes_run_the_tasks() {
     let setup = Setup::folder(&data(SCALE), "");
     let config = setup.config.display().to_string();

@@ -5,7 +5,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use datafusion::error::{DataFusionError, Result as DfResult};
 use datafusion::execution::object_store::ObjectStoreRegistry;
@@ -15,17 +14,17 @@ use dunlin_manifest::meter::{Meter, MeteredStore};
 use dunlin_manifest::pinned::{InputWatch, PinnedStore};
 use dunlin_manifest::records::Pin;
 use dunlin_manifest::store::ObjectControlStore;
-use object_store::aws::{AmazonS3, AmazonS3Builder, S3ConditionalPut};
-use object_store::client::SpawnedReqwestConnector;
-use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
 use object_store::signer::Signer;
-use object_store::{ClientOptions, ObjectStore, ObjectStoreExt, RetryConfig};
+use object_store::{ObjectStore, ObjectStoreExt};
+use parking_lot::Mutex;
 use url::Url;
 
 use crate::StoreError;
 use crate::config::{StateConfig, StoreParams};
 use crate::location::{Location, address};
+
+mod open;
 
 /// A location that a process reads, and how to reach it.
 #[derive(Clone, Copy, Debug)]
@@ -52,6 +51,15 @@ pub struct Stores {
     signers: Arc<BTreeMap<String, Arc<dyn Signer>>>,
     /// The clock that tells when an answer is late. Without one, none is.
     hedging: Option<Env>,
+    /// Opens stores that no table of the configuration names, if statements may name files.
+    on_demand: Option<OnDemand>,
+}
+
+/// Stores that were opened because a statement named a file in them.
+#[derive(Clone, Debug)]
+struct OnDemand {
+    io: tokio::runtime::Handle,
+    opened: Arc<Mutex<BTreeMap<String, Arc<dyn ObjectStore>>>>,
 }
 
 impl Stores {
@@ -71,13 +79,13 @@ impl Stores {
             location: &state_config.location,
             params: &state_config.params,
         };
-        let state = Location::parse(own.location)?;
+        let state = place_of_state(own)?;
         let apart = state_config.control.as_ref().map(|control| Reach {
             owner: "[state.control]",
             location: &control.location,
             params: &control.params,
         });
-        let control = apart.map(|reach| Location::parse(reach.location)).transpose()?;
+        let control = apart.map(place_of_state).transpose()?;
         let mut chosen: BTreeMap<String, (&StoreParams, &str)> = BTreeMap::new();
         let mut stores: BTreeMap<String, Arc<dyn ObjectStore>> = BTreeMap::new();
         let mut hedgers = BTreeMap::new();
@@ -89,7 +97,7 @@ impl Stores {
             .map(|reach| Ok((Location::parse(reach.location)?, reach.params, reach.owner)))
             .collect::<Result<Vec<_>, StoreError>>()?;
         for (location, params, owner) in wanted {
-            let key = location.store.to_string();
+            let key = location.address();
             if let Some((known, first)) = chosen.get(&key) {
                 if location.is_remote() && *known != params {
                     return Err(StoreError::Invalid(format!(
@@ -98,7 +106,7 @@ impl Stores {
                 }
                 continue;
             }
-            let (store, signer) = open(&location, params, io)?;
+            let (store, signer) = open::open(&location, params, io)?;
             stores.insert(key.clone(), store);
             signers.extend(signer.map(|signer| (key.clone(), signer)));
             if location.is_remote() && params.hedge.unwrap_or(true) {
@@ -115,7 +123,22 @@ impl Stores {
             }
         }
         let (stores, hedgers) = (Arc::new(stores), Arc::new(hedgers));
-        Ok(Self { stores, state, control, hedgers, signers: Arc::new(signers), hedging: None })
+        Ok(Self {
+            stores,
+            state,
+            control,
+            hedgers,
+            signers: Arc::new(signers),
+            hedging: None,
+            on_demand: None,
+        })
+    }
+
+    /// The same stores, and every other store that a statement names. Such a store is reached with what the process's
+    /// environment says.
+    #[must_use]
+    pub fn and_others(self, io: &tokio::runtime::Handle) -> Self {
+        Self { on_demand: Some(OnDemand { io: io.clone(), opened: Arc::default() }), ..self }
     }
 
     /// The same stores. Their views send a request once more when its answer is late by this clock.
@@ -155,7 +178,7 @@ impl Stores {
     #[must_use]
     pub fn control(&self, env: Env) -> ObjectControlStore {
         let at = |place: &Location| {
-            let store = self.get(place.store.as_str());
+            let store = self.get(&place.address());
             (store.unwrap_or_else(|| Arc::new(InMemory::new())), place.path.clone())
         };
         let (store, prefix) = at(self.control_location());
@@ -172,13 +195,27 @@ impl Stores {
     /// The store at an address such as `s3://bucket`.
     #[must_use]
     pub fn get(&self, store: &str) -> Option<Arc<dyn ObjectStore>> {
-        self.stores.get(store).cloned()
+        self.stores.get(store).cloned().or_else(|| self.on_demand(store))
+    }
+
+    fn on_demand(&self, address: &str) -> Option<Arc<dyn ObjectStore>> {
+        let OnDemand { io, opened } = self.on_demand.as_ref()?;
+        if let Some(store) = opened.lock().get(address) {
+            return Some(Arc::clone(store));
+        }
+        let location = Location::parse(address).ok()?;
+        let (store, _) = open::open(&location, &StoreParams::default(), io)
+            .inspect_err(
+                |error| tracing::warn!(%error, "a store that a statement names cannot be opened"),
+            )
+            .ok()?;
+        Some(Arc::clone(opened.lock().entry(address.to_owned()).or_insert(store)))
     }
 
     /// Who makes links to objects of the state, if its store can.
     #[must_use]
     pub fn signer(&self) -> Option<Arc<dyn Signer>> {
-        self.signers.get(&self.state.store.to_string()).cloned()
+        self.signers.get(&self.state.address()).cloned()
     }
 
     /// All bytes of an object.
@@ -186,14 +223,15 @@ impl Stores {
     /// # Errors
     /// The store's.
     pub async fn read(&self, at: &Location) -> object_store::Result<bytes::Bytes> {
-        let store = self.get(at.store.as_str()).unwrap_or_else(|| Arc::new(InMemory::new()));
+        let store = self.get(&at.address()).unwrap_or_else(|| Arc::new(InMemory::new()));
         store.get(&at.path).await?.bytes().await
     }
 
     /// A registry for planning: every store without restrictions.
     #[must_use]
     pub fn registry(&self) -> Arc<Registry> {
-        Arc::new(Registry { stores: (*self.stores).clone() })
+        let others = self.on_demand.is_some().then(|| self.clone());
+        Arc::new(Registry { stores: (*self.stores).clone(), others })
     }
 
     /// A registry for running one query. Only pinned files can be read, and only in their pinned version. Reads are
@@ -206,19 +244,25 @@ impl Stores {
         watch: &InputWatch,
     ) -> Arc<Registry> {
         let mut stores: BTreeMap<String, Arc<dyn ObjectStore>> = BTreeMap::new();
-        for (key, store) in self.stores.iter() {
-            let here: Vec<&Pin> = pins.iter().filter(|pin| pin.store == *key).collect();
-            let counted = self.view(Arc::clone(store), Some(meter));
-            stores.insert(key.clone(), Arc::new(PinnedStore::new(counted, here, watch.clone())));
+        let named = pins.iter().filter_map(|pin| Some((pin.store.clone(), self.get(&pin.store)?)));
+        let known = self.stores.iter().map(|(key, store)| (key.clone(), Arc::clone(store)));
+        for (key, store) in known.chain(named) {
+            if stores.contains_key(&key) {
+                continue;
+            }
+            let here: Vec<&Pin> = pins.iter().filter(|pin| pin.store == key).collect();
+            let counted = self.view(store, Some(meter));
+            stores.insert(key, Arc::new(PinnedStore::new(counted, here, watch.clone())));
         }
-        Arc::new(Registry { stores })
+        Arc::new(Registry { stores, others: None })
     }
 }
 
-/// A fixed set of stores. A plan cannot name any other store.
+/// A fixed set of stores. A plan cannot name any other store, unless statements may name files.
 #[derive(Debug)]
 pub struct Registry {
     stores: BTreeMap<String, Arc<dyn ObjectStore>>,
+    others: Option<Stores>,
 }
 
 impl ObjectStoreRegistry for Registry {
@@ -232,100 +276,22 @@ impl ObjectStoreRegistry for Registry {
 
     fn get_store(&self, url: &Url) -> DfResult<Arc<dyn ObjectStore>> {
         let key = address(url);
-        self.stores.get(&key).cloned().ok_or_else(|| {
+        let known = self.stores.get(&key).cloned();
+        known.or_else(|| self.others.as_ref()?.get(&key)).ok_or_else(|| {
             DataFusionError::Execution(format!("no table of the configuration lies in {key}"))
         })
     }
 }
 
-type Opened = (Arc<dyn ObjectStore>, Option<Arc<dyn Signer>>);
-
-fn open(
-    location: &Location,
-    params: &StoreParams,
-    io: &tokio::runtime::Handle,
-) -> Result<Opened, StoreError> {
+/// The place of records or data, which must be a folder that can be written.
+fn place_of_state(reach: Reach<'_>) -> Result<Location, StoreError> {
+    let location = Location::parse(reach.location)?;
+    let wrong = |what: &str| Err(StoreError::Invalid(format!("{}: {what}", reach.owner)));
+    if location.pattern.is_some() {
+        return wrong("its location is a pattern; name one folder");
+    }
     match location.store.scheme() {
-        "file" => Ok((Arc::new(LocalFileSystem::new()), None)),
-        "memory" => Ok((Arc::new(InMemory::new()), None)),
-        _ => {
-            let store = Arc::new(open_s3(location, params, io)?);
-            Ok((Arc::clone(&store) as _, Some(store as _)))
-        }
+        "http" | "https" => wrong("a web server cannot hold it; use a folder, s3, gs or az"),
+        _ => Ok(location),
     }
-}
-
-fn open_s3(
-    location: &Location,
-    params: &StoreParams,
-    io: &tokio::runtime::Handle,
-) -> Result<AmazonS3, StoreError> {
-    let timeout = match params.client_timeout.as_deref() {
-        Some(text) => parse_duration(text)?,
-        // The default of object_store. It limits one request, and so the upload of one part.
-        None => Duration::from_secs(30),
-    };
-    let mut builder = AmazonS3Builder::from_env()
-        .with_url(location.store.as_str())
-        .with_conditional_put(S3ConditionalPut::ETagMatch)
-        .with_retry(RetryConfig { retry_timeout: Duration::from_secs(60), ..Default::default() })
-        .with_http_connector(SpawnedReqwestConnector::new(io.clone()));
-    let mut options = ClientOptions::new().with_timeout(timeout);
-    // Whoever sets an endpoint in the environment, as for every tool of AWS, says there whether it is encrypted.
-    let from_env = ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"];
-    let from_env = from_env.into_iter().find_map(|name| std::env::var(name).ok());
-    let plain = from_env.filter(|_| params.s3_endpoint.is_none());
-    let plain = plain.is_some_and(|endpoint| endpoint.starts_with("http://"));
-    if params.allow_http.unwrap_or(plain) {
-        options = options.with_allow_http(true);
-    }
-    builder = builder.with_client_options(options);
-    if let Some(endpoint) = &params.s3_endpoint {
-        builder = builder.with_endpoint(endpoint).with_virtual_hosted_style_request(false);
-    }
-    builder = builder.with_region(
-        params
-            .s3_region
-            .clone()
-            .or_else(|| std::env::var("AWS_REGION").ok())
-            .or_else(|| std::env::var("AWS_DEFAULT_REGION").ok())
-            .unwrap_or_else(|| "us-east-1".to_owned()),
-    );
-    match params.s3_auth.as_deref() {
-        Some("iam_role") => {}
-        None | Some("key") => {
-            if let (Some(key), Some(secret)) = (&params.s3_key, &params.s3_secret) {
-                builder = builder.with_access_key_id(key).with_secret_access_key(secret);
-            } else if params.s3_auth.is_some() || params.s3_key.is_some() {
-                return Err(StoreError::Invalid(
-                    "s3_auth = \"key\" needs both s3_key and s3_secret".to_owned(),
-                ));
-            }
-            if let Some(token) = &params.s3_session_token {
-                builder = builder.with_token(token);
-            }
-        }
-        Some(other) => {
-            return Err(StoreError::Invalid(format!(
-                "s3_auth {other:?} is not known; use key or iam_role"
-            )));
-        }
-    }
-    let opened = builder.build();
-    opened.map_err(|source| StoreError::Open { store: location.store.to_string(), source })
-}
-
-/// Reads `30s`, `500ms` or `2m`.
-fn parse_duration(text: &str) -> Result<Duration, StoreError> {
-    let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let (number, unit) = text.split_at(split);
-    let parsed = number.parse::<u64>().ok().and_then(|number| match unit {
-        "ms" => Some(Duration::from_millis(number)),
-        "s" | "" => Some(Duration::from_secs(number)),
-        "m" => Some(Duration::from_secs(number * 60)),
-        _ => None,
-    });
-    parsed.ok_or_else(|| {
-        StoreError::Invalid(format!("{text:?} is not a duration; write 500ms, 30s or 2m"))
-    })
 }

@@ -1,0 +1,113 @@
+//! What is known of a table's files, from one query to the next.
+//!
+//! A file is known by path, size, e_tag and time. A query lists the files, and looks only into those that it does not
+//! know: so a table that gets a file or loses one, or whose columns change, is seen as it is, and everything else is
+//! remembered.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::catalog::Session;
+use datafusion::common::Statistics;
+use datafusion::datasource::file_format::{FileFormat, FileMeta};
+use datafusion::physical_expr::LexOrdering;
+use object_store::path::Path;
+use object_store::{ObjectMeta, ObjectStore};
+use parking_lot::Mutex;
+
+/// One version of a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Version {
+    size: u64,
+    e_tag: Option<String>,
+    modified: i64,
+}
+
+impl From<&ObjectMeta> for Version {
+    fn from(file: &ObjectMeta) -> Self {
+        Self {
+            size: file.size,
+            e_tag: file.e_tag.clone(),
+            modified: file.last_modified.timestamp_millis(),
+        }
+    }
+}
+
+/// Rows, sizes and ranges of a file, by the columns of a table's schema, and the order of its rows.
+#[derive(Debug)]
+pub(super) struct Facts {
+    pub(super) statistics: Arc<Statistics>,
+    pub(super) ordering: Option<LexOrdering>,
+}
+
+#[derive(Debug)]
+struct Known {
+    version: Version,
+    schema: SchemaRef,
+    /// The table's schema when they were found, and the facts.
+    facts: Option<(SchemaRef, Arc<Facts>)>,
+}
+
+/// The files of one table that have been looked into.
+#[derive(Debug, Default)]
+pub(super) struct KnownFiles {
+    files: Mutex<HashMap<Path, Known>>,
+}
+
+impl KnownFiles {
+    /// The schema of each of these files that is known.
+    pub(super) fn schemas(&self, files: &[ObjectMeta]) -> Vec<Option<SchemaRef>> {
+        let known = self.files.lock();
+        let schema = |file: &ObjectMeta| {
+            let known = known.get(&file.location)?;
+            (known.version == Version::from(file)).then(|| Arc::clone(&known.schema))
+        };
+        files.iter().map(schema).collect()
+    }
+
+    /// Remembers these files with their schemas, and forgets all others.
+    pub(super) fn remember(&self, files: &[ObjectMeta], schemas: &[SchemaRef]) {
+        let mut known = self.files.lock();
+        let mut next = HashMap::with_capacity(files.len());
+        for (file, schema) in files.iter().zip(schemas) {
+            let version = Version::from(file);
+            let before = known.remove(&file.location).filter(|known| known.version == version);
+            let facts = before.and_then(|known| known.facts);
+            let schema = Arc::clone(schema);
+            next.insert(file.location.clone(), Known { version, schema, facts });
+        }
+        *known = next;
+    }
+
+    /// The facts of a file, by the columns of `schema`. Reads the file's footer if they are not known.
+    ///
+    /// # Errors
+    /// The format's.
+    pub(super) async fn facts(
+        &self,
+        file: &ObjectMeta,
+        schema: &SchemaRef,
+        format: &dyn FileFormat,
+        state: &dyn Session,
+        store: &Arc<dyn ObjectStore>,
+    ) -> datafusion::error::Result<Arc<Facts>> {
+        let version = Version::from(file);
+        if let Some(known) = self.files.lock().get(&file.location)
+            && known.version == version
+            && let Some((of, facts)) = &known.facts
+            && of == schema
+        {
+            return Ok(Arc::clone(facts));
+        }
+        let found = format.infer_stats_and_ordering(state, store, Arc::clone(schema), file).await?;
+        let FileMeta { statistics, ordering } = found;
+        let facts = Arc::new(Facts { statistics: Arc::new(statistics), ordering });
+        if let Some(known) = self.files.lock().get_mut(&file.location)
+            && known.version == version
+        {
+            known.facts = Some((Arc::clone(schema), Arc::clone(&facts)));
+        }
+        Ok(facts)
+    }
+}

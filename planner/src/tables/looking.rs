@@ -1,0 +1,251 @@
+//! Looking into files to find the columns of a table.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::datasource::file_format::FileFormat;
+use datafusion::datasource::file_format::arrow::ArrowFormat;
+use datafusion::datasource::file_format::avro::AvroFormat;
+use datafusion::datasource::file_format::csv::CsvFormat;
+use datafusion::datasource::file_format::file_compression_type::FileCompressionType;
+use datafusion::datasource::file_format::json::JsonFormat;
+use datafusion::datasource::file_format::parquet::ParquetFormat;
+use datafusion::execution::SessionState;
+use futures::{StreamExt, TryStreamExt, stream};
+use object_store::memory::InMemory;
+use object_store::path::Path;
+use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
+
+use super::TableError;
+use super::config::{Compression, Format, TableConfig};
+
+/// Files that are looked into at the same time.
+pub(super) const FILES_AT_ONCE: usize = 64;
+/// Text files of a table whose rows are looked at. Of the others, only the header is.
+const SAMPLED_FILES: usize = 16;
+/// The part of a JSON file that is looked at.
+const HEAD_BYTES: u64 = 16 << 20;
+
+/// How a table's files are read.
+#[derive(Clone, Debug)]
+pub(super) struct Reading {
+    pub(super) format: Arc<dyn FileFormat>,
+    kind: Format,
+    /// As `format`, and looks only at the first row.
+    header: Option<Arc<dyn FileFormat>>,
+    is_whole_text: bool,
+}
+
+impl Reading {
+    /// How the files of a table are read; their names say how they are compressed.
+    pub(super) fn of(config: &TableConfig, files: &[ObjectMeta]) -> Result<Self, TableError> {
+        let kind = config.format();
+        let compression = compression(config, files)?;
+        let mut header = None;
+        let format: Arc<dyn FileFormat> = match kind {
+            Format::Parquet => Arc::new(ParquetFormat::default()),
+            Format::Arrow => Arc::new(ArrowFormat),
+            Format::Avro => Arc::new(AvroFormat),
+            Format::Json => Arc::new(
+                JsonFormat::default()
+                    .with_newline_delimited(!config.json.array)
+                    .with_schema_infer_max_rec(config.json.sample_rows)
+                    .with_file_compression_type(compression),
+            ),
+            Format::Csv => {
+                let csv = csv_format(config, compression)?;
+                if config.csv.header {
+                    header = Some(Arc::new(csv.clone().with_schema_infer_max_rec(1)) as _);
+                }
+                Arc::new(csv)
+            }
+        };
+        let is_whole_text = compression != FileCompressionType::UNCOMPRESSED || config.json.array;
+        Ok(Self { format, kind, header, is_whole_text })
+    }
+
+    /// The schema of each file.
+    pub(super) async fn schemas(
+        &self,
+        files: &[ObjectMeta],
+        state: &SessionState,
+        store: &Arc<dyn ObjectStore>,
+    ) -> Result<Vec<SchemaRef>, TableError> {
+        let look = |(number, file): (usize, &ObjectMeta)| {
+            let file = file.clone();
+            async move {
+                let found = match (&self.header, self.kind) {
+                    (Some(header), Format::Csv) if number >= SAMPLED_FILES => {
+                        header.infer_schema(state, store, std::slice::from_ref(&file)).await
+                    }
+                    (_, Format::Json) if !self.is_whole_text => {
+                        self.look_at_head(&file, state, store).await
+                    }
+                    _ => self.format.infer_schema(state, store, std::slice::from_ref(&file)).await,
+                };
+                found.map_err(|error| TableError::File {
+                    path: file.location.to_string(),
+                    format: self.kind,
+                    source: Box::new(error),
+                })
+            }
+        };
+        let found: Vec<SchemaRef> = stream::iter(files.iter().enumerate())
+            .map(look)
+            .buffered(FILES_AT_ONCE)
+            .try_collect()
+            .await?;
+        Ok(found)
+    }
+
+    /// The schema of the first lines of a JSON file. Looking at the whole file would read all of it into memory.
+    async fn look_at_head(
+        &self,
+        file: &ObjectMeta,
+        state: &SessionState,
+        store: &Arc<dyn ObjectStore>,
+    ) -> datafusion::error::Result<SchemaRef> {
+        let head = if file.size <= HEAD_BYTES {
+            store.get(&file.location).await?.bytes().await?
+        } else {
+            let bytes = store.get_range(&file.location, 0..HEAD_BYTES).await?;
+            let end = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+            bytes.slice(..end)
+        };
+        let beside: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+        beside.put(&file.location, head.into()).await?;
+        self.format.infer_schema(state, &beside, std::slice::from_ref(file)).await
+    }
+
+    /// Text files give values by place, and not by name: all must have the same columns in the same order.
+    ///
+    /// # Errors
+    /// A file with other columns than the first.
+    pub(super) fn check_headers(
+        &self,
+        files: &[(&Path, &SchemaRef)],
+        declared: Option<&SchemaRef>,
+        short_lines: bool,
+    ) -> Result<(), TableError> {
+        if self.header.is_none() {
+            return Ok(());
+        }
+        let names = |schema: &SchemaRef| -> Vec<String> {
+            schema.fields().iter().map(|field| field.name().to_lowercase()).collect()
+        };
+        let longest = files.iter().map(|(_, schema)| *schema).max_by_key(|it| it.fields().len());
+        let Some(wanted) = declared.or(longest).map(names) else { return Ok(()) };
+        for (path, schema) in files {
+            let found = names(schema);
+            let fits = if short_lines { wanted.starts_with(&found) } else { wanted == found };
+            if !fits {
+                return Err(TableError::Invalid(format!(
+                    "the header of {path} is {}, and {} is {}; CSV files give values by place, so all must have the same columns in the same order",
+                    found.join(", "),
+                    if declared.is_some() {
+                        "the list of declared columns"
+                    } else {
+                        "that of another file"
+                    },
+                    wanted.join(", ")
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// True for text with separators, whose types come from a sample of rows.
+    pub(super) fn is_csv(&self) -> bool {
+        self.kind == Format::Csv
+    }
+}
+
+/// The schema of CSV files: a column whose values are whole numbers in one file and other numbers in another has
+/// other numbers, because each is read from its text. A column of other types is text.
+pub(super) fn relaxed(files: &[(&Path, &SchemaRef)]) -> SchemaRef {
+    let mut fields: Vec<Field> = Vec::new();
+    for (_, schema) in files.iter().take(SAMPLED_FILES) {
+        for (at, field) in schema.fields().iter().enumerate() {
+            match fields.get_mut(at) {
+                None => fields.push(field.as_ref().clone().with_nullable(true)),
+                Some(known) => {
+                    let both = match (known.data_type(), field.data_type()) {
+                        (a, b) if a == b => a.clone(),
+                        (DataType::Null, other) | (other, DataType::Null) => other.clone(),
+                        (DataType::Int64, DataType::Float64)
+                        | (DataType::Float64, DataType::Int64) => DataType::Float64,
+                        _ => DataType::Utf8,
+                    };
+                    *known = known.clone().with_data_type(both);
+                }
+            }
+        }
+    }
+    Arc::new(Schema::new(fields))
+}
+
+fn csv_format(
+    config: &TableConfig,
+    compression: FileCompressionType,
+) -> Result<CsvFormat, TableError> {
+    let csv = &config.csv;
+    let byte = |char: char| {
+        u8::try_from(char).map_err(|_| TableError::Invalid(format!("{char:?} is not one byte")))
+    };
+    let tabs = config.location.iter().all(|it| {
+        let name = Compression::of(it).map_or(it, |(_, rest)| rest);
+        name.to_ascii_lowercase().ends_with(".tsv")
+    });
+    let delimiter = csv.delimiter.unwrap_or(if tabs { '\t' } else { ',' });
+    let nulls = (!csv.null.is_empty()).then(|| {
+        let texts: Vec<String> = csv.null.iter().map(|text| regex::escape(text)).collect();
+        format!("^(|{})$", texts.join("|"))
+    });
+    Ok(CsvFormat::default()
+        .with_has_header(csv.header)
+        .with_delimiter(byte(delimiter)?)
+        .with_quote(byte(csv.quote)?)
+        .with_escape(csv.escape.map(byte).transpose()?)
+        .with_comment(csv.comment.map(byte).transpose()?)
+        .with_null_regex(nulls)
+        // A quoted value may contain a newline. Such a file cannot be split at newlines.
+        .with_newlines_in_values(csv.newlines)
+        .with_truncated_rows(csv.short_lines)
+        .with_schema_infer_max_rec(csv.sample_rows)
+        .with_file_compression_type(compression))
+}
+
+/// The compression of all files of a table.
+fn compression(
+    config: &TableConfig,
+    files: &[ObjectMeta],
+) -> Result<FileCompressionType, TableError> {
+    if !config.format().is_text() {
+        return Ok(FileCompressionType::UNCOMPRESSED);
+    }
+    let said = |file: &ObjectMeta| {
+        let name = file.location.filename().unwrap_or_default();
+        Compression::of(name).map_or(Compression::None, |(compression, _)| compression)
+    };
+    let chosen = match config.compression {
+        Some(chosen) => chosen,
+        None => {
+            let all: BTreeSet<Compression> = files.iter().map(said).collect();
+            if all.len() > 1 {
+                return Err(TableError::Invalid(
+                    "its files are compressed in different ways; make one table of each, and join them by UNION ALL"
+                        .to_owned(),
+                ));
+            }
+            all.first().copied().unwrap_or(Compression::None)
+        }
+    };
+    Ok(match chosen {
+        Compression::None => FileCompressionType::UNCOMPRESSED,
+        Compression::Gzip => FileCompressionType::GZIP,
+        Compression::Zstd => FileCompressionType::ZSTD,
+        Compression::Bzip2 => FileCompressionType::BZIP2,
+        Compression::Xz => FileCompressionType::XZ,
+    })
+}

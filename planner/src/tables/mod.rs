@@ -1,0 +1,361 @@
+//! The tables of the configuration. Each is read when a statement names it, as it is at that moment.
+//!
+//! ```text
+//!  statement names t ──> list its files ──> look into those that are not known ──> one schema ──> scan
+//!                        (listing)          (looking, files)                       (merge)        (provider)
+//! ```
+
+pub(crate) mod config;
+mod files;
+mod folders;
+mod listing;
+mod looking;
+mod merge;
+mod named;
+mod provider;
+mod texts;
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::{DataType, SchemaRef};
+use datafusion::catalog::memory::{MemoryCatalogProvider, MemorySchemaProvider};
+use datafusion::catalog::{CatalogProvider, SchemaProvider, TableProvider};
+use datafusion::common::TableReference;
+use datafusion::error::DataFusionError;
+use datafusion::execution::SessionState;
+use datafusion::execution::object_store::ObjectStoreUrl;
+use datafusion::logical_expr::SortExpr;
+use dunlin_plan::StoreError;
+use dunlin_plan::location::Location;
+use dunlin_plan::stores::Stores;
+use futures::future::join_all;
+use object_store::ObjectMeta;
+use object_store::path::Path;
+
+use self::config::{Format, Partitions, PartitionsWord, TableConfig};
+use self::files::KnownFiles;
+use self::listing::Places;
+use self::looking::Reading;
+use self::provider::{FilesTable, Listed, Shape};
+use crate::config::{ConfigError, FilesConfig};
+use crate::error::PlanError;
+
+/// The schema that lists all tables.
+const INFORMATION_SCHEMA: &str = "information_schema";
+
+/// Why a table cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum TableError {
+    /// Its entry in the configuration is wrong.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// Its location is wrong.
+    #[error(transparent)]
+    Location(#[from] StoreError),
+    /// Its files and its entry do not fit together.
+    #[error("{0}")]
+    Invalid(String),
+    /// The location has no files.
+    #[error("no {format} file is at {location}")]
+    Empty { format: &'static str, location: String },
+    /// Its files cannot be listed.
+    #[error("{location} cannot be listed: {source}")]
+    Listing { location: String, source: Box<object_store::Error> },
+    /// A file is not what it should be.
+    #[error("file {path} cannot be read as {}: {}", .format.name(), .source.strip_backtrace())]
+    File { path: String, format: Format, source: Box<DataFusionError> },
+    /// Two files have a column of types that no type holds.
+    #[error(
+        "column {column} is {} in {}, and {} in {}; no type holds the values of both, so make two tables of them",
+        .types.0, .files[0], .types.1, .files[1]
+    )]
+    Conflict { column: String, types: Box<(DataType, DataType)>, files: Box<[String; 2]> },
+    /// The engine refused it.
+    #[error("{}", .0.strip_backtrace())]
+    Engine(#[from] DataFusionError),
+}
+
+/// A table that a statement names and that could not be read.
+#[derive(Debug)]
+pub(crate) struct Unread {
+    table: String,
+    error: TableError,
+}
+
+impl From<Unread> for PlanError {
+    fn from(unread: Unread) -> Self {
+        let message = format!("table {} cannot be read: {}", unread.table, unread.error);
+        Self::Store { message, source: Some(Box::new(unread.error)) }
+    }
+}
+
+/// The tables of the configuration.
+#[derive(Debug)]
+pub(crate) struct Tables {
+    tables: BTreeMap<String, Arc<Table>>,
+    files: FilesConfig,
+    /// Where the state is. Statements that name files do not see it.
+    state: Vec<Location>,
+    /// Files that statements have named themselves.
+    named: parking_lot::Mutex<BTreeMap<String, Arc<Table>>>,
+}
+
+/// One table, and what is known of its files.
+#[derive(Debug)]
+struct Table {
+    config: TableConfig,
+    /// Places whose files it does not have.
+    without: Vec<Location>,
+    known: Arc<KnownFiles>,
+    shape: parking_lot::Mutex<Option<Arc<Shape>>>,
+}
+
+impl Table {
+    fn new(config: TableConfig, without: Vec<Location>) -> Self {
+        Self { config, without, known: Arc::default(), shape: parking_lot::Mutex::default() }
+    }
+}
+
+impl Tables {
+    /// Reads nothing yet.
+    pub(crate) fn new(configured: Vec<TableConfig>, files: FilesConfig, stores: &Stores) -> Self {
+        let table = |config: TableConfig| {
+            (config.name.to_lowercase(), Arc::new(Table::new(config, Vec::new())))
+        };
+        let tables = configured.into_iter().map(table).collect();
+        let state = vec![stores.state.clone(), stores.control_location().clone()];
+        Self { tables, files, state, named: parking_lot::Mutex::default() }
+    }
+
+    /// Opens the tables that a statement names. Returns the catalog of this statement, and the tables that cannot be
+    /// read, with the reasons. A statement about the catalog itself names all tables.
+    pub(crate) async fn load(
+        &self,
+        named: &[TableReference],
+        state: &SessionState,
+    ) -> Result<(Arc<dyn CatalogProvider>, Vec<Unread>), PlanError> {
+        let all = named.iter().any(|name| name.schema() == Some(INFORMATION_SCHEMA));
+        let mut wanted: BTreeMap<&str, Arc<Table>> = BTreeMap::new();
+        let names: HashSet<&str> = named.iter().map(TableReference::table).collect();
+        for (name, table) in &self.tables {
+            if all || names.contains(name.as_str()) {
+                wanted.insert(name, Arc::clone(table));
+            }
+        }
+        let mut unread = Vec::new();
+        for reference in named.iter().filter(|reference| reference.schema().is_none()) {
+            let name = reference.table();
+            if wanted.contains_key(name) {
+                continue;
+            }
+            match self.named_file(name) {
+                Ok(Some(table)) => {
+                    wanted.insert(name, table);
+                }
+                Ok(None) => {}
+                Err(error) => unread.push(Unread { table: format!("{name:?}"), error }),
+            }
+        }
+        let opened = join_all(wanted.values().map(|table| table.open(state))).await;
+        let schema = MemorySchemaProvider::new();
+        for ((name, table), opened) in wanted.iter().zip(opened) {
+            let registered =
+                opened.and_then(|table| Ok(schema.register_table((*name).to_owned(), table)?));
+            if let Err(error) = registered {
+                unread.push(Unread { table: table.config.name.clone(), error });
+            }
+        }
+        let catalog = MemoryCatalogProvider::new();
+        let default = &state.config_options().catalog.default_schema;
+        catalog.register_schema(default, Arc::new(schema)).map_err(PlanError::from_planning)?;
+        Ok((Arc::new(catalog), unread))
+    }
+
+    /// The table of a file that a statement names itself.
+    fn named_file(&self, name: &str) -> Result<Option<Arc<Table>>, TableError> {
+        let Some(config) = named::table(name, &self.files)? else { return Ok(None) };
+        let mut named = self.named.lock();
+        if named.len() >= named::MOST_REMEMBERED {
+            named.clear();
+        }
+        let table = named
+            .entry(name.to_owned())
+            .or_insert_with(|| Arc::new(Table::new(config, self.state.clone())));
+        Ok(Some(Arc::clone(table)))
+    }
+}
+
+impl Table {
+    /// Lists the table's files, and looks into those that are new.
+    async fn open(&self, state: &SessionState) -> Result<Arc<dyn TableProvider>, TableError> {
+        let config = &self.config;
+        let places = Places::of(config)?;
+        let store = state.runtime_env().object_store(&places.store)?;
+        let mut files = places.list(&store).await?;
+        let here = self.without.iter().filter(|it| places.store.as_str() == store_url(it));
+        let hidden: Vec<&Path> = here.map(|it| &it.path).collect();
+        files.retain(|file| !hidden.iter().any(|path| file.location.prefix_matches(path)));
+        let declared = texts::declared(config, state)?;
+        if files.is_empty() && declared.is_none() {
+            return Err(TableError::Empty {
+                format: config.format().name(),
+                location: config.location.to_string(),
+            });
+        }
+        let shape = self.shape(&places, &files, declared.as_ref(), state, &store).await?;
+        let listed = |meta: ObjectMeta| {
+            let values = folders::values(&places, &meta.location, &shape.folders)?;
+            Ok(Listed { meta, values })
+        };
+        let order = config.sort_order()?;
+        let key = |(column, ascending, nulls_first): &(String, bool, bool)| -> SortExpr {
+            datafusion::prelude::ident(column).sort(*ascending, *nulls_first)
+        };
+        let order: Vec<SortExpr> = order.iter().map(key).collect();
+        let table = FilesTable {
+            store: places.store.clone(),
+            files: files.into_iter().map(listed).collect::<Result<_, TableError>>()?,
+            shape,
+            known: Arc::clone(&self.known),
+            order: if order.is_empty() { Vec::new() } else { vec![order] },
+        };
+        texts::read(config, table)
+    }
+
+    /// The columns of the table with these files.
+    async fn shape(
+        &self,
+        places: &Places,
+        files: &[ObjectMeta],
+        declared: Option<&SchemaRef>,
+        state: &SessionState,
+        store: &Arc<dyn object_store::ObjectStore>,
+    ) -> Result<Arc<Shape>, TableError> {
+        let known = self.known.schemas(files);
+        let before = self.shape.lock().clone();
+        if known.iter().all(Option::is_some)
+            && let Some(before) = before
+            && !files.is_empty()
+        {
+            let schemas: Vec<SchemaRef> = known.into_iter().flatten().collect();
+            let shape = self.built(places, files, &schemas, declared, state)?;
+            let same = shape.schema == before.schema && shape.folders == before.folders;
+            return Ok(if same { before } else { self.keep(shape) });
+        }
+        let reading = Reading::of(&self.config, files)?;
+        let new: Vec<ObjectMeta> = files
+            .iter()
+            .zip(&known)
+            .filter(|(_, known)| known.is_none())
+            .map(|(file, _)| file.clone())
+            .collect();
+        let mut found = reading.schemas(&new, state, store).await?.into_iter();
+        let mut distinct: HashSet<SchemaRef> = known.iter().flatten().cloned().collect();
+        let mut schemas = Vec::with_capacity(files.len());
+        for known in known {
+            let Some(schema) = known.or_else(|| found.next()) else { break };
+            // One schema for all files that have it: 100,000 copies would fill the memory.
+            match distinct.get(&schema) {
+                Some(same) => schemas.push(Arc::clone(same)),
+                None => {
+                    distinct.insert(Arc::clone(&schema));
+                    schemas.push(schema);
+                }
+            }
+        }
+        self.known.remember(files, &schemas);
+        let shape = self.built(places, files, &schemas, declared, state)?;
+        Ok(self.keep(shape))
+    }
+
+    fn keep(&self, shape: Shape) -> Arc<Shape> {
+        let shape = Arc::new(shape);
+        *self.shape.lock() = Some(Arc::clone(&shape));
+        shape
+    }
+
+    /// The shape that files of these schemas have together.
+    fn built(
+        &self,
+        places: &Places,
+        files: &[ObjectMeta],
+        schemas: &[SchemaRef],
+        declared: Option<&SchemaRef>,
+        state: &SessionState,
+    ) -> Result<Shape, TableError> {
+        let reading = Reading::of(&self.config, files)?;
+        let pairs: Vec<(&Path, &SchemaRef)> =
+            files.iter().map(|file| &file.location).zip(schemas).collect();
+        reading.check_headers(&pairs, declared, self.config.csv.short_lines)?;
+        let inside = match declared {
+            Some(declared) => Arc::clone(declared),
+            None if reading.is_csv() => texts::found(&looking::relaxed(&pairs)),
+            None => merge::merged(pairs.iter().copied(), self.config.format().is_text())?,
+        };
+        if inside.fields().is_empty() {
+            return Err(TableError::Empty {
+                format: self.config.format().name(),
+                location: self.config.location.to_string(),
+            });
+        }
+        let folders = match &self.config.partitions {
+            Partitions::Word(PartitionsWord::None) => Vec::new(),
+            Partitions::Word(PartitionsWord::Auto) => {
+                folders::found(places, files.iter().map(|file| &file.location))
+            }
+            Partitions::Columns(columns) => texts::columns(&self.config.name, columns, state)?,
+        };
+        Ok(Shape::new(reading, inside, folders))
+    }
+}
+
+/// The address of a location's store, as the engine writes it.
+fn store_url(location: &Location) -> String {
+    ObjectStoreUrl::parse(location.address()).map_or_else(|_| String::new(), |url| url.to_string())
+}
+
+/// The better of two errors: a table that could not be read explains why the planner does not know it.
+pub(crate) fn because_unread(error: PlanError, unread: Vec<Unread>) -> PlanError {
+    if !matches!(error, PlanError::Planning { .. }) {
+        return error;
+    }
+    unread.into_iter().next().map_or(error, PlanError::from)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use datafusion::execution::session_state::SessionStateBuilder;
+
+    use super::*;
+
+    fn table(name: &str, location: &std::path::Path) -> TableConfig {
+        TableConfig {
+            name: name.to_owned(),
+            location: format!("{}/", location.display()),
+            format: "csv".to_owned(),
+            order: Vec::new(),
+            params: dunlin_plan::config::StoreParams::default(),
+        }
+    }
+
+    #[tokio::test]
+    async fn only_tables_that_a_statement_names_are_read() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("rows.csv"), "a,b\n1,2\n").unwrap();
+        let nowhere = folder.path().join("nowhere");
+        std::fs::create_dir(&nowhere).unwrap();
+        let base = SessionStateBuilder::new().with_default_features().build();
+        let tables = Tables::new(vec![table("Here", folder.path()), table("gone", &nowhere)], base);
+        assert!(tables.load(&[]).await.is_empty());
+        assert!(tables.loaded.lock().is_empty());
+        assert!(tables.load(&[TableReference::bare("here")]).await.is_empty());
+        assert_eq!(tables.loaded.lock().len(), 1);
+        let unread = tables.load(&[TableReference::bare("gone")]).await;
+        assert_eq!(unread.len(), 1);
+        assert_eq!(unread[0].table, "gone");
+        let catalog = TableReference::partial("information_schema", "tables");
+        assert_eq!(tables.load(&[catalog]).await.len(), 1, "a catalog lists what can be read");
+    }
+}
