@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use dunlin_manifest::env::Env;
+use dunlin_plan::config_text::TEXT;
 use dunlin_planner::config::Config;
 use dunlin_process::{cores, logging};
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
@@ -64,18 +65,17 @@ impl Own {
         let left = Arc::new(Left::new()?);
         clean_at_signals(Arc::clone(&left))?;
         let mut own = Self { embedded: None, left, stays: config.is_some() };
-        let (mut read, file) = match config {
-            Some(path) => (Config::load(path)?, path.to_owned()),
-            None => own.left.configure()?,
+        let (read, text) = match config {
+            // Read as it is first, so that mistakes have its name and lines.
+            Some(path) => (Config::load(path)?, with_files(&read_text(path)?)?),
+            None => own.left.configuration()?,
         };
         ensure!(
             fleet == 0 || !read.state.location.starts_with("memory:"),
             "--fleet needs a state that several processes see, and [state] location is memory://: use a folder or a bucket"
         );
-        // Whoever starts this process may read the files that it reads.
-        read.files.enabled = true;
-        let embedded = Embedded::start(read, fleet > 0)?;
-        own.left.fleet(&file, fleet, embedded.key())?;
+        let embedded = Embedded::start(Config::parse(&text)?, fleet > 0)?;
+        own.left.fleet(&text, fleet, embedded.key())?;
         own.embedded = Some(embedded);
         Ok(own)
     }
@@ -117,27 +117,25 @@ impl Left {
         Ok(Self { folder, workers: Mutex::default() })
     }
 
-    /// A configuration without tables, and its file.
-    fn configure(&self) -> Result<(Config, PathBuf)> {
+    /// A configuration without tables, and its text.
+    fn configuration(&self) -> Result<(Config, String)> {
         let state = Url::from_directory_path(self.folder.join("state"))
             .map_err(|()| anyhow::anyhow!("{} is no path", self.folder.display()))?;
         // A JSON string is also a TOML string.
         let location = serde_json::Value::from(state.as_str());
-        let text = format!("[state]\nlocation = {location}\n\n[files]\nenabled = true\n");
-        let file = self.folder.join("dunlin.toml");
-        std::fs::write(&file, &text).with_context(|| format!("cannot write {}", file.display()))?;
-        Ok((Config::parse(&text)?, file))
+        let text = with_files(&format!("[state]\nlocation = {location}\n"))?;
+        Ok((Config::parse(&text)?, text))
     }
 
     /// Starts worker processes.
-    fn fleet(&self, config: &Path, number: usize, key: &str) -> Result<()> {
+    fn fleet(&self, config: &str, number: usize, key: &str) -> Result<()> {
         let binary = std::env::current_exe().context("the path of this program is not known")?;
         let slots = (cores() / number.max(1)).max(1).to_string();
         for index in 0..number {
             let log = File::create(self.folder.join(format!("worker-{index}.log")))?;
             let child = Command::new(&binary)
-                .args(["worker", "--slots", &slots, "--config"])
-                .arg(config)
+                .args(["worker", "--slots", &slots])
+                .env(TEXT, config)
                 .env(KEY_VARIABLE, key)
                 .env(WITH_PARENT, "1")
                 // Ctrl+C at the terminal is for this process.
@@ -167,6 +165,20 @@ impl Left {
     }
 }
 
+fn read_text(path: &Path) -> Result<String> {
+    std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
+}
+
+/// The configuration, with which statements may name files: whoever starts this process may read what it reads.
+fn with_files(text: &str) -> Result<String> {
+    let mut table: toml::Table = toml::from_str(text)?;
+    let files = table.entry("files").or_insert_with(|| toml::Table::new().into());
+    if let Some(files) = files.as_table_mut() {
+        files.insert("enabled".to_owned(), true.into());
+    }
+    Ok(toml::to_string(&table)?)
+}
+
 /// From now on SIGHUP and SIGTERM remove `left` before they end the process.
 fn clean_at_signals(left: Arc<Left>) -> Result<()> {
     let mut hang_up = signal(SignalKind::hangup())?;
@@ -188,5 +200,23 @@ pub fn follow_parent() {
     if std::env::var_os(WITH_PARENT).is_some() {
         use rustix::process::{Signal, set_parent_process_death_signal};
         let _ = set_parent_process_death_signal(Some(Signal::TERM));
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_may_be_named_whatever_the_configuration_says() {
+        for text in ["", "[files]\n", "[files]\nenabled = false\nhttps = true\n"] {
+            let base =
+                "[state]\nlocation = \"memory://\"\n[[tables]]\nname = \"t\"\nlocation = \"t/\"\n";
+            let config = Config::parse(&with_files(&format!("{base}{text}")).unwrap()).unwrap();
+            assert!(config.files.enabled);
+            assert_eq!(config.files.https, text.contains("https"));
+            assert_eq!(config.tables.len(), 1);
+        }
     }
 }
