@@ -75,8 +75,9 @@ impl Own {
             "--fleet needs a state that several processes see, and [state] location is memory://: use a folder or a bucket"
         );
         let embedded = Embedded::start(Config::parse(&text)?, fleet > 0)?;
-        own.left.fleet(&text, fleet, embedded.key())?;
+        let key = embedded.key().to_owned();
         own.embedded = Some(embedded);
+        own.left.fleet(&text, fleet, &key)?;
         Ok(own)
     }
 

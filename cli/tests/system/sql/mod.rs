@@ -79,6 +79,18 @@ impl Desk {
         entries.map(|entry| entry.unwrap().path()).collect()
     }
 
+    /// Processes that still run and were started here. Linux shows their environment.
+    pub fn running(&self) -> Vec<String> {
+        let own = format!("TMPDIR={}", self.path().join("tmp").display());
+        let of = |entry: std::io::Result<std::fs::DirEntry>| {
+            let folder = entry.ok()?.path();
+            let environment = std::fs::read(folder.join("environ")).ok()?;
+            let is_own = environment.split(|byte| *byte == 0).any(|part| part == own.as_bytes());
+            is_own.then(|| folder.display().to_string())
+        };
+        std::fs::read_dir("/proc").unwrap().filter_map(of).collect()
+    }
+
     /// The environment that commands see.
     pub fn variables(&self) -> Vec<(&'static str, String)> {
         let at = |name: &str| self.path().join(name).display().to_string();

@@ -125,9 +125,7 @@ fn a_configuration_gives_tables_and_worker_processes_run_the_tasks() {
         assert_eq!(done.ok(), inline);
     }
     assert_eq!(desk.left(), Vec::<std::path::PathBuf>::new());
-    let running =
-        Command::new("pgrep").args(["-f", &format!("worker .*{config}")]).output().unwrap();
-    assert_eq!(String::from_utf8_lossy(&running.stdout), "", "workers end with the command");
+    assert_eq!(desk.running(), Vec::<String>::new(), "workers end with the command");
 }
 
 #[test]
@@ -193,4 +191,33 @@ async fn an_ended_command_leaves_nothing_behind() {
     assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
     assert_eq!(child.wait().unwrap().code(), Some(143));
     assert_eq!(desk.left(), Vec::<std::path::PathBuf>::new());
+    assert_eq!(desk.running(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn workers_do_not_outlive_a_command_that_is_killed() {
+    let desk = Desk::new();
+    let mut child = desk
+        .command(binary())
+        .args(["sql", "--fleet", "2", "-f", "-"])
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdin.take());
+    assert!(child.wait().unwrap().success(), "nothing to do");
+    let sql =
+        "select count(*) from generate_series(1, 100000) a cross join generate_series(1, 100000) b";
+    let mut child = desk.command(binary()).args(["sql", "--fleet", "2", sql]).spawn().unwrap();
+    let patience = Duration::from_secs(60);
+    until("both workers", patience, || (desk.running().len() == 3).then_some(())).await;
+    until("logs of both", patience, || {
+        let folder = desk.left().pop()?;
+        let has_begun =
+            |name: &str| std::fs::metadata(folder.join(name)).is_ok_and(|log| log.len() > 0);
+        (has_begun("worker-0.log") && has_begun("worker-1.log")).then_some(())
+    })
+    .await;
+    child.kill().unwrap();
+    child.wait().unwrap();
+    until("no worker", patience, || desk.running().is_empty().then_some(())).await;
 }
