@@ -22,8 +22,8 @@ pub struct Client {
 pub struct Summary {
     /// `inline` or `fleet`.
     pub route: String,
-    /// Rows of the answer.
-    pub rows: u64,
+    /// Rows of the answer; none if it was still growing when its headers were sent.
+    pub rows: Option<u64>,
     /// Stages.
     pub stages: u64,
     /// Tasks.
@@ -34,8 +34,12 @@ pub struct Summary {
     pub bytes_scanned: u64,
     /// Bytes written to the exchange.
     pub shuffle_bytes: u64,
-    /// Requests by class.
+    /// Requests of workers, by class.
     pub requests: RequestCounts,
+    /// Requests of the gateway, by class.
+    pub requests_gateway: RequestCounts,
+    /// Functions that ran tasks.
+    pub functions: Calls,
     /// Dollars, if there is a price.
     pub cost_usd: Option<Dollars>,
     /// Milliseconds from the request's arrival to the first byte of the answer.
@@ -48,6 +52,16 @@ pub struct Summary {
 pub struct Dollars {
     /// In all.
     pub total: f64,
+}
+
+/// Functions that ran tasks.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Calls {
+    /// Calls.
+    pub calls: u64,
+    /// Environments that were started for them.
+    pub cold: u64,
 }
 
 /// Store requests by class.

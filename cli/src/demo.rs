@@ -138,7 +138,7 @@ fn report(label: &str, answer: &Answer, rows: usize) {
     }
     println!(
         "{label}: {} rows · {} ms · {} stages · {} tasks ({} attempts) · scanned {:.1} MB · exchanged {:.1} MB · {} PUT {} GET {} LIST",
-        summary.rows,
+        answer.rows.len(),
         summary.wall_ms,
         summary.stages,
         summary.tasks,

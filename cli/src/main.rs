@@ -4,8 +4,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
-use dunlin_cli::{config, demo, health, key, pki, record, serve, sql, tpch, validate};
+use clap::{CommandFactory, Parser, Subcommand};
+use dunlin_cli::{
+    config, demo, health, help, key, own, pki, query, record, serve, sql, tpch, validate,
+};
 use dunlin_process::ConfigOptions;
 
 #[derive(Debug, Parser)]
@@ -69,8 +71,11 @@ enum Command {
     /// Make certificates for development.
     #[command(subcommand)]
     Tls(pki::Command),
-    /// Send one statement to a gateway and print the answer.
+    /// Run statements, at a gateway or in this process; without one, a shell.
     Sql(sql::Options),
+    /// Find queries of a gateway again: list, status, results, cancel, attach, analyze.
+    #[command(subcommand)]
+    Query(query::Command),
     /// Print a stored record as text.
     Record(record::Options),
     /// Write TPC-H tables as Parquet files.
@@ -90,11 +95,22 @@ enum Command {
     },
     /// Make TPC-H data, start a gateway and two workers over a folder, and run TPC-H through the exchange.
     Demo(demo::Options),
+    /// Print completions for a shell: `source <(dunlin completions bash)`.
+    Completions {
+        /// The shell.
+        #[arg(value_enum)]
+        shell: help::Shell,
+    },
+    /// Write manual pages.
+    Man {
+        /// Folder to write to.
+        folder: PathBuf,
+    },
 }
 
 fn main() -> ExitCode {
     match run(Arguments::parse().command) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("dunlin: {}", dunlin_process::report::report(&error));
             ExitCode::FAILURE
@@ -102,12 +118,18 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(command: Command) -> anyhow::Result<()> {
-    match command {
+fn run(command: Command) -> anyhow::Result<ExitCode> {
+    let outcome = match command {
+        // These two say themselves what went wrong, and know more exit codes.
+        Command::Sql(options) => return Ok(sql::run(&options)),
+        Command::Query(command) => return Ok(query::run(&command)),
         Command::Gateway { config, http, metrics, allow_insecure_connections } => {
             serve::gateway(&config, &serve::Listen { http, metrics, allow_insecure_connections })
         }
-        Command::Worker(options) => serve::worker(options),
+        Command::Worker(options) => {
+            own::follow_parent();
+            serve::worker(options)
+        }
         Command::Health(options) => health::run(&options),
         Command::Run { config, workers, http, metrics, allow_insecure_connections } => serve::run(
             &config,
@@ -118,7 +140,8 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Config(command) => config::run(&command),
         Command::Key(command) => key::run(&command),
         Command::Tls(command) => pki::run(&command),
-        Command::Sql(options) => sql::run(&options),
+        Command::Completions { shell } => help::completions(shell, Arguments::command()),
+        Command::Man { folder } => help::man(&folder, Arguments::command()),
         Command::Record(options) => record::run(&options),
         Command::Tpch { query: Some(query), .. } => {
             println!("{}", tpch::query(query)?);
@@ -137,5 +160,6 @@ fn run(command: Command) -> anyhow::Result<()> {
             Ok(())
         }
         Command::Demo(options) => demo::run(&options),
-    }
+    };
+    outcome.map(|()| ExitCode::SUCCESS)
 }

@@ -3,6 +3,8 @@
 //! I/O (HTTP, store requests, heartbeats, coordination) and compute (DataFusion's plans) have separate runtimes, so
 //! that a busy plan never delays a heartbeat.
 
+mod embedded;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,6 +44,8 @@ pub use crate::door::Listen;
 use crate::in_process::InProcess;
 use crate::otlp::Otlp;
 use crate::reload::{self, Reload, most};
+
+pub(crate) use embedded::Embedded;
 
 /// The most bytes of an answer in the store that a gateway sends which is a function.
 const MOST_OF_A_FUNCTION: u64 = 24 << 20;

@@ -21,4 +21,5 @@ mod oracle_s3;
 mod permissions;
 mod plans;
 mod runaways;
+mod sql;
 mod survival;

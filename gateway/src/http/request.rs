@@ -236,20 +236,35 @@ pub(crate) fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Api
 #[must_use]
 pub(crate) fn preferred_wait(headers: &HeaderMap) -> Option<Duration> {
     let mut found = None;
-    for value in headers.get_all("prefer") {
-        for token in value.to_str().unwrap_or("").split([',', ';']) {
-            let token = token.trim();
-            if token.eq_ignore_ascii_case("respond-async") {
-                found.get_or_insert(Duration::ZERO);
-            } else if let Some((name, number)) = token.split_once('=')
-                && name.trim().eq_ignore_ascii_case("wait")
-                && let Ok(seconds) = number.trim().trim_matches('"').parse::<u64>()
-            {
-                found = Some(Duration::from_secs(seconds).min(MAX_WAIT));
-            }
+    for token in preferences(headers) {
+        if token.eq_ignore_ascii_case("respond-async") {
+            found.get_or_insert(Duration::ZERO);
+        } else if let Some(wait) = seconds(token, "wait") {
+            found = Some(wait);
         }
     }
     found
+}
+
+/// How long the client wants to wait for a query that is written to the store, from `Prefer: stored-wait=N`. Such a
+/// query has an id to come back with, so a client may wait long for an answer that is not stored and for this one not at
+/// all. Without it [`preferred_wait`] is for both.
+#[must_use]
+pub(crate) fn preferred_stored_wait(headers: &HeaderMap) -> Option<Duration> {
+    preferences(headers).filter_map(|token| seconds(token, "stored-wait")).last()
+}
+
+fn preferences(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+    let values = headers.get_all("prefer").iter().map(|value| value.to_str().unwrap_or(""));
+    values.flat_map(|value| value.split([',', ';'])).map(str::trim)
+}
+
+/// The seconds of a preference of this name, at most [`MAX_WAIT`].
+fn seconds(preference: &str, name: &str) -> Option<Duration> {
+    let (found, number) = preference.split_once('=')?;
+    let number = number.trim().trim_matches('"').parse::<u64>().ok()?;
+    let is_it = found.trim().eq_ignore_ascii_case(name);
+    is_it.then(|| Duration::from_secs(number).min(MAX_WAIT))
 }
 
 /// Parses a wait as the API writes it: `0s`, `500ms`, `2m`, or a number of seconds without a unit.
@@ -412,6 +427,16 @@ mod tests {
         assert_eq!(code(Asked::parse(&headers(&[]), &long)), "SQL_TOO_LARGE");
         let deep = format!("{{\"sql\":\"select 1\",\"parameters\":{}", "[".repeat(100_000));
         assert_eq!(code(Asked::parse(&headers(&[]), deep.as_bytes())), "INVALID_REQUEST");
+    }
+
+    #[test]
+    fn stored_queries_may_have_a_wait_of_their_own() {
+        let both = headers(&[("prefer", "wait=600, stored-wait=0")]);
+        assert_eq!(preferred_wait(&both), Some(MAX_WAIT));
+        assert_eq!(preferred_stored_wait(&both), Some(Duration::ZERO));
+        let one = headers(&[("prefer", "wait=5"), ("prefer", "stored-wait=soon")]);
+        assert_eq!(preferred_wait(&one), Some(Duration::from_secs(5)));
+        assert_eq!(preferred_stored_wait(&one), None);
     }
 
     #[test]

@@ -17,7 +17,8 @@ use super::format::Format;
 use super::guard::Caller;
 use super::problem::ApiError;
 use super::request::{
-    Asked, DEFAULT_QUERY_WAIT, DEFAULT_SQL_WAIT, OnWaitTimeout, idempotency_key, preferred_wait,
+    Asked, DEFAULT_QUERY_WAIT, DEFAULT_SQL_WAIT, OnWaitTimeout, idempotency_key,
+    preferred_stored_wait, preferred_wait,
 };
 use super::respond::{accepted, answer_json, mark};
 use super::status::StatusBody;
@@ -61,6 +62,7 @@ pub(super) async fn sql(
         }
         Taken::Query { query, replayed, analysis, held } => (query, replayed, analysis, held),
     };
+    let wait = preferred_stored_wait(&headers).unwrap_or(wait);
     let left = wait.saturating_sub(queries.now().saturating_sub(received));
     let found = match queries.wait(&caller, &query, left).await? {
         Waited::Running(status) if on_wait_timeout == OnWaitTimeout::Continue => {

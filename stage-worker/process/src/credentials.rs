@@ -2,6 +2,7 @@
 //! file or the environment. A key never comes from the command line, which every user of a machine can read.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
@@ -10,6 +11,8 @@ use reqwest::{Certificate, Identity, Url};
 
 /// Environment variable with an API key.
 pub const KEY_VARIABLE: &str = "DUNLIN_API_KEY";
+/// A gateway that does not accept a connection within this time is not there. The system would try for minutes.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Options of commands that speak to a gateway. The API key may also be in `DUNLIN_API_KEY`.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -39,7 +42,8 @@ impl Credentials {
     pub fn client(&self, base: &str) -> Result<reqwest::Client> {
         let url = Url::parse(base).with_context(|| format!("{base:?} is not a URL"))?;
         // A key is for one gateway, so redirects to another address are not followed.
-        let mut builder = reqwest::Client::builder().redirect(Policy::none());
+        let mut builder =
+            reqwest::Client::builder().redirect(Policy::none()).connect_timeout(CONNECT_TIMEOUT);
         if let Some(key) = self.key()? {
             ensure!(
                 self.allow_insecure_connections || url.scheme() == "https" || is_loopback(&url),

@@ -1,0 +1,144 @@
+//! One line on standard error that tells how far a query is, where somebody looks at it.
+
+use std::io::{IsTerminal, Write};
+use std::time::{Duration, Instant};
+
+use super::footer::{amount, duration};
+use crate::link::Status;
+
+/// A query that is shorter than this shows no progress.
+const QUIET: Duration = Duration::from_millis(400);
+/// Time between two changes of the line.
+pub(super) const TICK: Duration = Duration::from_millis(200);
+/// Columns of the bar.
+const BAR: u64 = 20;
+
+/// One line that is overwritten.
+#[derive(Debug)]
+pub(super) struct Meter {
+    is_on: bool,
+    is_drawn: bool,
+    start: Instant,
+    columns: usize,
+    /// The last state, for the time between two answers.
+    state: String,
+}
+
+impl Meter {
+    /// A meter for a query that begins now; silent unless standard error is a terminal.
+    pub(super) fn start(wanted: bool, columns: usize) -> Self {
+        let is_on = wanted && std::io::stderr().is_terminal();
+        let columns = if columns == 0 { 80 } else { columns };
+        Self { is_on, is_drawn: false, start: Instant::now(), columns, state: "running".to_owned() }
+    }
+
+    /// Whether anybody sees it.
+    pub(super) fn is_on(&self) -> bool {
+        self.is_on
+    }
+
+    /// Time since the start.
+    pub(super) fn elapsed(&self) -> Duration {
+        self.start.elapsed()
+    }
+
+    /// Shows the status of a query.
+    pub(super) fn status(&mut self, status: &Status) {
+        self.state = describe(status);
+        self.draw();
+    }
+
+    /// Shows how much has been received.
+    pub(super) fn received(&mut self, rows: u64, bytes: u64) {
+        self.state = format!("received {rows} rows · {}", amount(bytes));
+        self.draw();
+    }
+
+    /// Shows a note instead of the state.
+    pub(super) fn note(&mut self, text: &str) {
+        text.clone_into(&mut self.state);
+        self.draw();
+    }
+
+    /// Shows the state, and how long it has taken.
+    pub(super) fn draw(&mut self) {
+        let elapsed = self.elapsed();
+        if !self.is_on || elapsed < QUIET {
+            return;
+        }
+        let line = format!("{} · {}", self.state, duration(elapsed));
+        let line: String = line.chars().take(self.columns.saturating_sub(1)).collect();
+        let mut stderr = std::io::stderr().lock();
+        let _ = write!(stderr, "\r\u{1b}[2K{line}");
+        let _ = stderr.flush();
+        self.is_drawn = true;
+    }
+
+    /// Takes the line away.
+    pub(super) fn clear(&mut self) {
+        if self.is_drawn {
+            let mut stderr = std::io::stderr().lock();
+            let _ = write!(stderr, "\r\u{1b}[2K");
+            let _ = stderr.flush();
+            self.is_drawn = false;
+        }
+    }
+}
+
+impl Drop for Meter {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}
+
+fn describe(status: &Status) -> String {
+    let at = &status.progress;
+    let mut parts = Vec::new();
+    if at.tasks > 0 {
+        parts.push(format!(
+            "{} {}/{} tasks",
+            bar(at.tasks_done, at.tasks),
+            at.tasks_done,
+            at.tasks
+        ));
+    } else {
+        let phase = if status.phase.is_empty() { "running" } else { &status.phase };
+        parts.push(phase.to_owned());
+    }
+    if at.stages > 1 {
+        parts.push(format!("stage {}/{}", (at.stages_done + 1).min(at.stages), at.stages));
+    }
+    if let Some(rows) = at.rows {
+        parts.push(format!("{rows} rows"));
+    }
+    if let Some(bytes) = at.bytes_scanned {
+        parts.push(format!("read {}", amount(bytes)));
+    }
+    parts.join(" · ")
+}
+
+fn bar(done: u64, all: u64) -> String {
+    let full = done.min(all).saturating_mul(BAR) / all.max(1);
+    let of = |text: &str, times: u64| text.repeat(usize::try_from(times).unwrap_or_default());
+    format!("{}{}", of("█", full), of("░", BAR - full))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_line_says_what_the_gateway_knows() {
+        let read = |value| describe(&serde_json::from_value(value).unwrap_or_default());
+        let progress = json!({"stages_done": 1, "stages": 4, "tasks_done": 3, "tasks": 12});
+        assert_eq!(
+            read(json!({ "progress": progress })),
+            "█████░░░░░░░░░░░░░░░ 3/12 tasks · stage 2/4"
+        );
+        let read_bytes = json!({"progress": {"tasks": 1, "bytes_scanned": 1_900_000}});
+        assert!(read(read_bytes).ends_with(" · read 1.90 MB"));
+        assert_eq!(read(json!({"phase": "queued"})), "queued");
+    }
+}

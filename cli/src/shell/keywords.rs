@@ -1,0 +1,118 @@
+//! The keywords that people type: for completion and colours. The engine knows many more, and most of those are names of
+//! columns more often than keywords.
+
+/// In upper case, sorted.
+pub(super) const KEYWORDS: &[&str] = &[
+    "ALL",
+    "ANALYZE",
+    "AND",
+    "ANTI",
+    "ANY",
+    "ARRAY",
+    "AS",
+    "ASC",
+    "BETWEEN",
+    "BY",
+    "CASE",
+    "CAST",
+    "COPY",
+    "CREATE",
+    "CROSS",
+    "CUBE",
+    "CURRENT",
+    "DESC",
+    "DESCRIBE",
+    "DISTINCT",
+    "DROP",
+    "ELSE",
+    "END",
+    "ESCAPE",
+    "EXCEPT",
+    "EXCLUDE",
+    "EXISTS",
+    "EXPLAIN",
+    "EXTERNAL",
+    "EXTRACT",
+    "FALSE",
+    "FETCH",
+    "FILTER",
+    "FIRST",
+    "FOLLOWING",
+    "FORMAT",
+    "FROM",
+    "FULL",
+    "GROUP",
+    "GROUPING",
+    "HAVING",
+    "ILIKE",
+    "IN",
+    "INNER",
+    "INSERT",
+    "INTERSECT",
+    "INTERVAL",
+    "INTO",
+    "IS",
+    "JOIN",
+    "LAST",
+    "LATERAL",
+    "LEFT",
+    "LIKE",
+    "LIMIT",
+    "NATURAL",
+    "NOT",
+    "NULL",
+    "NULLS",
+    "OFFSET",
+    "ON",
+    "OR",
+    "ORDER",
+    "OUTER",
+    "OVER",
+    "PARTITION",
+    "PRECEDING",
+    "QUALIFY",
+    "RANGE",
+    "RECURSIVE",
+    "RIGHT",
+    "ROLLUP",
+    "ROW",
+    "ROWS",
+    "SELECT",
+    "SEMI",
+    "SETS",
+    "SHOW",
+    "SIMILAR",
+    "STORED",
+    "TABLE",
+    "THEN",
+    "TO",
+    "TRUE",
+    "TRY_CAST",
+    "UNBOUNDED",
+    "UNION",
+    "UNNEST",
+    "USING",
+    "VALUES",
+    "VERBOSE",
+    "VIEW",
+    "WHEN",
+    "WHERE",
+    "WINDOW",
+    "WITH",
+];
+
+/// Whether a word is one of them.
+pub(super) fn is_keyword(word: &str) -> bool {
+    KEYWORDS.binary_search(&word.to_ascii_uppercase().as_str()).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_keyword_is_found() {
+        assert!(KEYWORDS.is_sorted());
+        assert!(is_keyword("select") && is_keyword("WITH") && !is_keyword("lineitem"));
+    }
+}
