@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use async_trait::async_trait;
 use bytes::Bytes;
 use dunlin_gateway::{
@@ -149,7 +149,15 @@ impl Opened {
         let own = own.or_else(|| std::env::var("AWS_REGION").ok()).filter(|_| is_amazon);
         let tariff = Tariff::open(prices, own.as_deref())?;
         if tariff.prices().is_none() {
-            tracing::info!("queries show no dollars: {}", tariff.note());
+            let note = tariff.note();
+            if self.config.limits.max_cost_usd.is_some() {
+                bail!("[limits] max_cost_usd cannot be kept: {note}");
+            }
+            match prices.region.as_ref().or(own.as_ref()) {
+                Some(_) => tracing::warn!("queries show no dollars: {note}"),
+                // Most installations without a bucket have no price, and need none.
+                None => tracing::info!("queries show no dollars: {note}"),
+            }
         }
         Ok(tariff)
     }
@@ -350,7 +358,11 @@ pub fn guest() -> Result<(Guest, Runtime)> {
         let own = opened.worker(cores(), wake, CancellationToken::new())?;
         let options = opened.gateway_options(GatewayOptions::default().http, door)?;
         // A function streams at most 200 MB, and rows as text are several times as long as in the store.
-        let options = GatewayOptions { most_answer: Some(MOST_OF_A_FUNCTION), ..options };
+        let options = GatewayOptions {
+            most_answer: Some(MOST_OF_A_FUNCTION),
+            is_swept_by_schedule: true,
+            ..options
+        };
         let gateway = opened.gateway(Arc::new(OwnWorker(own, Arc::clone(&hub))), hub)?;
         anyhow::Ok(Guest::new(gateway, &options)?)
     })?;

@@ -33,6 +33,7 @@ pub mod guard;
 pub mod location;
 pub mod operators;
 pub mod priority;
+mod renewing;
 pub mod session;
 pub mod stores;
 pub mod task;

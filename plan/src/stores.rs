@@ -15,7 +15,7 @@ use dunlin_manifest::meter::{Meter, MeteredStore};
 use dunlin_manifest::pinned::{InputWatch, PinnedStore};
 use dunlin_manifest::records::Pin;
 use dunlin_manifest::store::ObjectControlStore;
-use object_store::aws::{AmazonS3, AmazonS3Builder, S3ConditionalPut};
+use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey, S3ConditionalPut};
 use object_store::client::SpawnedReqwestConnector;
 use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
@@ -26,6 +26,7 @@ use url::Url;
 use crate::StoreError;
 use crate::config::{StateConfig, StoreParams};
 use crate::location::{Location, address};
+use crate::renewing::{Client, RenewingStore};
 
 /// A location that a process reads, and how to reach it.
 #[derive(Clone, Copy, Debug)]
@@ -249,8 +250,10 @@ fn open(
         "file" => Ok((Arc::new(LocalFileSystem::new()), None)),
         "memory" => Ok((Arc::new(InMemory::new()), None)),
         _ => {
-            let store = Arc::new(open_s3(location, params, io)?);
-            Ok((Arc::clone(&store) as _, Some(store as _)))
+            let (at, params, io) = (location.clone(), params.clone(), io.clone());
+            let address = location.store.as_str();
+            let store = RenewingStore::open(address, move || open_s3(&at, &params, &io))?;
+            Ok((Arc::new(store.clone()), Some(Arc::new(store))))
         }
     }
 }
@@ -259,7 +262,7 @@ fn open_s3(
     location: &Location,
     params: &StoreParams,
     io: &tokio::runtime::Handle,
-) -> Result<AmazonS3, StoreError> {
+) -> Result<Client, StoreError> {
     let timeout = match params.client_timeout.as_deref() {
         Some(text) => parse_duration(text)?,
         // The default of object_store. It limits one request, and so the upload of one part.
@@ -311,8 +314,11 @@ fn open_s3(
             )));
         }
     }
+    let is_fixed = builder.get_config_value(&AmazonS3ConfigKey::AccessKeyId).is_some();
     let opened = builder.build();
-    opened.map_err(|source| StoreError::Open { store: location.store.to_string(), source })
+    let store =
+        opened.map_err(|source| StoreError::Open { store: location.store.to_string(), source })?;
+    Ok(Client { store, is_fixed })
 }
 
 /// Reads `30s`, `500ms` or `2m`.

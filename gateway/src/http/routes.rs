@@ -290,10 +290,14 @@ async fn health() -> Response {
     answer_json(StatusCode::OK, &json!({ "status": "ok" }))
 }
 
-/// `GET /v1/ready`: the process can take queries: the store answers, and the process was not asked to stop.
+/// `GET /v1/ready`: the process can take queries: the store answers, and the process was not asked to stop. A `note` says
+/// what a user should know nevertheless.
 async fn ready(State(Face { queries, .. }): State<Face>) -> Result<Response, ApiError> {
-    queries.ready().await?;
-    Ok(answer_json(StatusCode::OK, &json!({ "status": "ready" })))
+    let mut body = json!({ "status": "ready" });
+    if let Some(note) = queries.ready().await? {
+        body["note"] = note.into();
+    }
+    Ok(answer_json(StatusCode::OK, &body))
 }
 
 fn explain_is_not_a_query() -> ApiError {

@@ -30,5 +30,6 @@ mod seats;
 pub(crate) mod statement;
 pub(crate) mod status;
 pub(crate) mod sweep;
+mod swept;
 mod threads;
 mod watch;

@@ -4,11 +4,10 @@
 const LONGEST: usize = 600;
 
 /// What stores say, and what it means.
-const HINTS: [(&str, &str); 8] = [
+const HINTS: [(&str, &str); 7] = [
     ("NoSuchBucket", "the bucket does not exist: make it, or mend the location"),
     ("SignatureDoesNotMatch", "the secret key is wrong"),
     ("InvalidAccessKeyId", "the store does not know the access key"),
-    ("ExpiredToken", "the credentials have expired: get new ones"),
     ("InvalidToken", "the session token is wrong or has expired: get new credentials"),
     (
         "RequestTimeTooSkewed",
