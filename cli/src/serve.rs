@@ -48,6 +48,9 @@ const MOST_OF_A_FUNCTION: u64 = 24 << 20;
 /// Who may call the function URL, as AWS names it; set by Terraform.
 const URL_AUTH: &str = "DUNLIN_URL_AUTH";
 
+/// The megabytes of a function, set by Lambda.
+const MEMORY: &str = "AWS_LAMBDA_FUNCTION_MEMORY_SIZE";
+
 /// What every command opens at its start.
 struct Opened {
     config: Config,
@@ -358,7 +361,10 @@ pub fn guest() -> Result<(Guest, Runtime)> {
         let own = opened.worker(cores(), wake, CancellationToken::new())?;
         let options = opened.gateway_options(GatewayOptions::default().http, door)?;
         // A function streams at most 200 MB, and rows as text are several times as long as in the store.
+        let memory = std::env::var(MEMORY).ok().and_then(|text| text.parse().ok());
+        let tariff = (*options.tariff).clone().of_function(memory.unwrap_or(0));
         let options = GatewayOptions {
+            tariff: Arc::new(tariff),
             most_answer: Some(MOST_OF_A_FUNCTION),
             is_swept_by_schedule: true,
             ..options

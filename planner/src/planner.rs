@@ -146,11 +146,16 @@ impl Planner {
         let durable = settings.durable && statement.kind() != StatementKind::Explain;
         let Routed { route, reason, graph, distributed } =
             inner.routed(&draft, settings, durable)?;
+        let read_bytes = match &graph {
+            Some(graph) => graph.read_bytes,
+            None => scans::read(&draft.physical, &draft.context.runtime_env()).map_err(planning)?,
+        };
         Ok(Planned {
             route,
             route_reason: reason,
             schema: draft.physical.schema(),
             scan_bytes: draft.scan_bytes,
+            read_bytes,
             graph,
             explain: Explain {
                 logical: logical.display_indent().to_string(),

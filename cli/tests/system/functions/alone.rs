@@ -117,6 +117,9 @@ async fn a_gateway_that_is_a_function_answers_and_nothing_else_runs() {
     let summary: Value =
         serde_json::from_slice(answer.headers()["dunlin-summary"].as_bytes()).unwrap();
     assert!(summary["functions"]["calls"].as_u64() > Some(0), "{summary}");
+    // The gateway is paid, too.
+    let gateway = |name: &str| summary["function_gateway"][name].as_u64().unwrap();
+    assert_eq!((gateway("calls"), gateway("mb_ms")), (1, gateway("ms") * 1_769), "{summary}");
     Reference::over(&data).check_tpch("all functions", 5, &batches(answer).await);
     // An inline query that must be stored is run before its request is answered.
     let (_, stored) = alone.submit("select count(*) as n from nation", "inline", "wait=0").await;
