@@ -31,11 +31,16 @@ pub fn run(options: &Options) -> Result<()> {
         let response = request.timeout(Duration::from_secs(options.timeout)).send().await;
         let response = response.with_context(|| format!("no gateway answers at {url}"))?;
         let status = response.status();
+        let told: serde_json::Value = response.json().await.unwrap_or_default();
+        let text =
+            |name: &str| told.get(name).and_then(|text| text.as_str()).map(ToOwned::to_owned);
         if status.is_success() {
+            if let Some(note) = text("note") {
+                println!("note: {note}");
+            }
             return Ok(());
         }
-        let problem: serde_json::Value = response.json().await.unwrap_or_default();
-        let why = problem.get("detail").and_then(|detail| detail.as_str()).unwrap_or_default();
+        let why = text("detail").unwrap_or_default();
         bail!("the gateway at {url} is not ready: {status} {why}")
     };
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(asked)

@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use async_trait::async_trait;
 use bytes::Bytes;
 use dunlin_config::{Tree, redact};
@@ -52,6 +52,9 @@ const MOST_OF_A_FUNCTION: u64 = 24 << 20;
 
 /// Who may call the function URL, as AWS names it; set by Terraform.
 const URL_AUTH: &str = "DUNLIN_URL_AUTH";
+
+/// The megabytes of a function, set by Lambda.
+const MEMORY: &str = "AWS_LAMBDA_FUNCTION_MEMORY_SIZE";
 
 /// A configuration that was read, and from where.
 pub(crate) struct Loaded {
@@ -155,7 +158,15 @@ impl Opened {
         let own = own.or_else(|| std::env::var("AWS_REGION").ok()).filter(|_| is_amazon);
         let tariff = Tariff::open(prices, own.as_deref())?;
         if tariff.prices().is_none() {
-            tracing::info!("queries show no dollars: {}", tariff.note());
+            let note = tariff.note();
+            if self.config.limits.max_cost_usd.is_some() {
+                bail!("[limits] max_cost_usd cannot be kept: {note}");
+            }
+            match prices.region.as_ref().or(own.as_ref()) {
+                Some(_) => tracing::warn!("queries show no dollars: {note}"),
+                // Most installations without a bucket have no price, and need none.
+                None => tracing::info!("queries show no dollars: {note}"),
+            }
         }
         Ok(tariff)
     }
@@ -336,7 +347,14 @@ fn open_guest() -> Result<(Guest, Runtime)> {
         let own = opened.worker(cores(), wake, CancellationToken::new())?;
         let options = opened.gateway_options(GatewayOptions::default().http, door)?;
         // A function streams at most 200 MB, and rows as text are several times as long as in the store.
-        let options = GatewayOptions { most_answer: Some(MOST_OF_A_FUNCTION), ..options };
+        let memory = std::env::var(MEMORY).ok().and_then(|text| text.parse().ok());
+        let tariff = (*options.tariff).clone().of_function(memory.unwrap_or(0));
+        let options = GatewayOptions {
+            tariff: Arc::new(tariff),
+            most_answer: Some(MOST_OF_A_FUNCTION),
+            is_swept_by_schedule: true,
+            ..options
+        };
         let gateway = opened.gateway(Arc::new(OwnWorker(own, Arc::clone(&hub))), hub)?;
         anyhow::Ok(Guest::new(gateway, &options)?)
     })?;

@@ -51,6 +51,8 @@ pub struct GatewayOptions {
     pub watch: WatchPeriods,
     /// How often the sweeper looks for queries that need work.
     pub sweep: SweepPeriods,
+    /// A schedule sweeps, because this process is frozen between its answers.
+    pub is_swept_by_schedule: bool,
     /// How long answers in progress may continue after the gateway was asked to stop.
     pub drain: Duration,
     /// The address at which workers reach this gateway, to be told of work at once; none if they cannot.
@@ -77,6 +79,7 @@ impl Default for GatewayOptions {
             most_answer: None,
             watch: WatchPeriods::default(),
             sweep: SweepPeriods::default(),
+            is_swept_by_schedule: false,
             drain: Duration::from_millis(GatewayConfig::default().drain_ms),
             advertise: None,
             metrics: None,

@@ -39,6 +39,7 @@ pub mod location;
 pub mod operators;
 pub mod priority;
 pub mod redact;
+mod renewing;
 pub mod session;
 pub mod stores;
 pub mod task;

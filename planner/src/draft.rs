@@ -18,6 +18,7 @@ use crate::error::PlanError;
 use crate::explain::{Explained, TableNames};
 use crate::planned::StageGraph;
 use crate::route::{Route, RouteReason};
+use crate::scans;
 use crate::stages::{self, SplitOptions, Stage};
 
 /// A plan before its route is decided.
@@ -134,6 +135,9 @@ impl Draft {
             broadcast_bytes: engine.sealed_broadcast_bytes,
         };
         let EncodedStages { specs, plans } = EncodedStages::of(stages, wire, limits)?;
+        let runtime = self.context.runtime_env();
+        let read = stages.iter().map(|stage| scans::read(&stage.plan, &runtime));
+        let read_bytes = read.sum::<Result<u64, DataFusionError>>()?;
         let mut session = self.session.clone();
         session.insert(EXCHANGE_COMPRESSION.to_owned(), compression.to_owned());
         Ok(StageGraph {
@@ -141,6 +145,7 @@ impl Draft {
             plans,
             pins: self.pins.clone(),
             session,
+            read_bytes,
             route,
             result: ResultSpec { schema: wire::schema_to_text(&self.physical.schema())? },
             engine: fence::current()?,

@@ -48,8 +48,10 @@ pub struct Planned {
     pub route_reason: RouteReason,
     /// Shape of the answer.
     pub schema: SchemaRef,
-    /// Estimated bytes to be scanned.
+    /// Bytes of the files to be scanned.
     pub scan_bytes: u64,
+    /// Bytes that are expected to be read of them.
+    pub read_bytes: u64,
     /// The stages, if the query will be stored (fleet, or durable).
     pub graph: Option<StageGraph>,
     /// How it would run, if that was asked for.
@@ -86,6 +88,8 @@ pub struct StageGraph {
     pub pins: Vec<Pin>,
     /// Settings of the session.
     pub session: BTreeMap<String, String>,
+    /// As [`Planned::read_bytes`]. Equal stages run once, and read once.
+    pub(crate) read_bytes: u64,
     pub(crate) route: Route,
     pub(crate) route_reason: RouteReason,
     pub(crate) result: ResultSpec,

@@ -276,6 +276,10 @@ impl Inner {
         let explains = matches!(statement.kind(), StatementKind::Explain { .. });
         let Routed { route, reason, graph, stages } =
             self.routed(&draft, settings, settings.durable && !explains)?;
+        let read_bytes = match &graph {
+            Some(graph) => graph.read_bytes,
+            None => scans::read(&draft.physical, &draft.context.runtime_env()).map_err(planning)?,
+        };
         let explanation = (explains || settings.explain).then(|| {
             let stages = if stages.is_empty() { vec![draft.as_one()] } else { stages };
             let physical = displayable(draft.physical.as_ref()).indent(false).to_string();
@@ -294,6 +298,7 @@ impl Inner {
             route_reason: reason,
             schema: draft.physical.schema(),
             scan_bytes: draft.scan_bytes,
+            read_bytes,
             graph,
             explanation,
             statement: statement.kind(),

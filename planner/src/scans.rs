@@ -1,16 +1,18 @@
-//! The files that a plan scans: which files, their sizes, and the store through which they are read.
+//! The files that a plan scans: which files, their sizes, how much of them is read, and through which store.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
 use datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFactory;
+use datafusion::datasource::physical_plan::parquet::metadata::CachedParquetMetaData;
 use datafusion::datasource::physical_plan::{
     FileGroup, FileScanConfig, FileScanConfigBuilder, ParquetSource,
 };
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::error::{DataFusionError, Result};
+use datafusion::execution::cache::cache_manager::FileMetadataCache;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::physical_plan::ExecutionPlan;
 use dunlin_manifest::pinned::InputChanged;
@@ -88,6 +90,54 @@ pub(crate) fn scanned(plan: &Arc<dyn ExecutionPlan>) -> Result<u64> {
         bytes += config.file_groups.iter().map(group_bytes).sum::<u64>();
     })?;
     Ok(bytes)
+}
+
+/// Bytes that a plan is expected to read of its files: those of the columns that it names, by the footers that were read
+/// when it was planned. What statistics will leave out is counted, too.
+pub(crate) fn read(plan: &Arc<dyn ExecutionPlan>, runtime: &RuntimeEnv) -> Result<u64> {
+    let footers = runtime.cache_manager.get_file_metadata_cache();
+    let mut bytes = 0;
+    each_scan(plan, &mut |config| {
+        let whole: u64 = config.file_groups.iter().map(group_bytes).sum();
+        bytes += match named_columns(config, &*footers) {
+            Some((named, all)) if all > 0 => {
+                let part = u128::from(whole) * u128::from(named) / u128::from(all);
+                u64::try_from(part).unwrap_or(whole)
+            }
+            _ => whole,
+        };
+    })?;
+    Ok(bytes)
+}
+
+/// Bytes of the columns that a scan names, and of all columns, in the files whose footers are known; `None` if all columns
+/// are read.
+fn named_columns(config: &FileScanConfig, footers: &FileMetadataCache) -> Option<(u64, u64)> {
+    let wanted = config.file_source.projection()?.column_indices();
+    let fields = config.file_schema().fields();
+    let wanted: HashSet<&str> =
+        wanted.into_iter().filter_map(|at| Some(fields.get(at)?.name().as_str())).collect();
+    let (mut named, mut all) = (0, 0);
+    let mut seen = HashSet::new();
+    for file in config.file_groups.iter().flat_map(|group| group.iter()) {
+        let path = &file.object_meta.location;
+        let Some(cached) = footers.get(path).filter(|_| seen.insert(path)) else { continue };
+        let parquet = cached.file_metadata.as_any().downcast_ref::<CachedParquetMetaData>();
+        let groups = parquet.map(|parquet| parquet.parquet_metadata().row_groups());
+        for column in groups.into_iter().flatten().flat_map(|group| group.columns()) {
+            let bytes = u64::try_from(column.compressed_size()).unwrap_or(0);
+            all += bytes;
+            if column
+                .column_path()
+                .parts()
+                .first()
+                .is_some_and(|name| wanted.contains(name.as_str()))
+            {
+                named += bytes;
+            }
+        }
+    }
+    Some((named, all))
 }
 
 pub(crate) fn group_bytes(group: &FileGroup) -> u64 {

@@ -5,6 +5,7 @@
 //!   fault        FaultStore (lost responses, 409s, late writes) and ManualClock
 //!   far          an S3 server whose answers take as long as those of Amazon S3, and the chains of requests
 //!   lambda       AWS Lambda: its Invoke API and Runtime API, with functions as processes that are frozen and killed
+//!   role         who gives a process the credentials of a role
 //!   conformance  one suite for memory, a folder and S3 servers: tests/conformance*.rs
 //!   tests/life   the protocol with workers that compute nothing
 //! ```
@@ -14,3 +15,4 @@ pub mod conformance;
 pub mod far;
 pub mod fault;
 pub mod lambda;
+pub mod role;

@@ -52,6 +52,27 @@ run "two_authorizations" {
   ]
 }
 
+# It is allowed, and told at every plan: the sentence says what then nobody does.
+run "the_schedule_is_off" {
+  command = plan
+
+  variables {
+    url_auth = "AWS_IAM"
+    sweep    = { enabled = false }
+  }
+
+  expect_failures = [check.sweeper]
+
+  assert {
+    condition     = length(aws_scheduler_schedule.sweep) == 0 && length(module.sweeper) == 0 && length(aws_cloudwatch_metric_alarm.sweeper_silent) == 0
+    error_message = "Nothing of the sweeper is left: no schedule, no function, and no alarm that waits for its calls."
+  }
+  assert {
+    condition     = output.idle_cost_usd_per_month == 0
+    error_message = "Without the schedule nothing runs between queries."
+  }
+}
+
 run "no_package" {
   command = plan
 

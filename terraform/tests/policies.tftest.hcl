@@ -99,12 +99,12 @@ run "least_privilege" {
   # --- sweeper ---
   assert {
     condition = alltrue([
-      setsubtract(flatten([for s in jsondecode(local.policies.sweeper).Statement : s.Resource if contains(s.Action, "s3:PutObject")]), flatten([for s in jsondecode(local.policies.worker).Statement : s.Resource if contains(s.Action, "s3:PutObject")])) == toset(["arn:aws:s3:::state/q1/live/*"]),
+      setsubtract(flatten([for s in jsondecode(local.policies.sweeper).Statement : s.Resource if contains(s.Action, "s3:PutObject")]), flatten([for s in jsondecode(local.policies.worker).Statement : s.Resource if contains(s.Action, "s3:PutObject")])) == toset(["arn:aws:s3:::state/q1/live/*", "arn:aws:s3:::state/q1/probe/swept"]),
       flatten([for s in jsondecode(local.policies.sweeper).Statement : s.Resource if contains(s.Action, "s3:DeleteObject")]) == ["arn:aws:s3:::state/q1/live/*"],
       setsubtract(flatten([for s in jsondecode(local.policies.sweeper).Statement : s.Action]), flatten([for s in jsondecode(local.policies.worker).Statement : s.Action])) == toset(["s3:DeleteObject"]),
       flatten([for s in jsondecode(local.policies.sweeper).Statement : s.Resource if s.Sid == "WriteLogs"]) == ["arn:aws:logs:eu-central-1:123456789012:log-group:/aws/lambda/d-sweeper:*"],
     ])
-    error_message = "A sweeper may do what a worker may, and write and delete the hints of live queries."
+    error_message = "A sweeper may do what a worker may, and write and delete the hints of live queries, and leave its mark."
   }
 
   # --- gateway ---

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, unreachable_pub)]
 
 mod apart;
+mod bad_days;
 mod budget;
 mod chains;
 mod common;

@@ -3,12 +3,12 @@
 //! requests. What no part may do is denied.
 
 use std::collections::BTreeMap;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use dunlin_cli::tpch;
 use dunlin_sim::far::{Proxy, Seen};
 use dunlin_sim::lambda::{Function, Lambda, Outcome, Rules};
+use dunlin_sim::role::Session;
 use futures::StreamExt;
 use object_store::aws::AmazonS3Builder;
 use object_store::path::Path;
@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 use crate::common::api::Api;
 use crate::common::policy::{Asked, Policy, Says, asked};
 use crate::common::reference::Reference;
+use crate::common::session::assume;
 use crate::common::{S3, Setup, binary, data, unique};
 use crate::functions::{gateway, quiet};
 
@@ -26,39 +27,17 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Credentials that may do what a policy allows, and nothing else.
 #[derive(Clone, Debug)]
-struct Role {
-    key: String,
-    secret: String,
-    token: String,
-}
+struct Role(Session);
 
 impl Role {
     fn assume(s3: &S3, policy: &Policy) -> Self {
-        let policy = policy.of_s3();
-        let (key, secret) = s3.root();
-        let output = Command::new("curl")
-            .args(["--silent", "--show-error", "--aws-sigv4", "aws:amz:us-east-1:sts", "--user"])
-            .arg(format!("{key}:{secret}"))
-            .args(["--data-urlencode", "Action=AssumeRole"])
-            .args(["--data-urlencode", "Version=2011-06-15"])
-            .args(["--data-urlencode", "DurationSeconds=3600"])
-            .args(["--data-urlencode", &format!("Policy={policy}")])
-            .arg(format!("{}/", s3.endpoint))
-            .output()
-            .unwrap();
-        let text = String::from_utf8(output.stdout).unwrap();
-        let of = |name: &str| {
-            let part = text.split(&format!("<{name}>")).nth(1);
-            let part = part.and_then(|part| part.split("</").next());
-            part.unwrap_or_else(|| panic!("no {name}: {text}")).to_owned()
-        };
-        Self { key: of("AccessKeyId"), secret: of("SecretAccessKey"), token: of("SessionToken") }
+        Self(assume(s3, Some(&policy.of_s3())))
     }
 
     fn params(&self, section: &str, endpoint: &str) -> String {
         format!(
             "[{section}]\ns3_endpoint = \"{endpoint}\"\ns3_key = \"{}\"\ns3_secret = \"{}\"\ns3_session_token = \"{}\"\nallow_http = true\nhedge = false\n",
-            self.key, self.secret, self.token
+            self.0.key, self.0.secret, self.0.token
         )
     }
 
@@ -66,9 +45,9 @@ impl Role {
         AmazonS3Builder::new()
             .with_endpoint(&s3.endpoint)
             .with_bucket_name(&s3.bucket)
-            .with_access_key_id(&self.key)
-            .with_secret_access_key(&self.secret)
-            .with_token(&self.token)
+            .with_access_key_id(&self.0.key)
+            .with_secret_access_key(&self.0.secret)
+            .with_token(&self.0.token)
             .with_region("us-east-1")
             .with_allow_http(true)
             .build()
@@ -222,6 +201,7 @@ async fn forbidden(s3: &S3, parts: &BTreeMap<&'static str, Part>, bucket: &Polic
         list: None,
         range: None,
         if_none_match,
+        access_key: String::new(),
         status: None,
         refused: false,
         start: Duration::ZERO,

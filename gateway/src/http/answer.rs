@@ -85,6 +85,7 @@ pub(crate) async fn answer(
     let elapsed = env.clock.monotonic().saturating_sub(received);
     let elapsed = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
     receipt.wall_ms = receipt.wall_ms.max(elapsed);
+    receipt.function_gateway = tariff.answering(elapsed);
     receipt.price(tariff);
     let mut response = Response::new(body);
     let headers = response.headers_mut();

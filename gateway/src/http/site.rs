@@ -23,10 +23,14 @@ pub(super) async fn health() -> Response {
     answer_json(StatusCode::OK, &json!({ "status": "ok" }))
 }
 
-/// `GET /v1/ready`: the process can take queries: the store answers, and the process was not asked to stop.
+/// `GET /v1/ready`: the process can take queries: the store answers, and the process was not asked to stop. A `note` says
+/// what a user should know nevertheless.
 pub(super) async fn ready(State(Face { queries, .. }): State<Face>) -> Result<Response, ApiError> {
-    queries.ready().await?;
-    Ok(answer_json(StatusCode::OK, &json!({ "status": "ready" })))
+    let mut body = json!({ "status": "ready" });
+    if let Some(note) = queries.ready().await? {
+        body["note"] = note.into();
+    }
+    Ok(answer_json(StatusCode::OK, &body))
 }
 
 /// What the gateway has to do now. Queries and tasks are those of the whole store, as the last sweep has seen them.

@@ -40,9 +40,12 @@ pub struct Receipt {
     pub requests_lost: Requests,
     /// Requests of this gateway for the query until the headers were sent: submit, waiting, repairs.
     pub requests_gateway: Requests,
-    /// What functions were paid for.
+    /// What functions that work were paid for.
     #[serde(skip_serializing_if = "Usage::is_zero")]
     pub functions: Usage,
+    /// What this gateway is paid for, if it is a function: from the request's arrival to the answer's headers.
+    #[serde(skip_serializing_if = "Usage::is_zero")]
+    pub function_gateway: Usage,
     /// Bytes of the answer in the store.
     pub result_bytes: u64,
     /// Dollars, by list prices; `null` if there is no price.
@@ -73,6 +76,7 @@ impl Receipt {
             requests_lost: totals.lost,
             requests_gateway: Requests::default(),
             functions: totals.usage,
+            function_gateway: Usage::default(),
             result_bytes: totals.result_bytes,
             cost_usd: None,
             price: String::new(),
@@ -105,6 +109,7 @@ impl Receipt {
         let bill = Bill {
             requests,
             usage: self.functions,
+            gateway: self.function_gateway,
             slot_us: self.slot_us,
             data_bytes: self.shuffle_bytes,
             result_bytes: self.result_bytes,

@@ -166,7 +166,7 @@ impl Intake {
     /// What a planned statement is expected to use.
     fn estimate(&self, planned: &Planned) -> Estimate {
         let stages = planned.graph.as_ref().map_or(&[][..], |graph| &graph.stages);
-        Estimate::of(stages, planned.scan_bytes, &self.tariff)
+        Estimate::of(stages, planned.read_bytes, &self.tariff)
     }
 
     /// The limits of a statement that asks for no more than `most`.
@@ -178,10 +178,10 @@ impl Intake {
         let mut limits = live.limits;
         if let Some(bytes) = most.max_bytes_scanned {
             limits.max_scan_bytes = Some(bytes);
-            if planned.scan_bytes > bytes {
+            if planned.read_bytes > bytes {
                 return Err(ErrorKind::OverLimit(format!(
                     "the query would scan {} bytes, and limits.max_bytes_scanned is {bytes}; ask for less, or raise the limit",
-                    planned.scan_bytes
+                    planned.read_bytes
                 ))
                 .into());
             }

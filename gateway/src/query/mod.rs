@@ -38,6 +38,7 @@ mod seats;
 pub(crate) mod statement;
 pub(crate) mod status;
 pub(crate) mod sweep;
+mod swept;
 mod threads;
 pub(crate) mod version;
 mod watch;

@@ -30,6 +30,7 @@ use super::parts::{Parts, parts_of};
 use super::receipt::receipt;
 use super::results::ResultReader;
 use super::status::QueryStatus;
+use super::swept;
 use super::watch::{Snapshot, Watchers};
 use crate::auth::Principal;
 use crate::metrics::Metrics;
@@ -79,6 +80,7 @@ pub(crate) struct Queries {
     pub(super) tariff: Arc<Tariff>,
     links: Option<Arc<dyn LinkMaker>>,
     most_answer: Option<u64>,
+    is_swept_by_schedule: bool,
     pub(super) stop: CancellationToken,
     pub(super) metrics: Arc<Metrics>,
     pub(super) brief: Briefs,
@@ -99,6 +101,7 @@ impl Queries {
             tariff: Arc::clone(&options.tariff),
             links,
             most_answer: options.most_answer,
+            is_swept_by_schedule: options.is_swept_by_schedule,
             watchers: Watchers::new(env.clone(), hub, periods, stop.clone()),
             results: ResultReader::new(handles.store().clone(), env),
             handles,
@@ -130,12 +133,19 @@ impl Queries {
         }
     }
 
-    /// Whether this gateway can take queries: the store answers, and the gateway was not asked to stop.
-    pub(crate) async fn ready(&self) -> Result<(), CoreError> {
+    /// Whether this gateway can take queries: the store answers, and the gateway was not asked to stop. Returns what a user
+    /// should know nevertheless.
+    pub(crate) async fn ready(&self) -> Result<Option<String>, CoreError> {
         if self.stop.is_cancelled() {
             return Err(CoreError::store("the gateway is stopping"));
         }
-        Ok(self.handles.store().get(keys::BELL).await.map(|_| ())?)
+        let store = self.handles.store();
+        store.get(keys::BELL).await?;
+        if !self.is_swept_by_schedule {
+            return Ok(None);
+        }
+        let mark = store.get(keys::SWEPT).await?;
+        Ok(swept::note(mark.map(|mark| mark.modified_ms), self.env().clock.wall_ms()))
     }
 
     /// What is known of a query that `caller` may see. For other callers the query does not exist.

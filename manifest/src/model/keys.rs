@@ -240,6 +240,9 @@ pub fn asked(query: &QueryId) -> String {
 /// `probe/passed`: the store has passed the probe.
 pub const PROBED: &str = "probe/passed";
 
+/// `probe/swept`: a schedule has swept not long before the store's stamp of this object.
+pub const SWEPT: &str = "probe/swept";
+
 /// `probe/<nonce>/`: what one probe of a store writes and then deletes.
 #[must_use]
 pub fn probe_prefix(nonce: &str) -> String {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use object_store::aws::{AmazonS3, AmazonS3Builder, S3ConditionalPut};
+use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey, S3ConditionalPut};
 use object_store::azure::{MicrosoftAzure, MicrosoftAzureBuilder};
 use object_store::client::SpawnedReqwestConnector;
 use object_store::gcp::{GoogleCloudStorage, GoogleCloudStorageBuilder};
@@ -16,6 +16,7 @@ use object_store::{ClientOptions, ObjectStore, RetryConfig};
 use crate::StoreError;
 use crate::config::StoreParams;
 use crate::location::Location;
+use crate::renewing::{Client, RenewingStore};
 
 /// A store, and who makes links to its objects.
 type Opened = (Arc<dyn ObjectStore>, Option<Arc<dyn Signer>>);
@@ -32,8 +33,10 @@ pub(super) fn open(
         "az" => Ok((Arc::new(open_az(location, params, io)?), None)),
         "http" | "https" => Ok((Arc::new(open_web(location, params, io)?), None)),
         _ => {
-            let store = Arc::new(open_s3(location, params, io)?);
-            Ok((Arc::clone(&store) as _, Some(store as _)))
+            let (at, params, io) = (location.clone(), params.clone(), io.clone());
+            let address = location.store.as_str();
+            let store = RenewingStore::open(address, move || open_s3(&at, &params, &io))?;
+            Ok((Arc::new(store.clone()), Some(Arc::new(store))))
         }
     }
 }
@@ -42,7 +45,7 @@ fn open_s3(
     location: &Location,
     params: &StoreParams,
     io: &tokio::runtime::Handle,
-) -> Result<AmazonS3, StoreError> {
+) -> Result<Client, StoreError> {
     let mut builder = AmazonS3Builder::from_env()
         .with_url(location.store.as_str())
         .with_conditional_put(S3ConditionalPut::ETagMatch)
@@ -95,7 +98,9 @@ fn open_s3(
             location.address()
         )));
     }
-    opened(location, builder.build())
+    let is_fixed = builder.get_config_value(&AmazonS3ConfigKey::AccessKeyId).is_some();
+    let store = opened(location, builder.build())?;
+    Ok(Client { store, is_fixed })
 }
 
 fn open_gs(

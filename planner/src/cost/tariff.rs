@@ -84,6 +84,8 @@ pub struct Tariff {
     /// The region, or why there is none.
     region: String,
     version: String,
+    /// Megabytes of this gateway, if it is a function.
+    gateway_mb: u64,
 }
 
 /// Dollars of a query.
@@ -104,8 +106,10 @@ pub struct Cost {
 pub struct Bill {
     /// Requests of workers and gateways.
     pub requests: Requests,
-    /// Functions.
+    /// Functions that work.
     pub usage: Usage,
+    /// The function that answers, if the gateway is one.
+    pub gateway: Usage,
     /// Microseconds of slots. They are paid if no function is.
     pub slot_us: u64,
     /// Bytes of exchange data.
@@ -128,7 +132,23 @@ impl Tariff {
             config: config.clone(),
             region: region.unwrap_or_default().to_owned(),
             version: file.version,
+            gateway_mb: 0,
         })
+    }
+
+    /// The same for a gateway that is a function of so much memory.
+    #[must_use]
+    pub fn of_function(self, gateway_mb: u64) -> Self {
+        Self { gateway_mb, ..self }
+    }
+
+    /// What a gateway that is a function is paid for when it answers for so long; nothing if it is none.
+    #[must_use]
+    pub fn answering(&self, ms: u64) -> Usage {
+        match self.gateway_mb {
+            0 => Usage::default(),
+            mb => Usage { calls: 1, cold: 0, ms, mb_ms: ms.saturating_mul(mb) },
+        }
     }
 
     /// The prices.
@@ -152,11 +172,15 @@ impl Tariff {
     pub fn cost(&self, bill: &Bill) -> Option<Cost> {
         let prices = self.prices.as_ref()?;
         let requests = self.requests(&bill.requests)?;
-        let functions = bill.usage.gb_seconds() * self.gb_second()?
-            + bill.usage.calls as f64 * prices.lambda.invocations_per_million / 1e6;
+        let gb_second = self.gb_second()?;
+        let called = |usage: &Usage| {
+            usage.gb_seconds() * gb_second
+                + usage.calls as f64 * prices.lambda.invocations_per_million / 1e6
+        };
         let containers = self.slot_second().unwrap_or(0.0) * bill.slot_us as f64 / 1e6;
         // Slots of functions are paid as functions.
-        let compute = if bill.usage.is_zero() { containers } else { functions };
+        let workers = if bill.usage.is_zero() { containers } else { called(&bill.usage) };
+        let compute = workers + called(&bill.gateway);
         let kept = |bytes: u64, days: f64| bytes as f64 / GB * days * 86_400.0 / MONTH;
         let data = kept(bill.data_bytes, self.config.data_days);
         let result = kept(bill.result_bytes, self.config.result_days);
@@ -245,6 +269,21 @@ mod tests {
         near(cost.storage, 0.023 / 30.0);
         near(cost.total, cost.requests + cost.compute + cost.storage);
         assert!(tariff.note().contains("us-east-1"), "{}", tariff.note());
+    }
+
+    #[test]
+    fn a_gateway_that_is_a_function_is_paid_beside_the_workers() {
+        let tariff = tariff(&PricesConfig::default());
+        assert!(tariff.answering(2_000).is_zero());
+        let gateway = tariff.clone().of_function(1_024).answering(2_000);
+        assert_eq!((gateway.calls, gateway.mb_ms), (1, 2_048_000));
+        let cost = tariff.cost(&Bill { gateway, ..Bill::default() }).unwrap();
+        near(cost.compute, 2.0 * 0.0000166667 + 0.2e-6);
+        let container = ContainerConfig { vcpu: 1.0, memory_gb: 2.0, slots: 1.0, spot: false };
+        let config = PricesConfig { container: Some(container), ..PricesConfig::default() };
+        let slots = Bill { slot_us: 1_000_000, ..Bill::default() };
+        let both = self::tariff(&config).cost(&Bill { gateway, ..slots }).unwrap();
+        near(both.compute, self::tariff(&config).cost(&slots).unwrap().compute + cost.compute);
     }
 
     #[test]

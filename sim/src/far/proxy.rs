@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
-use axum::http::{HeaderName, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, Method, StatusCode, header};
 use axum::response::Response;
 use object_store::path::Path;
 use parking_lot::Mutex;
@@ -34,6 +34,8 @@ pub struct Seen {
     pub if_none_match: bool,
     /// The status of the answer; `None` while it is under way.
     pub status: Option<u16>,
+    /// The access key that has signed it; empty if nobody has.
+    pub access_key: String,
     /// True if the proxy refused it.
     pub refused: bool,
     /// When it came in, since the proxy started.
@@ -43,12 +45,22 @@ pub struct Seen {
 }
 
 type Refuse = Box<dyn Fn(&Seen) -> bool + Send + Sync>;
+/// How a request is refused: the status, and the body.
+type Refusal = (StatusCode, &'static str);
+
+const REFUSED: Refusal = (StatusCode::FORBIDDEN, "refused by the proxy");
+/// As S3 says it.
+const EXPIRED: Refusal = (
+    StatusCode::BAD_REQUEST,
+    "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>ExpiredToken</Code><Message>The provided token has expired.</Message></Error>",
+);
 
 struct Shared {
     upstream: String,
     bucket: String,
     client: reqwest::Client,
     refuse: Refuse,
+    refusal: Refusal,
     latency: Latency,
     started: Instant,
     seen: Mutex<Log>,
@@ -86,13 +98,37 @@ impl Proxy {
         latency: Latency,
         refuse: impl Fn(&Seen) -> bool + Send + Sync + 'static,
     ) -> std::io::Result<Self> {
+        Self::refusing(upstream, bucket, latency, (Box::new(refuse), REFUSED)).await
+    }
+
+    /// As [`Proxy::near`]. The requests for which `is_expired` holds are refused as S3 refuses credentials that have
+    /// expired.
+    ///
+    /// # Errors
+    /// It cannot listen.
+    pub async fn expiring(
+        upstream: &str,
+        bucket: &str,
+        is_expired: impl Fn(&Seen) -> bool + Send + Sync + 'static,
+    ) -> std::io::Result<Self> {
+        let latency = Latency::new(Profile::Near, 0);
+        Self::refusing(upstream, bucket, latency, (Box::new(is_expired), EXPIRED)).await
+    }
+
+    async fn refusing(
+        upstream: &str,
+        bucket: &str,
+        latency: Latency,
+        (refuse, refusal): (Refuse, Refusal),
+    ) -> std::io::Result<Self> {
         let client =
             reqwest::Client::builder().no_proxy().build().map_err(std::io::Error::other)?;
         let shared = Arc::new(Shared {
             upstream: upstream.trim_end_matches('/').to_owned(),
             bucket: bucket.to_owned(),
             client,
-            refuse: Box::new(refuse),
+            refuse,
+            refusal,
             latency,
             started: Instant::now(),
             seen: Mutex::default(),
@@ -182,6 +218,7 @@ async fn pass(State(shared): State<Arc<Shared>>, request: Request) -> Response {
         list: parameter("list-type").map(|_| parameter("prefix").unwrap_or_default()),
         range: range.map(ToOwned::to_owned),
         if_none_match: parts.headers.get(header::IF_NONE_MATCH).is_some_and(|tag| tag == "*"),
+        access_key: signer_of(&parts.headers).unwrap_or_default(),
         status: None,
         refused: false,
         start: shared.started.elapsed(),
@@ -192,7 +229,9 @@ async fn pass(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     let number = shared.begin(seen);
     if refused {
         shared.end(number);
-        return plain(StatusCode::FORBIDDEN, "refused by the proxy");
+        let (status, text) = shared.refusal;
+        shared.status(number, status);
+        return plain(status, text);
     }
     let is_read = matches!(parts.method, Method::GET | Method::HEAD);
     let mut headers = parts.headers;
@@ -235,6 +274,12 @@ async fn pass(State(shared): State<Arc<Shared>>, request: Request) -> Response {
         Body::from_stream(flow(Arc::clone(&shared), number, answer))
     };
     response.body(body).unwrap_or_else(|_| plain(StatusCode::BAD_GATEWAY, "no response"))
+}
+
+/// The access key in `Authorization: AWS4-HMAC-SHA256 Credential=KEY/…`.
+fn signer_of(headers: &HeaderMap) -> Option<String> {
+    let text = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    Some(text.split("Credential=").nth(1)?.split('/').next()?.to_owned())
 }
 
 /// The body of an answer, with the bandwidth of one connection.

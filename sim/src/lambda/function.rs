@@ -12,7 +12,8 @@ pub struct Function {
     pub name: String,
     /// The program that Lambda would find as `bootstrap`.
     pub binary: PathBuf,
-    /// The alias under which it can be called, beside its name alone; none: any.
+    /// The alias under which it can be called, beside its name alone; none: any. Functions of one name with different
+    /// aliases are versions of it.
     pub alias: Option<String>,
     /// Its environment, beside what Lambda sets.
     pub env: Vec<(String, String)>,

@@ -16,7 +16,7 @@ mod url;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -65,6 +65,8 @@ impl Default for Rules {
 pub struct Call {
     /// Function.
     pub function: String,
+    /// Its alias, if it has one.
+    pub alias: Option<String>,
     /// True if a sandbox was started for it.
     pub is_cold: bool,
     /// From the start of the process to its first request for a call.
@@ -96,9 +98,12 @@ struct Pool {
 
 #[derive(Debug)]
 struct Shared {
-    pools: BTreeMap<String, Pool>,
+    /// A function with several versions has a pool for each.
+    pools: Vec<Pool>,
     rules: Rules,
     calls: Mutex<Vec<Call>>,
+    /// Asynchronous calls are taken, and nobody hears of them again.
+    loses_all: AtomicBool,
     /// Asynchronous calls that were taken.
     queued: AtomicU64,
     /// Those that are not over.
@@ -124,21 +129,20 @@ impl Lambda {
             // Functions call functions.
             let endpoint = ("AWS_ENDPOINT_URL_LAMBDA".to_owned(), format!("http://{address}"));
             function.env.push(endpoint);
-            let name = function.name.clone();
-            let pool = Pool {
+            Pool {
                 function,
                 count: AtomicUsize::new(0),
                 started: AtomicUsize::new(0),
                 idle: Mutex::default(),
                 at_work: Mutex::default(),
-            };
-            (name, pool)
+            }
         };
         let pools = functions.into_iter().map(pool).collect();
         let shared = Arc::new(Shared {
             pools,
             rules,
             calls: Mutex::default(),
+            loses_all: AtomicBool::new(false),
             queued: AtomicU64::new(0),
             pending: AtomicUsize::new(0),
         });
@@ -177,27 +181,32 @@ impl Lambda {
     /// Sandboxes of a function, frozen or at work.
     #[must_use]
     pub fn sandboxes(&self, function: &str) -> usize {
-        self.shared.pools.get(function).map_or(0, |pool| pool.count.load(Ordering::Relaxed))
+        self.shared.named(function).map(|pool| pool.count.load(Ordering::Relaxed)).sum()
+    }
+
+    /// From now on all asynchronous calls are lost, or none is but those of the rules.
+    pub fn lose_calls(&self, all: bool) {
+        self.shared.loses_all.store(all, Ordering::Relaxed);
     }
 
     /// Calls that are under way, or wait for it.
     #[must_use]
     pub fn under_way(&self) -> usize {
-        let at_work: usize = self.shared.pools.values().map(|pool| pool.at_work.lock().len()).sum();
+        let at_work: usize = self.shared.pools.iter().map(|pool| pool.at_work.lock().len()).sum();
         at_work.max(self.shared.pending.load(Ordering::Relaxed))
     }
 
     /// Kills the process of a sandbox that is at work. False if there is none.
     #[must_use]
     pub fn kill_one(&self, function: &str) -> bool {
-        let pool = self.shared.pools.get(function);
-        let process = pool.and_then(|pool| pool.at_work.lock().first().copied());
+        let process =
+            self.shared.named(function).find_map(|pool| pool.at_work.lock().first().copied());
         process.is_some_and(|process| sandbox::signal(process, sandbox::Signal::KILL))
     }
 
     /// Ends all frozen sandboxes, as Lambda does after some idle minutes.
     pub fn reclaim(&self) {
-        for pool in self.shared.pools.values() {
+        for pool in &self.shared.pools {
             let idle = std::mem::take(&mut *pool.idle.lock());
             pool.count.fetch_sub(idle.len(), Ordering::Relaxed);
         }
@@ -205,8 +214,25 @@ impl Lambda {
 }
 
 impl Shared {
+    /// The versions of a function.
+    fn named(&self, name: &str) -> impl Iterator<Item = &Pool> {
+        self.pools.iter().filter(move |pool| pool.function.name == name)
+    }
+
+    /// The pool of the version that is called. A function without an alias has any; who names none gets the first.
+    fn find(&self, name: &str, qualifier: Option<&str>) -> Option<usize> {
+        self.pools.iter().position(|Pool { function, .. }| {
+            let is_asked = match (&function.alias, qualifier) {
+                (Some(alias), Some(asked)) => alias == asked,
+                _ => true,
+            };
+            function.name == name && is_asked
+        })
+    }
+
     /// Runs a call in a sandbox that is free, or in a new one.
-    async fn run(&self, pool: &Pool, payload: Bytes) -> Result<Outcome, Throttled> {
+    async fn run(&self, pool: usize, payload: Bytes) -> Result<Outcome, Throttled> {
+        let pool = &self.pools[pool];
         let function = &pool.function;
         let idle = pool.idle.lock().pop();
         let (mut sandbox, is_cold) = match idle {
@@ -238,6 +264,7 @@ impl Shared {
         let billed = (init + took).as_nanos().div_ceil(1_000_000);
         self.calls.lock().push(Call {
             function: function.name.clone(),
+            alias: function.alias.clone(),
             is_cold,
             init,
             took,
@@ -254,8 +281,7 @@ impl Shared {
     }
 
     /// An asynchronous call, with its tries.
-    async fn queued(self: Arc<Self>, name: String, payload: Bytes) {
-        let Some(pool) = self.pools.get(&name) else { return };
+    async fn queued(self: Arc<Self>, pool: usize, payload: Bytes) {
         let begun = tokio::time::Instant::now();
         let (mut retries, mut pause) = (0, THROTTLED.0);
         while begun.elapsed() < self.rules.most_age {
@@ -283,11 +309,7 @@ async fn invoke(
     payload: Bytes,
 ) -> Response {
     let qualifier = query.get("Qualifier");
-    let pool = shared.pools.get(&name).filter(|pool| match (&pool.function.alias, qualifier) {
-        (Some(alias), Some(asked)) => alias == asked,
-        _ => true,
-    });
-    let Some(pool) = pool else {
+    let Some(pool) = shared.find(&name, qualifier.map(String::as_str)) else {
         let message = format!("Function not found: {name}, {qualifier:?}");
         return refusal(StatusCode::NOT_FOUND, "ResourceNotFoundException", &message);
     };
@@ -302,6 +324,7 @@ async fn invoke(
         Some("Event") => {
             let number = shared.queued.fetch_add(1, Ordering::Relaxed) + 1;
             let copies = match shared.rules.trouble_every {
+                _ if shared.loses_all.load(Ordering::Relaxed) => 0,
                 0 => 1,
                 every if number.is_multiple_of(every) => 0,
                 every if number % every == 1 => 2,
@@ -309,7 +332,7 @@ async fn invoke(
             };
             for _ in 0..copies {
                 shared.pending.fetch_add(1, Ordering::Relaxed);
-                let queued = Arc::clone(&shared).queued(name.clone(), payload.clone());
+                let queued = Arc::clone(&shared).queued(pool, payload.clone());
                 let shared = Arc::clone(&shared);
                 tokio::spawn(async move {
                     queued.await;

@@ -88,7 +88,8 @@ impl Sandbox {
         let serving = tokio::spawn(async move {
             let _ = axum::serve(listener, router).await;
         });
-        let name = format!("{}-{number}", function.name);
+        let version = function.alias.as_ref().map(|alias| format!("-{alias}")).unwrap_or_default();
+        let name = format!("{}{version}-{number}", function.name);
         let tmp = function.folder.join(format!("{name}.tmp"));
         std::fs::create_dir_all(&tmp)?;
         let log = std::fs::File::create(function.folder.join(format!("{name}.log")))?;

@@ -46,7 +46,7 @@ async fn request(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    let Some(pool) = front.shared.pools.get(&front.function) else {
+    let Some(pool) = front.shared.find(&front.function, None) else {
         return refusal(StatusCode::NOT_FOUND, "ResourceNotFoundException", "no such function");
     };
     let event = event(&method, &uri, &headers, &body);

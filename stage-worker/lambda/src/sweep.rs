@@ -8,10 +8,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use dunlin_invoke::Functions;
 use dunlin_manifest::ids::QueryId;
+use dunlin_manifest::keys;
 use dunlin_manifest::query::sweep::{Opened, Site, SweepPeriods, Sweeper, Swept};
 use dunlin_manifest::query::{News, QueryHandle, Wake};
 use dunlin_manifest::records::EngineFence;
-use dunlin_manifest::store::{ObjectControlStore, StoreError};
+use dunlin_manifest::store::{ControlStore, ObjectControlStore, StoreError};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 
@@ -19,6 +20,8 @@ use serde_json::{Value, json};
 const AGAIN: Duration = Duration::from_millis(2_500);
 /// Calls that have less time left do not look again.
 const LEAST: Duration = Duration::from_secs(10);
+/// So often it is left in the store that a schedule sweeps.
+const TOLD_EVERY: Duration = Duration::from_secs(15 * 60);
 /// How an installation is named in its metrics.
 const INSTALLATION: &str = "DUNLIN_INSTALLATION";
 
@@ -27,6 +30,8 @@ const INSTALLATION: &str = "DUNLIN_INSTALLATION";
 pub(crate) struct Sweep {
     store: ObjectControlStore,
     sweeper: tokio::sync::Mutex<Sweeper>,
+    /// When this sandbox has last left its mark.
+    told: Mutex<Option<Duration>>,
 }
 
 impl Sweep {
@@ -37,7 +42,7 @@ impl Sweep {
     ) -> Self {
         let place = Place { store: store.clone(), fence, functions, held: Mutex::default() };
         let sweeper = Sweeper::new(Arc::new(place), SweepPeriods::default());
-        Self { store, sweeper: tokio::sync::Mutex::new(sweeper) }
+        Self { store, sweeper: tokio::sync::Mutex::new(sweeper), told: Mutex::default() }
     }
 
     /// One call: a sweep, and a second one if tasks are open.
@@ -48,8 +53,21 @@ impl Sweep {
             self.store.env().clock.sleep(AGAIN).await;
             swept = sweeper.sweep().await?;
         }
+        self.tell().await;
         self.publish(&swept);
         Ok(json!({ "active_queries": swept.queries, "open_tasks": swept.open }))
+    }
+
+    /// Leaves a mark by which gateways that are functions see that the schedule is on. It is a hint.
+    async fn tell(&self) {
+        let now = self.store.env().clock.monotonic();
+        if self.told.lock().is_some_and(|told| now.saturating_sub(told) < TOLD_EVERY) {
+            return;
+        }
+        match self.store.put(keys::SWEPT, Default::default()).await {
+            Ok(()) => *self.told.lock() = Some(now),
+            Err(error) => tracing::warn!(%error, "it could not be written that a schedule sweeps"),
+        }
     }
 
     /// Numbers for the scaling of containers and for dashboards, in the form that CloudWatch reads from logs.

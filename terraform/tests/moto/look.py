@@ -5,6 +5,9 @@
     look.py made URL OUTPUTS PACKAGES BUILD…
                                        checks what is there, oldest build first; OUTPUTS is the file of
                                        `terraform output -json`, PACKAGES the folder with the package of each build
+    look.py fill URL OUTPUTS           puts an object into the state bucket
+    look.py kept URL OUTPUTS LOG       checks that a destroy with this log was refused, and that the object is still there
+    look.py empty URL OUTPUTS          empties the state bucket, as docs/aws.md says
     look.py gone URL                   checks that nothing is left
     look.py bucket URL                 makes the bucket of the second installation
 """
@@ -79,7 +82,7 @@ def made(url, outputs, packages, builds):
     check("there are no versions", s3.get_bucket_versioning(Bucket=bucket).get("Status") != "Enabled")
     rules = s3.get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"]
     days = {rule["Filter"]["Prefix"]: rule["Expiration"]["Days"] for rule in rules if "Expiration" in rule}
-    check("the lifecycle", days["dunlin/data/"] == 1 and days["dunlin/res/"] == 2 and days["dunlin/q/"] == 7 and len(days) == 9)
+    check("the lifecycle", days["dunlin/data/"] == 1 and days["dunlin/res/"] == 2 and days["dunlin/q/"] == 7 and days["dunlin/use/"] == 7 and len(days) == 10)
 
     # The second installation's configuration is too long for an environment: an object for each text of each build.
     keys = {one["Key"] for one in s3.list_objects_v2(Bucket=GIVEN)["Contents"]}
@@ -167,6 +170,33 @@ def bucket(url):
     clients(url)("s3").create_bucket(Bucket=GIVEN, CreateBucketConfiguration={"LocationConstraint": REGION})
 
 
+# What a query leaves behind.
+ANSWER = "dunlin/res/query/s0/answer.arrow"
+
+
+def bucket_of(outputs):
+    return json.loads(pathlib.Path(outputs).read_text())["state_bucket"]["value"]
+
+
+def fill(url, outputs):
+    s3, bucket = clients(url)("s3"), bucket_of(outputs)
+    # moto reads a bucket policy without its conditions, and would refuse every request for an object.
+    s3.delete_bucket_policy(Bucket=bucket)
+    s3.put_object(Bucket=bucket, Key=ANSWER, Body=b"rows")
+
+
+def kept(url, outputs, log):
+    s3, bucket = clients(url)("s3"), bucket_of(outputs)
+    said = pathlib.Path(log).read_text()
+    check("the refusal says why, and names the bucket", "BucketNotEmpty" in said and bucket in said)
+    check("the object is still there", s3.get_object(Bucket=bucket, Key=ANSWER)["Body"].read() == b"rows")
+    print("terraform: moto: a destroy with data present is refused, and the data is there")
+
+
+def empty(url, outputs):
+    clients(url)("s3").delete_object(Bucket=bucket_of(outputs), Key=ANSWER)
+
+
 def gone(url):
     client = clients(url)
     # Terraform did not make it, so it is still there, and empty.
@@ -195,6 +225,12 @@ def main(arguments):
         made(*arguments[:3], arguments[3:])
     elif command == ["bucket"] and len(arguments) == 1:
         bucket(*arguments)
+    elif command == ["fill"] and len(arguments) == 2:
+        fill(*arguments)
+    elif command == ["kept"] and len(arguments) == 3:
+        kept(*arguments)
+    elif command == ["empty"] and len(arguments) == 2:
+        empty(*arguments)
     elif command == ["gone"] and len(arguments) == 1:
         gone(*arguments)
     else:

@@ -5,6 +5,7 @@ pub mod api;
 pub mod objects;
 pub mod policy;
 pub mod reference;
+pub mod session;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

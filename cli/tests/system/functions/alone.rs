@@ -2,6 +2,7 @@
 
 use std::io::Cursor;
 use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use arrow::array::RecordBatch;
@@ -63,6 +64,13 @@ impl Alone {
         self.http.get(format!("{}{path}", self.url)).bearer_auth(self.key.text())
     }
 
+    /// What `dunlin health` prints of a gateway that is ready.
+    fn health(&self) -> String {
+        let health = Command::new(binary()).args(["health", "--url", &self.url]).output().unwrap();
+        assert!(health.status.success(), "{health:?}");
+        String::from_utf8(health.stdout).unwrap()
+    }
+
     /// Submits a query, waits so long, and returns status and body.
     async fn submit(&self, sql: &str, route: &str, wait: &str) -> (u16, Value) {
         let settings = json!({ "route": route, "target_partitions": 4 });
@@ -109,12 +117,52 @@ async fn a_gateway_that_is_a_function_answers_and_nothing_else_runs() {
     let summary: Value =
         serde_json::from_slice(answer.headers()["dunlin-summary"].as_bytes()).unwrap();
     assert!(summary["functions"]["calls"].as_u64() > Some(0), "{summary}");
+    // The gateway is paid, too.
+    let gateway = |name: &str| summary["function_gateway"][name].as_u64().unwrap();
+    assert_eq!((gateway("calls"), gateway("mb_ms")), (1, gateway("ms") * 1_769), "{summary}");
     Reference::over(&data).check_tpch("all functions", 5, &batches(answer).await);
     // An inline query that must be stored is run before its request is answered.
     let (_, stored) = alone.submit("select count(*) as n from nation", "inline", "wait=0").await;
     let path = format!("/v1/queries/{}", stored["query_id"].as_str().unwrap());
     let status: Value = alone.get(&path).send().await.unwrap().json().await.unwrap();
     assert_eq!(status["status"], "SUCCEEDED", "{status}");
+}
+
+/// An account in which the schedule is off: `dunlin health` says so, and a query whose calls were lost goes on when its
+/// client asks for it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_schedule_a_query_waits_for_its_client_and_health_says_so() {
+    let Some(s3) = S3::from_env() else { return };
+    let data = data(SCALE);
+    let alone = Alone::start(&s3, &data).await;
+    alone.lambda.lose_calls(true);
+    let (code, submitted) = alone.submit(&tpch::query(5).unwrap(), "fleet", "wait=0").await;
+    assert_eq!(code, 202, "{submitted}");
+    while alone.lambda.under_way() > 0 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    // Nothing runs, and nothing will.
+    assert!(alone.lambda.calls().iter().all(|call| call.function == "gateway"));
+    let said = alone.health();
+    assert!(
+        said.starts_with("note: no schedule has swept this state yet: a query whose"),
+        "{said}"
+    );
+    let path = format!("/v1/queries/{}", submitted["query_id"].as_str().unwrap());
+    let status: Value = alone.get(&path).send().await.unwrap().json().await.unwrap();
+    assert_eq!(status["status"], "PENDING", "{status}");
+    alone.lambda.lose_calls(false);
+    let status = alone.get(&format!("{path}?wait=60s")).send().await.unwrap();
+    let status: Value = status.json().await.unwrap();
+    assert_eq!(status["status"], "SUCCEEDED", "{status}");
+    let rows = alone.get(&format!("{path}/results"));
+    let rows = rows.header("accept", "application/vnd.apache.arrow.stream").send().await.unwrap();
+    Reference::over(&data).check_tpch("no schedule", 5, &batches(rows).await);
+    // A schedule that is on leaves its mark.
+    let url = format!("{}/2015-03-31/functions/{NAME}/invocations", alone.lambda.endpoint());
+    let swept = alone.http.post(url).json(&json!({ "sweep": true })).send().await.unwrap();
+    assert!(!swept.headers().contains_key("x-amz-function-error"), "{swept:?}");
+    assert_eq!(alone.health(), "");
 }
 
 /// Links lead to the same rows, without the gateway and without credentials.

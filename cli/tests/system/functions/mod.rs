@@ -2,6 +2,7 @@
 //! their calls, killed, throttled, called twice and not at all. The state is on an S3 server.
 
 mod alone;
+mod builds;
 mod cost;
 
 use std::net::SocketAddr;
@@ -162,8 +163,18 @@ pub async fn gateway(
     config: &Path,
     log: &Path,
 ) -> anyhow::Result<(Process, SocketAddr)> {
+    gateway_of(binary(), lambda, config, log).await
+}
+
+/// The same, by another program than the one under test.
+async fn gateway_of(
+    command: &Path,
+    lambda: &Lambda,
+    config: &Path,
+    log: &Path,
+) -> anyhow::Result<(Process, SocketAddr)> {
     let endpoint = format!("AWS_ENDPOINT_URL_LAMBDA={}", lambda.endpoint());
-    let (command, config) = (binary().display().to_string(), config.display().to_string());
+    let (command, config) = (command.display().to_string(), config.display().to_string());
     let log = log.to_owned();
     let started = tokio::task::spawn_blocking(move || {
         let arguments = [
