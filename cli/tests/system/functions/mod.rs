@@ -306,7 +306,7 @@ async fn a_gateway_tells_at_its_start_what_is_wrong_with_its_functions() {
         worker("fit", None, 1_769, &state),
         worker("other-build", Some("b-000000000000"), 1_769, &state),
         worker("smaller", None, 512, &state),
-        worker("broken", None, 1_769, "[state]\nlocation = \"gs://nowhere\"\n"),
+        worker("broken", None, 1_769, "[state]\nlocation = \"ftp://nowhere\"\n"),
         worker("throttled", None, 1_769, &state),
     ];
     let lambda = Lambda::start(functions, Rules::default()).await.unwrap();
