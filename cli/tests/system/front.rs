@@ -78,8 +78,8 @@ async fn a_client_that_follows_a_query_goes_on_at_another_gateway_when_the_first
     assert!(text.starts_with("[{\"zebra\":\"A\",\"apple\":"), "{text}");
 }
 
-/// Rows of a large answer, and the bytes of one as a JSON line on average.
-const ROWS: u64 = 12_000_000;
+/// Rows of a large answer: more as text than a gateway may hold of it.
+const ROWS: u64 = 20_000_000;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_large_answer_is_taken_in_parts_from_gateways_that_die_and_in_little_memory() {
@@ -114,7 +114,7 @@ async fn a_large_answer_is_taken_in_parts_from_gateways_that_die_and_in_little_m
     assert_eq!(lines, ROWS);
     let held = peak.saturating_sub(before);
     println!("{bytes} bytes of text, {} in the store, {held} held", parts["bytes"]);
-    assert!(held < 64 << 20, "{held} bytes held for an answer of {bytes}");
+    assert!(held < 128 << 20, "{held} bytes held for an answer of {bytes}");
 
     // A gateway dies after the first part, and another one gives the others.
     let fetch = async |url: &str, part: usize| {
