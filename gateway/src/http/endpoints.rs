@@ -96,7 +96,7 @@ fn statements() -> Vec<Endpoint> {
             )
             .starts_a_query()
             .statement()
-            .answers_rows()
+            .answers_rows_or("SqlAnswer")
             .answers(202, "The query goes on; come back for it.", "QueryStatus"),
         ),
         posting(
@@ -171,7 +171,7 @@ fn queries_by_id() -> Vec<Endpoint> {
                 "Events `state`, `progress`, `stage` and at last `end`, each with an id with which any gateway goes on (`Last-Event-ID`).",
             )
             .header("Last-Event-ID", json!({ "type": "string" }), "Id of the last event that the client has seen.")
-            .answers_other(200, "Events until the query has ended.", Some("text/event-stream"))
+            .answers_events("Events until the query has ended.")
             .answers_other(204, "The client was told the end.", None),
         ),
         posting(

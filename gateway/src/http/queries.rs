@@ -260,8 +260,10 @@ pub(super) async fn cancel(
     State(Face { queries, .. }): State<Face>,
     Caller(caller): Caller,
     id: Id,
+    parameters: Parameters,
 ) -> Result<Response, ApiError> {
     let query = query_of(id)?;
+    parameters_of(parameters, &[])?;
     let status = queries.cancel(caller, query.clone()).await?;
     Ok(about(&query, &StatusBody::new(&status)))
 }

@@ -12,6 +12,7 @@ use http::{HeaderMap, StatusCode};
 use serde_json::json;
 
 use super::answer::Envelope;
+use super::asking::{Parameters, parameters_of};
 use super::face::{BodyBytes, Face, read};
 use super::format::Format;
 use super::guard::Caller;
@@ -34,11 +35,13 @@ pub(super) async fn sql(
     State(face): State<Face>,
     caller: Caller,
     headers: HeaderMap,
+    parameters: Parameters,
     body: BodyBytes,
 ) -> Result<Response, ApiError> {
     let Face { intake, queries, .. } = &face;
     let received = queries.now();
     let caller = caller.with(Scope::Query)?;
+    parameters_of(parameters, &[])?;
     let asked = Asked::parse(&headers, &read(body)?)?;
     if asked.dry_run {
         return planned(intake, asked.statement).await;
@@ -102,10 +105,12 @@ pub(super) async fn submit(
     State(Face { intake, queries, .. }): State<Face>,
     caller: Caller,
     headers: HeaderMap,
+    parameters: Parameters,
     body: BodyBytes,
 ) -> Result<Response, ApiError> {
     let received = queries.now();
     let caller = caller.with(Scope::Query)?;
+    parameters_of(parameters, &[])?;
     let asked = Asked::parse(&headers, &read(body)?)?;
     if asked.dry_run {
         return planned(&intake, asked.statement).await;
@@ -170,9 +175,11 @@ pub(super) async fn explain(
     State(Face { intake, .. }): State<Face>,
     caller: Caller,
     headers: HeaderMap,
+    parameters: Parameters,
     body: BodyBytes,
 ) -> Result<Response, ApiError> {
     caller.with(Scope::Query)?;
+    parameters_of(parameters, &[])?;
     let Asked { statement, .. } = Asked::parse(&headers, &read(body)?)?;
     planned(&intake, statement).await
 }

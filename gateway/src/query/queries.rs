@@ -225,7 +225,14 @@ impl Queries {
             Err(error) if !caller.sees(None) => return Err(error),
             handle => handle,
         };
-        let (end, remarks) = join(self.read_end(query), self.handles.remarks(query)).await;
+        // Only of a query that exists is it settled what its client has said.
+        let remarks = async {
+            match &handle {
+                Ok(_) => self.handles.remarks(query).await,
+                Err(_) => Arc::default(),
+            }
+        };
+        let (end, remarks) = join(self.read_end(query), remarks).await;
         match (end?, handle) {
             (Some(end), handle) => {
                 let (query, end) = (query.clone(), Arc::new(end));

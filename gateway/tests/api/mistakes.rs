@@ -92,6 +92,13 @@ async fn a_wrong_type_says_which_field_and_both_types() {
 async fn a_parameter_of_the_address_is_known_and_of_its_type() {
     let site = Site::new();
     let gateway = site.gateway(Some(site.worker(Outcome::Rows)), GatewayOptions::default()).await;
+    for path in ["/v1/sql", "/v1/queries", "/v1/explain"] {
+        // It would be easy to believe that this waits.
+        let request =
+            gateway.client.post(format!("{}{path}?wait=5s", gateway.url)).body("select 1");
+        let (status, problem) = problem(request).await;
+        assert_eq!((status, problem["code"].as_str()), (400, Some("INVALID_REQUEST")), "{path}");
+    }
     let status = json(gateway.submit(&json!({"sql": "select 1 as n"})).send().await.unwrap()).await;
     let own = format!("/v1/queries/{}", status["query_id"].as_str().unwrap());
     for (path, text) in [

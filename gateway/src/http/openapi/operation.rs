@@ -132,12 +132,28 @@ impl Operation {
         self.answer(status, answer)
     }
 
+    /// Server-sent events.
+    pub(in super::super) fn answers_events(self, description: &str) -> Self {
+        self.answer(
+            200,
+            json!({
+                "description": description,
+                "content": { "text/event-stream": { "schema": schema("Event") } }
+            }),
+        )
+    }
+
     /// Rows, in the format that the client asks for.
     pub(in super::super) fn answers_rows(self) -> Self {
+        self.answers_rows_or("Rows")
+    }
+
+    /// Rows, in the format that the client asks for; `name` is the schema of the JSON.
+    pub(in super::super) fn answers_rows_or(self, name: &str) -> Self {
         let mut content = Map::new();
         for format in Format::ALL {
             let schema = match format {
-                Format::Json => schema("Rows"),
+                Format::Json => schema(name),
                 Format::JsonLines | Format::Csv | Format::Text => json!({ "type": "string" }),
                 Format::Arrow | Format::Parquet => {
                     json!({ "type": "string", "format": "binary" })

@@ -243,6 +243,12 @@ fn progress() -> Value {
 
 fn answers() -> Value {
     json!({
+        "SqlAnswer": { "anyOf": [of("Rows"), of("Estimate")], "description": "Rows; with `dry_run` the plan." },
+        "Event": object(&["event", "id", "data"], json!({
+            "event": { "enum": ["state", "progress", "stage", "end"] },
+            "id": { "type": "string", "description": "Sent back in Last-Event-ID." },
+            "data": { "type": "string", "description": "JSON." }
+        })),
         "Rows": { "type": "array", "items": { "type": "object" }, "description": "One object for each row; its fields in the order of the query." },
         "Estimate": object(&["route", "route_reason", "stages", "scan_bytes", "estimate", "logical_plan", "physical_plan", "distributed_plan"], json!({
             "route": of("Route"), "route_reason": text(), "stages": count(), "scan_bytes": count(),
