@@ -10,16 +10,14 @@
 use std::fs::{DirBuilder, File};
 use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use dunlin_manifest::env::Env;
-use dunlin_plan::config_text::TEXT;
-use dunlin_planner::config::Config;
-use dunlin_process::{cores, logging};
+use dunlin_process::{ConfigOptions, cores, logging};
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use reqwest::redirect::Policy;
 use tokio::signal::unix::{SignalKind, signal};
@@ -30,6 +28,8 @@ use crate::serve::Embedded;
 
 /// Set for workers that end with the process that has started them.
 const WITH_PARENT: &str = "DUNLIN_WITH_PARENT";
+/// Statements may name files.
+const FILES: &str = "files.enabled=true";
 /// Set if the user wants to see the log.
 const LOG: &str = "DUNLIN_LOG";
 /// Time to give tasks back, where the state remains.
@@ -57,27 +57,24 @@ impl Own {
     ///
     /// # Errors
     /// A configuration or store that cannot be used; a process that cannot be started.
-    pub(crate) fn start(config: Option<&Path>, fleet: usize) -> Result<Self> {
+    pub(crate) fn start(from: &ConfigOptions, fleet: usize) -> Result<Self> {
         // Only if it is asked for: the terminal is for answers.
         if std::env::var_os(LOG).is_some() {
             logging::start();
         }
         let left = Arc::new(Left::new()?);
         clean_at_signals(Arc::clone(&left))?;
-        let mut own = Self { embedded: None, left, stays: config.is_some() };
-        let (read, text) = match config {
-            // Read as it is first, so that mistakes have its name and lines.
-            Some(path) => (Config::load(path)?, with_files(&read_text(path)?)?),
-            None => own.left.configuration()?,
-        };
-        ensure!(
-            fleet == 0 || !read.state.location.starts_with("memory:"),
-            "--fleet needs a state that several processes see, and [state] location is memory://: use a folder or a bucket"
-        );
-        let embedded = Embedded::start(Config::parse(&text)?, fleet > 0)?;
+        let mut own = Self { embedded: None, left, stays: from.config.is_some() };
+        let mut from = from.clone();
+        if from.config.is_none() {
+            from.config = Some(own.left.configuration()?);
+        }
+        // Whoever starts this process may read the files that it reads.
+        from.set.push(FILES.to_owned());
+        let embedded = Embedded::start(&from, fleet > 0)?;
         let key = embedded.key().to_owned();
         own.embedded = Some(embedded);
-        own.left.fleet(&text, fleet, &key)?;
+        own.left.fleet(&from, fleet, &key)?;
         Ok(own)
     }
 
@@ -118,25 +115,28 @@ impl Left {
         Ok(Self { folder, workers: Mutex::default() })
     }
 
-    /// A configuration without tables, and its text.
-    fn configuration(&self) -> Result<(Config, String)> {
+    /// The file of a configuration without tables. Without it, one in the current folder would be taken.
+    fn configuration(&self) -> Result<PathBuf> {
         let state = Url::from_directory_path(self.folder.join("state"))
             .map_err(|()| anyhow::anyhow!("{} is no path", self.folder.display()))?;
         // A JSON string is also a TOML string.
         let location = serde_json::Value::from(state.as_str());
-        let text = with_files(&format!("[state]\nlocation = {location}\n"))?;
-        Ok((Config::parse(&text)?, text))
+        let file = self.folder.join("dunlin.toml");
+        std::fs::write(&file, format!("[state]\nlocation = {location}\n"))
+            .with_context(|| format!("cannot write {}", file.display()))?;
+        Ok(file)
     }
 
     /// Starts worker processes.
-    fn fleet(&self, config: &str, number: usize, key: &str) -> Result<()> {
+    fn fleet(&self, from: &ConfigOptions, number: usize, key: &str) -> Result<()> {
         let binary = std::env::current_exe().context("the path of this program is not known")?;
         let slots = (cores() / number.max(1)).max(1).to_string();
         for index in 0..number {
             let log = File::create(self.folder.join(format!("worker-{index}.log")))?;
             let child = Command::new(&binary)
                 .args(["worker", "--slots", &slots])
-                .env(TEXT, config)
+                .args(from.config.iter().flat_map(|file| ["--config".as_ref(), file.as_os_str()]))
+                .args(from.set.iter().flat_map(|setting| ["--set", setting]))
                 .env(KEY_VARIABLE, key)
                 .env(WITH_PARENT, "1")
                 // Ctrl+C at the terminal is for this process.
@@ -166,20 +166,6 @@ impl Left {
     }
 }
 
-fn read_text(path: &Path) -> Result<String> {
-    std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
-}
-
-/// The configuration, with which statements may name files: whoever starts this process may read what it reads.
-fn with_files(text: &str) -> Result<String> {
-    let mut table: toml::Table = toml::from_str(text)?;
-    let files = table.entry("files").or_insert_with(|| toml::Table::new().into());
-    if let Some(files) = files.as_table_mut() {
-        files.insert("enabled".to_owned(), true.into());
-    }
-    Ok(toml::to_string(&table)?)
-}
-
 /// From now on SIGHUP and SIGTERM remove `left` before they end the process.
 fn clean_at_signals(left: Arc<Left>) -> Result<()> {
     let mut hang_up = signal(SignalKind::hangup())?;
@@ -201,23 +187,5 @@ pub fn follow_parent() {
     if std::env::var_os(WITH_PARENT).is_some() {
         use rustix::process::{Signal, set_parent_process_death_signal};
         let _ = set_parent_process_death_signal(Some(Signal::TERM));
-    }
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn files_may_be_named_whatever_the_configuration_says() {
-        for text in ["", "[files]\n", "[files]\nenabled = false\nhttps = true\n"] {
-            let base =
-                "[state]\nlocation = \"memory://\"\n[[tables]]\nname = \"t\"\nlocation = \"t/\"\n";
-            let config = Config::parse(&with_files(&format!("{base}{text}")).unwrap()).unwrap();
-            assert!(config.files.enabled);
-            assert_eq!(config.files.https, text.contains("https"));
-            assert_eq!(config.tables.len(), 1);
-        }
     }
 }

@@ -76,6 +76,11 @@ struct Opened {
 /// Reads a command's configuration and starts logging.
 pub(crate) fn load(from: &ConfigOptions) -> Result<Loaded> {
     logging::start();
+    read(from)
+}
+
+/// Reads a command's configuration.
+fn read(from: &ConfigOptions) -> Result<Loaded> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let tree = runtime.block_on(dunlin_process::tree(&from.sources()))?;
     let config = Config::of(&tree)?;

@@ -42,5 +42,10 @@ impl Sink for Plans {
 }
 
 fn text(kind: &str, plan: &str) -> String {
-    if plan.contains('\n') { format!("{kind}:\n{plan}\n") } else { format!("{kind}: {plan}") }
+    match kind {
+        // For programs that read nothing else: `… | dot -Tsvg`.
+        "json" | "graphviz" | "mermaid" => plan.to_owned(),
+        _ if plan.contains('\n') => format!("{kind}:\n{plan}\n"),
+        _ => format!("{kind}: {plan}"),
+    }
 }

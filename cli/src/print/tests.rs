@@ -211,14 +211,20 @@ fn a_terminal_is_not_told_what_to_do_by_values() {
 #[test]
 fn plans_are_text_for_people_and_rows_for_programs() {
     let batch = RecordBatch::try_from_iter([
-        ("plan_type", Arc::new(StringArray::from(vec!["analyzed_plan", "route"])) as ArrayRef),
-        ("plan", Arc::new(StringArray::from(vec!["stage 0: x\n    A\n", "inline: x"])) as _),
+        (
+            "plan_type",
+            Arc::new(StringArray::from(vec!["analyzed_plan", "route", "json"])) as ArrayRef,
+        ),
+        (
+            "plan",
+            Arc::new(StringArray::from(vec!["stage 0: x\n    A\n", "inline: x", "{\n}"])) as _,
+        ),
     ])
     .unwrap();
     let batches = [batch];
     assert_eq!(
         text(Format::Table, &batches),
-        "analyzed_plan:\nstage 0: x\n    A\n\nroute: inline: x\n"
+        "analyzed_plan:\nstage 0: x\n    A\n\nroute: inline: x\n{\n}\n"
     );
     assert!(text(Format::Jsonl, &batches).starts_with(r#"{"plan_type":"analyzed_plan","#));
 }

@@ -5,15 +5,14 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use dunlin_gateway::auth::{KeyOptions, NewKey, Scope, Scopes};
-use dunlin_planner::config::Config;
-use dunlin_process::cores;
+use dunlin_process::{ConfigOptions, cores};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::{Opened, OwnWorker, Telling};
+use super::{Opened, OwnWorker, Telling, read};
 use crate::door;
 
 /// A gateway inside another command.
@@ -36,13 +35,19 @@ impl Embedded {
     ///
     /// # Errors
     /// A configuration or store that cannot be used.
-    pub(crate) fn start(config: Config, others: bool) -> Result<Self> {
+    pub(crate) fn start(from: &ConfigOptions, others: bool) -> Result<Self> {
+        let loaded = read(from)?;
+        let config = &loaded.config;
+        ensure!(
+            !others || !config.state.location.starts_with("memory:"),
+            "--fleet needs a state that several processes see, and [state] location is memory://: use a folder or a bucket"
+        );
         let key = NewKey::generate()?;
         let scopes: Scopes = Scope::ALL.into_iter().collect();
         let only = KeyOptions { name: "dunlin sql".to_owned(), sha256: key.sha256(), scopes };
         let mut door = door::options(&config.gateway, false)?;
         (door.keys, door.tls) = (vec![only], None);
-        let opened = Opened::of(config)?;
+        let opened = Opened::of(loaded)?;
         let stopping = CancellationToken::new();
         let (url, tasks) = opened.io.block_on(async {
             // A folder is known to be fit.

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use dunlin_process::ConfigOptions;
+
 use crate::credentials::Credentials;
 use crate::print::Format;
 
@@ -24,14 +26,14 @@ pub struct Options {
     #[arg(short, long, value_name = "FILE")]
     pub file: Vec<PathBuf>,
     /// The gateway; the environment variable DUNLIN_URL if not given.
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", conflicts_with_all = ["config", "set"])]
     pub url: Option<String>,
     /// What the gateway is shown.
     #[command(flatten)]
     pub credentials: Credentials,
     /// Run in this process, with the tables and the state of this configuration.
-    #[arg(long, value_name = "FILE", conflicts_with = "url")]
-    pub config: Option<PathBuf>,
+    #[command(flatten)]
+    pub config: ConfigOptions,
     /// Start this many worker processes, and end them with this command. For statements that run in this process.
     #[arg(
         long,

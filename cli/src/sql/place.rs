@@ -1,6 +1,6 @@
 //! Where statements run: at a gateway, or in this process.
 
-use std::path::PathBuf;
+use dunlin_process::ConfigOptions;
 
 use crate::credentials::Credentials;
 use crate::failure::Failure;
@@ -19,7 +19,7 @@ pub(super) enum Place {
     /// At a gateway.
     Gateway { url: String, credentials: Credentials },
     /// In this process.
-    Here { config: Option<PathBuf>, fleet: usize },
+    Here { config: ConfigOptions, fleet: usize },
 }
 
 /// A place that has been opened.
@@ -35,7 +35,8 @@ impl Place {
     /// What is on the command line counts before the environment.
     pub(super) fn choose(options: &super::Options, variable: Option<String>) -> Self {
         let super::Options { url, config, fleet, credentials, .. } = options;
-        let variable = variable.filter(|url| !url.is_empty() && config.is_none() && *fleet == 0);
+        let is_here = config.config.is_some() || !config.set.is_empty() || *fleet > 0;
+        let variable = variable.filter(|url| !url.is_empty() && !is_here);
         match url.clone().or(variable) {
             Some(url) => Self::Gateway { url, credentials: credentials.clone() },
             None => Self::Here { config: config.clone(), fleet: *fleet },
@@ -52,7 +53,7 @@ impl Place {
                 Ok(Opened { link, home, own: None })
             }
             Self::Here { config, fleet } => {
-                let own = Own::start(config.as_deref(), fleet)?;
+                let own = Own::start(&config, fleet)?;
                 let (http, url) = own.client()?;
                 let link = Link::new(http, &url, "this process");
                 let home = if for_shell { Home::Shell } else { Home::Command };
@@ -79,17 +80,22 @@ mod tests {
         let line = Line::try_parse_from([&["x"], arguments].concat()).unwrap();
         match Place::choose(&line.options, variable.map(str::to_owned)) {
             Place::Gateway { url, .. } => url,
-            Place::Here { config, fleet } => format!("{config:?} {fleet}"),
+            Place::Here { config: ConfigOptions { config, set }, fleet } => {
+                format!("{config:?} {set:?} {fleet}")
+            }
         }
     }
 
     #[test]
     fn the_command_line_counts_before_the_environment() {
-        assert_eq!(place(&["select 1"], None), "None 0");
+        assert_eq!(place(&["select 1"], None), "None [] 0");
         assert_eq!(place(&["--url", "http://a"], Some("http://b")), "http://a");
         assert_eq!(place(&[], Some("http://b")), "http://b");
-        assert_eq!(place(&[], Some("")), "None 0");
-        assert_eq!(place(&["--config", "c", "--fleet", "2"], Some("http://b")), "Some(\"c\") 2");
+        assert_eq!(place(&[], Some("")), "None [] 0");
+        assert_eq!(place(&["--fleet", "2"], Some("http://b")), "None [] 2");
+        assert_eq!(place(&["--set", "a.b=1"], Some("http://b")), "None [\"a.b=1\"] 0");
+        assert_eq!(place(&["--config", "c"], Some("http://b")), "Some(\"c\") [] 0");
+        assert!(Line::try_parse_from(["x", "--set", "a.b=1", "--url", "u"]).is_err());
         assert!(Line::try_parse_from(["x", "--config", "c", "--url", "u"]).is_err());
         assert!(Line::try_parse_from(["x", "select 1", "-c", "select 2"]).is_err());
     }

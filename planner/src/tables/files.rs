@@ -104,9 +104,8 @@ impl KnownFiles {
             return Ok(Arc::clone(facts));
         }
         let found = format.infer_stats_and_ordering(state, store, Arc::clone(schema), file).await;
-        let found = found.map_err(|error| {
-            DataFusionError::External(FileTrouble::of(&file.location, error))
-        })?;
+        let found = found
+            .map_err(|error| DataFusionError::External(FileTrouble::of(&file.location, error)))?;
         let FileMeta { statistics, ordering, .. } = found;
         let facts = Arc::new(Facts { statistics: Arc::new(statistics), ordering });
         if let Some(known) = self.files.lock().get_mut(&file.location)

@@ -137,10 +137,10 @@ fn a_gateway_is_given_by_a_flag_or_by_the_environment() {
     let count = by_flag.ok();
     assert_eq!(Desk::at(&url).run(&["sql", COUNT]).ok(), count);
     let explained = Desk::at(&url).run(&["sql", &format!("explain {COUNT}")]).ok();
-    assert!(explained.contains("\nphysical_plan:\n"), "{explained}");
+    assert!(explained.starts_with("distributed_plan:\n"), "{explained}");
     let analyzed =
         Desk::at(&url).run(&["sql", "--route", "fleet", &format!("explain analyze {COUNT}")]).ok();
-    assert!(analyzed.starts_with("analyzed_plan:\nstage 0: "), "{analyzed}");
+    assert!(analyzed.starts_with("analyzed_plan:\nstage 0"), "{analyzed}");
     assert!(analyzed.contains("\ncritical_path: "), "{analyzed}");
     let rows = Desk::at(&url).run(&["sql", "--format", "jsonl", &format!("explain {COUNT}")]).ok();
     assert!(rows.starts_with("{\"plan_type\":"), "{rows}");
