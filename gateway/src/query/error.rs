@@ -99,7 +99,7 @@ pub enum ErrorKind {
     #[error("{}", .0.message)]
     Query(QueryError),
     /// The coordination store does not answer.
-    #[error("the store does not answer: {0}")]
+    #[error("the store does not answer: {}", of_state(.0.as_ref()))]
     Store(#[source] BoxError),
     /// A defect of Dunlin.
     #[error("internal error: {0}")]
@@ -179,6 +179,15 @@ impl From<StoreError> for CoreError {
             StoreError::Malformed { .. } => Self::internal(error),
             other => Self::store(other),
         }
+    }
+}
+
+/// What a store says in short, after what it means if that is known.
+fn of_state(error: &(dyn std::error::Error + Send + Sync + 'static)) -> String {
+    let said = words::said(error);
+    match words::meaning(&said) {
+        Some(meaning) => format!("{meaning} ({said})"),
+        None => said,
     }
 }
 

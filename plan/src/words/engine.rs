@@ -96,19 +96,29 @@ fn of_cause(error: &(dyn Error + Send + Sync + 'static), read: &[String]) -> Str
 }
 
 fn of_io(error: &std::io::Error) -> String {
-    let text = plain(&error.to_string());
+    let text = error.to_string();
     match super::stores::cause(&text) {
-        Some(meaning) => format!("{meaning} ({text})"),
-        None => format!("a file or a connection failed: {text}"),
+        Some(meaning) => format!("{meaning} ({})", plain(&text)),
+        None => format!("a file or a connection failed: {}", plain(&text)),
     }
 }
 
+/// `Failed to allocate additional 5.0 MB for HashJoinInput[2] with 10.0 MB already allocated …`.
 fn of_memory(text: &str) -> String {
-    let text = plain(text);
     if text.contains("used disk space") {
-        return format!("the query spilled more to the local disk than it may: {text}");
+        return format!("the query spilled more to the local disk than it may: {}", plain(text));
     }
-    format!("the query needs more memory than it may have: {text}")
+    let wanted = between(text, "allocate additional ", " for ");
+    let rest = wanted.and_then(|_| text.rsplit("allocate additional ").next()?.split_once(" for "));
+    let who = rest.and_then(|(_, rest)| rest.split_once(" with "));
+    let told =
+        match (wanted, who.and_then(|(who, rest)| Some((who, rest.split_once(" already")?.0)))) {
+            (Some(wanted), Some((who, held))) => {
+                format!("{who} has {held}, and wanted {wanted} more")
+            }
+            _ => plain(text),
+        };
+    format!("the query needs more memory than it may have: {told}")
 }
 
 fn too_large() -> String {

@@ -71,6 +71,17 @@ fn a_value_is_named_with_what_to_do() {
 }
 
 #[test]
+fn memory_is_told_with_who_wanted_it() {
+    let text = "Additional allocation failed for HashJoinInput with top memory consumers (across reservations) as:\n  HashJoinInput#3(can spill: false) consumed 10.0 MB.\nError: Failed to allocate additional 5.0 MB for HashJoinInput with 10.0 MB already allocated for this reservation";
+    assert_eq!(
+        sentence(&DataFusionError::ResourcesExhausted(text.to_owned())),
+        "the query needs more memory than it may have: HashJoinInput has 10.0 MB, and wanted 5.0 MB more"
+    );
+    let other = DataFusionError::ResourcesExhausted("no more".to_owned());
+    assert_eq!(sentence(&other), "the query needs more memory than it may have: no more");
+}
+
+#[test]
 fn a_file_is_named_with_its_line() {
     let read = ["t/a.csv".to_owned()];
     let width = "incorrect number of fields for line 3, expected 2 got 1".to_owned();

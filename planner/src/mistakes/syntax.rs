@@ -147,8 +147,9 @@ fn misspelt(scene: &Scene<'_>, position: Option<(u64, u64)>) -> Option<String> {
         if written.chars().count() < 3 || is_name {
             return None;
         }
-        let mistakes = |known: &&str| (distance(&written, &known.to_lowercase()), *known);
-        let (mistakes, meant) = KEYWORDS.iter().map(mistakes).min()?;
+        let known =
+            KEYWORDS.iter().map(|known| (distance(&written, &known.to_lowercase()), *known));
+        let (mistakes, meant) = known.min()?;
         // A keyword that is written as it should be stands in the wrong place.
         (1..=written.len() / 3).contains(&mistakes).then(|| (mistakes, meant, word.value.clone()))
     };
