@@ -169,8 +169,8 @@ impl Tree {
 
 /// `section.key=value` in two. A key may have quotes, and `=` in them.
 fn split(setting: &str) -> Option<(Vec<String>, &str)> {
-    let ends = setting.match_indices('=').map(|(at, _)| at);
-    ends.into_iter().find_map(|at| Some((parse::key(setting[..at].trim())?, &setting[at + 1..])))
+    let mut ends = setting.match_indices('=');
+    ends.find_map(|(at, _)| Some((parse::key(setting[..at].trim())?, &setting[at + 1..])))
 }
 
 /// What lies below a value, if it is a section or a list of sections. Nothing lies below what is not there.

@@ -65,6 +65,8 @@ impl<'a> Printer<'a> {
         for (key, section) in below {
             let path = if path.is_empty() { key } else { format!("{path}.{key}") };
             match section {
+                // They have no defaults, and each table has them.
+                Below::Section(_, None) if path.ends_with(PARAMS) => {}
                 Below::Section(schema, set) => self.section(schema, set, &path, false),
                 Below::Entries(schema, nodes) => {
                     for node in nodes {
