@@ -46,7 +46,21 @@ fn check_sum(cost: &Value) {
     assert!((total - parts.iter().sum::<f64>()).abs() < total * 1e-9, "{cost}");
 }
 
-/// The receipt is held to what was asked of the store, as proxies count it, and to what the emulator bills.
+/// What was used is within what was expected.
+fn check_estimate(number: usize, estimate: &Value, receipt: &Value) {
+    let tasks = receipt["tasks"].as_u64().unwrap();
+    let requests = paid(&receipt["requests"]) + paid(&receipt["requests_gateway"]);
+    for (name, used) in [("tasks", tasks), ("requests", requests)] {
+        let of = |end: &str| estimate[name][end].as_u64().unwrap();
+        let (low, high) = (of("low"), of("high"));
+        assert!((low..=high).contains(&used), "Q{number}: {used} {name}, expected {low} to {high}");
+    }
+    let (expected, read) = (&estimate["bytes_scanned"], &receipt["bytes_scanned"]);
+    println!("Q{number}: {expected} bytes expected, {read} read; {requests} requests");
+}
+
+/// The receipt is held to what was asked of the store, as proxies count it, and to what the emulator bills; and the
+/// estimate to the receipt.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_receipt_tells_what_was_used() {
     let Some(s3) = S3::from_env() else { return };
@@ -56,17 +70,20 @@ async fn a_receipt_tells_what_was_used() {
     let site = Site::start(&s3, &data(SCALE), &Plan { through, ..Plan::of(4) }).await;
     let (mut requests, mut mb_ms, mut calls) = (Sums::default(), Sums::default(), Sums::default());
     for number in [1, 3, 5, 6, 9, 12, 18, 21] {
+        let sql = tpch::query(number).unwrap();
+        let settings = json!({ "route": "fleet", "target_partitions": 4, "task_bytes": 0 });
+        let explained = site.api.explain(&sql, &settings).await;
         site.is_quiet().await;
         of_gateway.forget();
         of_functions.forget();
         let before = site.lambda.calls().len();
-        let settings = json!({ "route": "fleet", "target_partitions": 4, "task_bytes": 0 });
-        let answer = site.api.sql(&tpch::query(number).unwrap(), &settings).await;
+        let answer = site.api.sql(&sql, &settings).await;
         check_sum(&answer.summary["cost_usd"]);
         site.is_quiet().await;
         let (gateway, functions) = (of_gateway.seen(), of_functions.seen());
         let status = site.api.status(&answer.query, "0s").await;
         let receipt = &status["receipt"];
+        check_estimate(number, &explained["estimate"], receipt);
         let of = |name: &str| receipt["functions"][name].as_u64().unwrap();
         let made = &site.lambda.calls()[before..];
         let bill: u64 = made.iter().map(|call: &Call| call.billed_ms * call.memory_mb).sum();
