@@ -75,7 +75,7 @@ async fn check(config: &Config, io: &tokio::runtime::Handle, tables: bool) -> Re
     for table in &config.tables {
         let opened = Box::pin(open(&planner, &table.name)).await;
         match opened {
-            Ok(about) => println!("table {}: {}, {about}", table.name, table.format),
+            Ok(about) => println!("table {}: {}, {about}", table.name, table.format().name()),
             Err(error) => {
                 println!("table {}: ERROR: {}", table.name, report::report(&error));
                 wrong += 1;

@@ -1,6 +1,11 @@
 //! Which part of which Parquet file is damaged. The engine reports a page that it cannot decode without its place, so
 //! the files that a failed plan had read are read again, one column chunk after the other.
 
+#![expect(
+    deprecated,
+    reason = "its successor is an example to copy, and this one reads the few files that are damaged"
+)]
+
 use std::error::Error;
 use std::sync::Arc;
 

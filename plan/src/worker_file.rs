@@ -52,11 +52,23 @@ impl WorkerFile {
     /// # Errors
     /// As [`Stores::open`].
     pub fn open_stores(&self, io: &tokio::runtime::Handle) -> Result<Stores, StoreError> {
+        self.stores_beside(&self.state, io)
+    }
+
+    /// As [`Self::open_stores`], with another state.
+    ///
+    /// # Errors
+    /// As [`Stores::open`].
+    pub fn stores_beside(
+        &self,
+        state: &StateConfig,
+        io: &tokio::runtime::Handle,
+    ) -> Result<Stores, StoreError> {
         let reaches = self.tables.iter().flat_map(|table| {
             let reach = |location| Reach { owner: &table.name, location, params: &table.params };
             table.location.iter().map(reach)
         });
-        let stores = Stores::open(&self.state, reaches, io)?;
+        let stores = Stores::open(state, reaches, io)?;
         Ok(if self.files.enabled { stores.and_others(io) } else { stores })
     }
 }

@@ -22,7 +22,9 @@ use crate::complexity::StatementLimits;
 use crate::cost::PricesConfig;
 use crate::gateway_config::GatewayConfig;
 use crate::settings::RouteMode;
-pub use crate::tables::config::TableConfig;
+pub use crate::tables::config::{
+    Compression, CsvConfig, Format, JsonConfig, Partitions, PartitionsWord, TableConfig,
+};
 
 /// The whole configuration.
 #[derive(Clone, Deserialize, JsonSchema)]
@@ -71,6 +73,7 @@ impl fmt::Debug for Config {
         let Self {
             state,
             tables,
+            files,
             routing,
             engine,
             planning,
@@ -84,6 +87,7 @@ impl fmt::Debug for Config {
         f.debug_struct("Config")
             .field("state", &Redacted(state))
             .field("tables", &Redacted(tables))
+            .field("files", files)
             .field("routing", routing)
             .field("engine", &Redacted(engine))
             .field("planning", planning)

@@ -14,55 +14,70 @@ pub enum Command {
         /// The most queries to list.
         #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=200))]
         limit: u16,
+        /// The gateway that is asked.
         #[command(flatten)]
         at: Gateway,
+        /// The form of the answer.
         #[command(flatten)]
         as_: Output,
     },
     /// Say how far a query is, or how it ended.
     Status {
+        /// The query.
         #[command(flatten)]
         of: Id,
         /// Print the status as the gateway says it, as JSON.
         #[arg(long)]
         json: bool,
+        /// The gateway that is asked.
         #[command(flatten)]
         at: Gateway,
     },
     /// Print the rows of a query that has succeeded.
     Results {
+        /// The query.
         #[command(flatten)]
         of: Id,
+        /// The gateway that is asked.
         #[command(flatten)]
         at: Gateway,
+        /// The form of the answer.
         #[command(flatten)]
         as_: Output,
     },
     /// End a query. One that has already ended stays as it ended.
     Cancel {
+        /// The query.
         #[command(flatten)]
         of: Id,
+        /// The gateway that is asked.
         #[command(flatten)]
         at: Gateway,
     },
     /// Wait for a query, and print its rows.
     Attach {
+        /// The query.
         #[command(flatten)]
         of: Id,
+        /// The gateway that is asked.
         #[command(flatten)]
         at: Gateway,
+        /// The form of the answer.
         #[command(flatten)]
         as_: Output,
     },
     /// Print what a query took, stage by stage, also while it runs.
     Analyze {
+        /// The query.
         #[command(flatten)]
         of: Id,
         /// Also print each task.
         #[arg(long)]
         verbose: bool,
+        /// The gateway that is asked.
         #[command(flatten)]
         at: Gateway,
+        /// The form of the answer.
         #[command(flatten)]
         as_: Output,
     },

@@ -32,6 +32,6 @@ pub(crate) async fn run(worker: Worker, sources: Sources, state: StateConfig, mu
 
 async fn tables(sources: &Sources, state: &StateConfig) -> Result<(usize, Stores)> {
     let file: WorkerFile = tree(sources).await?.read()?;
-    let stores = Stores::open(state, file.reaches(), &Handle::current())?;
+    let stores = file.stores_beside(state, &Handle::current())?;
     Ok((file.tables.len(), stores.hedged(Env::system())))
 }
