@@ -163,7 +163,7 @@ mod tests {
     fn statements_end_at_semicolons_that_are_no_text_and_no_comment() {
         assert_eq!(
             texts("select ';' -- a;b\n, \"c;\";\n\n  /* x; */ select 2 ; select $$;$$"),
-            ["1:1 select ';' -- a;b\n, \"c;\"", "3:11 select 2", "3:21 select $$;$$"]
+            ["1:1 select ';' -- a;b\n, \"c;\"", "4:12 select 2", "4:23 select $$;$$"]
         );
         assert_eq!(texts("\u{feff}select 1;;; -- the end\n;"), ["1:1 select 1"]);
         assert_eq!(texts(" \n-- nothing\n/* ; */"), Vec::<String>::new());

@@ -137,7 +137,7 @@ mod tests {
         let problem = problem.about(about("select 'ä',\n\t'日', from t", 41, 7, Some("a.sql")));
         assert_eq!(
             problem.to_string(),
-            "error: [SYNTAX_ERROR] expected an expression\n  --> a.sql:42:6\n   |\n42 | \t'日', from t\n   | \t      ^"
+            "error: [SYNTAX_ERROR] expected an expression\n  --> a.sql:42:6\n   |\n42 | \t'日', from t\n   | \t     ^"
         );
     }
 

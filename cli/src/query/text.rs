@@ -42,7 +42,7 @@ pub(super) fn list(queries: &[Value]) -> Result<RecordBatch, ArrowError> {
 
 fn times(queries: &[Value], name: &str) -> ArrayRef {
     let times = queries.iter().map(|query| query[name].as_i64());
-    Arc::new(times.collect::<TimestampMillisecondArray>().with_timezone("Z"))
+    Arc::new(times.collect::<TimestampMillisecondArray>().with_timezone("+00:00"))
 }
 
 fn cells(queries: &[Value], name: &str) -> ArrayRef {
