@@ -93,8 +93,9 @@ fn a_file_is_named_with_its_line() {
     let value = "Error while parsing value '4.x' as type 'Float64' for column 1 at line 4. Row data: '[4,4.x]'";
     let value = DataFusionError::from(ArrowError::ParseError(value.to_owned()));
     assert!(
-        sentence_in(&value, &[])
-            .starts_with("line 4 of a CSV file has '4.x' in column 2, which is no DOUBLE; "),
+        sentence_in(&value, &[]).starts_with(
+            "record 4 after the header of a CSV file has '4.x' in column 2, which is no DOUBLE; "
+        ),
         "{}",
         sentence_in(&value, &[])
     );
