@@ -120,7 +120,7 @@ async fn a_value_that_cannot_be_computed_is_named_wherever_the_query_runs() {
             "division by zero; write x / NULLIF(y, 0)",
         ),
         ("select sum(cast(o_orderpriority as int)) from orders", "cannot be converted to INT; "),
-        ("select sum(cast(o_totalprice as tinyint)) from orders", "does not fit into TINYINT; "),
+        ("select sum(cast(o_orderkey as tinyint)) from orders", "does not fit into TINYINT; "),
     ] {
         for route in ["inline", "fleet"] {
             let (status, problem) = wrong(&api, sql, route).await;

@@ -59,6 +59,8 @@ fn a_value_is_named_with_what_to_do() {
     );
     let value = ArrowError::CastError("Can't cast value 300 to type Int8".to_owned());
     assert!(of(value).starts_with("the value 300 does not fit into TINYINT; "));
+    let range = ArrowError::CastError("value of 300.5 is out of range Int8".to_owned());
+    assert!(of(range).starts_with("the value 300.5 does not fit into TINYINT; "));
     let over = ArrowError::ArithmeticOverflow("Overflow happened on: 9 + 1".to_owned());
     assert!(of(over).starts_with("a result is too large for its type: 9 + 1; "));
     assert!(of(ArrowError::DivideByZero).starts_with("division by zero; "));
