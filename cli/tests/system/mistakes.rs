@@ -88,9 +88,9 @@ async fn a_mistake_in_a_statement_is_shown_in_its_place_with_what_is_near() {
         ),
         ("select round('a', 'b') from orders", "PLANNING_FAILED", "it is called as round("),
         (
-            "select * from orders where o_orderdate > 5",
+            "select o_comment + 1 from orders",
             "PLANNING_FAILED",
-            "these types cannot be compared: DATE > BIGINT",
+            "these types cannot be computed with each other: VARCHAR + BIGINT",
         ),
         (
             "select o_custkey, o_orderkey from orders group by o_custkey",
@@ -120,10 +120,7 @@ async fn a_value_that_cannot_be_computed_is_named_wherever_the_query_runs() {
             "division by zero; write x / NULLIF(y, 0)",
         ),
         ("select sum(cast(o_orderpriority as int)) from orders", "cannot be converted to INT; "),
-        (
-            "select sum(o_orderkey + 9223372036854775807) from orders where o_orderkey > 0",
-            "too large for its type",
-        ),
+        ("select sum(cast(o_orderkey as tinyint)) from orders", "does not fit into TINYINT; "),
     ] {
         for route in ["inline", "fleet"] {
             let (status, problem) = wrong(&api, sql, route).await;
@@ -204,7 +201,7 @@ async fn a_wrong_file_is_named_with_its_line() {
             says.contains("typed/rows.csv has 'many' in column 2, which is no BIGINT"),
             "{says}"
         );
-        assert!(says.starts_with("line 2002 of the CSV file "), "{says}");
+        assert!(says.starts_with("record 2001 after the header of the CSV file "), "{says}");
     }
     let (_, problem) = wrong(&api, "select * from short", "auto").await;
     let says = detail(&problem);

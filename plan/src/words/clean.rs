@@ -104,8 +104,18 @@ fn without_debug(text: &str) -> &str {
         }
         None
     };
-    let end = DEBUG_FORMS.iter().filter_map(begins).min().unwrap_or(text.len());
-    text[..end].trim_end_matches(['(', '[', '{', ' ', ':', ',', '\'', '"', '`'])
+    let forms = DEBUG_FORMS.iter().filter_map(begins).chain(begin_of_struct(text));
+    match forms.min() {
+        Some(end) => text[..end].trim_end_matches(['(', '[', '{', ' ', ':', ',', '\'', '"', '`']),
+        None => text,
+    }
+}
+
+/// Where `Name { field: …` begins.
+fn begin_of_struct(text: &str) -> Option<usize> {
+    let brace = text.find(" { ")?;
+    let word = text[..brace].trim_end_matches(char::is_alphanumeric).len();
+    text[word..].starts_with(|c: char| c.is_ascii_uppercase()).then_some(word)
 }
 
 /// The text with a small first letter, unless its first word is written in capitals.

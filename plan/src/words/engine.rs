@@ -152,9 +152,15 @@ fn cast(text: &str) -> String {
         let value = text.rsplit("Overflowing on ").next()?;
         Some(format!("the value {value} does not fit into {to}; {DO}"))
     };
+    let out_of_range = || {
+        let value = between(&text, "value of ", " is out of range ")?;
+        let to = text.rsplit(" is out of range ").next()?;
+        Some(format!("the value {value} does not fit into {to}; {DO}"))
+    };
     quoted
         .or_else(plain_value)
         .or_else(overflowing)
+        .or_else(out_of_range)
         .unwrap_or_else(|| format!("a value cannot be converted: {}; {DO}", plain(&text)))
 }
 

@@ -60,7 +60,7 @@ pub(super) fn csv_value(text: &str, read: &[String]) -> Option<String> {
     let column: usize = between(text, "' for column ", " at line ")?.parse().ok()?;
     let line = between(text, " at line ", ".").or_else(|| text.rsplit(" at line ").next())?;
     Some(format!(
-        "line {line} of {} has '{value}' in column {}, which is no {type_of}; correct the line, or declare the column as VARCHAR and convert it with TRY_CAST",
+        "record {line} after the header of {} has '{value}' in column {}, which is no {type_of}; correct the line, or declare the column as VARCHAR and convert it with TRY_CAST",
         file_of("CSV", read),
         column + 1
     ))

@@ -59,6 +59,8 @@ fn a_value_is_named_with_what_to_do() {
     );
     let value = ArrowError::CastError("Can't cast value 300 to type Int8".to_owned());
     assert!(of(value).starts_with("the value 300 does not fit into TINYINT; "));
+    let range = ArrowError::CastError("value of 300.5 is out of range Int8".to_owned());
+    assert!(of(range).starts_with("the value 300.5 does not fit into TINYINT; "));
     let over = ArrowError::ArithmeticOverflow("Overflow happened on: 9 + 1".to_owned());
     assert!(of(over).starts_with("a result is too large for its type: 9 + 1; "));
     assert!(of(ArrowError::DivideByZero).starts_with("division by zero; "));
@@ -93,8 +95,9 @@ fn a_file_is_named_with_its_line() {
     let value = "Error while parsing value '4.x' as type 'Float64' for column 1 at line 4. Row data: '[4,4.x]'";
     let value = DataFusionError::from(ArrowError::ParseError(value.to_owned()));
     assert!(
-        sentence_in(&value, &[])
-            .starts_with("line 4 of a CSV file has '4.x' in column 2, which is no DOUBLE; "),
+        sentence_in(&value, &[]).starts_with(
+            "record 4 after the header of a CSV file has '4.x' in column 2, which is no DOUBLE; "
+        ),
         "{}",
         sentence_in(&value, &[])
     );

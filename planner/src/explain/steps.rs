@@ -295,7 +295,8 @@ fn rows(plan: &Arc<dyn ExecutionPlan>) -> Option<Step> {
         | "CoalesceBatchesExec"
         | "CooperativeExec"
         | "PlaceholderRowExec"
-        | "EmptyExec" => None,
+        | "EmptyExec"
+        | "ConformExec" => None,
         other => Some(Step::Other { operator: other.trim_end_matches("Exec").to_owned() }),
     }
 }
@@ -321,7 +322,10 @@ pub(super) fn named(expr: &Arc<dyn PhysicalExpr>) -> String {
 }
 
 fn condition(expr: &Arc<dyn PhysicalExpr>) -> String {
-    cut(&with_sql_types(&without_numbers(&expr.to_string())), CONDITION)
+    let text = with_sql_types(&without_numbers(&expr.to_string()));
+    // Forms of the engine that say less than these words.
+    let text = text.replace("scalar_subquery(<pending>)", "the value of a subquery");
+    cut(&text.replace(" IN (SET) (", " IN ("), CONDITION)
 }
 
 /// Names, the first few of many.

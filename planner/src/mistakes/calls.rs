@@ -15,12 +15,12 @@ pub(super) fn told(text: &str, scene: &Scene<'_>) -> Option<Found> {
         Some((name, given)) => (name, Some(with_sql_types(given))),
         None => (named(text)?, None),
     };
-    let given = match given.as_deref() {
-        Some("") => "no arguments".to_owned(),
-        Some(given) => format!("({given})"),
-        None => "these arguments".to_owned(),
+    let wrong = match given.as_deref() {
+        Some("") => "needs arguments".to_owned(),
+        Some(given) => format!("does not take ({given})"),
+        None => "does not take these arguments".to_owned(),
     };
-    let message = format!("{name} does not take {given}; {}", usage(name, text, scene));
+    let message = format!("{name} {wrong}; {}", usage(name, text, scene));
     Some(Found::new(Mistake::Arguments, message).at(place::of_call(scene.sql, name)))
 }
 

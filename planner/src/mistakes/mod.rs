@@ -107,6 +107,9 @@ pub(crate) fn told(error: &DataFusionError, scene: &Scene<'_>) -> Told {
         }
         DataFusionError::SchemaError(cause, _) => names::schema(cause, error, scene),
         DataFusionError::Plan(text) => texts::plan(text, error, scene),
+        DataFusionError::Execution(text) if text.contains("laceholder") => {
+            texts::plan(text, error, scene)
+        }
         DataFusionError::ParquetError(_) => Found::new(Mistake::File, words::sentence(error)),
         DataFusionError::ArrowError(..) | DataFusionError::Execution(_) => {
             Found::new(Mistake::Value, words::sentence(error))

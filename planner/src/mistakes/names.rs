@@ -11,10 +11,12 @@ use super::{Found, Mistake, Scene, place, span_of};
 const LISTED: usize = 16;
 /// Names that the engine puts before a table's when nothing else is said.
 const DEFAULT_SCHEMA: &str = "datafusion.public.";
+const DEFAULT_CATALOG: &str = "datafusion.";
 
 /// A table that does not exist.
 pub(super) fn table(full: &str, scene: &Scene<'_>) -> Found {
     let name = full.strip_prefix(DEFAULT_SCHEMA).unwrap_or(full);
+    let name = name.strip_prefix(DEFAULT_CATALOG).unwrap_or(name);
     let last = scene
         .named
         .iter()
@@ -156,7 +158,9 @@ fn listed(columns: &[&Column], bare: bool) -> String {
         }
         _ => column.name().to_owned(),
     };
-    columns.iter().map(name).collect::<Vec<_>>().join(", ")
+    let mut names: Vec<String> = columns.iter().map(name).collect();
+    names.dedup();
+    names.join(", ")
 }
 
 /// Whether the name stands in double quotes.

@@ -97,6 +97,7 @@ fn expectation(expected: &str) -> String {
         "an SQL statement" | "a statement" => "a statement such as SELECT".to_owned(),
         "literal string" => "a text in single quotes".to_owned(),
         "literal int" | "literal number" => "a number".to_owned(),
+        other if !other.contains(char::is_alphanumeric) => format!("'{other}'"),
         other => plain(other),
     }
 }
@@ -150,6 +151,11 @@ fn misspelt(scene: &Scene<'_>, position: Option<(u64, u64)>) -> Option<String> {
         let known =
             KEYWORDS.iter().map(|known| (distance(&written, &known.to_lowercase()), *known));
         let (mistakes, meant) = known.min()?;
+        // Of three letters, one mistake leaves little: they must begin alike.
+        let begin: String = written.chars().take(2).collect();
+        if written.chars().count() == 3 && !meant.to_lowercase().starts_with(&begin) {
+            return None;
+        }
         // A keyword that is written as it should be stands in the wrong place.
         (1..=written.len() / 3).contains(&mistakes).then(|| (mistakes, meant, word.value.clone()))
     };

@@ -175,6 +175,7 @@ fn width(text: &str, error: &DataFusionError) -> Option<Found> {
             text.split(|c: char| !c.is_ascii_digit()).filter(|number| !number.is_empty()).collect();
         return found(match numbers[..] {
             [got, row, expected] => {
+                let row = row.parse::<u64>().map_or(0, |row| row + 1);
                 format!("row {row} of VALUES has {got} values, and the first row has {expected}")
             }
             _ => plain(text),
@@ -228,6 +229,7 @@ fn fixed(text: &str) -> Option<Found> {
     }
     if text.contains("require unique expression names") {
         let name = between(text, "expression \"", "\"").map(with_sql_types).unwrap_or_default();
+        let name = name.rsplit(" AS ").next().unwrap_or_default();
         return Some(Found::new(
             Mistake::Ambiguous,
             format!(
