@@ -245,7 +245,6 @@ mod tests {
             "# max_cost_usd is not set",
             "[[tables]]",
             "[[gateway.keys]]",
-            "# format is not set",
         ] {
             assert!(text.lines().any(|found| found == line), "no {line} in\n{text}");
         }

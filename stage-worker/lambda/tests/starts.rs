@@ -62,7 +62,7 @@ async fn a_configuration_that_cannot_be_used_is_told_in_a_sentence() {
     let folder = tempfile::tempdir().unwrap();
     for (config, said) in [
         ("[routing]\nmode = \"fleet\"\n", "[state] is missing"),
-        ("[state]\nlocation = \"gs://bucket\"\n", "gs"),
+        ("[state]\nlocation = \"ftp://bucket\"\n", "ftp"),
     ] {
         let lambda = start(folder.path(), config).await;
         let (status, failed, body) = call(&lambda, NAME, &json!({})).await;
