@@ -83,37 +83,46 @@ impl Problem {
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let code = if self.code.is_empty() { String::new() } else { format!("[{}] ", self.code) };
-        write!(f, "error: {code}{}", self.detail.trim_end())?;
-        // A detail of several lines has drawn the place itself.
-        let place = self.place().filter(|_| !self.detail.contains('\n'));
-        if let Some((place, about, line, before)) = place {
-            let number = place.line.to_string();
-            let margin = " ".repeat(number.len());
-            let file = about.file.as_deref().map(|file| format!("{file}:")).unwrap_or_default();
-            // As wide as what is before: a tab stays a tab, a wide letter has two columns.
-            let indent: String = line
-                .chars()
-                .take(before)
-                .map(|letter| match letter {
-                    '\t' => "\t",
-                    _ if unicode_width::UnicodeWidthChar::width(letter) == Some(2) => "  ",
-                    _ => " ",
-                })
-                .collect();
-            write!(
-                f,
-                "\n{margin}--> {file}{}:{}\n{margin} |\n{number} | {line}\n{margin} | {indent}^",
-                place.line, place.column
-            )?;
+        write!(f, "error: {code}")?;
+        let detail = self.detail.trim_end();
+        match (self.place(), self.position) {
+            (Some((place, about, line, before)), Some(inside)) => {
+                let file = about.file.as_deref().map(|file| format!("{file}, "));
+                let place = format!(
+                    "\n{}line {}, column {}:",
+                    file.unwrap_or_default(),
+                    place.line,
+                    place.column
+                );
+                // A gateway that draws the place itself knows it within the statement.
+                let own = format!("\nline {}, column {}:", inside.line, inside.column);
+                if detail.contains(&own) {
+                    write!(f, "{}", detail.replacen(&own, &place, 1))?;
+                } else {
+                    write!(f, "{detail}{place}\n  {line}\n  {}^", indent(line, before))?;
+                }
+            }
+            _ => write!(f, "{detail}")?,
         }
         if self.retryable {
             write!(f, "\nthe same statement may succeed later")?;
         }
-        if let Some(query) = &self.query_id {
-            write!(f, "\nquery {query}")?;
+        // A statement that was refused has an id for the gateway's log only.
+        match &self.query_id {
+            Some(query) if !(400..500).contains(&self.status) => write!(f, "\nquery {query}"),
+            _ => Ok(()),
         }
-        Ok(())
     }
+}
+
+/// As wide as what is before: a tab stays a tab, a wide letter has two columns.
+fn indent(line: &str, before: usize) -> String {
+    let blank = |letter: char| match letter {
+        '\t' => "\t",
+        _ if unicode_width::UnicodeWidthChar::width(letter) == Some(2) => "  ",
+        _ => " ",
+    };
+    line.chars().take(before).map(blank).collect()
 }
 
 #[cfg(test)]
@@ -137,7 +146,7 @@ mod tests {
         let problem = problem.about(about("select 'ä',\n\t'日', from t", 41, 7, Some("a.sql")));
         assert_eq!(
             problem.to_string(),
-            "error: [SYNTAX_ERROR] expected an expression\n  --> a.sql:42:6\n   |\n42 | \t'日', from t\n   | \t     ^"
+            "error: [SYNTAX_ERROR] expected an expression\na.sql, line 42, column 6:\n  \t'日', from t\n  \t     ^"
         );
     }
 
@@ -148,7 +157,19 @@ mod tests {
         let problem = problem.about(about("select from t", 3, 11, None));
         assert_eq!(
             problem.to_string(),
-            "error: [SYNTAX_ERROR] expected an expression\n --> 3:18\n  |\n3 | select from t\n  |        ^"
+            "error: [SYNTAX_ERROR] expected an expression\nline 3, column 18:\n  select from t\n         ^"
+        );
+    }
+
+    #[test]
+    fn a_place_that_the_gateway_has_drawn_is_told_as_one_of_the_script() {
+        let drawn = r"expected an expression\nline 2, column 6:\n  x\n  ^";
+        let body = BODY.replace("expected an expression", drawn);
+        let problem = Problem::read(StatusCode::BAD_REQUEST, &body);
+        let problem = problem.about(about("select 1,\n  y, x", 10, 4, None));
+        assert_eq!(
+            problem.to_string(),
+            "error: [SYNTAX_ERROR] expected an expression\nline 11, column 6:\n  x\n  ^"
         );
     }
 

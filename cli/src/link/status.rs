@@ -24,6 +24,8 @@ pub(crate) struct Status {
     pub(crate) error: Option<Cause>,
     /// What it took, once it has ended.
     pub(crate) receipt: Option<Summary>,
+    /// What it has answered, once it has ended.
+    pub(crate) summary: Option<Totals>,
 }
 
 /// How far a query is.
@@ -41,6 +43,13 @@ pub(crate) struct Progress {
     /// Bytes read so far, if the gateway counts them.
     pub(crate) bytes_scanned: Option<u64>,
     /// Rows so far, if the gateway counts them.
+    pub(crate) rows: Option<u64>,
+}
+
+/// What a query has answered.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Totals {
     pub(crate) rows: Option<u64>,
 }
 

@@ -84,10 +84,12 @@ pub(super) fn status(status: &Status) -> String {
         lines.push(("stages", format!("{} of {}", at.stages_done, at.stages)));
         lines.push(("tasks", format!("{} of {}", at.tasks_done, at.tasks)));
     }
+    if status.status == "SUCCEEDED"
+        && let Some(rows) = status.summary.and_then(|summary| summary.rows)
+    {
+        lines.push(("rows", rows.to_string()));
+    }
     if let Some(receipt) = &status.receipt {
-        if let Some(rows) = receipt.rows {
-            lines.push(("rows", rows.to_string()));
-        }
         lines.push(("time", duration(std::time::Duration::from_millis(receipt.wall_ms))));
         lines.push(("scanned", amount(receipt.bytes_scanned)));
         lines.push(("exchanged", amount(receipt.shuffle_bytes)));

@@ -169,7 +169,7 @@ impl Shell {
 
     /// Shows the columns of a table. Only this table is read, however many there are.
     fn describe(&mut self, table: &str) -> Result<(), Failure> {
-        let sql = format!("select * from {table} limit 0");
+        let sql = format!("select * from {} limit 0", file_in_quotes(table));
         let schema = self.runtime.block_on(self.session.schema(&sql))?;
         let texts = |of: &dyn Fn(&arrow::datatypes::FieldRef) -> String| {
             let column: StringArray = schema.fields().iter().map(|field| Some(of(field))).collect();
@@ -229,6 +229,14 @@ impl Shell {
     }
 }
 
+/// The name of a file needs quotes, which people forget.
+fn file_in_quotes(table: &str) -> String {
+    const ENDS: [&str; 9] =
+        [".parquet", ".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".arrow", ".avro", ".gz"];
+    let is_file = table.contains('/') || ENDS.iter().any(|end| table.ends_with(end));
+    if is_file && !table.contains(['\'', '"']) { format!("'{table}'") } else { table.to_owned() }
+}
+
 fn word(on: bool) -> &'static str {
     if on { "on" } else { "off" }
 }
@@ -257,6 +265,20 @@ fn containing(column: &str, part: Option<&str>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn files_are_known_without_their_quotes() {
+        for (table, expected) in [
+            ("orders", "orders"),
+            ("a.orders", "a.orders"),
+            ("data.csv", "'data.csv'"),
+            ("'data.csv'", "'data.csv'"),
+            ("s3://b/x/", "'s3://b/x/'"),
+            ("\"a/b\"", "\"a/b\""),
+        ] {
+            assert_eq!(file_in_quotes(table), expected);
+        }
+    }
 
     #[test]
     fn parts_of_names_cannot_end_the_statement() {

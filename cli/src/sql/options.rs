@@ -2,8 +2,6 @@
 
 use std::path::PathBuf;
 
-use dunlin_process::ConfigOptions;
-
 use crate::credentials::Credentials;
 use crate::print::Format;
 
@@ -32,8 +30,11 @@ pub struct Options {
     #[command(flatten)]
     pub credentials: Credentials,
     /// Run in this process, with the tables and the state of this configuration.
-    #[command(flatten)]
-    pub config: ConfigOptions,
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Set a key of the configuration, with or without --config; may be given more than once.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
     /// Start this many worker processes, and end them with this command. For statements that run in this process.
     #[arg(
         long,

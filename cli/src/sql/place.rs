@@ -34,12 +34,15 @@ pub(super) struct Opened {
 impl Place {
     /// What is on the command line counts before the environment.
     pub(super) fn choose(options: &super::Options, variable: Option<String>) -> Self {
-        let super::Options { url, config, fleet, credentials, .. } = options;
-        let is_here = config.config.is_some() || !config.set.is_empty() || *fleet > 0;
+        let super::Options { url, config, set, fleet, credentials, .. } = options;
+        let is_here = config.is_some() || !set.is_empty() || *fleet > 0;
         let variable = variable.filter(|url| !url.is_empty() && !is_here);
         match url.clone().or(variable) {
             Some(url) => Self::Gateway { url, credentials: credentials.clone() },
-            None => Self::Here { config: config.clone(), fleet: *fleet },
+            None => Self::Here {
+                config: ConfigOptions { config: config.clone(), set: set.clone() },
+                fleet: *fleet,
+            },
         }
     }
 

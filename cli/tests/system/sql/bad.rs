@@ -5,10 +5,11 @@ use super::Desk;
 #[test]
 fn a_statement_that_is_no_sql_is_shown_with_the_place() {
     let desk = Desk::new();
-    let said = desk.run(&["sql", "select 1;\nselect 2 from\n  where;"]).failed(1);
+    let said = desk.run(&["sql", "select 1;\nselect 2\n  fro m x y;"]).failed(1);
     assert!(said.contains("error: [SYNTAX_ERROR] "), "{said}");
-    assert!(said.contains("\n3 |   where\n"), "{said}");
-    assert!(said.contains(" |   ^"), "{said}");
+    assert!(said.contains("\nline 3, column 7:\n    fro m x y\n        ^\n"), "{said}");
+    let said = desk.run(&["sql", "select 1; select * from nowhere"]).failed(1);
+    assert!(said.contains("\nline 1, column 25:\n"), "{said}");
     desk.file("bad.sql", "\n\nselect 'open");
     let said = desk.run(&["sql", "-f", "bad.sql"]).failed(1);
     assert!(said.contains("[SYNTAX_ERROR]"), "{said}");

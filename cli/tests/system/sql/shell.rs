@@ -5,6 +5,8 @@ use super::terminal::{CTRL_C, CTRL_D, Step, sit};
 use crate::common::{Setup, data};
 
 const SCALE: f64 = 0.05;
+/// A new prompt. (While somebody types, the line is drawn again with each key.) What is typed before it may be lost.
+const PROMPT: &str = "\n\rdunlin> ";
 
 #[test]
 fn a_person_finds_a_way_around() {
@@ -13,55 +15,62 @@ fn a_person_finds_a_way_around() {
     let desk = Desk::new();
     let steps = [
         Step::See("in this process"),
-        Step::See("dunlin> "),
+        Step::See(PROMPT),
         Step::Type("\\?\r"),
         Step::See("\\attach ID"),
+        Step::See(PROMPT),
         Step::Type("\\dt\r"),
         Step::See("lineitem"),
-        Step::See("dunlin> "),
+        Step::See(PROMPT),
         Step::Type("\\d region\r"),
         Step::See("r_name"),
-        Step::See("dunlin> "),
+        Step::See(PROMPT),
         // Several lines, and a table with its numbers to the right.
         Step::Type("select r_name,\r"),
         Step::Type("count(*) as n from region\r"),
         Step::Type("group by 1 order by 1;\r"),
         Step::See(" AFRICA      │ 1"),
         Step::See("5 rows · "),
-        Step::See("dunlin> "),
+        Step::See(PROMPT),
         // Tab asks for the names of columns.
         Step::Type("select max(l_quan\t) as m from lineitem;\r"),
         Step::See(" 50.00"),
-        Step::See("dunlin> "),
+        Step::See(PROMPT),
         Step::Type("\\timing\r"),
         Step::See("timing is off"),
+        Step::See(PROMPT),
         Step::Type("\\x on\r"),
         Step::See("on a line of its own: on"),
+        Step::See(PROMPT),
         Step::Type("select 7 as seven;\r"),
         Step::See("─[ row 1 ]─"),
         Step::See(" seven │ 7"),
-        Step::See("dunlin> "),
+        Step::See(PROMPT),
         // An error does not end the shell.
         Step::Type("select * from regoin;\r"),
         Step::See("error: "),
-        Step::See("dunlin> "),
+        Step::See(PROMPT),
         // Ctrl+C clears what was typed.
         Step::Type("select garbage"),
         Step::Type(CTRL_C),
-        Step::See("dunlin> "),
+        Step::See(PROMPT),
         Step::Type("\\x off\r"),
+        Step::See(PROMPT),
         Step::Type("\\format csv\r"),
         Step::See("format is csv"),
+        Step::See(PROMPT),
         Step::Type("\\o answer.md\r"),
+        Step::See(PROMPT),
         Step::Type("\\format markdown\r"),
         Step::See("format is markdown"),
+        Step::See(PROMPT),
         Step::Type("select 'to a file' as t;\r"),
-        Step::See("dunlin> "),
+        Step::See(PROMPT),
         Step::Type("\\o\r"),
-        Step::See("dunlin> "),
+        Step::See(PROMPT),
         Step::Type("select 'to the terminal' as t;\r"),
         Step::See("to the terminal\r\n"),
-        Step::See("dunlin> "),
+        Step::See(PROMPT),
         Step::Type(CTRL_D),
         Step::End,
     ];
@@ -83,22 +92,22 @@ fn a_query_can_be_left_in_the_shell_and_come_back_to() {
     let slow =
         "select count(*) from lineitem a join lineitem b on a.l_linenumber <> b.l_linenumber;\r";
     let steps = [
-        Step::See("dunlin> "),
+        Step::See(PROMPT),
         Step::Type(slow),
         Step::See(" tasks"),
         Step::Type(CTRL_C),
         Step::See("come back:  \\attach "),
-        Step::See("dunlin> "),
+        Step::See(PROMPT),
         Step::Type("select 1 as still_there;\r"),
         Step::See("still_there\r\n"),
-        Step::See("dunlin> "),
+        Step::See(PROMPT),
         Step::Type(slow),
         Step::See(" tasks"),
         Step::Type(CTRL_C),
         Step::See("within 2 s"),
         Step::Type(CTRL_C),
         Step::See("cancelled query "),
-        Step::See("dunlin> "),
+        Step::See(PROMPT),
         Step::Type("exit\r"),
         Step::End,
     ];
@@ -111,22 +120,22 @@ fn what_is_too_wide_goes_to_the_pager_or_is_printed_as_records() {
     let desk = Desk::new();
     let wide = "select repeat('x', 60) as a, repeat('y', 60) as b;\r";
     let steps = [
-        Step::See("dunlin> "),
+        Step::See(PROMPT),
         Step::Type("select 1 as narrow;\r"),
         Step::See(" narrow\r\n"),
-        Step::See("dunlin> "),
+        Step::See(PROMPT),
         Step::Type(wide),
         Step::See("paged: a"),
-        Step::See("dunlin> "),
+        Step::See(PROMPT),
         Step::Type("\\q\r"),
         Step::End,
     ];
     assert_eq!(sit(&desk, &["sql"], &[("PAGER", "sed 's/^/paged:/'")], &steps).code, Some(0));
     let steps = [
-        Step::See("dunlin> "),
+        Step::See(PROMPT),
         Step::Type(wide),
         Step::See("─[ row 1 ]─"),
-        Step::See("dunlin> "),
+        Step::See(PROMPT),
         Step::Type("\\q\r"),
         Step::End,
     ];
