@@ -53,7 +53,7 @@ impl ReadError {
     /// What is wrong in `place`, which is the whole path, and in `section`, which is the path without its last key.
     fn text(&self, path: &[Part], is_secret: bool) -> String {
         let place = || match path {
-            [before @ .., Part::Key(key)] if before.is_empty() => format!("[{key}]"),
+            [Part::Key(key)] => format!("[{key}]"),
             [before @ .., Part::Key(key)] => format!("{} {key}", section(before)),
             _ => section(path),
         };

@@ -394,7 +394,7 @@ mod tests {
             (&read[..], server.take()),
             (&b"rows"[..], vec!["old GET".into(), "new GET".into()])
         );
-        let ranges = store().get_ranges(&path, &[0..4]).await;
+        let ranges = store().get_ranges(&path, std::slice::from_ref(&(0..4))).await;
         assert_eq!((ranges.is_ok(), server.take().len()), (true, 2));
         let renewed = store();
         let listed: Vec<_> = renewed.list(None).try_collect().await.unwrap();

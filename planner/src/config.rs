@@ -4,20 +4,21 @@
 //! because credentials are never stored in a query's objects.
 
 mod effective;
+pub(crate) mod error;
 mod schema;
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 
-use dunlin_config::{ReadError, Tree, TreeError, redact};
+use dunlin_config::{Tree, TreeError, redact};
 use dunlin_manifest::records::Limits;
-use dunlin_plan::StoreError;
 use dunlin_plan::config::{EngineConfig, FunctionsConfig, StateConfig, WorkerConfig};
 use dunlin_plan::stores::{Reach, Stores};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+pub use self::error::ConfigError;
 use crate::complexity::StatementLimits;
 use crate::cost::PricesConfig;
 use crate::gateway_config::GatewayConfig;
@@ -290,23 +291,6 @@ impl LimitsConfig {
         }
         Ok(limits)
     }
-}
-
-/// Why a configuration cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// There is no configuration, or it is not TOML.
-    #[error(transparent)]
-    Tree(#[from] TreeError),
-    /// A key that is unknown or missing, or has a value of the wrong type.
-    #[error(transparent)]
-    Key(#[from] ReadError),
-    /// A value cannot be used.
-    #[error("{0}")]
-    Invalid(String),
-    /// A store cannot be used.
-    #[error(transparent)]
-    Store(#[from] StoreError),
 }
 
 impl Config {

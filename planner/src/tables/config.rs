@@ -4,7 +4,7 @@ use dunlin_plan::config::StoreParams;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::config::ConfigError;
+use crate::config::error::ConfigError;
 
 use dunlin_plan::config::Locations;
 

@@ -17,7 +17,7 @@ use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore};
 use parking_lot::Mutex;
 
-use super::FileTrouble;
+use super::error::FileTrouble;
 
 /// One version of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]

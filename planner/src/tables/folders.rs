@@ -6,7 +6,7 @@ use datafusion::arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::common::ScalarValue;
 use object_store::path::{Path, PathPart};
 
-use super::TableError;
+use super::error::TableError;
 use super::listing::Places;
 
 /// The name of a folder whose rows have NULL in the column: Hive's word.

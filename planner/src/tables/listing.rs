@@ -18,8 +18,8 @@ use glob::{MatchOptions, Pattern};
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 
-use super::TableError;
 use super::config::TableConfig;
+use super::error::TableError;
 
 /// Folders of a table that are listed at the same time.
 const LISTINGS_AT_ONCE: usize = 32;

@@ -24,7 +24,7 @@ use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 
 use super::config::{Compression, Format, TableConfig};
-use super::{FileTrouble, TableError};
+use super::error::{FileTrouble, TableError};
 
 /// Files that are looked into at the same time.
 pub(super) const FILES_AT_ONCE: usize = 64;

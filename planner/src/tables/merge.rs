@@ -9,7 +9,7 @@ use std::sync::Arc;
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef, TimeUnit};
 use object_store::path::Path;
 
-use super::TableError;
+use super::error::TableError;
 
 /// The schema of all files, in the order of the files. In text, whole and other numbers may be in one column, because
 /// each is read as what the column is.

@@ -6,6 +6,7 @@
 //! ```
 
 pub(crate) mod config;
+mod error;
 mod files;
 mod folders;
 mod listing;
@@ -18,134 +19,31 @@ mod texts;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use datafusion::arrow::datatypes::{DataType, SchemaRef};
+use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::catalog::memory::{MemoryCatalogProvider, MemorySchemaProvider};
 use datafusion::catalog::{CatalogProvider, SchemaProvider, TableProvider};
 use datafusion::common::TableReference;
-use datafusion::error::DataFusionError;
 use datafusion::execution::SessionState;
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::logical_expr::SortExpr;
 use dunlin_plan::location::Location;
 use dunlin_plan::stores::Stores;
-use dunlin_plan::{StoreError, words};
 use futures::future::join_all;
 use object_store::ObjectMeta;
 use object_store::path::Path;
 
 use self::config::{Partitions, PartitionsWord, TableConfig};
+pub(crate) use self::error::{TableError, Unread, because_unread, blamed};
 use self::files::KnownFiles;
 use self::listing::Places;
 use self::looking::Reading;
 use self::provider::{FilesTable, Listed, Shape};
 use crate::catalog::TableName;
-use crate::config::{ConfigError, FilesConfig};
-use crate::error::{Cause, PlanError};
-use crate::mistakes::Mistake;
+use crate::config::FilesConfig;
+use crate::error::PlanError;
 
 /// The schema that lists all tables.
 const INFORMATION_SCHEMA: &str = "information_schema";
-
-/// Why a table cannot be read.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum TableError {
-    /// Its entry in the configuration is wrong.
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    /// Its location is wrong.
-    #[error(transparent)]
-    Location(#[from] StoreError),
-    /// Its files and its entry do not fit together.
-    #[error("{0}")]
-    Invalid(String),
-    /// The location has no files.
-    #[error("no {format} file is at {location}")]
-    Empty { format: &'static str, location: String },
-    /// Its files cannot be listed.
-    #[error("{location} cannot be listed: {}", words::of_store(.source))]
-    Listing { location: String, source: Box<object_store::Error> },
-    /// A file is not what it should be, or cannot be reached.
-    #[error("{}", words::sentence_in(&.0.error, std::slice::from_ref(&.0.file)))]
-    File(Box<FileTrouble>),
-    /// Two files have a column of types that no type holds.
-    #[error(
-        "column {column} is {} in {}, and {} in {}; no type holds the values of both, so make two tables of them",
-        .types.0, .files[0], .types.1, .files[1]
-    )]
-    Conflict { column: String, types: Box<(DataType, DataType)>, files: Box<[String; 2]> },
-    /// The engine refused it.
-    #[error("{}", words::sentence(.0))]
-    Engine(#[from] DataFusionError),
-}
-
-impl TableError {
-    /// Whether the store did not answer as it should. Otherwise the files or the configuration are wrong.
-    fn is_of_store(&self) -> bool {
-        match self {
-            Self::Listing { .. } => true,
-            Self::Location(error) => !matches!(error, StoreError::Invalid(_)),
-            Self::File(trouble) => is_of_store(&trouble.error),
-            Self::Engine(error) => is_of_store(error),
-            _ => false,
-        }
-    }
-}
-
-fn is_of_store(error: &DataFusionError) -> bool {
-    matches!(error.find_root(), DataFusionError::ObjectStore(_) | DataFusionError::IoError(_))
-}
-
-/// An error about one file.
-#[derive(Debug, thiserror::Error)]
-#[error("file {file}: {error}")]
-pub(crate) struct FileTrouble {
-    file: String,
-    #[source]
-    error: DataFusionError,
-}
-
-impl FileTrouble {
-    fn of(file: &Path, error: DataFusionError) -> Box<Self> {
-        Box::new(Self { file: file.to_string(), error })
-    }
-}
-
-/// An error of planning. If one file is to blame, it is named.
-pub(crate) fn blamed(error: DataFusionError) -> PlanError {
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&error);
-    while let Some(at) = cause {
-        if let Some(FileTrouble { file, error: of }) = at.downcast_ref()
-            && !is_of_store(of)
-        {
-            let message = words::sentence_in(of, std::slice::from_ref(file));
-            return mistake(message, Box::new(error));
-        }
-        cause = at.source();
-    }
-    PlanError::from_planning(error)
-}
-
-/// Files or their table's entry are wrong.
-fn mistake(message: String, source: Cause) -> PlanError {
-    PlanError::Planning { mistake: Mistake::File, message, position: None, source: Some(source) }
-}
-
-/// A table that a statement names and that could not be read.
-#[derive(Debug)]
-pub(crate) struct Unread {
-    table: String,
-    error: TableError,
-}
-
-impl From<Unread> for PlanError {
-    fn from(unread: Unread) -> Self {
-        let message = format!("table {} cannot be read: {}", unread.table, unread.error);
-        if unread.error.is_of_store() {
-            return Self::Store { message, source: Some(Box::new(unread.error)) };
-        }
-        mistake(message, Box::new(unread.error))
-    }
-}
 
 /// The tables of the configuration.
 #[derive(Debug)]
@@ -384,14 +282,6 @@ impl Table {
 /// The address of a location's store, as the engine writes it.
 fn store_url(location: &Location) -> String {
     ObjectStoreUrl::parse(location.address()).map_or_else(|_| String::new(), |url| url.to_string())
-}
-
-/// The better of two errors: a table that could not be read explains why the planner does not know it.
-pub(crate) fn because_unread(error: PlanError, unread: Vec<Unread>) -> PlanError {
-    if !matches!(error, PlanError::Planning { .. }) {
-        return error;
-    }
-    unread.into_iter().next().map_or(error, PlanError::from)
 }
 
 #[cfg(test)]

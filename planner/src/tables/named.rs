@@ -7,8 +7,8 @@ use std::net::IpAddr;
 
 use dunlin_plan::location::Location;
 
-use super::TableError;
 use super::config::{Format, TableConfig};
+use super::error::TableError;
 use crate::config::FilesConfig;
 
 /// Files of which a process remembers the columns. A process that has seen more forgets all.

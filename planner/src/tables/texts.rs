@@ -17,8 +17,8 @@ use datafusion::functions::expr_fn;
 use datafusion::logical_expr::{Expr, LogicalPlanBuilder};
 use datafusion::prelude::{cast, ident, lit};
 
-use super::TableError;
 use super::config::{Format, TableConfig};
+use super::error::TableError;
 use super::provider::FilesTable;
 
 /// The columns that the configuration declares, if it declares any.
