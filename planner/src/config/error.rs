@@ -8,14 +8,26 @@ use dunlin_plan::StoreError;
 pub enum ConfigError {
     /// There is no configuration, or it is not TOML.
     #[error(transparent)]
-    Tree(#[from] TreeError),
+    Tree(Box<TreeError>),
     /// A key that is unknown or missing, or has a value of the wrong type.
     #[error(transparent)]
-    Key(#[from] ReadError),
+    Key(Box<ReadError>),
     /// A value cannot be used.
     #[error("{0}")]
     Invalid(String),
     /// A store cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl From<ReadError> for ConfigError {
+    fn from(error: ReadError) -> Self {
+        Self::Key(Box::new(error))
+    }
+}
+
+impl From<TreeError> for ConfigError {
+    fn from(error: TreeError) -> Self {
+        Self::Tree(Box::new(error))
+    }
 }

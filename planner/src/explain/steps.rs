@@ -166,8 +166,11 @@ fn scan(config: &FileScanConfig, tables: &TableNames) -> Step {
     }
 }
 
+/// Two expressions that a join compares.
+type Equal = (Arc<dyn PhysicalExpr>, Arc<dyn PhysicalExpr>);
+
 fn join(plan: &Arc<dyn ExecutionPlan>, tables: &TableNames) -> Option<Step> {
-    let pairs = |on: &[(Arc<dyn PhysicalExpr>, Arc<dyn PhysicalExpr>)]| {
+    let pairs = |on: &[Equal]| {
         on.iter().map(|(left, right)| format!("{} = {}", named(left), named(right))).collect()
     };
     let of_filter =
