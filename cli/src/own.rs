@@ -181,7 +181,7 @@ fn clean_at_signals(left: Arc<Left>) -> Result<()> {
     Ok(())
 }
 
-/// For a worker that [`Own`] has started: ends it when its parent ends, however that happens.
+/// For a worker that `Own` has started: ends it when its parent ends, however that happens.
 pub fn follow_parent() {
     #[cfg(target_os = "linux")]
     if std::env::var_os(WITH_PARENT).is_some() {

@@ -109,7 +109,7 @@ impl PlanError {
         }
     }
 
-    /// Converts an error of planning. [`PlanError::in_statement`] adds where it is and what is near.
+    /// Converts an error of planning. Later it is told where it is and what is near.
     #[must_use]
     pub fn from_planning(error: DataFusionError) -> Self {
         Self::of_told(mistakes::told(&error, &Scene::default()), error)

@@ -8,4 +8,4 @@ mod talk;
 pub(crate) use problem::{About, Position, Problem};
 pub(crate) use rows::Rows;
 pub(crate) use status::Status;
-pub(crate) use talk::{Link, Reply, Request, Taken};
+pub(crate) use talk::{Link, Reply, Request, Taken, in_gateway};

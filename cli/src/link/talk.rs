@@ -36,6 +36,18 @@ pub(crate) struct Request {
     pub(crate) settings: Map<String, Value>,
 }
 
+impl Request {
+    /// A statement of the command's own, about names. The gateway answers it: no worker knows the names.
+    pub(crate) fn of_names(sql: &str) -> Self {
+        Self { sql: sql.to_owned(), settings: in_gateway(), ..Self::default() }
+    }
+}
+
+/// The settings of a statement that the gateway answers itself.
+pub(crate) fn in_gateway() -> Map<String, Value> {
+    Map::from_iter([("route".to_owned(), Value::from("inline"))])
+}
+
 /// What becomes of a statement.
 #[derive(Debug)]
 pub(crate) enum Taken {

@@ -123,7 +123,7 @@ impl Session {
 
     /// The columns of a statement's answer. The rows are not read.
     pub(crate) async fn schema(&mut self, sql: &str) -> Result<SchemaRef, Failure> {
-        let request = Request { sql: sql.to_owned(), ..Request::default() };
+        let request = Request::of_names(sql);
         let mut meter = self.meter();
         match self.send(&request, &mut meter).await? {
             Taken::Rows(reply) => Ok(Arc::clone(reply.rows.schema())),

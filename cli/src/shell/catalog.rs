@@ -92,9 +92,8 @@ async fn names(link: &Link) -> Result<Names, Failure> {
 
 /// The rows of a small answer as texts.
 async fn rows(link: &Link, sql: &str) -> Result<Vec<Vec<String>>, Failure> {
-    let request = Request { sql: sql.to_owned(), ..Request::default() };
+    let request = Request::of_names(sql);
     let mut found = Vec::new();
-    // Such a statement is never sent to a fleet.
     let Taken::Rows(mut reply) = link.send(&request).await? else { return Ok(found) };
     while let Some(batch) = reply.rows.next().await? {
         let mut cells = Cells::new(&batch, true)?;

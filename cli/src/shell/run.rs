@@ -12,6 +12,7 @@ use super::catalog::Catalog;
 use super::command::{Command, help};
 use super::editor::{Entered, Lines, is_farewell};
 use crate::failure::Failure;
+use crate::link::in_gateway;
 use crate::print::{Expanded, Format, Out};
 use crate::script::{Item, Statement, items};
 use crate::session::{Home, Options, Session};
@@ -155,7 +156,8 @@ impl Shell {
     /// Runs a statement of the shell's own, without the line after its answer.
     fn quietly(&mut self, sql: &str) -> Result<(), Failure> {
         // The user's parameters and settings are not for it.
-        let options = Options { quiet: self.session.options.quiet, ..Options::default() };
+        let quiet = self.session.options.quiet;
+        let options = Options { quiet, settings: in_gateway(), ..Options::default() };
         let options = std::mem::replace(&mut self.session.options, options);
         let footers = std::mem::replace(&mut self.session.footers, false);
         let outcome = items(sql).iter().try_for_each(|item| match item {

@@ -175,11 +175,7 @@ async fn a_wrong_file_is_named_with_its_line() {
     let (_setup, _fleet, api) = start(wrong_files);
     for route in ["inline", "fleet"] {
         let (status, problem) = wrong(&api, "select * from nonsense", route).await;
-        assert_eq!(
-            (status, problem["code"].as_str()),
-            (503, Some("STORE_UNAVAILABLE")),
-            "{problem}"
-        );
+        assert_eq!((status, problem["code"].as_str()), (400, Some("PLANNING_FAILED")), "{problem}");
         let says = detail(&problem);
         assert!(says.contains("table nonsense cannot be read: the Parquet file "), "{says}");
         assert!(says.contains("nonsense/part-0.parquet cannot be read: "), "{says}");

@@ -27,8 +27,8 @@ pub(crate) enum TableError {
     #[error("no {format} file is at {location}")]
     Empty { format: &'static str, location: String },
     /// Its files cannot be listed.
-    #[error("{location} cannot be listed: {}", words::of_store(.source))]
-    Listing { location: String, source: Box<object_store::Error> },
+    #[error("{}", words::of_store(.source))]
+    Listing { source: Box<object_store::Error> },
     /// A file is not what it should be, or cannot be reached.
     #[error("{}", words::sentence_in(&.0.error, std::slice::from_ref(&.0.file)))]
     File(Box<FileTrouble>),

@@ -36,7 +36,6 @@ pub(crate) struct Places {
 
 #[derive(Debug)]
 struct Place {
-    text: String,
     path: Path,
     is_folder: bool,
     pattern: Option<Pattern>,
@@ -61,7 +60,7 @@ impl Places {
                 TableError::Invalid(format!("{text:?} is not a pattern: {}", error.msg))
             })?;
             let Location { path, is_folder, .. } = location;
-            places.push(Place { text: text.to_owned(), path, is_folder, pattern });
+            places.push(Place { path, is_folder, pattern });
         }
         let store = ObjectStoreUrl::parse(store.unwrap_or_default())?;
         let endings = config.format().endings().iter().map(|ending| format!(".{ending}")).collect();
@@ -86,8 +85,7 @@ impl Places {
         place: &Place,
         store: &Arc<dyn ObjectStore>,
     ) -> Result<Vec<ObjectMeta>, TableError> {
-        let failed =
-            |source| TableError::Listing { location: place.text.clone(), source: Box::new(source) };
+        let failed = |source| TableError::Listing { source: Box::new(source) };
         if !place.is_folder {
             match store.head(&place.path).await {
                 Ok(file) => return Ok(vec![file]),
