@@ -51,7 +51,9 @@ fn of_arrow(error: &ArrowError, read: &[String]) -> String {
         ArrowError::ArithmeticOverflow(text) => overflow(text),
         ArrowError::CastError(text) => cast(text),
         ArrowError::ParseError(text) => files::csv_value(text, read).unwrap_or_else(|| parse(text)),
-        ArrowError::CsvError(text) => files::csv(text, read),
+        ArrowError::CsvError(text) => {
+            files::csv_record(text, read).unwrap_or_else(|| files::csv(text, read))
+        }
         ArrowError::JsonError(text) => files::json(text, read),
         ArrowError::ParquetError(text) => files::parquet(text, read),
         ArrowError::AvroError(text) => {

@@ -69,14 +69,24 @@ pub(super) fn csv_value(text: &str, read: &[String]) -> Option<String> {
 /// A record of a CSV file that is longer or shorter than the first, found where the columns are inferred; nothing if the
 /// text tells of something else.
 pub(super) fn csv_record(text: &str, read: &[String]) -> Option<String> {
+    let told = |place: &str, got: &str, expected: &str| {
+        format!(
+            "{place} of {} has {got} values, and the first has {expected}; correct it, or take the file out of the table",
+            file_of("CSV", read)
+        )
+    };
+    // The engine counts in two ways, by who finds it.
+    if let Some(rest) = text.split("unequal lengths between records on CSV file. Expected ").nth(1)
+    {
+        let expected = rest.split(' ').next()?;
+        let (got, line) = (between(rest, "found ", " records at line ")?, rest.rsplit(' ').next()?);
+        return Some(told(&format!("line {line}"), got, expected));
+    }
     let expected = between(text, "unequal lengths between records on CSV file", " fields, found")?;
     let expected = expected.rsplit(' ').next()?;
     let got = between(text, "fields, found ", " fields")?;
     let record = text.rsplit("at record ").next()?;
-    Some(format!(
-        "record {record} after the header of {} has {got} values, and the first has {expected}; correct it, or take the file out of the table",
-        file_of("CSV", read)
-    ))
+    Some(told(&format!("record {record} after the header"), got, expected))
 }
 
 /// A line of a JSON file that does not fit the table.

@@ -69,7 +69,7 @@ fn a_person_finds_a_way_around() {
         Step::Type("\\o\r"),
         Step::See(PROMPT),
         Step::Type("select 'to the terminal' as t;\r"),
-        Step::See("to the terminal\r\n"),
+        Step::See("to the terminal\r"),
         Step::See(PROMPT),
         Step::Type(CTRL_D),
         Step::End,
