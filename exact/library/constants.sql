@@ -131,15 +131,15 @@ select t.id from t cross join (select 1 from lone where k = 0) s;
 select id, id as id2, k, k as k2 from t;
 
 -- name: an error while running
--- error: Divide by zero
+-- error: Divide by zero | division by zero
 select id, 1 / (id - 5) as x from t;
 
 -- name: an error while running under an aggregate
--- error: Divide by zero
+-- error: Divide by zero | division by zero
 select k, sum(1 / (id - 60)) as x from t group by k;
 
 -- name: an error of a cast while running
--- error: Cannot cast
+-- error: Cannot cast | cannot be converted
 select sum(cast(g as int)) as s from t;
 
 -- name: an error while planning
@@ -147,5 +147,5 @@ select sum(cast(g as int)) as s from t;
 select * from nowhere;
 
 -- name: an unknown column
--- error: No field named
+-- error: No field named | there is no column
 select nothing from t;
