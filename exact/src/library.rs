@@ -3,7 +3,7 @@
 //! A query is a block: `-- name: a sentence`, directives, the SQL and `;`. Directives:
 //!
 //! - `-- ordered`: the rows must come in the reference's order;
-//! - `-- error: text`: every form must fail with an error that contains the text;
+//! - `-- error: text`: every form must fail with an error that contains the text, or one of several with ` | ` between them;
 //! - `-- refused: Operator`: the fleet must refuse the plan and name the operator; the uncut form must be right;
 //! - `-- not at: 1, 2`: partition counts at which the query is not run on the fleet.
 //!
@@ -141,7 +141,7 @@ impl Library {
         let want = first.single(&query.sql, 2).await;
         let rows = match (&want, &query.error) {
             (Outcome::Rows(rows), None) => Some(rows),
-            (Outcome::Failed(text), Some(error)) if text.contains(error) => None,
+            (Outcome::Failed(text), Some(error)) if says(text, error) => None,
             (other, _) => {
                 fail("the reference itself", &format!("{other:?}"));
                 return report;
@@ -205,6 +205,11 @@ impl Library {
     }
 }
 
+/// Whether a text has one of the expected ones: the engine's words in its own process, and Dunlin's in the others.
+fn says(text: &str, expected: &str) -> bool {
+    expected.split(" | ").any(|expected| text.contains(expected))
+}
+
 /// `None` if the outcome is the expected one: the rows, or the expected error if there are no rows.
 fn judge(
     want: Option<&Vec<arrow::array::RecordBatch>>,
@@ -214,15 +219,13 @@ fn judge(
     match (want, got) {
         (Some(want), Outcome::Rows(got)) => difference(want, got, query.ordered),
         (None, Outcome::Failed(text)) => {
-            // The engine's words in its own process, and Dunlin's in the others.
             let error = query.error.as_deref().unwrap_or_default();
-            let is_it = error.split(" | ").any(|error| text.contains(error));
-            (!is_it).then(|| format!("another error: {text}"))
+            (!says(text, error)).then(|| format!("another error: {text}"))
         }
         (None, Outcome::Rows(_)) => Some("rows instead of an error".to_owned()),
         // A plan that DataFusion cannot make is an error of its planner and a refusal of Dunlin.
         (None, Outcome::Refused { reason, .. })
-            if query.error.as_ref().is_some_and(|error| reason.contains(error)) =>
+            if query.error.as_ref().is_some_and(|error| says(reason, error)) =>
         {
             None
         }
