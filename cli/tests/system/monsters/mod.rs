@@ -27,7 +27,7 @@ const MEMORY: u64 = 8 << 30;
 /// Bytes of an answer that are read; more is let go.
 const ENOUGH: usize = 4 << 20;
 /// Limits of the process, beside the defaults: a test does not wait for minutes.
-const LIMITS: &str = "[planning]\ntime_limit_ms = 3000\n[worker]\nmemory_bytes = 1073741824\n";
+const LIMITS: &str = "[planning]\ntime_limit_ms = 6000\n[worker]\nmemory_bytes = 1073741824\n";
 
 /// A gateway with workers.
 struct Den {
