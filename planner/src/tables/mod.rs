@@ -28,7 +28,7 @@ use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::logical_expr::SortExpr;
 use dunlin_plan::location::Location;
 use dunlin_plan::stores::Stores;
-use futures::future::join_all;
+use futures::{StreamExt, stream};
 use object_store::ObjectMeta;
 use object_store::path::Path;
 
@@ -41,6 +41,9 @@ use self::provider::{FilesTable, Listed, Shape};
 use crate::catalog::TableName;
 use crate::config::FilesConfig;
 use crate::error::PlanError;
+
+/// Tables that are opened at the same time.
+const TABLES_AT_ONCE: usize = 16;
 
 /// The schema that lists all tables.
 const INFORMATION_SCHEMA: &str = "information_schema";
@@ -126,7 +129,13 @@ impl Tables {
                 Err(error) => unread.push(Unread { table: format!("{name:?}"), error }),
             }
         }
-        let opened = join_all(wanted.values().map(|table| table.open(state))).await;
+        // A statement about the catalog may name a thousand tables.
+        let tables: Vec<Arc<Table>> = wanted.values().cloned().collect();
+        let opened: Vec<_> = stream::iter(tables)
+            .map(|table| async move { table.open(state).await })
+            .buffered(TABLES_AT_ONCE)
+            .collect()
+            .await;
         let schema = MemorySchemaProvider::new();
         for ((name, table), opened) in wanted.iter().zip(opened) {
             let registered =
