@@ -76,8 +76,7 @@ impl Format {
     /// The format that a file's name says, if it says one. A compressed file has one ending more.
     #[must_use]
     pub fn of(name: &str) -> Option<Self> {
-        let name = Compression::of(name).map_or(name, |(_, rest)| rest);
-        let (_, ending) = name.rsplit_once('.')?;
+        let (_, ending) = Compression::without(name).rsplit_once('.')?;
         let ending = ending.to_ascii_lowercase();
         [Self::Parquet, Self::Csv, Self::Json, Self::Arrow, Self::Avro]
             .into_iter()
@@ -132,6 +131,12 @@ impl Compression {
             _ => return None,
         };
         Some((compression, rest))
+    }
+
+    /// The name without the ending of a compression.
+    #[must_use]
+    pub fn without(name: &str) -> &str {
+        Self::of(name).map_or(name, |(_, rest)| rest)
     }
 }
 

@@ -18,6 +18,7 @@ use object_store::{ObjectMeta, ObjectStore};
 use parking_lot::Mutex;
 
 use super::error::FileTrouble;
+use super::shape::Shape;
 
 /// One version of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,32 +56,59 @@ struct Known {
 /// The files of one table that have been looked into.
 #[derive(Debug, Default)]
 pub(super) struct KnownFiles {
-    files: Mutex<HashMap<Path, Known>>,
+    known: Mutex<KnownTable>,
+}
+
+#[derive(Debug, Default)]
+struct KnownTable {
+    files: HashMap<Path, Known>,
+    /// The shape of the table with exactly these files.
+    shape: Option<Arc<Shape>>,
+}
+
+/// What is known of the files of a listing.
+pub(super) enum Seen {
+    /// They are the files of the last listing: this is their shape.
+    All(Arc<Shape>),
+    /// The schema of each, where it is known.
+    Some(Vec<Option<SchemaRef>>),
 }
 
 impl KnownFiles {
-    /// The schema of each of these files that is known.
-    pub(super) fn schemas(&self, files: &[ObjectMeta]) -> Vec<Option<SchemaRef>> {
-        let known = self.files.lock();
+    /// What is known of these files.
+    pub(super) fn look(&self, files: &[ObjectMeta]) -> Seen {
+        let table = self.known.lock();
         let schema = |file: &ObjectMeta| {
-            let known = known.get(&file.location)?;
+            let known = table.files.get(&file.location)?;
             (known.version == Version::from(file)).then(|| Arc::clone(&known.schema))
         };
-        files.iter().map(schema).collect()
+        let schemas: Vec<Option<SchemaRef>> = files.iter().map(schema).collect();
+        let are_the_same = files.len() == table.files.len() && schemas.iter().all(Option::is_some);
+        match &table.shape {
+            Some(shape) if are_the_same => Seen::All(Arc::clone(shape)),
+            _ => Seen::Some(schemas),
+        }
     }
 
-    /// Remembers these files with their schemas, and forgets all others.
-    pub(super) fn remember(&self, files: &[ObjectMeta], schemas: &[SchemaRef]) {
-        let mut known = self.files.lock();
+    /// Remembers these files with their schemas, and the shape that they have together, if they have one. Forgets all
+    /// other files.
+    pub(super) fn remember(
+        &self,
+        files: &[ObjectMeta],
+        schemas: &[SchemaRef],
+        shape: Option<&Arc<Shape>>,
+    ) {
+        let mut table = self.known.lock();
         let mut next = HashMap::with_capacity(files.len());
         for (file, schema) in files.iter().zip(schemas) {
             let version = Version::from(file);
-            let before = known.remove(&file.location).filter(|known| known.version == version);
+            let before =
+                table.files.remove(&file.location).filter(|known| known.version == version);
             let facts = before.and_then(|known| known.facts);
             let schema = Arc::clone(schema);
             next.insert(file.location.clone(), Known { version, schema, facts });
         }
-        *known = next;
+        *table = KnownTable { files: next, shape: shape.cloned() };
     }
 
     /// The facts of a file, by the columns of `schema`. Reads the file's footer if they are not known.
@@ -96,7 +124,7 @@ impl KnownFiles {
         store: &Arc<dyn ObjectStore>,
     ) -> datafusion::error::Result<Arc<Facts>> {
         let version = Version::from(file);
-        if let Some(known) = self.files.lock().get(&file.location)
+        if let Some(known) = self.known.lock().files.get(&file.location)
             && known.version == version
             && let Some((of, facts)) = &known.facts
             && of == schema
@@ -108,7 +136,7 @@ impl KnownFiles {
             .map_err(|error| DataFusionError::External(FileTrouble::of(&file.location, error)))?;
         let FileMeta { statistics, ordering, .. } = found;
         let facts = Arc::new(Facts { statistics: Arc::new(statistics), ordering });
-        if let Some(known) = self.files.lock().get_mut(&file.location)
+        if let Some(known) = self.known.lock().files.get_mut(&file.location)
             && known.version == version
         {
             known.facts = Some((Arc::clone(schema), Arc::clone(&facts)));

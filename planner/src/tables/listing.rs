@@ -18,7 +18,7 @@ use glob::{MatchOptions, Pattern};
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 
-use super::config::TableConfig;
+use super::config::{Compression, TableConfig};
 use super::error::TableError;
 
 /// Folders of a table that are listed at the same time.
@@ -29,6 +29,8 @@ const LISTINGS_AT_ONCE: usize = 32;
 pub(crate) struct Places {
     /// The store.
     pub(crate) store: ObjectStoreUrl,
+    /// The store's address, as locations name it.
+    pub(crate) address: String,
     places: Vec<Place>,
     /// Endings of the format's files, each with its dot.
     endings: Vec<String>,
@@ -62,9 +64,10 @@ impl Places {
             let Location { path, is_folder, .. } = location;
             places.push(Place { path, is_folder, pattern });
         }
-        let store = ObjectStoreUrl::parse(store.unwrap_or_default())?;
+        let address = store.unwrap_or_default();
+        let store = ObjectStoreUrl::parse(&address)?;
         let endings = config.format().endings().iter().map(|ending| format!(".{ending}")).collect();
-        Ok(Self { store, places, endings })
+        Ok(Self { store, address, places, endings })
     }
 
     /// Lists all files, each once, by path.
@@ -116,7 +119,7 @@ impl Places {
             }
             None => {
                 let name = path.filename().unwrap_or_default();
-                let name = super::config::Compression::of(name).map_or(name, |(_, rest)| rest);
+                let name = Compression::without(name);
                 self.endings.iter().any(|ending| name.to_ascii_lowercase().ends_with(ending))
             }
         }

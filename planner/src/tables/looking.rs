@@ -217,7 +217,7 @@ fn csv_format(
         u8::try_from(char).map_err(|_| TableError::Invalid(format!("{char:?} is not one byte")))
     };
     let tabs = config.location.iter().all(|it| {
-        let name = Compression::of(it).map_or(it, |(_, rest)| rest);
+        let name = Compression::without(it);
         name.to_ascii_lowercase().ends_with(".tsv")
     });
     let delimiter = csv.delimiter.unwrap_or(if tabs { '\t' } else { ',' });

@@ -14,6 +14,7 @@ mod looking;
 mod merge;
 mod named;
 mod provider;
+mod shape;
 mod texts;
 
 use std::collections::{BTreeMap, HashSet};
@@ -24,7 +25,6 @@ use datafusion::catalog::memory::{MemoryCatalogProvider, MemorySchemaProvider};
 use datafusion::catalog::{CatalogProvider, SchemaProvider, TableProvider};
 use datafusion::common::TableReference;
 use datafusion::execution::SessionState;
-use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::logical_expr::SortExpr;
 use dunlin_plan::location::Location;
 use dunlin_plan::stores::Stores;
@@ -34,10 +34,11 @@ use object_store::path::Path;
 
 use self::config::{Partitions, PartitionsWord, TableConfig};
 pub(crate) use self::error::{TableError, Unread, because_unread, blamed};
-use self::files::KnownFiles;
+use self::files::{KnownFiles, Seen};
 use self::listing::Places;
 use self::looking::Reading;
-use self::provider::{FilesTable, Listed, Shape};
+use self::provider::{FilesTable, Listed};
+use self::shape::Shape;
 use crate::catalog::TableName;
 use crate::config::FilesConfig;
 use crate::error::PlanError;
@@ -66,12 +67,11 @@ struct Table {
     /// Places whose files it does not have.
     without: Vec<Location>,
     known: Arc<KnownFiles>,
-    shape: parking_lot::Mutex<Option<Arc<Shape>>>,
 }
 
 impl Table {
     fn new(config: TableConfig, without: Vec<Location>) -> Self {
-        Self { config, without, known: Arc::default(), shape: parking_lot::Mutex::default() }
+        Self { config, without, known: Arc::default() }
     }
 }
 
@@ -171,7 +171,7 @@ impl Table {
         let places = Places::of(config)?;
         let store = state.runtime_env().object_store(&places.store)?;
         let mut files = places.list(&store).await?;
-        let here = self.without.iter().filter(|it| places.store.as_str() == store_url(it));
+        let here = self.without.iter().filter(|it| places.address == it.address());
         let hidden: Vec<&Path> = here.map(|it| &it.path).collect();
         files.retain(|file| !hidden.iter().any(|path| file.location.prefix_matches(path)));
         let declared = texts::declared(config, state)?;
@@ -210,17 +210,10 @@ impl Table {
         state: &SessionState,
         store: &Arc<dyn object_store::ObjectStore>,
     ) -> Result<Arc<Shape>, TableError> {
-        let known = self.known.schemas(files);
-        let before = self.shape.lock().clone();
-        if known.iter().all(Option::is_some)
-            && let Some(before) = before
-            && !files.is_empty()
-        {
-            let schemas: Vec<SchemaRef> = known.into_iter().flatten().collect();
-            let shape = self.built(places, files, &schemas, declared, state)?;
-            let same = shape.schema == before.schema && shape.folders == before.folders;
-            return Ok(if same { before } else { self.keep(shape) });
-        }
+        let known = match self.known.look(files) {
+            Seen::All(shape) => return Ok(shape),
+            Seen::Some(known) => known,
+        };
         let reading = Reading::of(&self.config, files)?;
         let new: Vec<ObjectMeta> = files
             .iter()
@@ -242,27 +235,21 @@ impl Table {
                 }
             }
         }
-        self.known.remember(files, &schemas);
-        let shape = self.built(places, files, &schemas, declared, state)?;
-        Ok(self.keep(shape))
-    }
-
-    fn keep(&self, shape: Shape) -> Arc<Shape> {
-        let shape = Arc::new(shape);
-        *self.shape.lock() = Some(Arc::clone(&shape));
+        let shape = self.built(reading, places, files, &schemas, declared, state).map(Arc::new);
+        self.known.remember(files, &schemas, shape.as_ref().ok());
         shape
     }
 
     /// The shape that files of these schemas have together.
     fn built(
         &self,
+        reading: Reading,
         places: &Places,
         files: &[ObjectMeta],
         schemas: &[SchemaRef],
         declared: Option<&SchemaRef>,
         state: &SessionState,
     ) -> Result<Shape, TableError> {
-        let reading = Reading::of(&self.config, files)?;
         let pairs: Vec<(&Path, &SchemaRef)> =
             files.iter().map(|file| &file.location).zip(schemas).collect();
         reading.check_headers(&pairs, declared, self.config.csv.short_lines)?;
@@ -286,11 +273,6 @@ impl Table {
         };
         Ok(Shape::new(reading, inside, folders))
     }
-}
-
-/// The address of a location's store, as the engine writes it.
-fn store_url(location: &Location) -> String {
-    ObjectStoreUrl::parse(location.address()).map_or_else(|_| String::new(), |url| url.to_string())
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ pub(super) const MOST_REMEMBERED: usize = 1_000;
 /// # Errors
 /// Files that may not be named.
 pub(super) fn table(name: &str, files: &FilesConfig) -> Result<Option<TableConfig>, TableError> {
-    let is_place = name.contains('/') || name.contains("://") || Format::of(name).is_some();
+    let is_place = name.contains('/') || Format::of(name).is_some();
     if !is_place {
         return Ok(None);
     }
