@@ -28,8 +28,8 @@ use crate::serve::Embedded;
 
 /// Set for workers that end with the process that has started them.
 const WITH_PARENT: &str = "DUNLIN_WITH_PARENT";
-/// Statements may name files.
-const FILES: &str = "files.enabled=true";
+/// Statements may name files, and write them.
+const FILES: [&str; 2] = ["files.enabled=true", "files.write=true"];
 /// Set if the user wants to see the log.
 const LOG: &str = "DUNLIN_LOG";
 /// Time to give tasks back, where the state remains.
@@ -69,8 +69,8 @@ impl Own {
         if from.config.is_none() {
             from.config = Some(own.left.configuration()?);
         }
-        // Whoever starts this process may read the files that it reads.
-        from.set.push(FILES.to_owned());
+        // Whoever starts this process may read and write the files that it reads and writes.
+        from.set.extend(FILES.map(str::to_owned));
         let embedded = Embedded::start(&from, fleet > 0)?;
         let key = embedded.key().to_owned();
         own.embedded = Some(embedded);

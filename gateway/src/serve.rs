@@ -100,8 +100,8 @@ fn open(
             metrics.ready.set(0);
         }
     });
-    let queries =
-        Queries::new(handles, watched, links, options, Arc::clone(&metrics), stop.clone());
+    let known = (handles, current.clone());
+    let queries = Queries::new(known, watched, links, options, Arc::clone(&metrics), stop.clone());
     let face = Face {
         intake,
         queries: Arc::new(queries),

@@ -73,6 +73,7 @@ fn root() -> Root {
         adaptive: Adaptive::default(),
         plans: BTreeMap::from([("p1".to_owned(), "AAAA".to_owned())]),
         explain: "x".to_owned(),
+        write: None,
         owner: Some("o".to_owned()),
         trace: Some("t".to_owned()),
     }

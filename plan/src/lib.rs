@@ -19,6 +19,7 @@
 //! | [`redact`] | keeps secrets of the configuration out of logs, errors and records |
 //! | [`guard`], [`priority`] | plans that end when asked, and threads with lower priority |
 //! | [`words`] | what the engine and the stores report, in words for people |
+//! | [`write`](mod@write) | what COPY, INSERT and CREATE TABLE AS do with rows: files, and the object that commits them |
 //! | [`damaged`] | which part of which Parquet file is damaged |
 //! | [`operators`] | properties of an operator that gateway and workers need |
 //!
@@ -46,5 +47,6 @@ pub mod task;
 pub mod wire;
 pub mod words;
 pub mod worker_file;
+pub mod write;
 
 pub use error::{SettingError, StoreError};

@@ -21,9 +21,22 @@ pub struct WorkerFile {
     /// Where the tables are.
     #[serde(default)]
     pub tables: Vec<TablePlace>,
+    /// Places that statements may write to.
+    #[serde(default)]
+    pub writing: Vec<WritingPlace>,
     /// Whether statements may name files in other stores.
     #[serde(default)]
     pub files: FilesPlace,
+}
+
+/// A place that statements may write to.
+#[derive(Clone, Debug, Deserialize)]
+pub struct WritingPlace {
+    /// A folder.
+    pub location: String,
+    /// How to reach its store.
+    #[serde(default)]
+    pub params: StoreParams,
 }
 
 /// Whether statements may name files.
@@ -68,7 +81,12 @@ impl WorkerFile {
             let reach = |location| Reach { owner: &table.name, location, params: &table.params };
             table.location.iter().map(reach)
         });
-        let stores = Stores::open(state, reaches, io)?;
+        let writing = self.writing.iter().map(|place| Reach {
+            owner: "[[writing]]",
+            location: &place.location,
+            params: &place.params,
+        });
+        let stores = Stores::open(state, reaches.chain(writing), io)?;
         Ok(if self.files.enabled { stores.and_others(io) } else { stores })
     }
 }

@@ -13,7 +13,8 @@ use std::path::Path;
 
 use dunlin_config::{Tree, TreeError, redact};
 use dunlin_manifest::records::Limits;
-use dunlin_plan::config::{EngineConfig, FunctionsConfig, StateConfig, WorkerConfig};
+use dunlin_plan::config::{EngineConfig, FunctionsConfig, StateConfig, StoreParams, WorkerConfig};
+use dunlin_plan::location::Location;
 use dunlin_plan::stores::{Reach, Stores};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -39,6 +40,9 @@ pub struct Config {
     /// Files that statements name themselves.
     #[serde(default)]
     pub files: FilesConfig,
+    /// Places that statements may write to.
+    #[serde(default)]
+    pub writing: Vec<WritingConfig>,
     /// Which queries go to the fleet.
     #[serde(default)]
     pub routing: RoutingConfig,
@@ -75,6 +79,7 @@ impl fmt::Debug for Config {
             state,
             tables,
             files,
+            writing,
             routing,
             engine,
             planning,
@@ -89,6 +94,7 @@ impl fmt::Debug for Config {
             .field("state", &Redacted(state))
             .field("tables", &Redacted(tables))
             .field("files", files)
+            .field("writing", &Redacted(writing))
             .field("routing", routing)
             .field("engine", &Redacted(engine))
             .field("planning", planning)
@@ -185,6 +191,22 @@ pub struct FilesConfig {
     pub enabled: bool,
     /// Statements may name files on web servers, too.
     pub https: bool,
+    /// Statements may write files wherever they may read them.
+    pub write: bool,
+}
+
+/// `[[writing]]`: a place that COPY, INSERT and CREATE TABLE AS may write to.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WritingConfig {
+    /// A folder, with all folders below it.
+    pub location: String,
+    /// CREATE TABLE AS makes a folder here for each table, and tables are found here by their names.
+    #[serde(default)]
+    pub tables: bool,
+    /// How to reach its store.
+    #[serde(default)]
+    pub params: StoreParams,
 }
 
 /// `[routing]`.
@@ -344,7 +366,12 @@ impl Config {
             let reach = |location| Reach { owner: &table.name, location, params: &table.params };
             table.location.iter().map(reach)
         });
-        let stores = Stores::open(&self.state, tables, io)?;
+        let writing = self.writing.iter().map(|place| Reach {
+            owner: "[[writing]]",
+            location: &place.location,
+            params: &place.params,
+        });
+        let stores = Stores::open(&self.state, tables.chain(writing), io)?;
         Ok(if self.files.enabled { stores.and_others(io) } else { stores })
     }
 
@@ -354,6 +381,15 @@ impl Config {
             table.check()?;
             if names.insert(table.name.to_lowercase(), ()).is_some() {
                 return Err(ConfigError::Invalid(format!("table {} is named twice", table.name)));
+            }
+        }
+        for WritingConfig { location, .. } in &self.writing {
+            let at = Location::parse(location)
+                .map_err(|error| ConfigError::Invalid(format!("[[writing]]: {error}")))?;
+            if at.pattern.is_some() || matches!(at.store.scheme(), "http" | "https") {
+                return Err(ConfigError::Invalid(format!(
+                    "[[writing]]: {location:?} is no folder that can be written; name a folder, without a pattern"
+                )));
             }
         }
         if self.engine.target_partitions == 0 || self.engine.target_partitions > 4096 {

@@ -8,7 +8,7 @@ use datafusion::error::DataFusionError;
 use datafusion::execution::TaskContext;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::recursive_query::RecursiveQueryExec;
-use dunlin_manifest::records::{Pin, ResultSpec};
+use dunlin_manifest::records::{Pin, ResultSpec, WriteTarget};
 use dunlin_plan::config::EngineConfig;
 use dunlin_plan::session::EXCHANGE_COMPRESSION;
 use dunlin_plan::{fence, wire};
@@ -34,6 +34,8 @@ pub(crate) struct Draft {
     pub(crate) session: BTreeMap<String, String>,
     /// Partitions are added to a task until its input reaches this many bytes.
     pub(crate) task_bytes: u64,
+    /// Where its rows are written, if they are.
+    pub(crate) write: Option<WriteTarget>,
     /// The tables by the places of their files.
     pub(crate) tables: Arc<TableNames>,
 }
@@ -144,6 +146,7 @@ impl Draft {
             stages: specs,
             plans,
             pins: self.pins.clone(),
+            write: self.write.clone(),
             session,
             read_bytes,
             route,

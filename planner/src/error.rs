@@ -78,6 +78,7 @@ impl PlanError {
     pub fn code(&self) -> ErrorCode {
         match self {
             Self::Syntax { .. } => ErrorCode::SyntaxError,
+            Self::Planning { mistake: Mistake::Exists, .. } => ErrorCode::TargetExists,
             Self::Planning { .. } => ErrorCode::PlanningFailed,
             Self::Unsupported { .. } => ErrorCode::Unsupported,
             Self::TooComplex(_) => ErrorCode::QueryTooComplex,

@@ -52,7 +52,9 @@ mod settings;
 pub mod stages;
 mod statement;
 mod tables;
+mod tokens;
 mod too_complex;
+mod writes;
 
 pub use catalog::TableName;
 pub use complexity::StatementLimits;

@@ -10,7 +10,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use dunlin_manifest::env::Env;
 use dunlin_manifest::ids::QueryId;
 use dunlin_manifest::records::{
-    Adaptive, EngineFence, Limits, Pin, RECORD_VERSION, ResultSpec, Root, StageSpec,
+    Adaptive, EngineFence, Limits, Pin, RECORD_VERSION, ResultSpec, Root, StageSpec, WriteTarget,
 };
 use dunlin_manifest::submit::Submission;
 use serde::Serialize;
@@ -86,6 +86,8 @@ pub struct StageGraph {
     pub plans: Vec<(String, Bytes)>,
     /// Input files.
     pub pins: Vec<Pin>,
+    /// Where its rows are written, if they are.
+    pub(crate) write: Option<WriteTarget>,
     /// Settings of the session.
     pub session: BTreeMap<String, String>,
     /// As [`Planned::read_bytes`]. Equal stages run once, and read once.
@@ -128,6 +130,7 @@ impl StageGraph {
             pins: self.pins,
             limits,
             adaptive: Adaptive::default(),
+            write: self.write,
             plans: BTreeMap::new(),
             explain: self.explain,
             owner: None,

@@ -10,6 +10,7 @@ use datafusion::execution::memory_pool::{FairSpillPool, MemoryPool, TrackConsume
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::execution::{SessionState, TaskContext};
+use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::displayable;
 use dunlin_manifest::meter::Meter;
 use dunlin_manifest::pinned::InputWatch;
@@ -33,6 +34,7 @@ use crate::stages::Stage;
 use crate::statement::{ParsedStatement, StatementKind};
 use crate::tables::{self, Tables, because_unread};
 use crate::too_complex::TooComplex;
+use crate::writes::{self, Permission, Write, Writes};
 use crate::{passes, physical, scans};
 
 /// Plans statements over the tables of the configuration. Cloning it is cheap.
@@ -49,6 +51,7 @@ struct Inner {
     stores: Stores,
     tables: Tables,
     names: Arc<TableNames>,
+    permission: Permission,
     base: SessionState,
     runtime: Arc<RuntimeEnv>,
 }
@@ -98,18 +101,27 @@ impl Planner {
                 routing: config.routing.clone(),
                 limits: config.planning.statement(),
                 stores: stores.clone(),
-                tables: Tables::new(config.tables.clone(), config.files.clone(), stores),
+                tables: Tables::new(config, stores),
                 names: Arc::new(TableNames::of(&config.tables)),
+                permission: Permission::of(&config.writing, &config.files, stores),
                 base,
                 runtime,
             }),
         })
     }
 
-    /// The tables of the configuration. Reads none of them.
+    /// All tables: those of the configuration, which are not read, and those that CREATE TABLE AS has made.
+    ///
+    /// # Errors
+    /// A place of such tables that cannot be listed.
+    pub async fn tables(&self) -> Result<Vec<TableName>, PlanError> {
+        self.inner.tables.all().await
+    }
+
+    /// The stores that it plans over.
     #[must_use]
-    pub fn tables(&self) -> Vec<TableName> {
-        self.inner.tables.listed()
+    pub fn stores(&self) -> &Stores {
+        &self.inner.stores
     }
 
     /// Where queries run unless a request says otherwise.
@@ -255,6 +267,7 @@ impl Inner {
             Ok(logical) => logical,
             Err(error) => return Err(because_unread(error, unread)),
         };
+        let (logical, write) = self.written(statement, logical, state).await?;
         let logical = functions::within_constants(|| state.optimize(&logical))
             .ok_or(TooComplex::Constants { most: functions::MOST_CONSTANT_BYTES })?
             .map_err(planning)?;
@@ -263,7 +276,15 @@ impl Inner {
             Ok(physical) => physical,
             Err(error) => return Err(tables::blamed(error)),
         };
+        let target = write.as_ref().and_then(Write::target);
+        let partitions = state.config_options().execution.target_partitions;
+        let physical = match write {
+            Some(write) => writes::wrap(physical, &Arc::new(write.spec), partitions),
+            None => Ok(physical),
+        };
+        let physical = physical.map_err(planning)?;
         let draft = Draft {
+            write: target,
             pins: scans::pins(&physical).map_err(planning)?,
             scan_bytes: scans::scanned(&physical).map_err(planning)?,
             filters: WindowFilters::of(&logical).map_err(planning)?,
@@ -274,8 +295,10 @@ impl Inner {
             physical,
         };
         let explains = matches!(statement.kind(), StatementKind::Explain { .. });
+        // What is written is written by workers, with all that makes it happen once.
+        let writes = statement.write().is_some();
         let Routed { route, reason, graph, stages } =
-            self.routed(&draft, settings, settings.durable && !explains)?;
+            self.routed(&draft, settings, (settings.durable || writes) && !explains)?;
         let read_bytes = match &graph {
             Some(graph) => graph.read_bytes,
             None => scans::read(&draft.physical, &draft.context.runtime_env()).map_err(planning)?,
@@ -306,6 +329,20 @@ impl Inner {
             context: draft.context,
             pins: draft.pins.into(),
         })
+    }
+
+    /// Where the rows of a plan are written, if the statement writes. Then the plan has the columns that are written.
+    async fn written(
+        &self,
+        statement: &ParsedStatement,
+        logical: LogicalPlan,
+        state: &SessionState,
+    ) -> Result<(LogicalPlan, Option<Write>), PlanError> {
+        let Some(asked) = statement.write() else { return Ok((logical, None)) };
+        let Self { permission, tables, stores, .. } = self;
+        let writes = Writes { permission, tables, stores };
+        let (logical, write) = writes.planned(asked, logical, state).await?;
+        Ok((logical, Some(write)))
     }
 
     /// Decides the route, and cuts or encodes what that route needs.

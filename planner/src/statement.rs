@@ -18,12 +18,15 @@ use crate::complexity::{
 };
 use crate::error::PlanError;
 use crate::explain::{ExplainFormat, asked};
+use crate::writes;
 
 /// What kind of statement a text is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StatementKind {
     /// Answered by rows of tables.
     Query,
+    /// Writes rows of tables into files, and is answered with one row about them.
+    Write,
     /// Answered by how it would run: [`crate::Explained`], or [`crate::Explain`].
     Explain {
         /// How that is shown.
@@ -42,6 +45,8 @@ pub struct ParsedStatement {
     kind: StatementKind,
     statement: Statement,
     sql: String,
+    /// Where the rows of the query in it are written, if it writes.
+    write: Option<writes::Asked>,
 }
 
 impl ParsedStatement {
@@ -57,7 +62,8 @@ impl ParsedStatement {
         let deep_cases = check_text(sql, limits)?;
         let explain = asked(sql)?;
         let whole = sql;
-        let sql = explain.sql.as_ref();
+        let (write, sql) = writes::asked(explain.sql.as_ref())?;
+        let sql = sql.as_ref();
         let dialect = state.config_options().sql_parser.dialect;
         let parse =
             |sql: &str| state.sql_to_statement(sql, &dialect).map_err(PlanError::from_planning);
@@ -68,6 +74,13 @@ impl ParsedStatement {
         check_named(&statement, limits)?;
         let kind = match &statement {
             Statement::Explain(explain) if explain.options.analyze => {
+                if write.is_some() {
+                    return Err(PlanError::Unsupported {
+                        operator: "EXPLAIN ANALYZE of a write".to_owned(),
+                        reason: "run the statement itself, and ask what it cost by its id: dunlin query analyze, or GET /v1/queries/{id}/analyze"
+                            .to_owned(),
+                    });
+                }
                 StatementKind::Analyze { verbose: explain.options.verbose }
             }
             Statement::Explain(options) => {
@@ -75,9 +88,10 @@ impl ParsedStatement {
                     if options.options.verbose { ExplainFormat::Full } else { ExplainFormat::Text };
                 StatementKind::Explain { format: explain.format.unwrap_or(full) }
             }
+            _ if write.is_some() => StatementKind::Write,
             _ => StatementKind::Query,
         };
-        Ok(Self { kind, statement, sql: whole.to_owned() })
+        Ok(Self { kind, statement, sql: whole.to_owned(), write })
     }
 
     /// What kind of statement it is.
@@ -96,7 +110,17 @@ impl ParsedStatement {
     /// # Errors
     /// A name with too many parts.
     pub(crate) fn tables(&self, state: &SessionState) -> Result<Vec<TableReference>, PlanError> {
-        state.resolve_table_references(&self.statement).map_err(PlanError::from_planning)
+        let mut tables =
+            state.resolve_table_references(&self.statement).map_err(PlanError::from_planning)?;
+        if let Some(writes::Target::Table { name, .. }) = self.write.as_ref().map(|it| &it.target) {
+            tables.push(TableReference::bare(name.clone()));
+        }
+        Ok(tables)
+    }
+
+    /// Where the rows of the query in it are written, if it writes.
+    pub(crate) fn write(&self) -> Option<&writes::Asked> {
+        self.write.as_ref()
     }
 
     /// Refuses a statement with too many columns. `widest` is the number of columns of the widest table that it

@@ -248,6 +248,7 @@ async fn prepare(
     Ok(Attempt {
         root: Arc::clone(&handle.root),
         task: task.task,
+        name: format!("{}-{}-{}", task.task, task.attempt, nonce.get(..8).unwrap_or(&nonce)),
         part: Part { target: target(&spec), partitions, spec, plan },
         before,
         decided,

@@ -27,6 +27,7 @@ use dunlin_manifest::records::{
 };
 use dunlin_plan::gather::gathered;
 use dunlin_plan::guard::{Stop, guarded};
+use dunlin_plan::write::{WriteAccess, WriteError};
 use dunlin_plan::{damaged, session, task, words};
 use dunlin_shuffle::{
     Buckets, DataTarget, ExchangeInputs, ShuffleError, StageData, TaskWriter, WriterOptions,
@@ -52,6 +53,8 @@ pub struct AttemptError {
 pub(crate) struct Attempt {
     pub(crate) root: Arc<Root>,
     pub(crate) task: u32,
+    /// Names the attempt among all attempts of all tasks of its stage: files that it writes have it in their names.
+    pub(crate) name: String,
     /// What the task runs.
     pub(crate) part: Part,
     /// Stages that are merged into this one, producers first. The task runs all of each before its own part, and holds
@@ -168,7 +171,7 @@ async fn run_part(
     metrics: &mut TaskMetrics,
 ) -> Result<TaskWriter, AttemptError> {
     let Part { spec, plan, partitions, target } = part;
-    let context = context(shared, attempt, spec).map_err(|error| classify(&error))?;
+    let context = context(shared, attempt, part).map_err(|error| classify(&error))?;
     let mut opened =
         task::open(plan, spec, partitions, &context).map_err(|error| classify(&error))?;
     let ahead = task::buckets_read(&opened.plan, spec, partitions);
@@ -246,12 +249,22 @@ fn limit(pool: &Arc<dyn MemoryPool>) -> Option<usize> {
 fn context(
     shared: &Shared,
     attempt: &Attempt,
-    spec: &StageSpec,
+    part: &Part,
 ) -> Result<Arc<TaskContext>, DataFusionError> {
+    let spec = &part.spec;
+    let own = part.partitions.len();
+    let access = WriteAccess::new(
+        shared.tables.read().clone(),
+        Arc::clone(&attempt.scan_meter),
+        shared.env.clone(),
+        format!("{}-{}", spec.id, attempt.name),
+        (spec.partitions as usize, own),
+    );
     let config = session::config(&attempt.root.session)
         .map_err(|error| DataFusionError::Internal(error.to_string()))?
         .with_sort_spill_reservation_bytes(spill_reservation(&shared.runtime.memory_pool))
-        .with_extension(Arc::new(attempt.inputs.clone()));
+        .with_extension(Arc::new(attempt.inputs.clone()))
+        .with_extension(Arc::new(access));
     let runtime: Arc<RuntimeEnv> = RuntimeEnvBuilder::from_runtime_env(&shared.runtime)
         .with_object_store_registry(shared.tables.read().pinned_registry(
             &attempt.root.pins,
@@ -365,6 +378,15 @@ fn classify_reading(error: &DataFusionError, read: &[String]) -> AttemptError {
     }
     let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(cause) = source {
+        if let Some(write) = cause.downcast_ref::<WriteError>() {
+            let (class, code) = match write {
+                WriteError::Exists { .. } => (FailClass::Fatal, ErrorCode::TargetExists),
+                // Who has cancelled it ends the query in a moment, if it does not die before.
+                WriteError::Cancelled => (FailClass::Retry, ErrorCode::Cancelled),
+                _ => (FailClass::Fatal, ErrorCode::ExecutionFailed),
+            };
+            return AttemptError { class, code, message: write.to_string() };
+        }
         if let Some(shuffle) = cause.downcast_ref::<ShuffleError>() {
             return classify_shuffle(shuffle);
         }

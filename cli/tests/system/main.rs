@@ -24,3 +24,4 @@ mod plans;
 mod runaways;
 mod sql;
 mod survival;
+mod writing;

@@ -24,18 +24,18 @@ const SCALE: f64 = 0.05;
 /// Longest time that any of these queries may take, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(90);
 /// Dead workers are followed soon.
-const SHORT_LEASE: &str = "[limits]\nheartbeat_ms = 200\nlease_ms = 1000\n";
+pub const SHORT_LEASE: &str = "[limits]\nheartbeat_ms = 200\nlease_ms = 1000\n";
 /// Dead workers are not followed within any test.
 const LONG_LEASE: &str = "[limits]\nheartbeat_ms = 200\nlease_ms = 600000\n";
 /// Nor are those that are told to stop left any time.
 const NO_GRACE: &str = "[limits]\nheartbeat_ms = 200\nlease_ms = 600000\n[worker]\ngrace_ms = 0\n";
 
 /// Tasks long enough to be frozen in: some hundred pairs for each row.
-const SLOW: &str = "select l1.l_suppkey as supplier, count(*) as pairs, sum(l1.l_quantity * l2.l_discount) as total \
+pub const SLOW: &str = "select l1.l_suppkey as supplier, count(*) as pairs, sum(l1.l_quantity * l2.l_discount) as total \
     from lineitem l1 join lineitem l2 on l1.l_suppkey = l2.l_suppkey \
     where l1.l_linenumber <= 3 and l1.l_extendedprice < l2.l_extendedprice group by l1.l_suppkey";
 /// Not done within any test's patience: tens of thousands of pairs for each row.
-const ENDLESS: &str = "select count(*) as pairs from lineitem l1 join lineitem l2 \
+pub const ENDLESS: &str = "select count(*) as pairs from lineitem l1 join lineitem l2 \
     on l1.l_linenumber = l2.l_linenumber where l1.l_extendedprice * 3 < l2.l_extendedprice + l1.l_tax";
 
 fn settings() -> Value {
@@ -59,7 +59,7 @@ fn reference() -> std::sync::Arc<Reference> {
 }
 
 /// Freezes `worker` while a task is in its hand, and says which: (stage, task, attempt).
-async fn freeze_in_the_middle(objects: &Objects, worker: &Process) -> (u32, u32, u32) {
+pub async fn freeze_in_the_middle(objects: &Objects, worker: &Process) -> (u32, u32, u32) {
     // A task of the first stage is over in moments, and may be past its commit when the process stands still.
     let long = || objects.in_hand(worker.id()).into_iter().rfind(|(stage, _, _)| *stage > 0);
     loop {

@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use dunlin_manifest::ids::QueryId;
 use dunlin_manifest::records::{ErrorCode, QueryError};
 use dunlin_plan::redact::redact;
-use dunlin_planner::PlanError;
+use dunlin_planner::{Mistake, PlanError};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 use serde::Serialize;
@@ -199,6 +199,7 @@ fn status_of(kind: &ErrorKind) -> StatusCode {
 
 fn status_of_plan_error(error: &PlanError) -> StatusCode {
     match error {
+        PlanError::Planning { mistake: Mistake::Exists, .. } => StatusCode::CONFLICT,
         PlanError::Syntax { .. }
         | PlanError::Planning { .. }
         | PlanError::Setting(_)
@@ -217,7 +218,8 @@ fn status_of_plan_error(error: &PlanError) -> StatusCode {
 fn status_of_query_error(error: &QueryError) -> StatusCode {
     match error.code {
         ErrorCode::ExecutionFailed if !error.retryable => StatusCode::BAD_REQUEST,
-        ErrorCode::InputChanged => StatusCode::CONFLICT,
+        ErrorCode::InputChanged | ErrorCode::TargetExists => StatusCode::CONFLICT,
+        ErrorCode::Cancelled => StatusCode::GONE,
         ErrorCode::Unsupported | ErrorCode::QueryTooLarge | ErrorCode::LimitExceeded => {
             StatusCode::UNPROCESSABLE_ENTITY
         }

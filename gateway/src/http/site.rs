@@ -83,7 +83,7 @@ pub(super) async fn tables(
 ) -> Result<Response, ApiError> {
     caller.with(Scope::Query)?;
     parameters_of(parameters, &[])?;
-    Ok(answer_json(StatusCode::OK, &json!({ "tables": intake.tables() })))
+    Ok(answer_json(StatusCode::OK, &json!({ "tables": intake.tables().await? })))
 }
 
 /// `GET /v1/tables/{name}`: the columns of a table, and what is known of its rows.
@@ -98,7 +98,7 @@ pub(super) async fn table(
     let Ok(Path(name)) = name else { return Err(ApiError::NoSuchPath) };
     match intake.table(&name).await? {
         Some(table) => Ok(answer_json(StatusCode::OK, &table)),
-        None => Err(no_such_table(&name, &intake.tables())),
+        None => Err(no_such_table(&name, &intake.tables().await?)),
     }
 }
 

@@ -128,15 +128,15 @@ impl Intake {
         &self.gateway.control
     }
 
-    /// The tables of the configuration.
-    pub(crate) fn tables(&self) -> Vec<TableName> {
-        self.current.now().planner.tables()
+    /// All tables.
+    pub(crate) async fn tables(&self) -> Result<Vec<TableName>, CoreError> {
+        Ok(self.current.now().planner.tables().await?)
     }
 
     /// What is known of a table, or nothing if there is none of this name.
     pub(crate) async fn table(&self, name: &str) -> Result<Option<TableBody>, CoreError> {
         let name = name.to_lowercase();
-        let Some(known) = self.tables().into_iter().find(|table| table.name == name) else {
+        let Some(known) = self.tables().await?.into_iter().find(|table| table.name == name) else {
             return Ok(None);
         };
         let statement = Statement::new(whole_table(&name), Vec::new(), serde_json::Map::new())?;
@@ -212,7 +212,7 @@ impl Intake {
         parsed: Parsed,
         wish: Wish,
     ) -> Result<Taken, CoreError> {
-        if wish.durable || wish.key.is_some() {
+        if wish.durable || wish.key.is_some() || parsed.kind() == StatementKind::Write {
             return lasting(async move { self.take_now(parsed, wish).await }).await;
         }
         self.take_now(parsed, wish).await
@@ -236,7 +236,8 @@ impl Intake {
                 Err(error) => return Err(error.into()),
             }
         }
-        statement.settings.durable = durable || key.is_some();
+        let writes = parsed.kind() == StatementKind::Write;
+        statement.settings.durable = durable || key.is_some() || writes;
         let most = statement.most;
         let remarks = statement.remarks.clone();
         let (sql, trace) = (statement.sql.clone(), statement.trace.clone());
@@ -396,7 +397,9 @@ fn here(
     rows: SendableRecordBatchStream,
 ) -> Answer {
     let bytes_scanned = match planned.statement {
-        StatementKind::Query | StatementKind::Analyze { .. } => planned.scan_bytes,
+        StatementKind::Query | StatementKind::Write | StatementKind::Analyze { .. } => {
+            planned.scan_bytes
+        }
         StatementKind::Explain { .. } => 0,
     };
     let totals = Summary { bytes_scanned, ..Summary::default() };
@@ -407,6 +410,6 @@ fn here(
 fn detail(statement: StatementKind) -> Option<Detail> {
     match statement {
         StatementKind::Analyze { verbose } => Some(Detail::of(verbose)),
-        StatementKind::Query | StatementKind::Explain { .. } => None,
+        StatementKind::Query | StatementKind::Write | StatementKind::Explain { .. } => None,
     }
 }

@@ -42,3 +42,4 @@ mod swept;
 mod threads;
 pub(crate) mod version;
 mod watch;
+mod writes;

@@ -12,6 +12,7 @@ use dunlin_manifest::query::{Progress, QueryHandle};
 use dunlin_manifest::records::{End, EndStatus, ErrorCode, QueryError, Seal};
 use dunlin_manifest::store::ControlStore;
 use dunlin_manifest::store::create::load;
+use dunlin_plan::write::State;
 use dunlin_planner::cost::Tariff;
 use futures::future::join;
 use tokio_util::sync::CancellationToken;
@@ -32,9 +33,13 @@ use super::results::ResultReader;
 use super::status::QueryStatus;
 use super::swept;
 use super::watch::{Snapshot, Watchers};
+use super::writes::Writes;
 use crate::auth::Principal;
 use crate::metrics::Metrics;
-use crate::options::{GatewayOptions, LinkMaker};
+use crate::options::{Current, GatewayOptions, LinkMaker};
+
+/// How long a cancel waits for the end of a query that has committed its files.
+const LAST_STEP: Duration = Duration::from_secs(10);
 
 /// The state of a query after a wait.
 pub(crate) enum Waited {
@@ -51,6 +56,8 @@ pub(crate) struct Ended {
     handle: Option<Arc<QueryHandle>>,
     /// What its client said of it.
     remarks: Arc<Remarks>,
+    /// What became of its files, if it writes.
+    write: Option<State>,
 }
 
 /// What of an answer a request wants.
@@ -68,6 +75,7 @@ impl Ended {
         let root = self.handle.as_ref().map(|handle| &*handle.root);
         QueryStatus::new(self.query.as_str(), root, Progress::default(), Some(&self.end))
             .with_tags(&self.remarks.tags)
+            .with_write(self.write)
     }
 }
 
@@ -77,6 +85,7 @@ pub(crate) struct Queries {
     pub(super) handles: Arc<Handles>,
     pub(super) watchers: Watchers,
     results: ResultReader,
+    writes: Arc<Writes>,
     pub(super) tariff: Arc<Tariff>,
     links: Option<Arc<dyn LinkMaker>>,
     most_answer: Option<u64>,
@@ -88,7 +97,7 @@ pub(crate) struct Queries {
 
 impl Queries {
     pub(crate) fn new(
-        handles: Arc<Handles>,
+        (handles, current): (Arc<Handles>, Current),
         hub: Arc<Hub>,
         links: Option<Arc<dyn LinkMaker>>,
         options: &GatewayOptions,
@@ -103,6 +112,7 @@ impl Queries {
             most_answer: options.most_answer,
             is_swept_by_schedule: options.is_swept_by_schedule,
             watchers: Watchers::new(env.clone(), hub, periods, stop.clone()),
+            writes: Arc::new(Writes::new(current, env.clone())),
             results: ResultReader::new(handles.store().clone(), env),
             handles,
             stop,
@@ -175,9 +185,10 @@ impl Queries {
         let Snapshot { end, progress, trouble } = watch.end(self.env(), wait, &self.stop).await;
         match (end, trouble) {
             (Some(end), _) => {
+                let write = self.written(query, &handle, &end).await?;
                 let (query, handle) = (query.clone(), Some(handle));
                 let remarks = self.handles.remarks(&query).await;
-                Ok(Waited::Ended(Box::new(Ended { query, end, handle, remarks })))
+                Ok(Waited::Ended(Box::new(Ended { query, end, handle, remarks, write })))
             }
             // A gateway that stops hands its clients over. Whether the store answers is for the next one to see.
             (None, Some(trouble)) if !self.stop.is_cancelled() => {
@@ -235,20 +246,46 @@ impl Queries {
         let (end, remarks) = join(self.read_end(query), remarks).await;
         match (end?, handle) {
             (Some(end), handle) => {
-                let (query, end) = (query.clone(), Arc::new(end));
-                Ok(Ended { query, end, handle: handle.ok(), remarks })
+                let (query, end, handle) = (query.clone(), Arc::new(end), handle.ok());
+                let write = match &handle {
+                    Some(handle) => self.written(&query, handle, &end).await?,
+                    None => None,
+                };
+                Ok(Ended { query, end, handle, remarks, write })
             }
             (None, Ok(_)) => Err(CoreError::from(ErrorKind::NotReady).about(query)),
             (None, Err(error)) => Err(error),
         }
     }
 
-    /// Ends the query as cancelled if it has no end, and returns its end.
+    /// What became of the files of a query that has ended, if it writes.
+    async fn written(
+        &self,
+        query: &QueryId,
+        handle: &QueryHandle,
+        end: &End,
+    ) -> Result<Option<State>, CoreError> {
+        let Some(target) = &handle.root.write else { return Ok(None) };
+        self.writes.ended(query, target, end).await.map(Some)
+    }
+
+    /// Ends the query as cancelled if it has no end, and returns its end. A write that is committed is not cancelled: it
+    /// ends as it would have.
     pub(crate) async fn cancel(
         &self,
         caller: Principal,
         query: QueryId,
     ) -> Result<QueryStatus, CoreError> {
+        let handle = self.open(&caller, &query).await?;
+        if let Some(target) = &handle.root.write
+            && self.writes.cancel(&query, target).await? == State::Committed
+        {
+            return match self.wait(&caller, &query, LAST_STEP).await? {
+                Waited::Ended(ended) => Ok(ended.status()),
+                Waited::Running(status) => Ok(*status),
+            };
+        }
+        drop(handle);
         let handles = Arc::clone(&self.handles);
         lasting(async move {
             let handle = open_seen(&handles, &caller, &query).await?;
@@ -256,7 +293,8 @@ impl Queries {
                 handle.cancel().await.map_err(|error| CoreError::from(error).about(&query))?;
             tracing::info!(%query, status = ?end.status, by = %caller.name, "asked to cancel");
             let remarks = handles.remarks(&query).await;
-            Ok(Ended { query, end, handle: Some(handle), remarks }.status())
+            let write = handle.root.write.is_some().then_some(State::Cancelled);
+            Ok(Ended { query, end, handle: Some(handle), remarks, write }.status())
         })
         .await
     }
@@ -321,17 +359,21 @@ impl Queries {
     /// The seal of the last stage, which names the objects of the answer, or why there is no answer.
     async fn answer_seal<'a>(
         &self,
-        Ended { end, handle, .. }: &'a Ended,
+        Ended { end, handle, write, .. }: &'a Ended,
     ) -> Result<(&'a Arc<QueryHandle>, Arc<Seal>), CoreError> {
         match end.status {
             EndStatus::Succeeded => {}
             EndStatus::Cancelled => return Err(ErrorKind::Cancelled.into()),
             EndStatus::Failed => {
-                let error = end.error.clone().unwrap_or_else(|| QueryError {
+                let mut error = end.error.clone().unwrap_or_else(|| QueryError {
                     code: ErrorCode::Internal,
                     message: "the query failed without saying why".to_owned(),
                     retryable: false,
                 });
+                if *write == Some(State::Committed) {
+                    error.message += "; its files were committed before, so its rows are there";
+                    error.retryable = false;
+                }
                 return Err(ErrorKind::Query(error).into());
             }
         }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use dunlin_manifest::ids::QueryId;
 use dunlin_manifest::query::Progress;
 use dunlin_manifest::records::{End, EndStatus, QueryError, Root, Route, Summary};
+use dunlin_plan::write::State;
 use serde::Serialize;
 
 use super::answer::Receipt;
@@ -75,6 +76,9 @@ pub(crate) struct QueryStatus {
     /// What it cost, once it has ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     receipt: Option<Receipt>,
+    /// What became of its files, if it writes and has ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    write: Option<State>,
     /// Whether the query has records to analyze.
     #[serde(skip)]
     pub(crate) has_root: bool,
@@ -128,6 +132,7 @@ impl QueryStatus {
             error: end.and_then(|end| end.error.clone()),
             summary,
             receipt: None,
+            write: None,
             has_root: root.is_some(),
         }
     }
@@ -138,6 +143,10 @@ impl QueryStatus {
 
     pub(crate) fn with_tags(self, tags: &Tags) -> Self {
         Self { tags: tags.clone(), ..self }
+    }
+
+    pub(crate) fn with_write(self, write: Option<State>) -> Self {
+        Self { write, ..self }
     }
 
     pub(crate) fn is_terminal(&self) -> bool {

@@ -51,6 +51,7 @@ pub(crate) fn root(stages: Vec<StageSpec>) -> Root {
         plans: BTreeMap::new(),
         explain: String::new(),
         owner: None,
+        write: None,
         trace: None,
     }
 }

@@ -80,6 +80,8 @@ error_codes! {
     PlanningFailed = "PLANNING_FAILED",
     /// The statement is valid, but Dunlin does not run it.
     Unsupported = "UNSUPPORTED",
+    /// A place that is to be written has something already.
+    TargetExists = "TARGET_EXISTS",
     /// The submit stopped before the query was written.
     SubmissionFailed = "SUBMISSION_FAILED",
     /// The plan failed while it ran.

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::datatypes::Schema;
+use datafusion::arrow::datatypes::{Schema, SchemaRef};
 use datafusion::common::{DataFusionError, Result, ScalarValue, internal_datafusion_err};
 use datafusion::execution::TaskContext;
 use datafusion::physical_expr::equivalence::{AcrossPartitions, ConstExpr, EquivalenceProperties};
@@ -27,6 +27,7 @@ use prost::Message;
 use super::series::{self, SeriesNode};
 use super::windows::{self, WindowNode};
 use super::wrapped::{Form, WireExec};
+use crate::write::{CommitExec, WriteExec, WriteSpec};
 
 /// Dunlin's codec. It is the only one, in the planner and in the workers.
 #[derive(Debug, Default)]
@@ -61,6 +62,17 @@ struct Node {
     series: Option<SeriesNode>,
     #[prost(message, optional, tag = "5")]
     conform: Option<datafusion_proto::protobuf::Schema>,
+    #[prost(message, optional, tag = "6")]
+    write: Option<WriteNode>,
+}
+
+/// An operator of a write. With a schema it is the one that commits.
+#[derive(Clone, PartialEq, Message)]
+struct WriteNode {
+    #[prost(bytes = "vec", tag = "1")]
+    spec: Vec<u8>,
+    #[prost(message, optional, tag = "2")]
+    rows: Option<datafusion_proto::protobuf::Schema>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -116,6 +128,18 @@ impl PhysicalExtensionCodec for DunlinCodec {
                 let schema: Schema = (&schema).try_into()?;
                 Ok(Arc::new(ConformExec::try_new(Arc::clone(input), Arc::new(schema))?))
             }
+            (Node { write: Some(write), .. }, [input]) => {
+                let spec: WriteSpec = serde_json::from_slice(&write.spec)
+                    .map_err(|error| internal_datafusion_err!("own operator: {error}"))?;
+                let (input, spec) = (Arc::clone(input), Arc::new(spec));
+                Ok(match &write.rows {
+                    None => Arc::new(WriteExec::new(input, spec)),
+                    Some(rows) => {
+                        let rows: Schema = rows.try_into()?;
+                        Arc::new(CommitExec::try_new(input, spec, Arc::new(rows))?)
+                    }
+                })
+            }
             (Node { filter: Some(filter), .. }, [input]) => {
                 let schema = input.schema();
                 let keys = filter
@@ -149,6 +173,11 @@ impl PhysicalExtensionCodec for DunlinCodec {
         } else if let Some(conform) = node.downcast_ref::<ConformExec>() {
             let schema = conform.schema().as_ref().try_into()?;
             Node { conform: Some(schema), ..Node::default() }
+        } else if let Some(write) = node.downcast_ref::<WriteExec>() {
+            Node { write: Some(encode_write(write.spec(), None)?), ..Node::default() }
+        } else if let Some(commit) = node.downcast_ref::<CommitExec>() {
+            let write = encode_write(commit.spec(), Some(commit.rows()))?;
+            Node { write: Some(write), ..Node::default() }
         } else if let Some(wrapped) = node.downcast_ref::<WireExec>() {
             let inner = wrapped.inner();
             match wrapped.form() {
@@ -169,6 +198,13 @@ impl PhysicalExtensionCodec for DunlinCodec {
         };
         own.encode(buf).map_err(|error| internal_datafusion_err!("own operator: {error}"))
     }
+}
+
+fn encode_write(spec: &WriteSpec, rows: Option<&SchemaRef>) -> Result<WriteNode> {
+    let spec = serde_json::to_vec(spec)
+        .map_err(|error| internal_datafusion_err!("own operator: {error}"))?;
+    let rows = rows.map(|rows| rows.as_ref().try_into()).transpose()?;
+    Ok(WriteNode { spec, rows })
 }
 
 fn encode_reader(

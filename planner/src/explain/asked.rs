@@ -2,11 +2,11 @@
 
 use std::borrow::Cow;
 
-use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::keywords::Keyword;
-use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
+use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 
 use crate::error::PlanError;
+use crate::tokens::{blanked, keyword, tokens};
 
 /// How EXPLAIN shows a plan.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -56,10 +56,7 @@ pub(crate) fn asked(sql: &str) -> Result<Asked<'_>, PlanError> {
     if !may_explain {
         return Ok(same());
     }
-    let Ok(mut tokens) = Tokenizer::new(&GenericDialect {}, sql).tokenize_with_location() else {
-        return Ok(same());
-    };
-    tokens.retain(|token| !matches!(token.token, Token::Whitespace(_)));
+    let Some(tokens) = tokens(sql) else { return Ok(same()) };
     if keyword(tokens.first()) != Some(Keyword::EXPLAIN) {
         return Ok(same());
     }
@@ -96,13 +93,6 @@ pub(crate) fn asked(sql: &str) -> Result<Asked<'_>, PlanError> {
     };
     let sql = blanked(sql, first.span.start, last.span.end);
     Ok(Asked { format: Some(format), sql: Cow::Owned(sql) })
-}
-
-fn keyword(token: Option<&TokenWithSpan>) -> Option<Keyword> {
-    match &token?.token {
-        Token::Word(word) if word.quote_style.is_none() => Some(word.keyword),
-        _ => None,
-    }
 }
 
 fn value(token: Option<&TokenWithSpan>) -> Option<&str> {
@@ -150,23 +140,6 @@ fn in_parentheses(tokens: &[TokenWithSpan]) -> Option<(Options, usize)> {
         }
     }
     Some((options, end + 1))
-}
-
-/// The text with spaces in the place of what stands between two places.
-fn blanked(sql: &str, from: Location, to: Location) -> String {
-    let (mut line, mut column) = (1, 1);
-    sql.chars()
-        .map(|c| {
-            let here = (line, column);
-            if c == '\n' {
-                (line, column) = (line + 1, 1);
-            } else {
-                column += 1;
-            }
-            let inside = here >= (from.line, from.column) && here < (to.line, to.column);
-            if inside && c != '\n' { ' ' } else { c }
-        })
-        .collect()
 }
 
 #[cfg(test)]

@@ -21,6 +21,7 @@ use datafusion::physical_plan::windows::{BoundedWindowAggExec, WindowAggExec};
 use dunlin_plan::location::{Location, address};
 use dunlin_plan::operators::file_scan;
 use dunlin_plan::words::{bytes, count, with_sql_types};
+use dunlin_plan::write::{CommitExec, WriteExec};
 use dunlin_shuffle::{ExchangeReaderExec, KeyFilterExec};
 use serde::Serialize;
 
@@ -75,6 +76,10 @@ pub enum Step {
     Limit { skip: usize, fetch: Option<usize> },
     /// Puts the rows of several inputs together.
     Union { inputs: usize },
+    /// Writes rows into files. `by` are the columns whose values are names of folders.
+    Write { to: String, format: String, by: Vec<String> },
+    /// Commits the files that were written, all or none.
+    Commit { to: String },
     /// Another operator that changes rows.
     Other { operator: String },
 }
@@ -287,6 +292,15 @@ fn rows(plan: &Arc<dyn ExecutionPlan>) -> Option<Step> {
         let keys = filter.keys().iter().map(named).collect();
         return Some(Step::KeyFilter { stage: filter.stage(), keys });
     }
+    if let Some(write) = plan.downcast_ref::<WriteExec>() {
+        let (spec, schema) = (write.spec(), write.input().schema());
+        let by = spec.folders.iter().map(|at| schema.field(*at).name().clone()).collect();
+        let format = spec.format.name().to_owned();
+        return Some(Step::Write { to: spec.target(), format, by });
+    }
+    if let Some(commit) = plan.downcast_ref::<CommitExec>() {
+        return Some(Step::Commit { to: commit.spec().target() });
+    }
     match plan.name() {
         "UnionExec" | "InterleaveExec" => Some(Step::Union { inputs: plan.children().len() }),
         // These move rows, or change them one by one.
@@ -405,6 +419,11 @@ impl fmt::Display for Step {
             Self::Union { inputs } => {
                 write!(f, "put the rows of {} together", count(*inputs, "input"))
             }
+            Self::Write { to, format, by } => {
+                write!(f, "write {format} files to {to}")?;
+                if by.is_empty() { Ok(()) } else { write!(f, " in folders by {}", list(by)) }
+            }
+            Self::Commit { to } => write!(f, "commit the files to {to}, all or none"),
             Self::Other { operator } => write!(f, "{operator}"),
         }
     }

@@ -22,7 +22,7 @@ use datafusion::sql::sqlparser::parser::ParserError;
 use dunlin_manifest::pinned::InputChanged;
 use dunlin_plan::words;
 
-pub(crate) use self::scene::Scene;
+pub(crate) use self::scene::{Scene, did_you_mean, nearest};
 use crate::too_complex::{PARSER_NESTING, TooComplex};
 
 /// What is wrong with a statement that cannot be planned.
@@ -48,6 +48,8 @@ pub enum Mistake {
     Value,
     /// A file of a table is not there, or is not of its format.
     File,
+    /// What is to be made is there.
+    Exists,
     /// Something else.
     Other,
 }

@@ -61,7 +61,7 @@ pub(super) fn distance(one: &str, other: &str) -> usize {
 }
 
 /// The names that are most like `name`, the nearest first.
-pub(super) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
+pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
     let name = name.to_lowercase();
     let letters = name.chars().count();
     let mut near: Vec<(usize, &str)> = known
@@ -88,7 +88,7 @@ pub(super) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) 
 }
 
 /// `; did you mean a, b or c?`, or nothing.
-pub(super) fn did_you_mean(names: &[&str]) -> Option<String> {
+pub(crate) fn did_you_mean(names: &[&str]) -> Option<String> {
     Some(format!("did you mean {}?", one_of(names)?))
 }
 

@@ -59,6 +59,7 @@ pub const SHARES_NOTHING: &[&str] = &[
     "UnionExec",
     "UnnestExec",
     "WindowAggExec",
+    "WriteExec",
 ];
 
 /// True if several processes may each run some partitions of `node`.

@@ -44,6 +44,11 @@ pub(crate) enum TableError {
 }
 
 impl TableError {
+    /// A store that does not list or give what it has.
+    pub(super) fn listing(source: object_store::Error) -> Self {
+        Self::Listing { source: Box::new(source) }
+    }
+
     /// Whether the store did not answer as it should. Otherwise the files or the configuration are wrong.
     fn is_of_store(&self) -> bool {
         match self {

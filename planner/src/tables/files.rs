@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::arrow::datatypes::{FieldRef, SchemaRef};
 use datafusion::catalog::Session;
 use datafusion::common::Statistics;
 use datafusion::datasource::file_format::{FileFormat, FileMeta};
@@ -75,6 +75,11 @@ pub(super) enum Seen {
 }
 
 impl KnownFiles {
+    /// The columns of folders, as the last listing had them.
+    pub(super) fn folders(&self) -> Option<Vec<FieldRef>> {
+        self.known.lock().shape.as_ref().map(|shape| shape.folders.clone())
+    }
+
     /// What is known of these files.
     pub(super) fn look(&self, files: &[ObjectMeta]) -> Seen {
         let table = self.known.lock();

@@ -6,23 +6,21 @@
 //!  s3://b/t/a.csv            a file, or else a folder of that name
 //! ```
 //! Files that are empty are left out, and so are files and folders below the table's own folder whose names begin with
-//! `_` or `.`, as other tools do: they hold what a writer has not finished, or says of its files.
+//! `_` or `.`, as other tools do: they hold what a writer has not finished, or says of its files. Of files that Dunlin
+//! wrote, those count whose write was committed ([`Commits`]).
 
 use std::sync::Arc;
 
 use datafusion::execution::object_store::ObjectStoreUrl;
 use dunlin_plan::location::Location;
 use futures::future::try_join_all;
-use futures::{StreamExt, TryStreamExt, stream};
 use glob::{MatchOptions, Pattern};
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 
+use super::commits::{Commits, Listing};
 use super::config::{Compression, TableConfig};
 use super::error::TableError;
-
-/// Folders of a table that are listed at the same time.
-const LISTINGS_AT_ONCE: usize = 32;
 
 /// Where a table's files are: places in one store.
 #[derive(Debug)]
@@ -74,8 +72,9 @@ impl Places {
     pub(crate) async fn list(
         &self,
         store: &Arc<dyn ObjectStore>,
+        commits: &Commits,
     ) -> Result<Vec<ObjectMeta>, TableError> {
-        let lists = self.places.iter().map(|place| self.list_place(place, store));
+        let lists = self.places.iter().map(|place| self.list_place(place, store, commits));
         let mut files: Vec<ObjectMeta> = try_join_all(lists).await?.into_iter().flatten().collect();
         files.retain(|file| file.size > 0);
         files.sort_by(|a, b| a.location.cmp(&b.location));
@@ -87,17 +86,18 @@ impl Places {
         &self,
         place: &Place,
         store: &Arc<dyn ObjectStore>,
+        commits: &Commits,
     ) -> Result<Vec<ObjectMeta>, TableError> {
-        let failed = |source| TableError::Listing { source: Box::new(source) };
         if !place.is_folder {
             match store.head(&place.path).await {
                 Ok(file) => return Ok(vec![file]),
                 // A folder whose name was written without its slash.
                 Err(object_store::Error::NotFound { .. }) => {}
-                Err(error) => return Err(failed(error)),
+                Err(error) => return Err(TableError::listing(error)),
             }
         }
-        let mut files = walk(store, &place.path).await.map_err(failed)?;
+        let of = Listing { store, address: &self.address, folder: &place.path };
+        let mut files = commits.files(&of).await?;
         files.retain(|file| self.holds(place, &file.location));
         Ok(files)
     }
@@ -136,21 +136,4 @@ impl Places {
         parts.pop();
         parts
     }
-}
-
-/// All files below a folder. Its own folders are listed beside one another, because a store lists 1,000 files at a
-/// time, each page after the one before.
-async fn walk(
-    store: &Arc<dyn ObjectStore>,
-    folder: &Path,
-) -> object_store::Result<Vec<ObjectMeta>> {
-    let top = store.list_with_delimiter(Some(folder)).await?;
-    let mut files = top.objects;
-    let below: Vec<Vec<ObjectMeta>> = stream::iter(top.common_prefixes)
-        .map(|folder| store.list(Some(&folder)).try_collect())
-        .buffered(LISTINGS_AT_ONCE)
-        .try_collect()
-        .await?;
-    files.extend(below.into_iter().flatten());
-    Ok(files)
 }

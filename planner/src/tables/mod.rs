@@ -5,17 +5,20 @@
 //!                        (listing)          (looking, files)                       (merge)        (provider)
 //! ```
 
+mod commits;
 pub(crate) mod config;
 mod error;
 mod files;
 mod folders;
 mod listing;
 mod looking;
+mod made;
 mod merge;
 mod named;
 mod provider;
 mod shape;
 mod texts;
+mod walk;
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -32,15 +35,17 @@ use futures::{StreamExt, stream};
 use object_store::ObjectMeta;
 use object_store::path::Path;
 
-use self::config::{Partitions, PartitionsWord, TableConfig};
+use self::commits::Commits;
+use self::config::{Format, Partitions, PartitionsWord, TableConfig};
 pub(crate) use self::error::{TableError, Unread, because_unread, blamed};
 use self::files::{KnownFiles, Seen};
 use self::listing::Places;
 use self::looking::Reading;
+use self::made::MadeTables;
 use self::provider::{FilesTable, Listed};
 use self::shape::Shape;
 use crate::catalog::TableName;
-use crate::config::FilesConfig;
+use crate::config::{Config, FilesConfig};
 use crate::error::PlanError;
 
 /// Tables that are opened at the same time.
@@ -58,6 +63,19 @@ pub(crate) struct Tables {
     state: Vec<Location>,
     /// Files that statements have named themselves.
     named: parking_lot::Mutex<BTreeMap<String, Arc<Table>>>,
+    made: MadeTables,
+    /// The tables of `made` that have been found.
+    found: parking_lot::Mutex<BTreeMap<String, Arc<Table>>>,
+    commits: Arc<Commits>,
+}
+
+/// A table that INSERT writes to.
+#[derive(Debug)]
+pub(crate) struct Written {
+    /// Its folder.
+    pub(crate) location: String,
+    /// Columns of its folders.
+    pub(crate) folders: Vec<String>,
 }
 
 /// One table, and what is known of its files.
@@ -66,28 +84,95 @@ struct Table {
     config: TableConfig,
     /// Places whose files it does not have.
     without: Vec<Location>,
+    /// Its columns, if CREATE TABLE AS made it.
+    made: Option<made::Columns>,
     known: Arc<KnownFiles>,
+    commits: Arc<Commits>,
 }
 
 impl Table {
-    fn new(config: TableConfig, without: Vec<Location>) -> Self {
-        Self { config, without, known: Arc::default() }
+    fn new(config: TableConfig, without: Vec<Location>, commits: &Arc<Commits>) -> Self {
+        let commits = Arc::clone(commits);
+        Self { config, without, made: None, known: Arc::default(), commits }
     }
 }
 
 impl Tables {
     /// Reads nothing yet.
-    pub(crate) fn new(configured: Vec<TableConfig>, files: FilesConfig, stores: &Stores) -> Self {
-        let table = |config: TableConfig| {
-            (config.name.to_lowercase(), Arc::new(Table::new(config, Vec::new())))
+    pub(crate) fn new(config: &Config, stores: &Stores) -> Self {
+        let commits = Arc::<Commits>::default();
+        let table = |config: &TableConfig| {
+            let table = Table::new(config.clone(), Vec::new(), &commits);
+            (config.name.to_lowercase(), Arc::new(table))
         };
-        let tables = configured.into_iter().map(table).collect();
-        let state = vec![stores.state.clone(), stores.control_location().clone()];
-        Self { tables, files, state, named: parking_lot::Mutex::default() }
+        Self {
+            tables: config.tables.iter().map(table).collect(),
+            files: config.files.clone(),
+            state: vec![stores.state.clone(), stores.control_location().clone()],
+            named: parking_lot::Mutex::default(),
+            made: MadeTables::new(&config.writing, stores),
+            found: parking_lot::Mutex::default(),
+            commits,
+        }
     }
 
-    /// The tables, as clients list them.
-    pub(crate) fn listed(&self) -> Vec<TableName> {
+    /// All tables, as clients list them, also those that CREATE TABLE AS has made.
+    pub(crate) async fn all(&self) -> Result<Vec<TableName>, PlanError> {
+        let made =
+            self.made.names(&self.commits).await.map_err(|error| {
+                PlanError::from(Unread { table: "[[writing]]".to_owned(), error })
+            })?;
+        let format = Format::Parquet.name();
+        let mut all = self.listed();
+        let made = made.into_iter().filter(|name| !self.tables.contains_key(name));
+        all.extend(made.map(|name| TableName { name, format: format.to_owned() }));
+        all.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(all)
+    }
+
+    /// True if there is a table of this name.
+    pub(crate) async fn exists(&self, name: &str) -> Result<bool, PlanError> {
+        if self.tables.contains_key(name) {
+            return Ok(true);
+        }
+        let made = self.made(name).await;
+        let unread = |error| PlanError::from(Unread { table: name.to_owned(), error });
+        made.map(|made| made.is_some()).map_err(unread)
+    }
+
+    /// Where INSERT puts the rows of a table; nothing if there is no such table.
+    ///
+    /// # Errors
+    /// A table that is no folder of Parquet files.
+    pub(crate) async fn written(&self, name: &str) -> Result<Option<Written>, PlanError> {
+        let unread = |error| PlanError::from(Unread { table: name.to_owned(), error });
+        let table = match self.tables.get(name) {
+            Some(table) => Arc::clone(table),
+            None => match self.made(name).await.map_err(unread)? {
+                Some(table) => table,
+                None => return Ok(None),
+            },
+        };
+        table.written().map(Some)
+    }
+
+    /// The table of this name that CREATE TABLE AS has made.
+    async fn made(&self, name: &str) -> Result<Option<Arc<Table>>, TableError> {
+        let Some((config, columns)) = self.made.find(name, &self.commits).await? else {
+            return Ok(None);
+        };
+        let mut found = self.found.lock();
+        if let Some(known) = found.get(name).filter(|known| known.made.as_ref() == Some(&columns)) {
+            return Ok(Some(Arc::clone(known)));
+        }
+        let table = Table::new(config, Vec::new(), &self.commits);
+        let table = Arc::new(Table { made: Some(columns), ..table });
+        found.insert(name.to_owned(), Arc::clone(&table));
+        Ok(Some(table))
+    }
+
+    /// The tables of the configuration, as clients list them.
+    fn listed(&self) -> Vec<TableName> {
         let listed = |(name, table): (&String, &Arc<Table>)| TableName {
             name: name.clone(),
             format: table.config.format().name().to_owned(),
@@ -108,22 +193,38 @@ impl Tables {
         state: &SessionState,
     ) -> Result<(Arc<dyn CatalogProvider>, Vec<Unread>), PlanError> {
         let all = named.iter().any(|name| name.schema() == Some(INFORMATION_SCHEMA));
-        let mut wanted: BTreeMap<&str, Arc<Table>> = BTreeMap::new();
+        let mut wanted: BTreeMap<String, Arc<Table>> = BTreeMap::new();
         let names: HashSet<&str> = named.iter().map(TableReference::table).collect();
         for (name, table) in &self.tables {
             if all || names.contains(name.as_str()) {
-                wanted.insert(name, Arc::clone(table));
+                wanted.insert(name.clone(), Arc::clone(table));
             }
         }
         let mut unread = Vec::new();
+        if all {
+            match self.made.names(&self.commits).await {
+                Ok(made) => {
+                    for name in made {
+                        if let Some(table) = self.made(&name).await.ok().flatten() {
+                            wanted.entry(name).or_insert(table);
+                        }
+                    }
+                }
+                Err(error) => unread.push(Unread { table: "[[writing]]".to_owned(), error }),
+            }
+        }
         for reference in named.iter().filter(|reference| reference.schema().is_none()) {
             let name = reference.table();
             if wanted.contains_key(name) {
                 continue;
             }
-            match self.named_file(name) {
+            let table = match self.named_file(name) {
+                Ok(None) => self.made(name).await,
+                named => named,
+            };
+            match table {
                 Ok(Some(table)) => {
-                    wanted.insert(name, table);
+                    wanted.insert(name.to_owned(), table);
                 }
                 Ok(None) => {}
                 Err(error) => unread.push(Unread { table: format!("{name:?}"), error }),
@@ -139,7 +240,7 @@ impl Tables {
         let schema = MemorySchemaProvider::new();
         for ((name, table), opened) in wanted.iter().zip(opened) {
             let registered =
-                opened.and_then(|table| Ok(schema.register_table((*name).to_owned(), table)?));
+                opened.and_then(|table| Ok(schema.register_table(name.clone(), table)?));
             if let Err(error) = registered {
                 unread.push(Unread { table: table.config.name.clone(), error });
             }
@@ -159,7 +260,7 @@ impl Tables {
         }
         let table = named
             .entry(name.to_owned())
-            .or_insert_with(|| Arc::new(Table::new(config, self.state.clone())));
+            .or_insert_with(|| Arc::new(Table::new(config, self.state.clone(), &self.commits)));
         Ok(Some(Arc::clone(table)))
     }
 }
@@ -170,11 +271,14 @@ impl Table {
         let config = &self.config;
         let places = Places::of(config)?;
         let store = state.runtime_env().object_store(&places.store)?;
-        let mut files = places.list(&store).await?;
+        let mut files = places.list(&store, &self.commits).await?;
         let here = self.without.iter().filter(|it| places.address == it.address());
         let hidden: Vec<&Path> = here.map(|it| &it.path).collect();
         files.retain(|file| !hidden.iter().any(|path| file.location.prefix_matches(path)));
-        let declared = texts::declared(config, state)?;
+        let declared = match &self.made {
+            Some(made) => Some(Arc::clone(&made.inside)),
+            None => texts::declared(config, state)?,
+        };
         if files.is_empty() && declared.is_none() {
             return Err(TableError::Empty {
                 format: config.format().name(),
@@ -199,6 +303,37 @@ impl Table {
             order: if order.is_empty() { Vec::new() } else { vec![order] },
         };
         texts::read(config, table)
+    }
+
+    /// Where INSERT puts its rows.
+    fn written(&self) -> Result<Written, PlanError> {
+        let Self { config, made, .. } = self;
+        let refused = |reason: &str| {
+            Err(PlanError::Unsupported {
+                operator: format!("INSERT INTO {}", config.name),
+                reason: reason.to_owned(),
+            })
+        };
+        if config.format() != Format::Parquet {
+            return refused("rows are added to tables of Parquet files only");
+        }
+        let mut locations = config.location.iter();
+        let (Some(location), None) = (locations.next(), locations.next()) else {
+            return refused("it has several locations, and rows are added to tables of one folder");
+        };
+        if location.contains(['*', '?', '[']) || Format::of(location).is_some() {
+            return refused("its location is a pattern or a file, and rows are added to folders");
+        }
+        if !config.order.is_empty() {
+            return refused(
+                "its files are declared to be in an order, which a new file may not have",
+            );
+        }
+        // The statement has opened it.
+        let found = made.as_ref().map(|made| made.folders.clone()).or_else(|| self.known.folders());
+        let Some(folders) = found else { return refused("its columns are not known") };
+        let folders = folders.iter().map(|field| field.name().clone()).collect();
+        Ok(Written { location: location.to_owned(), folders })
     }
 
     /// The columns of the table with these files.
@@ -265,6 +400,7 @@ impl Table {
             });
         }
         let folders = match &self.config.partitions {
+            _ if let Some(made) = &self.made => made.folders.clone(),
             Partitions::Word(PartitionsWord::None) => Vec::new(),
             Partitions::Word(PartitionsWord::Auto) => {
                 folders::found(places, files.iter().map(|file| &file.location))

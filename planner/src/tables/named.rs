@@ -97,7 +97,7 @@ mod tests {
 
     #[test]
     fn only_what_looks_like_a_file_is_one_and_only_where_files_may_be_named() {
-        let on = FilesConfig { enabled: true, https: false };
+        let on = FilesConfig { enabled: true, ..FilesConfig::default() };
         assert!(table("orders", &on).unwrap().is_none());
         assert_eq!(table("a.csv.gz", &on).unwrap().unwrap().format(), Format::Csv);
         assert_eq!(table("s3://b/x/", &on).unwrap().unwrap().format(), Format::Parquet);
@@ -107,7 +107,7 @@ mod tests {
 
     #[test]
     fn addresses_inside_of_a_network_are_refused() {
-        let web = FilesConfig { enabled: true, https: true };
+        let web = FilesConfig { enabled: true, https: true, write: false };
         for host in [
             "127.0.0.1",
             "169.254.169.254",

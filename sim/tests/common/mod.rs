@@ -105,6 +105,7 @@ pub(crate) fn submission(env: &Env, stages: Vec<StageSpec>) -> Submission {
         plans: BTreeMap::new(),
         explain: String::new(),
         owner: None,
+        write: None,
         trace: None,
     };
     let plans = vec![(blake3::hash(PLAN).to_hex().to_string(), Bytes::from_static(PLAN))];

@@ -172,6 +172,7 @@ impl Shape {
             plans: BTreeMap::new(),
             explain: String::new(),
             owner: None,
+            write: None,
             trace: None,
         };
         let plans = vec![(blake3::hash(PLAN).to_hex().to_string(), Bytes::from_static(PLAN))];

@@ -83,6 +83,13 @@ impl Api {
         (status, response.json().await.unwrap())
     }
 
+    /// What is at a path, as JSON.
+    pub async fn get(&self, path: &str) -> Value {
+        let response = self.http.get(format!("{}{path}", self.base)).send().await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK, "{path}");
+        response.json().await.unwrap()
+    }
+
     /// The status of a query.
     pub async fn status(&self, query: &str, wait: &str) -> Value {
         let url = format!("{}/v1/queries/{query}?wait={wait}", self.base);

@@ -162,6 +162,7 @@ fn statuses() -> Value {
             "error": of("QueryError"),
             "summary": { "type": "object" },
             "receipt": of("Receipt"),
+            "write": { "enum": ["committed", "cancelled"] },
             "links": { "type": "object", "additionalProperties": { "type": "string" } }
         })),
         "Route": { "enum": ["inline", "fleet"] },

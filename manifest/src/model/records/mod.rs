@@ -24,7 +24,7 @@ pub use attempt::{
 };
 pub use block::{BlockHead, BlockRow};
 pub use end::{End, EndStatus, QueryError, Summary};
-pub use root::{Adaptive, EngineFence, Idem, Limits, Pin, ResultSpec, Root, Spend};
+pub use root::{Adaptive, EngineFence, Idem, Limits, Pin, ResultSpec, Root, Spend, WriteTarget};
 pub use seal::{BlockRef, BucketTotal, Seal, SealTotals, SealedBlocks, SealedTask};
 pub use stage::{
     Broadcast, InputMode, Output, Share, StageInput, StageManifest, StageSpec, TaskSpec,

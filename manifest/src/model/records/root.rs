@@ -37,6 +37,9 @@ pub struct Root {
     pub limits: Limits,
     /// The numbers that decide which tasks a stage has.
     pub adaptive: Adaptive,
+    /// Where its rows are written to, if it writes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub write: Option<WriteTarget>,
     /// Plan objects by name, base64, as far as they fit. The others are objects of their own.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub plans: BTreeMap<String, String>,
@@ -49,6 +52,19 @@ pub struct Root {
     /// Without it, the trace is the query's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trace: Option<String>,
+}
+
+/// The files that a query writes, for who ends the query or cleans up after it. The plan of its last stage says more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WriteTarget {
+    /// Store, as in [`Pin`].
+    pub store: String,
+    /// The folder of the files.
+    pub folder: String,
+    /// The number of the commit, if it is the first of its folder; otherwise its name is the query's id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first: Option<u32>,
 }
 
 /// Which processes may act on a query: a process with other values claims none of its tasks, derives none of its records

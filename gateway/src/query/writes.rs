@@ -1,0 +1,132 @@
+//! What became of the files of a query that writes, when the query has ended or is to end.
+//!
+//! ```text
+//!  cancel ──> one create: "cancelled" ─ first ──────────────> the query ends as cancelled
+//!                                     └ "committed" is there > too late: it ends as it would have
+//!  failed ──> the same create, so that no task that still runs commits ──> files are deleted
+//! ```
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use dunlin_manifest::env::Env;
+use dunlin_manifest::ids::QueryId;
+use dunlin_manifest::records::{End, EndStatus, WriteTarget};
+use dunlin_plan::write::{self, CommitName, CommitRecord, State};
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt};
+use parking_lot::Mutex;
+
+use super::error::CoreError;
+use crate::options::Current;
+
+/// Queries whose writes a process remembers as settled. One that has settled more forgets all.
+const MOST_REMEMBERED: usize = 10_000;
+
+/// The files of queries that write.
+#[derive(Debug)]
+pub(crate) struct Writes {
+    current: Current,
+    env: Env,
+    settled: Mutex<HashMap<QueryId, State>>,
+}
+
+/// Where the files of one query are.
+struct Place {
+    store: Arc<dyn ObjectStore>,
+    folder: Path,
+    commit: CommitName,
+}
+
+impl Writes {
+    pub(crate) fn new(current: Current, env: Env) -> Self {
+        Self { current, env, settled: Mutex::default() }
+    }
+
+    fn place(&self, target: &WriteTarget) -> Result<Place, CoreError> {
+        let store = self.current.now().planner.stores().get(&target.store).ok_or_else(|| {
+            CoreError::internal(format!(
+                "the query writes to {}, which the configuration of this gateway does not name",
+                target.store
+            ))
+        })?;
+        let folder = Path::parse(&target.folder).map_err(CoreError::internal)?;
+        let commit = target.first.map_or(CommitName::OfQuery, CommitName::First);
+        Ok(Place { store, folder, commit })
+    }
+
+    /// Makes sure that a write which is not committed never is. Returns what became of it.
+    pub(crate) async fn cancel(
+        &self,
+        query: &QueryId,
+        target: &WriteTarget,
+    ) -> Result<State, CoreError> {
+        if let Some(known) = self.settled.lock().get(query) {
+            return Ok(*known);
+        }
+        let Place { store, folder, commit } = self.place(target)?;
+        let state = write::cancel(store, &self.env, (&folder, &commit), query.as_str()).await;
+        let state = state.map_err(|error| CoreError::store(error.to_string()).about(query))?;
+        let mut settled = self.settled.lock();
+        if settled.len() >= MOST_REMEMBERED {
+            settled.clear();
+        }
+        settled.insert(query.clone(), state);
+        Ok(state)
+    }
+
+    /// What became of the files of a query that has ended. Files that do not count are deleted in the background.
+    pub(crate) async fn ended(
+        self: &Arc<Self>,
+        query: &QueryId,
+        target: &WriteTarget,
+        end: &End,
+    ) -> Result<State, CoreError> {
+        if let Some(known) = self.settled.lock().get(query) {
+            return Ok(*known);
+        }
+        let state = match end.status {
+            EndStatus::Succeeded => State::Committed,
+            EndStatus::Failed | EndStatus::Cancelled => self.cancel(query, target).await?,
+        };
+        self.settled.lock().insert(query.clone(), state);
+        // Each task ran once: no attempt lost.
+        let ran_once = end.summary.is_some_and(|summary| summary.attempts <= summary.tasks);
+        if state == State::Cancelled || !ran_once {
+            self.clean(query, self.place(target)?, state);
+        }
+        Ok(state)
+    }
+
+    /// Deletes the files of attempts that lost.
+    fn clean(self: &Arc<Self>, query: &QueryId, place: Place, state: State) {
+        let query = query.clone();
+        tokio::spawn(async move {
+            match leftovers(&query, &place, state).await {
+                Ok(0) => {}
+                Ok(deleted) => {
+                    tracing::info!(%query, deleted, "deleted files that were not committed")
+                }
+                Err(error) => {
+                    tracing::warn!(%query, %error, "files that were not committed are left")
+                }
+            }
+        });
+    }
+}
+
+async fn leftovers(
+    query: &QueryId,
+    place: &Place,
+    state: State,
+) -> Result<usize, Box<dyn std::error::Error + Send + Sync>> {
+    let Place { store, folder, commit } = place;
+    let record = if state == State::Committed {
+        let path = write::commit_path(folder, commit, query.as_str());
+        let bytes = store.get(&path).await?.bytes().await?;
+        Some(CommitRecord::decode(&path, &bytes)?)
+    } else {
+        None
+    };
+    Ok(write::leftovers(store, folder, query.as_str(), record.as_ref()).await?)
+}
