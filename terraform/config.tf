@@ -20,6 +20,12 @@ locals {
       # One bucket has one set of parameters, also where a table is in the bucket of the state.
       ["params = { s3_region = ${jsonencode(lookup(local.data_regions, split("/", table.location)[2], local.region))} }"],
     )]),
+    flatten([for place in var.writing : [
+      "[[writing]]",
+      "location = ${jsonencode(place.location)}",
+      "tables = ${place.tables}",
+      "params = { s3_region = ${jsonencode(lookup(local.data_regions, split("/", place.location)[2], local.region))} }",
+    ]]),
     length(local.worker_functions) == 0 ? [] : concat(
       ["[functions]", "region = ${jsonencode(local.region)}"],
       var.most_calls == null ? [] : ["most_calls = ${var.most_calls}"],

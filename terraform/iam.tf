@@ -10,6 +10,11 @@ locals {
     for prefix in data.prefixes : "arn:${local.partition}:s3:::${data.bucket}/${prefix}*"
   ]])
 
+  # Places that statements write to: s3://BUCKET/PREFIX/.
+  write_buckets     = distinct([for place in var.writing : split("/", place.location)[2]])
+  write_bucket_arns = [for bucket in local.write_buckets : "arn:${local.partition}:s3:::${bucket}"]
+  write_object_arns = [for place in var.writing : "arn:${local.partition}:s3:::${trimprefix(place.location, "s3://")}*"]
+
   # Aliases and versions are "NAME:…", so each function has two patterns.
   worker_function_arns = flatten([for name in keys(local.worker_functions) : [
     "${local.function_arn_prefix}:${name}",
@@ -26,6 +31,9 @@ locals {
     data_prefixes        = distinct(flatten([for data in var.data_buckets : [for prefix in data.prefixes : "${prefix}*"]]))
     state_kms_key_arns   = compact([var.kms_key_arn])
     data_kms_key_arns    = distinct(compact(var.data_buckets[*].kms_key_arn))
+    write_bucket_arns    = local.write_bucket_arns
+    write_object_arns    = local.write_object_arns
+    write_kms_key_arns   = distinct(compact([for data in var.data_buckets : data.kms_key_arn if contains(local.write_buckets, data.bucket)]))
     worker_function_arns = local.worker_function_arns
     # A container's logs are written by the execution role.
     log_group_arns = []

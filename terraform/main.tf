@@ -109,6 +109,16 @@ locals {
       ]]))])
       message = "A table's location is not below a prefix of data_buckets, so nothing could read it."
     }
+    writing_is_readable = {
+      ok = alltrue([for place in var.writing : anytrue(flatten([for data in var.data_buckets : [
+        for prefix in data.prefixes : startswith(place.location, "s3://${data.bucket}/${prefix}")
+      ]]))])
+      message = "A place of writing is not below a prefix of data_buckets, so nothing could read what is written there."
+    }
+    writing_is_not_the_state = {
+      ok      = alltrue([for place in var.writing : !startswith(place.location, "s3://${local.state_bucket}/${var.state_prefix}/")])
+      message = "Nobody writes into the state: a place of writing must be elsewhere."
+    }
     budget_emails = {
       ok      = var.monthly_budget_usd == null || length(var.budget_emails) > 0
       message = "monthly_budget_usd needs budget_emails."

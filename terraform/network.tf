@@ -23,7 +23,7 @@ locals {
         Sid       = "StateAndData"
         Effect    = "Allow"
         Principal = "*"
-        Action    = ["s3:GetObject", "s3:ListBucket", "s3:PutObject", "s3:DeleteObject"]
+        Action    = ["s3:GetObject", "s3:ListBucket", "s3:PutObject", "s3:AbortMultipartUpload", "s3:DeleteObject"]
         Resource = concat(
           [local.state_bucket_arn, "${local.state_bucket_arn}/${var.state_prefix}/*"],
           local.data_bucket_arns,

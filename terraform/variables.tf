@@ -222,6 +222,20 @@ variable "tables" {
   }
 }
 
+variable "writing" {
+  description = "Places that COPY, INSERT and CREATE TABLE AS may write to, with all folders below. A place must be below a prefix of `data_buckets`. With `tables`, CREATE TABLE AS makes a folder there for each table."
+  type = list(object({
+    location = string
+    tables   = optional(bool, false)
+  }))
+  default = []
+
+  validation {
+    condition     = alltrue([for place in var.writing : can(regex("^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/[^/*?$][^*?$]*/$", place.location))])
+    error_message = "The location of a place of writing must be s3://BUCKET/PREFIX/; it has no *, ? or $."
+  }
+}
+
 # --- workers ----------------------------------------------------------------------------------------
 
 variable "worker_classes" {
@@ -338,8 +352,8 @@ variable "api_keys" {
     error_message = "sha256 of an API key must be 64 lower-case hex digits: the SHA-256 of the key, never the key itself."
   }
   validation {
-    condition     = alltrue([for key in var.api_keys : length(key.scopes) > 0 && length(setsubtract(key.scopes, ["query", "admin"])) == 0])
-    error_message = "scopes of an API key must be query, admin or both."
+    condition     = alltrue([for key in var.api_keys : length(key.scopes) > 0 && length(setsubtract(key.scopes, ["query", "write", "admin"])) == 0])
+    error_message = "scopes of an API key must be query, write, admin, or several of them."
   }
   validation {
     condition     = length(distinct(var.api_keys[*].name)) == length(var.api_keys) && alltrue([for key in var.api_keys : can(regex("^[^\\p{Cc}]{1,100}$", key.name))])
@@ -478,8 +492,8 @@ variable "extra_config" {
   default     = ""
 
   validation {
-    condition     = !can(regex("(?m)^\\s*(\\[state\\]|\\[state\\.params\\]|\\[\\[tables\\]\\]|\\[functions\\]|\\[\\[functions\\.class\\]\\]|\\[\\[gateway\\.keys\\]\\])", var.extra_config))
-    error_message = "extra_config must not repeat sections that the module writes: [state], [state.params], [[tables]], [functions], [[functions.class]], [[gateway.keys]]."
+    condition     = !can(regex("(?m)^\\s*(\\[state\\]|\\[state\\.params\\]|\\[\\[tables\\]\\]|\\[\\[writing\\]\\]|\\[functions\\]|\\[\\[functions\\.class\\]\\]|\\[\\[gateway\\.keys\\]\\])", var.extra_config))
+    error_message = "extra_config must not repeat sections that the module writes: [state], [state.params], [[tables]], [[writing]], [functions], [[functions.class]], [[gateway.keys]]."
   }
   validation {
     condition     = !can(regex("(?im)^\\s*(s3_)?(secret|session_token|key)\\s*=", var.extra_config))

@@ -58,7 +58,7 @@ mod tests {
         let read = &config.gateway.keys[0];
         assert_eq!(read.name, "the \"CI\"");
         assert_eq!(read.sha256, key.sha256());
-        assert_eq!(read.scopes, ["query", "admin"]);
+        assert_eq!(read.scopes, ["query", "write", "admin"]);
         assert_eq!(text.matches(key.text()).count(), 1);
     }
 }

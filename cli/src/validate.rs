@@ -5,6 +5,8 @@ use dunlin_gateway::DoorOptions;
 use dunlin_manifest::env::Env;
 use dunlin_manifest::keys;
 use dunlin_manifest::store::ControlStore;
+use dunlin_plan::location::Location;
+use dunlin_plan::stores::Stores;
 use dunlin_planner::config::Config;
 use dunlin_planner::cost::Tariff;
 use dunlin_planner::{Planner, QuerySettings, RouteMode};
@@ -82,7 +84,24 @@ async fn check(config: &Config, io: &tokio::runtime::Handle, tables: bool) -> Re
             }
         }
     }
+    for place in &config.writing {
+        match listed(&place.location, &stores).await {
+            Ok(()) => println!("writing: {} can be listed", place.location),
+            Err(error) => {
+                println!("writing: {}: ERROR: {}", place.location, report::report(&error));
+                wrong += 1;
+            }
+        }
+    }
     Ok(wrong)
+}
+
+/// Looks into a place that may be written to. Nothing is written there.
+async fn listed(place: &str, stores: &Stores) -> Result<()> {
+    let at = Location::parse(place)?;
+    let store = stores.get(&at.address()).context("no parameters reach its store")?;
+    store.list_with_delimiter(Some(&at.path)).await?;
+    Ok(())
 }
 
 /// What a query over the whole table would read.

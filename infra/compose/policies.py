@@ -19,6 +19,8 @@ VALUES = {
     "data_bucket_arns": [TABLES],
     "data_object_arns": [f"{TABLES}/*"],
     "data_prefixes": ["*"],
+    "write_bucket_arns": [TABLES],
+    "write_object_arns": [f"{TABLES}/warehouse/*"],
 }
 # Users of compose.yaml that Terraform does not have.
 OWN = {

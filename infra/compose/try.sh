@@ -184,6 +184,17 @@ tpch_while_containers_die() {
   [ "$status" -eq 0 ] && [ "$deaths" -eq 0 ]
 }
 
+# --- writing ----------------------------------------------------------------------------------------------------------------
+# Workers write a table, with the permissions of their user, and it has the rows of its query.
+written() {
+  local answer
+  answer=$(asked "$(url)/v1/sql" -H 'Prefer: wait=90' \
+    -d "{\"sql\": \"create table flags with (partition_by = 'l_returnflag') as select * from lineitem\", \"settings\": {\"route\": \"fleet\"}}")
+  case "$answer" in *'"rows":'*) ;; *) wrong "a table could not be made: $answer" || return ;; esac
+  answer=$(asked "$(url)/v1/sql" -d 'select count(*) = (select count(*) from lineitem) as same from flags')
+  case "$answer" in *'"same":true'*) ;; *) wrong "a table that was made has other rows: $answer" ;; esac
+}
+
 # --- smoke, metrics ---------------------------------------------------------------------------------------------------------
 smoke() {
   local data
@@ -283,6 +294,7 @@ try() {
   step "healthy" wait_healthy
   step "closed to others, and restricted" closed
   step "TPC-H while containers die" tpch_while_containers_die
+  step "a table is written" written
   [ ! -x scripts/loadtest ] || step "k6 smoke" smoke
   step "metrics" metrics
   step "SIGTERM while busy" stop_while_busy

@@ -34,7 +34,7 @@ use crate::stages::Stage;
 use crate::statement::{ParsedStatement, StatementKind};
 use crate::tables::{self, Tables, because_unread};
 use crate::too_complex::TooComplex;
-use crate::writes::{self, Permission, Write, Writes};
+use crate::writes::{Permission, Write, Writes};
 use crate::{passes, physical, scans};
 
 /// Plans statements over the tables of the configuration. Cloning it is cheap.
@@ -279,10 +279,9 @@ impl Inner {
         let target = write.as_ref().and_then(Write::target);
         let partitions = state.config_options().execution.target_partitions;
         let physical = match write {
-            Some(write) => writes::wrap(physical, &Arc::new(write.spec), partitions),
-            None => Ok(physical),
+            Some(write) => write.over(physical, partitions)?,
+            None => physical,
         };
-        let physical = physical.map_err(planning)?;
         let draft = Draft {
             write: target,
             pins: scans::pins(&physical).map_err(planning)?,
@@ -339,6 +338,13 @@ impl Inner {
         state: &SessionState,
     ) -> Result<(LogicalPlan, Option<Write>), PlanError> {
         let Some(asked) = statement.write() else { return Ok((logical, None)) };
+        // Only now columns have their types: a union has those of its first branch until then.
+        let analyzed = functions::within_constants(|| {
+            state.analyzer().execute_and_check(logical, state.config_options(), |_, _| {})
+        });
+        let logical = analyzed
+            .ok_or(TooComplex::Constants { most: functions::MOST_CONSTANT_BYTES })?
+            .map_err(PlanError::from_planning)?;
         let Self { permission, tables, stores, .. } = self;
         let writes = Writes { permission, tables, stores };
         let (logical, write) = writes.planned(asked, logical, state).await?;

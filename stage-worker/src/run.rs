@@ -380,7 +380,9 @@ fn classify_reading(error: &DataFusionError, read: &[String]) -> AttemptError {
     while let Some(cause) = source {
         if let Some(write) = cause.downcast_ref::<WriteError>() {
             let (class, code) = match write {
-                WriteError::Exists { .. } => (FailClass::Fatal, ErrorCode::TargetExists),
+                WriteError::Exists { .. } | WriteError::Taken { .. } => {
+                    (FailClass::Fatal, ErrorCode::TargetExists)
+                }
                 // Who has cancelled it ends the query in a moment, if it does not die before.
                 WriteError::Cancelled => (FailClass::Retry, ErrorCode::Cancelled),
                 _ => (FailClass::Fatal, ErrorCode::ExecutionFailed),

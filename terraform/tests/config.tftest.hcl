@@ -13,6 +13,7 @@ variables {
     { name = "a", location = "s3://lake/t/a/" },
     { name = "b", location = "s3://far/t/b.csv", format = "csv", order = ["day", "amount DESC NULLS LAST"] },
   ]
+  writing         = [{ location = "s3://far/t/made/", tables = true }, { location = "s3://lake/t/out/" }]
   worker_classes  = [{ memory_mb = 1769, copies = 2 }, { memory_mb = 10240 }]
   most_calls      = 64
   fargate_workers = { image = "example/dunlin:1", cpu = 4096, memory = 16384 }
@@ -39,6 +40,14 @@ run "text" {
       format = "csv"
       order = ["day","amount DESC NULLS LAST"]
       params = { s3_region = "us-east-1" }
+      [[writing]]
+      location = "s3://far/t/made/"
+      tables = true
+      params = { s3_region = "us-east-1" }
+      [[writing]]
+      location = "s3://lake/t/out/"
+      tables = false
+      params = { s3_region = "eu-central-1" }
       [functions]
       region = "eu-central-1"
       most_calls = 64

@@ -38,6 +38,7 @@ run "two_authorizations" {
     api_keys           = [{ name = "ci", sha256 = "0000000000000000000000000000000000000000000000000000000000000000", scopes = ["query"] }]
     tables             = [{ name = "t", location = "s3://lake/other/t/" }]
     data_buckets       = [{ bucket = "lake", prefixes = ["tables/"] }]
+    writing            = [{ location = "s3://lake/other/" }]
     monthly_budget_usd = 10
     fargate_workers    = { image = "x:1" }
     sweep              = { enabled = false }
@@ -46,9 +47,26 @@ run "two_authorizations" {
   expect_failures = [
     terraform_data.guard["one_authorization"],
     terraform_data.guard["tables_are_readable"],
+    terraform_data.guard["writing_is_readable"],
     terraform_data.guard["budget_emails"],
     terraform_data.guard["fargate_is_measured"],
     check.sweeper,
+  ]
+}
+
+run "writing_into_the_state" {
+  command = plan
+
+  variables {
+    state_bucket_name = "lake"
+    state_prefix      = "q"
+    url_auth          = "AWS_IAM"
+    data_buckets      = [{ bucket = "lake", prefixes = ["q/"] }]
+    writing           = [{ location = "s3://lake/q/out/" }]
+  }
+
+  expect_failures = [
+    terraform_data.guard["writing_is_not_the_state"],
   ]
 }
 

@@ -180,3 +180,29 @@ run "least_privilege" {
     error_message = "Only state, data and layers of images pass the S3 endpoint."
   }
 }
+
+run "writing" {
+  command = plan
+
+  variables {
+    writing = [{ location = "s3://other/x/y/made/", tables = true }, { location = "s3://lake/tables/out/" }]
+  }
+
+  assert {
+    condition = { for role in ["worker", "fargate_worker", "gateway"] : role => {
+      for s in jsondecode(local.policies[role]).Statement : s.Sid => [s.Action, s.Resource] if contains(["WriteData", "TellThatAFileIsMissing", "WriteWithDataKeys"], s.Sid)
+      } } == { for role in ["worker", "fargate_worker", "gateway"] : role => {
+      WriteData = [
+        role == "gateway" ? ["s3:PutObject", "s3:DeleteObject"] : ["s3:PutObject", "s3:AbortMultipartUpload"],
+        ["arn:aws:s3:::other/x/y/made/*", "arn:aws:s3:::lake/tables/out/*"],
+      ]
+      TellThatAFileIsMissing = [["s3:ListBucket"], ["arn:aws:s3:::other", "arn:aws:s3:::lake"]]
+      WriteWithDataKeys      = [["kms:GenerateDataKey"], ["arn:aws:kms:eu-central-1:123456789012:key/data"]]
+    } }
+    error_message = "Workers write files in the places of writing, and the gateway cancels writes and clears up."
+  }
+  assert {
+    condition     = !anytrue([for s in jsondecode(local.policies.sweeper).Statement : contains(["WriteData"], s.Sid)])
+    error_message = "The sweeper writes no data."
+  }
+}

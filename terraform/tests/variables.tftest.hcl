@@ -243,12 +243,14 @@ run "wrong_7" {
 
   variables {
     data_buckets    = [{ bucket = "lake", prefixes = ["a/"], kms_key_arn = "alias/x" }]
+    writing         = [{ location = "s3://lake/" }]
     worker_classes  = [{ reserved_concurrency = -1 }]
     fargate_workers = { image = "x:1", ephemeral_storage_gb = 10 }
     gateway_fargate = { image = "x:1", certificate_arn = "arn:aws:acm:eu-central-1:123456789012:certificate/a", allowed_cidrs = [] }
   }
 
   expect_failures = [
+    var.writing,
     var.data_buckets,
     var.worker_classes,
     var.fargate_workers,

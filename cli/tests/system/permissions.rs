@@ -64,6 +64,9 @@ fn values(bucket: &str, state: &str, tables: &str) -> BTreeMap<&'static str, Val
         ("data_bucket_arns", json!([arn])),
         ("data_object_arns", json!([format!("{arn}/{tables}/*")])),
         ("data_prefixes", json!([format!("{tables}/*")])),
+        ("write_bucket_arns", json!([arn])),
+        ("write_object_arns", json!([format!("{arn}/{tables}/made/*")])),
+        ("write_kms_key_arns", json!([])),
         ("state_kms_key_arns", json!([])),
         ("data_kms_key_arns", json!([])),
         ("worker_function_arns", json!(["arn:aws:lambda:us-east-1:1:function:worker"])),
@@ -84,6 +87,10 @@ impl Part {
         let mut text = format!(
             "[state]\nlocation = \"s3://{bucket}/{state}\"\n{}\n[functions]\nregion = \"us-east-1\"\n[[functions.class]]\nmemory_mb = 1769\nnames = [\"worker\"]\n",
             params("state.params"),
+        );
+        text += &format!(
+            "[[writing]]\nlocation = \"s3://{bucket}/{tables}/made/\"\ntables = true\n{}\n",
+            params("writing.params"),
         );
         for table in tpch::TABLES {
             text += &format!(
@@ -179,6 +186,7 @@ async fn run_queries(
             sweep().await;
         }
     }
+    write(&api, &settings).await;
     let inline = json!({ "route": "inline" });
     api.begin("select count(*) from nation", &inline).await;
     quiet(&lambda).await;
@@ -191,6 +199,21 @@ async fn run_queries(
         assert!(begun.elapsed() < PATIENCE, "hints stay");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
+}
+
+/// Writes of all kinds, one that fails, and one that is cancelled.
+async fn write(api: &Api, settings: &Value) {
+    let make = "create table made with (partition_by = 'l_linestatus') as select l_orderkey, l_comment, l_linestatus from lineitem";
+    api.sql(make, settings).await;
+    api.sql("insert into made select 0, 'x', 'y'", settings).await;
+    let rows = api.sql("select l_orderkey from made where l_linestatus = 'y'", settings).await;
+    assert_eq!(rows.batches.iter().map(arrow::array::RecordBatch::num_rows).sum::<usize>(), 1);
+    let wrong = "insert into made select 0, 'x', repeat('y', 300)";
+    let body = json!({ "sql": wrong, "settings": settings });
+    assert_eq!(api.raw("/v1/sql", &body).await.0, 400);
+    let endless = format!("create table never as {}", crate::survival::ENDLESS);
+    let query = api.begin(&endless, settings).await;
+    assert_eq!(api.cancel(&query).await["status"], "CANCELLED");
 }
 
 /// What no part may do, or only some: the server denies it, and so do the policies.

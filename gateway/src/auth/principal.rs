@@ -16,19 +16,22 @@ const OWNER_BYTES: usize = 8;
 pub enum Scope {
     /// Submit queries; see, fetch, analyse and cancel the client's own queries.
     Query,
+    /// Write files: COPY, INSERT and CREATE TABLE AS, where the configuration allows it.
+    Write,
     /// See, fetch, analyse and cancel the queries of all clients.
     Admin,
 }
 
 impl Scope {
     /// Every scope there is.
-    pub const ALL: [Self; 2] = [Self::Query, Self::Admin];
+    pub const ALL: [Self; 3] = [Self::Query, Self::Write, Self::Admin];
 
     /// The scope's name in the configuration.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Query => "query",
+            Self::Write => "write",
             Self::Admin => "admin",
         }
     }
@@ -42,7 +45,7 @@ impl fmt::Display for Scope {
 
 /// An unknown scope.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("scope {0:?} is not known; use query or admin")]
+#[error("scope {0:?} is not known; use query, write or admin")]
 pub struct UnknownScope(String);
 
 impl FromStr for Scope {
@@ -60,6 +63,7 @@ impl FromStr for Scope {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Scopes {
     query: bool,
+    write: bool,
     admin: bool,
 }
 
@@ -75,6 +79,7 @@ impl Scopes {
     pub fn has(self, scope: Scope) -> bool {
         match scope {
             Scope::Query => self.query,
+            Scope::Write => self.write,
             Scope::Admin => self.admin,
         }
     }
@@ -92,6 +97,7 @@ impl FromIterator<Scope> for Scopes {
         for scope in scopes {
             match scope {
                 Scope::Query => found.query = true,
+                Scope::Write => found.write = true,
                 Scope::Admin => found.admin = true,
             }
         }

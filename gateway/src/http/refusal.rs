@@ -15,6 +15,9 @@ pub enum Refusal {
     /// The key does not allow the request.
     #[error("this API key does not allow the request")]
     Forbidden,
+    /// The key does not allow to write.
+    #[error("this API key may read and not write; it needs the scope write")]
+    MayNotWrite,
     /// Headers or body took too long.
     #[error("the request did not arrive in time; send it without pauses")]
     TooSlow,
@@ -41,7 +44,7 @@ impl Refusal {
     pub fn code(self) -> ErrorCode {
         match self {
             Self::Unauthorized => ErrorCode::Unauthorized,
-            Self::Forbidden => ErrorCode::Forbidden,
+            Self::Forbidden | Self::MayNotWrite => ErrorCode::Forbidden,
             Self::TooSlow => ErrorCode::RequestTimeout,
             Self::BrokenBody => ErrorCode::InvalidRequest,
             Self::TooManyRequests { .. } => ErrorCode::TooManyRequests,
@@ -54,7 +57,7 @@ impl Refusal {
     pub fn status(self) -> StatusCode {
         match self {
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
-            Self::Forbidden => StatusCode::FORBIDDEN,
+            Self::Forbidden | Self::MayNotWrite => StatusCode::FORBIDDEN,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::BrokenBody => StatusCode::BAD_REQUEST,
             Self::TooManyRequests { .. } => StatusCode::TOO_MANY_REQUESTS,

@@ -17,6 +17,7 @@ use super::face::{BodyBytes, Face, read};
 use super::format::Format;
 use super::guard::Caller;
 use super::problem::ApiError;
+use super::refusal::Refusal;
 use super::request::{
     Asked, DEFAULT_QUERY_WAIT, DEFAULT_SQL_WAIT, OnWaitTimeout, idempotency_key,
     preferred_stored_wait, preferred_wait,
@@ -25,7 +26,7 @@ use super::respond::{accepted, answer_json, mark};
 use super::status::StatusBody;
 use crate::auth::{Principal, Scope};
 use crate::query::error::ErrorKind;
-use crate::query::intake::{Intake, Taken, Wish};
+use crate::query::intake::{Intake, Parsed, Taken, Wish};
 use crate::query::queries::{Queries, Waited, Wanted};
 use crate::query::statement::Statement;
 use crate::query::status::Status;
@@ -55,6 +56,7 @@ pub(super) async fn sql(
     let durable = key.is_some() || preferred == Some(Duration::ZERO);
     let wait = patience(preferred.unwrap_or(DEFAULT_SQL_WAIT), on_wait_timeout)?;
     let parsed = intake.parse(statement).await?;
+    may_write(&caller, &parsed)?;
     let wish = Wish { caller: caller.clone(), key, durable, patience: wait };
     let (query, replayed, analysis, held) = match Arc::clone(intake).take(parsed, wish).await? {
         Taken::Answer(taken) => {
@@ -85,6 +87,14 @@ pub(super) async fn sql(
     };
     drop(held);
     face.respond(format, Envelope { answer: found, replayed, received }).await
+}
+
+/// Refuses a write of a key that may not write.
+fn may_write(caller: &Principal, parsed: &Parsed) -> Result<(), ApiError> {
+    if parsed.kind() == StatementKind::Write && !caller.scopes.has(Scope::Write) {
+        return Err(Refusal::MayNotWrite.into());
+    }
+    Ok(())
 }
 
 /// The result of `work` if it is ready within `left`, the rest of a `wait`.
@@ -120,6 +130,7 @@ pub(super) async fn submit(
     let wait = wait_timeout.or_else(|| preferred_wait(&headers)).unwrap_or(DEFAULT_QUERY_WAIT);
     let wait = patience(wait, on_wait_timeout)?;
     let parsed = intake.parse(statement).await?;
+    may_write(&caller, &parsed)?;
     // Refused before it is taken: it would run, and this path cannot return its answer.
     if matches!(parsed.kind(), StatementKind::Analyze { .. }) {
         return Err(analysis_is_not_submitted());

@@ -152,7 +152,12 @@ impl Queries {
         let status = status.with_tags(&remarks.tags);
         let status = match end {
             Some(end) => {
-                status.with_receipt(receipt(&self.handles, &self.tariff, handle, end).await)
+                let status =
+                    status.with_receipt(receipt(&self.handles, &self.tariff, handle, end).await);
+                match handle.root.write {
+                    Some(_) => status.with_write(self.written(handle, end).await),
+                    None => status,
+                }
             }
             None => status,
         };

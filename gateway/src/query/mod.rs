@@ -42,4 +42,5 @@ mod swept;
 mod threads;
 pub(crate) mod version;
 mod watch;
+mod write_error;
 mod writes;

@@ -33,6 +33,7 @@ use super::results::ResultReader;
 use super::status::QueryStatus;
 use super::swept;
 use super::watch::{Snapshot, Watchers};
+use super::write_error::of_write;
 use super::writes::Writes;
 use crate::auth::Principal;
 use crate::metrics::Metrics;
@@ -73,9 +74,13 @@ impl Ended {
     /// The status that a client sees.
     pub(crate) fn status(&self) -> QueryStatus {
         let root = self.handle.as_ref().map(|handle| &*handle.root);
-        QueryStatus::new(self.query.as_str(), root, Progress::default(), Some(&self.end))
-            .with_tags(&self.remarks.tags)
-            .with_write(self.write)
+        let status =
+            QueryStatus::new(self.query.as_str(), root, Progress::default(), Some(&self.end))
+                .with_tags(&self.remarks.tags);
+        match root.is_some_and(|root| root.write.is_some()) {
+            true => status.with_write(self.write),
+            false => status,
+        }
     }
 }
 
@@ -185,7 +190,7 @@ impl Queries {
         let Snapshot { end, progress, trouble } = watch.end(self.env(), wait, &self.stop).await;
         match (end, trouble) {
             (Some(end), _) => {
-                let write = self.written(query, &handle, &end).await?;
+                let write = self.written(&handle, &end).await;
                 let (query, handle) = (query.clone(), Some(handle));
                 let remarks = self.handles.remarks(&query).await;
                 Ok(Waited::Ended(Box::new(Ended { query, end, handle, remarks, write })))
@@ -248,7 +253,7 @@ impl Queries {
             (Some(end), handle) => {
                 let (query, end, handle) = (query.clone(), Arc::new(end), handle.ok());
                 let write = match &handle {
-                    Some(handle) => self.written(&query, handle, &end).await?,
+                    Some(handle) => self.written(handle, &end).await,
                     None => None,
                 };
                 Ok(Ended { query, end, handle, remarks, write })
@@ -259,14 +264,9 @@ impl Queries {
     }
 
     /// What became of the files of a query that has ended, if it writes.
-    async fn written(
-        &self,
-        query: &QueryId,
-        handle: &QueryHandle,
-        end: &End,
-    ) -> Result<Option<State>, CoreError> {
-        let Some(target) = &handle.root.write else { return Ok(None) };
-        self.writes.ended(query, target, end).await.map(Some)
+    pub(super) async fn written(&self, handle: &QueryHandle, end: &End) -> Option<State> {
+        let target = handle.root.write.as_ref()?;
+        self.writes.ended(&handle.query, target, end).await
     }
 
     /// Ends the query as cancelled if it has no end, and returns its end. A write that is committed is not cancelled: it
@@ -277,7 +277,9 @@ impl Queries {
         query: QueryId,
     ) -> Result<QueryStatus, CoreError> {
         let handle = self.open(&caller, &query).await?;
+        let ended = handle.ended().await.map_err(|error| CoreError::from(error).about(&query))?;
         if let Some(target) = &handle.root.write
+            && ended.is_none()
             && self.writes.cancel(&query, target).await? == State::Committed
         {
             return match self.wait(&caller, &query, LAST_STEP).await? {
@@ -370,9 +372,8 @@ impl Queries {
                     message: "the query failed without saying why".to_owned(),
                     retryable: false,
                 });
-                if *write == Some(State::Committed) {
-                    error.message += "; its files were committed before, so its rows are there";
-                    error.retryable = false;
+                if handle.as_ref().is_some_and(|handle| handle.root.write.is_some()) {
+                    error = of_write(error, *write);
                 }
                 return Err(ErrorKind::Query(error).into());
             }

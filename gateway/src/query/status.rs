@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::answer::Receipt;
 use super::asked::Tags;
+use super::write_error::of_write;
 
 /// The status of a query.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -145,8 +146,9 @@ impl QueryStatus {
         Self { tags: tags.clone(), ..self }
     }
 
+    /// Of a query that writes and has ended.
     pub(crate) fn with_write(self, write: Option<State>) -> Self {
-        Self { write, ..self }
+        Self { write, error: self.error.map(|error| of_write(error, write)), ..self }
     }
 
     pub(crate) fn is_terminal(&self) -> bool {

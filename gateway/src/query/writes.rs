@@ -12,9 +12,9 @@ use std::sync::Arc;
 use dunlin_manifest::env::Env;
 use dunlin_manifest::ids::QueryId;
 use dunlin_manifest::records::{End, EndStatus, WriteTarget};
-use dunlin_plan::write::{self, CommitName, CommitRecord, State};
+use dunlin_plan::write::{self, CommitName, State};
+use object_store::ObjectStore;
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt};
 use parking_lot::Mutex;
 
 use super::error::CoreError;
@@ -65,7 +65,7 @@ impl Writes {
             return Ok(*known);
         }
         let Place { store, folder, commit } = self.place(target)?;
-        let state = write::cancel(store, &self.env, (&folder, &commit), query.as_str()).await;
+        let state = write::cancel(&store, &self.env, (&folder, &commit), query.as_str()).await;
         let state = state.map_err(|error| CoreError::store(error.to_string()).about(query))?;
         let mut settled = self.settled.lock();
         if settled.len() >= MOST_REMEMBERED {
@@ -75,58 +75,75 @@ impl Writes {
         Ok(state)
     }
 
-    /// What became of the files of a query that has ended. Files that do not count are deleted in the background.
+    /// What became of the files of a query that has ended, if that can be told. Files that do not count are deleted in the
+    /// background.
     pub(crate) async fn ended(
         self: &Arc<Self>,
         query: &QueryId,
         target: &WriteTarget,
         end: &End,
-    ) -> Result<State, CoreError> {
+    ) -> Option<State> {
         if let Some(known) = self.settled.lock().get(query) {
-            return Ok(*known);
+            return Some(*known);
         }
         let state = match end.status {
             EndStatus::Succeeded => State::Committed,
-            EndStatus::Failed | EndStatus::Cancelled => self.cancel(query, target).await?,
+            EndStatus::Failed | EndStatus::Cancelled => {
+                let cancelled = self.cancel(query, target).await;
+                cancelled
+                    .inspect_err(|error| {
+                        tracing::warn!(%query, %error, "it is not known whether a query has committed its files");
+                    })
+                    .ok()?
+            }
         };
         self.settled.lock().insert(query.clone(), state);
         // Each task ran once: no attempt lost.
         let ran_once = end.summary.is_some_and(|summary| summary.attempts <= summary.tasks);
         if state == State::Cancelled || !ran_once {
-            self.clean(query, self.place(target)?, state);
+            match self.place(target) {
+                Ok(place) => self.clean(query, place, state),
+                Err(error) => {
+                    tracing::warn!(%query, %error, "files that were not committed are left");
+                }
+            }
         }
-        Ok(state)
+        Some(state)
     }
 
     /// Deletes the files of attempts that lost.
     fn clean(self: &Arc<Self>, query: &QueryId, place: Place, state: State) {
-        let query = query.clone();
+        let (query, env) = (query.clone(), self.env.clone());
         tokio::spawn(async move {
-            match leftovers(&query, &place, state).await {
+            match leftovers(&query, &place, state, &env).await {
                 Ok(0) => {}
                 Ok(deleted) => {
-                    tracing::info!(%query, deleted, "deleted files that were not committed")
+                    tracing::info!(%query, deleted, "deleted files that were not committed");
                 }
                 Err(error) => {
-                    tracing::warn!(%query, %error, "files that were not committed are left")
+                    tracing::warn!(%query, %error, "files that were not committed are left");
                 }
             }
         });
     }
 }
 
+/// Without its commit, nothing of a query that was committed is deleted.
 async fn leftovers(
     query: &QueryId,
     place: &Place,
     state: State,
+    env: &Env,
 ) -> Result<usize, Box<dyn std::error::Error + Send + Sync>> {
     let Place { store, folder, commit } = place;
-    let record = if state == State::Committed {
-        let path = write::commit_path(folder, commit, query.as_str());
-        let bytes = store.get(&path).await?.bytes().await?;
-        Some(CommitRecord::decode(&path, &bytes)?)
-    } else {
-        None
+    let record = match state {
+        State::Cancelled => None,
+        State::Committed => {
+            match write::committed(store, env, (folder, commit), query.as_str()).await? {
+                Some(record) => Some(record),
+                None => return Ok(0),
+            }
+        }
     };
     Ok(write::leftovers(store, folder, query.as_str(), record.as_ref()).await?)
 }

@@ -84,7 +84,9 @@ impl QueryHandle {
     /// # Errors
     /// A create that was not settled.
     pub async fn cancel(&self) -> Result<Arc<End>, AdvanceError> {
-        finish(self, end::cancelled(self.env.nonce())).await
+        let end = end::cancelled(self.env.nonce());
+        let end = create_end(&self.store, &self.env, &self.query, end).await?;
+        Ok(self.known.remember_end(end))
     }
 }
 
@@ -116,8 +118,9 @@ async fn decide_end(
     })
 }
 
+/// Its hint stays, because a worker may delete nothing. Whoever may finds it.
 async fn finish(handle: &QueryHandle, end: End) -> Result<Arc<End>, AdvanceError> {
-    let end = create_end(&handle.store, &handle.env, &handle.query, end).await?;
+    let end = decide_end(&handle.store, &handle.env, &handle.query, end).await?;
     Ok(handle.known.remember_end(end))
 }
 

@@ -429,13 +429,10 @@ impl Sweeper {
 
 /// Looks at a query and writes what is due. `still`: how long no worker was seen at it.
 async fn look(site: &dyn Site, query: &QueryId, still: Option<Duration>) -> Found {
-    match try_look(site, query, still).await {
-        Ok(found) => found,
-        Err(error) => {
-            tracing::warn!(%query, %error, "a query could not be advanced");
-            Found::Unknown
-        }
-    }
+    try_look(site, query, still).await.unwrap_or_else(|error| {
+        tracing::warn!(%query, %error, "a query could not be advanced");
+        Found::Unknown
+    })
 }
 
 async fn try_look(
@@ -466,6 +463,7 @@ async fn try_look(
     // What is due is left to those who are at work on the query until the next sweep.
     let advanced = handle.advance_patiently(PATIENCE).await?;
     if let Some(end) = advanced.ended {
+        retire(store, query).await;
         return Ok(Found::Ended(end.status == EndStatus::Succeeded));
     }
     let mut news = handle.news_of(&advanced.open, advanced.running);

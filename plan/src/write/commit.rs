@@ -9,8 +9,8 @@ use bytes::Bytes;
 use datafusion::error::{DataFusionError, Result};
 use dunlin_manifest::env::Env;
 use dunlin_manifest::ids::QueryId;
-use dunlin_manifest::store::ObjectControlStore;
 use dunlin_manifest::store::create::{self, Decision};
+use dunlin_manifest::store::{MAX_RECORD, ObjectControlStore};
 use futures::TryStreamExt;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
@@ -116,12 +116,6 @@ impl CommitRecord {
     }
 }
 
-/// The path of the commit of `query` below `folder`.
-#[must_use]
-pub fn commit_path(folder: &Path, name: &CommitName, query: &str) -> Path {
-    below(folder, &key(name, query))
-}
-
 fn key(name: &CommitName, query: &str) -> String {
     match name {
         CommitName::OfQuery => format!("{COMMITS}/{query}.json"),
@@ -133,9 +127,26 @@ fn below(folder: &Path, rest: &str) -> Path {
     folder.parts().chain(Path::from(rest).parts()).collect()
 }
 
-/// The name of a file that one attempt writes.
-pub(super) fn file_name(query: &str, attempt: &str, number: u32, ending: &str) -> String {
-    format!("{PREFIX}{query}-{attempt}-{number:04}.{ending}")
+/// The name of a file that one attempt writes, `depth` folders below the folder of its write.
+pub(super) fn file_name(
+    query: &str,
+    depth: usize,
+    attempt: &str,
+    number: u32,
+    ending: &str,
+) -> String {
+    format!("{PREFIX}{query}-{depth}-{attempt}-{number:04}.{ending}")
+}
+
+/// The folder of the write that wrote a file; `None` for a file that no query of Dunlin wrote.
+#[must_use]
+pub fn folder_of(path: &Path) -> Option<Path> {
+    let name = path.filename()?;
+    query_of(name)?;
+    let depth: usize = name.get(PREFIX.len() + ID + 1..)?.split('-').next()?.parse().ok()?;
+    let parts: Vec<_> = path.parts().collect();
+    let above = parts.len().checked_sub(depth + 1)?;
+    Some(parts.into_iter().take(above).collect())
 }
 
 /// The query that wrote a file of this name; `None` for a file that no query of Dunlin wrote.
@@ -152,16 +163,17 @@ pub(super) async fn commit(
     record: CommitRecord,
 ) -> Result<CommitRecord> {
     let query = record.query.clone();
-    let record = settle(Arc::clone(&store), env, (folder, name), record).await?;
-    if record.query != query {
-        return Err(WriteError::Exists { target: folder.to_string(), query: record.query }.into());
-    }
+    let record = settle(&store, env, (folder, name), record).await?;
     match record.state {
-        State::Cancelled => Err(WriteError::Cancelled.into()),
-        State::Committed => {
+        State::Committed if record.query == query => {
             store.put(&below(folder, SUCCESS), PutPayload::new()).await?;
             Ok(record)
         }
+        State::Committed => {
+            let target = folder.to_string();
+            Err(WriteError::Exists { target, query: record.query }.into())
+        }
+        State::Cancelled => Err(WriteError::Cancelled.into()),
     }
 }
 
@@ -170,30 +182,69 @@ pub(super) async fn commit(
 /// # Errors
 /// The store's.
 pub async fn cancel(
-    store: Arc<dyn ObjectStore>,
+    store: &Arc<dyn ObjectStore>,
     env: &Env,
-    (folder, name): (&Path, &CommitName),
+    at: (&Path, &CommitName),
     query: &str,
 ) -> Result<State> {
-    let record = CommitRecord::cancelled(query, env);
-    let record = settle(store, env, (folder, name), record).await?;
-    // Another query has the name. This one cannot get it any more.
+    let record = settle(store, env, at, CommitRecord::cancelled(query, env)).await?;
+    // If another query has begun the folder, this one cannot any more.
     Ok(if record.query == query { record.state } else { State::Cancelled })
 }
 
-/// Creates the record, or returns the one that is there.
+/// The commit of a query that was committed.
+///
+/// # Errors
+/// The store's, or there is none.
+pub async fn committed(
+    store: &Arc<dyn ObjectStore>,
+    env: &Env,
+    at: (&Path, &CommitName),
+    query: &str,
+) -> Result<Option<CommitRecord>> {
+    let record = settle(store, env, at, CommitRecord::cancelled(query, env)).await?;
+    let is_it = record.query == query && record.state == State::Committed;
+    Ok(is_it.then_some(record))
+}
+
+/// Creates the record, or returns the one that decides about its query: its own, or the one of the query that has begun
+/// the folder. Beginnings that others have cancelled are passed over, by whoever comes, in the same order.
 async fn settle(
-    store: Arc<dyn ObjectStore>,
+    store: &Arc<dyn ObjectStore>,
     env: &Env,
     (folder, name): (&Path, &CommitName),
     record: CommitRecord,
 ) -> Result<CommitRecord> {
+    let mut name = name.clone();
+    loop {
+        let found = create_or_read(store, env, (folder, &name), &record).await?;
+        match &mut name {
+            CommitName::First(number)
+                if found.query != record.query && found.state == State::Cancelled =>
+            {
+                *number += 1;
+            }
+            _ => return Ok(found),
+        }
+    }
+}
+
+/// Creates the record, or returns the one that is there.
+async fn create_or_read(
+    store: &Arc<dyn ObjectStore>,
+    env: &Env,
+    (folder, name): (&Path, &CommitName),
+    record: &CommitRecord,
+) -> Result<CommitRecord> {
     let external = |error| DataFusionError::External(error);
-    let control = ObjectControlStore::new(store, folder.clone(), env.clone());
+    let control = ObjectControlStore::new(Arc::clone(store), folder.clone(), env.clone());
     let key = key(name, &record.query);
-    let body = Bytes::from(serde_json::to_vec(&record).map_err(|error| external(error.into()))?);
+    let body = Bytes::from(serde_json::to_vec(record).map_err(|error| external(error.into()))?);
+    if body.len() as u64 > MAX_RECORD {
+        return Err(WriteError::TooMany { files: record.files.len() }.into());
+    }
     match create::decide(&control, env, &key, body, &record.nonce).await {
-        Ok(Decision::Won) => Ok(record),
+        Ok(Decision::Won) => Ok(record.clone()),
         Ok(Decision::Lost(found)) => Ok(CommitRecord::decode(&below(folder, &key), &found)?),
         // It may be there, or come: another attempt sees.
         Err(error) => Err(DataFusionError::ObjectStore(Box::new(object_store::Error::Generic {

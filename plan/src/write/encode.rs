@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::sync::Arc;
 
 use datafusion::arrow::array::{ArrayRef, RecordBatch, StringArray, new_null_array};
+use datafusion::arrow::compute::cast;
 use datafusion::arrow::csv;
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use datafusion::arrow::ipc::CompressionType;
@@ -197,6 +198,31 @@ impl Encoder {
             Self::Arrow(writer) => Ok(writer.into_inner()?),
         }
     }
+}
+
+/// The columns as they are in the file. An Arrow file has one dictionary for each column, and batches have others.
+pub(super) fn plain_schema(spec: &WriteSpec, schema: &SchemaRef) -> SchemaRef {
+    if spec.format != WriteFormat::Arrow {
+        return Arc::clone(schema);
+    }
+    let plain = |field: &FieldRef| match field.data_type() {
+        DataType::Dictionary(_, values) => {
+            Arc::new(field.as_ref().clone().with_data_type(values.as_ref().clone()))
+        }
+        _ => Arc::clone(field),
+    };
+    Arc::new(Schema::new(schema.fields().iter().map(plain).collect::<Vec<_>>()))
+}
+
+/// The rows as they are in the file.
+pub(super) fn plain(spec: &WriteSpec, batch: &RecordBatch) -> Result<RecordBatch> {
+    if spec.format != WriteFormat::Arrow {
+        return Ok(batch.clone());
+    }
+    let schema = plain_schema(spec, &batch.schema());
+    let columns = batch.columns().iter().zip(schema.fields());
+    let columns = columns.map(|(column, field)| Ok(cast(column, field.data_type())?));
+    Ok(RecordBatch::try_new(Arc::clone(&schema), columns.collect::<Result<_>>()?)?)
 }
 
 fn parquet_compression(compression: WriteCompression) -> Result<Compression> {

@@ -7,13 +7,19 @@ use datafusion::error::DataFusionError;
 pub enum WriteError {
     /// The folder was begun by another query meanwhile.
     #[error(
-        "{target} was written by another query meanwhile (query {query}); add to it, or choose another place"
+        "{target} was begun by another query meanwhile (query {query}); add to it, or choose another place"
     )]
     Exists {
         /// The folder.
         target: String,
         /// Who has it.
         query: String,
+    },
+    /// The file was written by somebody else meanwhile, or by an attempt of this query that was lost.
+    #[error("{target} was written meanwhile; choose another name, or replace it with (OVERWRITE)")]
+    Taken {
+        /// The file.
+        target: String,
     },
     /// A client has cancelled the write.
     #[error("the write was cancelled before it was committed")]
@@ -29,6 +35,12 @@ pub enum WriteError {
         value: String,
         /// Why not.
         why: &'static str,
+    },
+    /// The list of the files would be larger than an object of this kind may be.
+    #[error("{files} files are too many for one commit; write larger files, or fewer folders")]
+    TooMany {
+        /// How many there are.
+        files: usize,
     },
     /// What is at the name of the commit is no commit.
     #[error("{path} is not a commit of Dunlin: {why}")]

@@ -4,14 +4,15 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::SchemaRef;
-use datafusion::error::Result;
+use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::TaskContext;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use object_store::ObjectStore;
 use object_store::path::Path;
 
 use super::commit::{self, WrittenFile};
-use super::encode::Encoder;
+use super::encode::{self, Encoder};
+use super::error::WriteError;
 use super::folders;
 use super::spec::WriteSpec;
 use super::upload::Upload;
@@ -68,7 +69,7 @@ impl Files {
         let inside: Vec<usize> =
             (0..rows.fields().len()).filter(|at| !spec.folders.contains(at)).collect();
         Ok(Self {
-            schema: Arc::new(rows.project(&inside)?),
+            schema: encode::plain_schema(spec, &Arc::new(rows.project(&inside)?)),
             inside,
             store,
             at: spec.at()?,
@@ -96,7 +97,7 @@ impl Files {
         if self.current.as_ref().is_some_and(|open| open.folder != *folder) {
             self.close().await?;
         }
-        let batch = batch.project(&self.inside)?;
+        let batch = encode::plain(&self.spec, &batch.project(&self.inside)?)?;
         let mut open = match self.current.take() {
             Some(open) => open,
             None => self.begin(folder)?,
@@ -122,14 +123,17 @@ impl Files {
         let encoder = Encoder::new(&self.spec, &self.schema)?;
         let (path, whole) = if self.spec.commit.is_some() {
             let number = u32::try_from(self.written.len()).unwrap_or(u32::MAX);
-            let name = commit::file_name(&self.query, &self.attempt, number, &self.spec.ending());
+            let depth = folder.parts().count();
+            let name =
+                commit::file_name(&self.query, depth, &self.attempt, number, &self.spec.ending());
             let path: Path = folder.parts().chain(Path::from(name).parts()).collect();
             let whole = self.at.parts().chain(path.parts()).collect();
             (path, whole)
         } else {
             (self.at.clone(), self.at.clone())
         };
-        let upload = Upload::new(Arc::clone(&self.store), whole);
+        let is_new = self.spec.commit.is_none() && !self.spec.replaces;
+        let upload = Upload::new(Arc::clone(&self.store), whole, is_new);
         Ok(Open { folder: folder.clone(), path, encoder, upload, rows: 0, bytes: 0 })
     }
 
@@ -138,7 +142,12 @@ impl Files {
         let Some(open) = self.current.take() else { return Ok(()) };
         let Open { path, encoder, mut upload, rows, .. } = open;
         upload.add(&mut encoder.finish()?).await?;
-        let bytes = upload.finish().await?;
+        let bytes = upload.finish().await.map_err(|error| match error {
+            object_store::Error::AlreadyExists { .. } => {
+                WriteError::Taken { target: self.spec.target() }.into()
+            }
+            error => DataFusionError::from(error),
+        })?;
         self.reservation.free();
         self.written.push(WrittenFile { path: path.to_string(), rows, bytes });
         Ok(())

@@ -14,6 +14,8 @@ pub struct WriteSpec {
     pub path: String,
     /// How the files are committed; `None` for one file, which is there or is not.
     pub commit: Option<CommitName>,
+    /// One file that is there is replaced.
+    pub replaces: bool,
     /// The format of the files.
     pub format: WriteFormat,
     /// How they are compressed.

@@ -9,10 +9,10 @@
 //! files are not. So a listing that lacks a committed file is made again, after the commit was seen. What it lacks then
 //! was deleted.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-use dunlin_plan::write::{COMMITS, CommitRecord, State, below_raw, query_of};
+use dunlin_plan::write::{COMMITS, CommitRecord, State, below_raw, folder_of};
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
@@ -26,12 +26,32 @@ const COMMITS_AT_ONCE: usize = 32;
 /// Commits that a process remembers. One that has seen more forgets all.
 const MOST_REMEMBERED: usize = 100_000;
 
-/// The commits that have been read. A commit is never changed.
+/// The commits that have been read.
 #[derive(Debug, Default)]
 pub(super) struct Commits {
-    known: Mutex<HashMap<(String, Path), Arc<CommitRecord>>>,
+    known: Mutex<HashMap<Key, Arc<CommitRecord>>>,
     /// Committed files that were deleted.
     gone: Mutex<HashSet<(String, Path)>>,
+}
+
+/// A commit: its store, its path, and its version, because a folder may be deleted and written again.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Key {
+    address: String,
+    path: Path,
+    e_tag: Option<String>,
+    modified: i64,
+}
+
+impl Key {
+    fn of(address: &str, object: &ObjectMeta) -> Self {
+        Self {
+            address: address.to_owned(),
+            path: object.location.clone(),
+            e_tag: object.e_tag.clone(),
+            modified: object.last_modified.timestamp_millis(),
+        }
+    }
 }
 
 /// A listing of a folder of one store.
@@ -47,18 +67,20 @@ impl Commits {
     /// All files of a folder, without those of writes that are not committed.
     pub(super) async fn files(&self, of: &Listing<'_>) -> Result<Vec<ObjectMeta>, TableError> {
         let listed = of.walk().await?;
-        let is_ours =
-            |file: &ObjectMeta| query_of(file.location.filename().unwrap_or_default()).is_some();
-        if !listed.iter().any(|file| is_ours(file) || folder_of(&file.location).is_some()) {
+        if !listed.iter().any(|file| is_ours(file) || committed_folder(&file.location).is_some()) {
             return Ok(listed);
         }
         let mut committed = self.committed(of, &listed).await?;
-        let unknown = |committed: &HashSet<Path>| {
-            listed.iter().any(|file| is_ours(file) && !committed.contains(&file.location))
-        };
-        if unknown(&committed) {
-            // The folder may be a part of one that was written.
-            committed.extend(self.above(of).await?);
+        // The folder may be a part of one that was written, whose commits are above.
+        let above: BTreeSet<Path> = listed
+            .iter()
+            .filter_map(|file| folder_of(&file.location))
+            .filter(|folder| !folder.prefix_matches(of.folder))
+            .collect();
+        for folder in above {
+            let commits = folder.join(COMMITS);
+            let listed = Listing { folder: &commits, ..*of }.list().await?;
+            committed.extend(self.committed(of, &listed).await?);
         }
         let here: HashSet<&Path> = listed.iter().map(|file| &file.location).collect();
         let missing: Vec<Path> = committed
@@ -86,13 +108,13 @@ impl Commits {
         of: &Listing<'_>,
         listed: &[ObjectMeta],
     ) -> Result<HashSet<Path>, TableError> {
-        let commits: Vec<(Path, Path)> = listed
+        let commits: Vec<(Path, ObjectMeta)> = listed
             .iter()
-            .filter_map(|file| Some((folder_of(&file.location)?, file.location.clone())))
+            .filter_map(|file| Some((committed_folder(&file.location)?, file.clone())))
             .collect();
         let read = stream::iter(commits)
-            .map(|(folder, path)| async move {
-                let record = self.read(of, &path).await?;
+            .map(|(folder, object)| async move {
+                let record = self.read(of, &object).await?;
                 Ok::<_, TableError>((folder, record))
             })
             .buffer_unordered(COMMITS_AT_ONCE);
@@ -106,27 +128,13 @@ impl Commits {
         Ok(files)
     }
 
-    /// The files that the commits of the folders above name.
-    async fn above(&self, of: &Listing<'_>) -> Result<HashSet<Path>, TableError> {
-        let parts: Vec<_> = of.folder.parts().collect();
-        let mut files = HashSet::new();
-        for depth in (1..parts.len()).rev() {
-            let folder: Path = parts[..depth].iter().cloned().collect();
-            let folder = folder.join(COMMITS);
-            let above = Listing { folder: &folder, ..*of };
-            let listed: Vec<ObjectMeta> = above.list().await?;
-            files.extend(self.committed(of, &listed).await?);
-        }
-        Ok(files)
-    }
-
     /// The record of a commit.
     pub(super) async fn read(
         &self,
         of: &Listing<'_>,
-        path: &Path,
+        object: &ObjectMeta,
     ) -> Result<Arc<CommitRecord>, TableError> {
-        let key = (of.address.to_owned(), path.clone());
+        let (path, key) = (&object.location, Key::of(of.address, object));
         if let Some(known) = self.known.lock().get(&key) {
             return Ok(Arc::clone(known));
         }
@@ -156,8 +164,13 @@ impl Listing<'_> {
     }
 }
 
+/// True for a file that a query of Dunlin wrote.
+fn is_ours(file: &ObjectMeta) -> bool {
+    folder_of(&file.location).is_some()
+}
+
 /// The folder whose commit this object is, if it is one.
-fn folder_of(path: &Path) -> Option<Path> {
+fn committed_folder(path: &Path) -> Option<Path> {
     let parts: Vec<_> = path.parts().collect();
     let [folder @ .., commits, name] = parts.as_slice() else { return None };
     let is_commit = commits.as_ref() == COMMITS && name.as_ref().ends_with(".json");

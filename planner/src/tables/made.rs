@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{FieldRef, Schema, SchemaRef};
+use datafusion::error::DataFusionError;
 use dunlin_plan::location::Location;
 use dunlin_plan::stores::Stores;
 use dunlin_plan::wire;
 use dunlin_plan::write::{COMMITS, State};
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{StreamExt, stream};
 use object_store::ObjectStore;
 use object_store::path::Path;
 
@@ -22,6 +23,8 @@ const AT_ONCE: usize = 16;
 /// The columns of a table that was made, as its statement gave them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Columns {
+    /// All, in the order of the statement.
+    pub(super) all: SchemaRef,
     /// Those inside of its files.
     pub(super) inside: SchemaRef,
     /// Those of its folders.
@@ -72,16 +75,26 @@ impl MadeTables {
                 if !is_first {
                     continue;
                 }
-                let record = commits.read(&listing, &object.location).await?;
+                let record = commits.read(&listing, &object).await?;
                 let (State::Committed, Some(made)) = (record.state, &record.table) else {
                     continue;
                 };
-                let schema = wire::schema_from_text(&made.schema)?;
-                let all = schema.fields();
-                let at = all.len().saturating_sub(record.folders.len());
+                if made.table != name {
+                    continue;
+                }
+                let all = wire::schema_from_text(&made.schema)?;
+                let folder = |name: &String| all.field_with_name(name).cloned().map(Arc::new);
+                let is_inside = |field: &&FieldRef| !record.folders.contains(field.name());
+                let inside = all.fields().iter().filter(is_inside).cloned();
                 let columns = Columns {
-                    inside: Arc::new(Schema::new(all[..at].to_vec())),
-                    folders: all[at..].to_vec(),
+                    inside: Arc::new(Schema::new(inside.collect::<Vec<_>>())),
+                    folders: record
+                        .folders
+                        .iter()
+                        .map(folder)
+                        .collect::<Result<_, _>>()
+                        .map_err(DataFusionError::from)?,
+                    all,
                 };
                 let config = TableConfig {
                     name: name.to_owned(),
@@ -104,12 +117,17 @@ impl MadeTables {
             let name = |folder: &Path| folder.filename().map(str::to_owned);
             let found: Vec<Option<String>> = stream::iter(folders.iter().filter_map(name))
                 .map(|name| async move {
-                    let found = self.find(&name, commits).await?;
-                    Ok::<_, TableError>(found.map(|_| name))
+                    match self.find(&name, commits).await {
+                        Ok(found) => found.map(|_| name),
+                        Err(error) => {
+                            tracing::warn!(%error, folder = name, "a table cannot be read");
+                            None
+                        }
+                    }
                 })
                 .buffered(AT_ONCE)
-                .try_collect()
-                .await?;
+                .collect()
+                .await;
             names.extend(found.into_iter().flatten());
         }
         names.sort_unstable();

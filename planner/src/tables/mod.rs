@@ -204,10 +204,13 @@ impl Tables {
         if all {
             match self.made.names(&self.commits).await {
                 Ok(made) => {
-                    for name in made {
-                        if let Some(table) = self.made(&name).await.ok().flatten() {
-                            wanted.entry(name).or_insert(table);
-                        }
+                    let found = stream::iter(made).map(|name| async move {
+                        let table = self.made(&name).await.ok().flatten()?;
+                        Some((name, table))
+                    });
+                    let found: Vec<_> = found.buffered(TABLES_AT_ONCE).collect().await;
+                    for (name, table) in found.into_iter().flatten() {
+                        wanted.entry(name).or_insert(table);
                     }
                 }
                 Err(error) => unread.push(Unread { table: "[[writing]]".to_owned(), error }),
@@ -302,7 +305,10 @@ impl Table {
             known: Arc::clone(&self.known),
             order: if order.is_empty() { Vec::new() } else { vec![order] },
         };
-        texts::read(config, table)
+        match &self.made {
+            Some(made) => texts::in_order(table, &made.all),
+            None => texts::read(config, table),
+        }
     }
 
     /// Where INSERT puts its rows.

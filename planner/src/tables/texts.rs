@@ -132,6 +132,28 @@ pub(super) fn read(
     Ok(Arc::new(ViewTable::new(plan, None)))
 }
 
+/// The table with its columns in another order.
+pub(super) fn in_order(
+    table: FilesTable,
+    wanted: &SchemaRef,
+) -> Result<Arc<dyn TableProvider>, TableError> {
+    let columns: Vec<Expr> =
+        wanted.fields().iter().map(|field| ident(field.name().clone())).collect();
+    if table
+        .shape
+        .schema
+        .fields()
+        .iter()
+        .map(|it| it.name())
+        .eq(wanted.fields().iter().map(|it| it.name()))
+    {
+        return Ok(Arc::new(table));
+    }
+    let source = provider_as_source(Arc::new(table));
+    let plan = LogicalPlanBuilder::scan("made", source, None)?.project(columns)?.build()?;
+    Ok(Arc::new(ViewTable::new(plan, None)))
+}
+
 /// The value of a column from its text.
 fn column(config: &TableConfig, field: &FieldRef) -> Expr {
     let name = field.name();

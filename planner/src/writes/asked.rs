@@ -59,7 +59,7 @@ pub(crate) fn asked(sql: &str) -> Result<(Option<Asked>, Cow<'_, str>), PlanErro
         }
         Query::Table(name) => {
             let before = blanked(sql, place(first).unwrap_or(end), end);
-            format!("{}SELECT {name}", before.trim_end_matches(' '))
+            format!("{} SELECT {name}", before.trim_end())
         }
     };
     Ok((Some(Asked { target, options }), Cow::Owned(text)))
@@ -104,7 +104,9 @@ mod tests {
         assert_eq!(target, Target::NewTable("x".to_owned()));
         assert_eq!(text.trim(), "(select 1)");
         let (_, text) = read("copy orders (k, d) to 'o.csv'");
-        assert_eq!(text, "SELECT \"k\", \"d\" FROM orders");
+        assert_eq!(text.trim(), "SELECT \"k\", \"d\" FROM orders");
+        let (_, text) = read("explain copy orders to 'x/'");
+        assert_eq!(text, "explain SELECT * FROM orders");
         let (target, text) = read("insert into t (select 1)");
         assert_eq!(target, Target::Table { name: "t".to_owned(), columns: None });
         assert_eq!(text.trim(), "(select 1)");

@@ -49,6 +49,11 @@ pub(super) fn folders(names: &[String], logical: &LogicalPlan) -> Result<Vec<usi
         if places.contains(&at) {
             return Err(wrong(format!("partition_by names {name} twice")));
         }
+        if name.contains('=') {
+            return Err(wrong(format!(
+                "partition_by names {name}, and a folder's name is column=value; give the column another name"
+            )));
+        }
         let data_type = fields[at].data_type();
         if !is_folder_type(data_type) {
             return Err(wrong(format!(
@@ -144,25 +149,34 @@ pub(super) fn conformed(
         .map_err(PlanError::from_planning)
 }
 
-/// Whether values are changed to a column's type without being asked, as SQL's assignment does: a value that does not fit
-/// is an error when the statement runs.
+/// Whether values become a column's without a CAST: where each value stays what it is, or is an error when the statement
+/// runs. Decimals get the digits of their column, as in SQL.
 fn may_become(from: &DataType, to: &DataType) -> bool {
-    let is_text =
-        |it: &DataType| matches!(it, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View);
-    let is_time =
-        |it: &DataType| matches!(it, DataType::Date32 | DataType::Date64 | DataType::Timestamp(..));
-    from == to
-        || *from == DataType::Null
-        || (from.is_numeric() && to.is_numeric())
-        || (is_text(from) && (is_text(to) || is_time(to)))
-        || (is_time(from) && is_time(to))
-        || (from.is_nested() && to.is_nested())
-        || matches!(to, DataType::Dictionary(_, values) if may_become(from, values))
-        || matches!(from, DataType::Dictionary(_, values) if may_become(values, to))
-        || (matches!(from, DataType::Binary | DataType::LargeBinary | DataType::BinaryView)
-            && matches!(to, DataType::Binary | DataType::LargeBinary | DataType::BinaryView))
-        || (matches!(from, DataType::Time32(_) | DataType::Time64(_))
-            && matches!(to, DataType::Time32(_) | DataType::Time64(_)))
+    use DataType::{
+        Binary, BinaryView, Date32, Date64, Decimal32, Decimal64, Decimal128, Decimal256,
+        Dictionary, LargeBinary, LargeUtf8, Null, Time32, Time64, Timestamp, Utf8, Utf8View,
+    };
+    let is_text = |it: &DataType| matches!(it, Utf8 | LargeUtf8 | Utf8View);
+    let is_bytes = |it: &DataType| matches!(it, Binary | LargeBinary | BinaryView);
+    let is_decimal = |it: &DataType| {
+        matches!(it, Decimal32(..) | Decimal64(..) | Decimal128(..) | Decimal256(..))
+    };
+    let width = |it: &DataType| it.primitive_width().unwrap_or(0);
+    match (from, to) {
+        _ if from == to => true,
+        (Null, _) => true,
+        (Dictionary(_, values), _) => may_become(values, to),
+        (_, Dictionary(_, values)) => may_become(from, values),
+        (Timestamp(from, _), Timestamp(to, _)) => to >= from,
+        (Date32 | Date64, Timestamp(..)) | (Date32, Date64) => true,
+        (Time32(from) | Time64(from), Time32(to) | Time64(to)) => to >= from,
+        _ if from.is_integer() => to.is_numeric(),
+        _ if is_decimal(from) => is_decimal(to) || to.is_floating(),
+        _ if from.is_floating() => is_decimal(to) || (to.is_floating() && width(to) >= width(from)),
+        _ if is_text(from) => is_text(to) || matches!(to, Date32 | Date64 | Timestamp(..)),
+        _ if is_bytes(from) => is_bytes(to),
+        _ => from.is_nested() && to.is_nested(),
+    }
 }
 
 fn wrong(message: String) -> PlanError {

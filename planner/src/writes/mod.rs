@@ -20,4 +20,3 @@ mod wrap;
 pub(crate) use self::asked::{Asked, Target, asked};
 pub(crate) use self::place::Permission;
 pub(crate) use self::plan::{Write, Writes};
-pub(crate) use self::wrap::wrap;

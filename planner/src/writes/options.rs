@@ -115,8 +115,9 @@ impl Options {
             "delimiter" => {
                 let text = one(name, value)?;
                 let text = if text == "\\t" { "\t".to_owned() } else { text };
-                let &[byte] = text.as_bytes() else {
-                    return Err(format!("delimiter {text:?} is not one ASCII character"));
+                let byte = match text.as_bytes() {
+                    &[byte] if byte != b'"' && (byte == b'\t' || !byte.is_ascii_control()) => byte,
+                    _ => return Err(format!("delimiter {text:?} is not one ASCII character")),
                 };
                 (self.csv.delimiter, self.of_csv) = (byte, Some("delimiter"));
             }
@@ -185,6 +186,18 @@ impl Options {
                 )
             }
         };
+        let says = match by_name {
+            Some(Compression::Gzip) => Some(WriteCompression::Gzip),
+            Some(Compression::Zstd) => Some(WriteCompression::Zstd),
+            Some(_) => None,
+            None => Some(WriteCompression::None),
+        };
+        let is_text = matches!(format, WriteFormat::Csv | WriteFormat::Json);
+        if fits && is_text && Format::of(target).is_some() && says != Some(compression) {
+            return Err(refused(format!(
+                "the name {target} and the compression {compression:?} do not fit; readers go by the name"
+            )));
+        }
         if fits {
             return Ok(compression);
         }

@@ -119,12 +119,7 @@ impl Place {
                     .to_owned(),
             ));
         };
-        let is_plain = name.chars().all(|c| c.is_alphanumeric() || "_-".contains(c));
-        if !is_plain || name.is_empty() || name.starts_with(['_', '-']) || name.len() > 128 {
-            return Err(refused(format!(
-                "the table's name {name:?} names its folder; use letters, digits, _ and -"
-            )));
-        }
+        check_table_name(name)?;
         Self::of(&format!("{place}/{name}/"), permission)
     }
 
@@ -166,7 +161,8 @@ impl Place {
                 number = number.max(free);
                 continue;
             }
-            if is_leftover(&file.location) {
+            // A marker that some tools make for a folder is no file in it.
+            if is_leftover(&file.location, folder) || file.location == *folder {
                 continue;
             }
             return Err(exists(format!(
@@ -185,9 +181,21 @@ impl Place {
     }
 }
 
-/// A file of a write that has not been committed, or that was cancelled: no reader counts it, and none will.
-fn is_leftover(path: &Path) -> bool {
-    path.filename().is_some_and(|name| dunlin_plan::write::query_of(name).is_some())
+/// Refuses a name that could not be the name of a folder everywhere.
+pub(super) fn check_table_name(name: &str) -> Result<(), PlanError> {
+    let is_plain = name.chars().all(|c| c.is_ascii_alphanumeric() || "_-".contains(c));
+    if is_plain && !name.is_empty() && !name.starts_with(['_', '-']) && name.len() <= 128 {
+        return Ok(());
+    }
+    Err(refused(format!(
+        "the table's name {name:?} names its folder; use letters of ASCII, digits, _ and -"
+    )))
+}
+
+/// True for a file of a write into this folder, or a folder below, that has not been committed, or was cancelled. If it was
+/// committed, its commit is in the listing. Of a write into a folder above it is not known.
+fn is_leftover(path: &Path, folder: &Path) -> bool {
+    dunlin_plan::write::folder_of(path).is_some_and(|of| of.prefix_matches(folder))
 }
 
 /// The number of a first commit that is free beside this object, if it is a commit that was cancelled.

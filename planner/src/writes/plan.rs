@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::datatypes::Schema;
+use datafusion::arrow::datatypes::{DataType, Schema, SchemaRef};
 use datafusion::common::TableReference;
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::LogicalPlan;
-use dunlin_manifest::records::WriteTarget;
+use datafusion::physical_plan::ExecutionPlan;
+use dunlin_manifest::records::{Pin, WriteTarget};
 use dunlin_plan::stores::Stores;
 use dunlin_plan::wire;
 use dunlin_plan::write::{
@@ -17,8 +18,10 @@ use super::asked::{Asked, Target};
 use super::columns;
 use super::error::{exists, no_such_table, of_statement, refused};
 use super::options::Options;
-use super::place::{Permission, Place};
+use super::place::{Permission, Place, check_table_name};
+use super::wrap::wrap;
 use crate::error::PlanError;
+use crate::scans;
 use crate::tables::Tables;
 
 /// Bytes of a file, if a statement does not say. Readers open fewer files then, and one can still be read by several
@@ -30,10 +33,43 @@ const GROUP_ROWS: u64 = 1 << 20;
 /// A write that is planned.
 #[derive(Debug)]
 pub(crate) struct Write {
-    pub(crate) spec: WriteSpec,
+    spec: WriteSpec,
+    /// The columns of the rows, on which all of it was decided.
+    columns: SchemaRef,
 }
 
 impl Write {
+    /// The physical plan of the rows with the operators that write them. It has `partitions` partitions where rows are
+    /// exchanged.
+    ///
+    /// # Errors
+    /// A plan with other columns than the query had; a target that the query reads.
+    pub(crate) fn over(
+        self,
+        rows: Arc<dyn ExecutionPlan>,
+        partitions: usize,
+    ) -> Result<Arc<dyn ExecutionPlan>, PlanError> {
+        let types = |schema: &SchemaRef| -> Vec<DataType> {
+            schema.fields().iter().map(|field| field.data_type().clone()).collect()
+        };
+        if types(&rows.schema()) != types(&self.columns) {
+            return Err(refused(format!(
+                "its columns are {} once they are planned, and were {} before; cast them",
+                rows.schema(),
+                self.columns
+            )));
+        }
+        let read = scans::pins(&rows).map_err(PlanError::from_planning)?;
+        let is_target = |pin: &Pin| pin.store == self.spec.store && pin.path == self.spec.path;
+        if read.iter().any(is_target) {
+            return Err(refused(format!(
+                "it reads {}, which it would replace; write to another file",
+                self.spec.target()
+            )));
+        }
+        wrap(rows, &Arc::new(self.spec), partitions).map_err(PlanError::from_planning)
+    }
+
     /// What a query's record says of it; nothing for one file, which needs no commit.
     pub(crate) fn target(&self) -> Option<WriteTarget> {
         let first = match self.spec.commit.as_ref()? {
@@ -105,8 +141,9 @@ impl Writes<'_> {
                 (logical, spec)
             }
         };
-        check_schema(&spec, logical.schema().as_arrow()).map_err(refused)?;
-        Ok((logical, Write { spec }))
+        let columns = Arc::new(logical.schema().as_arrow().clone());
+        check_schema(&spec, &columns).map_err(refused)?;
+        Ok((logical, Write { spec, columns }))
     }
 
     /// The target of a COPY.
@@ -156,7 +193,16 @@ impl Writes<'_> {
             )));
         }
         let place = match &options.location {
-            Some(text) => Place::of(text, self.permission)?.folder(),
+            Some(text) => {
+                let place = Place::of(text, self.permission)?.folder();
+                if place.location.path.filename() != Some(name) {
+                    return Err(refused(format!(
+                        "a table is found by the name of its folder; end the location in {name}/"
+                    )));
+                }
+                check_table_name(name)?;
+                place
+            }
             None => Place::of_new_table(name, self.permission)?,
         };
         if !self.permission.has_tables(&place) {
@@ -175,9 +221,6 @@ impl Writes<'_> {
         }
         let mut spec = self.folder(place, options, WriteFormat::Parquet, "", logical).await?;
         let schema = logical.schema().as_arrow();
-        let inside = (0..schema.fields().len()).filter(|at| !spec.folders.contains(at));
-        let order: Vec<usize> = inside.chain(spec.folders.iter().copied()).collect();
-        let schema = schema.project(&order).map_err(|error| refused(error.to_string()))?;
         let fields = schema.fields().iter().map(|field| field.as_ref().clone().with_nullable(true));
         let schema = Schema::new(fields.collect::<Vec<_>>());
         let schema = wire::schema_to_text(&Arc::new(schema)).map_err(PlanError::from_planning)?;
@@ -224,6 +267,7 @@ impl Writes<'_> {
             store: place.location.address(),
             path: place.location.path.to_string(),
             commit,
+            replaces: options.overwrite,
             format,
             compression,
             folders,

@@ -43,6 +43,14 @@ impl Api {
         Self { http: reqwest::Client::new(), base: base.to_owned() }
     }
 
+    /// A client that sends a key.
+    pub fn with_key(base: &str, key: &str) -> Self {
+        let bearer = reqwest::header::HeaderValue::from_str(&format!("Bearer {key}")).unwrap();
+        let headers = [(reqwest::header::AUTHORIZATION, bearer)].into_iter().collect();
+        let http = reqwest::Client::builder().default_headers(headers).build().unwrap();
+        Self { http, base: base.to_owned() }
+    }
+
     fn post(&self, path: &str, body: &Value) -> RequestBuilder {
         self.http.post(format!("{}{path}", self.base)).json(body)
     }

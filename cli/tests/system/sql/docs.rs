@@ -1,9 +1,9 @@
-//! The examples of `docs/sql-command.md` print what the page says.
+//! The examples of pages print what the pages say.
 
 use std::process::Stdio;
 
 use super::Desk;
-use crate::common::binary;
+use crate::common::{S3, binary, unique};
 
 /// Lines after a `$`, with what they are to print.
 fn examples(page: &str) -> Vec<(String, String)> {
@@ -25,19 +25,47 @@ fn examples(page: &str) -> Vec<(String, String)> {
 }
 
 #[test]
-fn the_examples_of_the_page_print_what_it_says() {
-    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/sql-command.md");
+fn the_examples_of_the_command_print_what_its_page_says() {
+    run("sql-command", 10, &[]);
+}
+
+/// Below a prefix of its own: other tests use the bucket.
+#[test]
+fn the_examples_of_minio_print_what_its_page_says() {
+    let Some(s3) = S3::from_env() else { return };
+    let (key, secret) = s3.root();
+    let variables = [
+        ("AWS_ENDPOINT_URL", s3.endpoint.as_str()),
+        ("AWS_ALLOW_HTTP", "true"),
+        ("AWS_REGION", "us-east-1"),
+        ("AWS_ACCESS_KEY_ID", key),
+        ("AWS_SECRET_ACCESS_KEY", secret),
+    ];
+    run("minio", 8, &variables);
+}
+
+/// Runs the examples of a page, of which there are at least so many.
+fn run(name: &str, least: usize, variables: &[(&str, &str)]) {
+    let page = format!("{}/../docs/{name}.md", env!("CARGO_MANIFEST_DIR"));
     let page = std::fs::read_to_string(page).unwrap();
+    // Other tests use the bucket, and a page may be run twice.
+    let bucket = std::env::var("DUNLIN_TEST_S3_BUCKET").unwrap_or_default();
+    let place = format!("{bucket}/{}", unique("page"));
+    let page = page.replace("s3://dunlin-test/", &format!("s3://{place}/"));
     let desk = Desk::new();
     let programs = desk.path().join("programs");
     std::fs::create_dir(&programs).unwrap();
     std::os::unix::fs::symlink(binary(), programs.join("dunlin")).unwrap();
     let path = format!("{}:{}", programs.display(), std::env::var("PATH").unwrap());
     let examples = examples(&page);
-    assert!(examples.len() > 10, "{}", examples.len());
+    assert!(examples.len() >= least, "{}", examples.len());
     for (command, printed) in examples {
         let mut shell = desk.command("bash".as_ref());
-        shell.args(["-c", &command]).env("PATH", &path).stdin(Stdio::null());
+        shell
+            .args(["-c", &command])
+            .env("PATH", &path)
+            .envs(variables.iter().copied())
+            .stdin(Stdio::null());
         let output = shell.output().unwrap();
         let out = String::from_utf8(output.stdout).unwrap();
         let err = String::from_utf8_lossy(&output.stderr).into_owned();

@@ -1,6 +1,7 @@
 //! COPY, INSERT and CREATE TABLE AS through real processes: what was written is what was asked for, once, whoever dies,
 //! and nothing if the statement did not succeed.
 
+mod again;
 mod words;
 
 use std::path::Path;
@@ -154,7 +155,7 @@ async fn tables_are_made_and_filled() {
     let got = api.sql(&format!("{first} li"), &fleet_route).await;
     reference.check("filled", &format!("{first} lineitem"), &got.batches);
     // A table read and written by one statement is read as it was.
-    api.sql("insert into li select l_orderkey + 1000000, l_shipdate, l_comment, l_linestatus from li where l_linestatus = 'F'", &settings("inline")).await;
+    api.sql("insert into li select l_orderkey + 1000000, l_linestatus, l_shipdate, l_comment from li where l_linestatus = 'F'", &settings("inline")).await;
     let got = api.sql("select count(*) as n from li", &fleet_route).await;
     let wanted = "select count(*) + count(*) filter (where l_linestatus = 'F') as n from lineitem";
     reference.check("itself", wanted, &got.batches);
