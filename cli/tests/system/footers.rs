@@ -5,7 +5,6 @@
 //! the last 512 KiB, which is what one request for an unknown footer fetches.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use dunlin_cli::fleet::{Fleet, Process};
 use dunlin_cli::tpch;
@@ -15,12 +14,14 @@ use crate::common::api::Api;
 use crate::common::reference::Reference;
 use crate::common::{S3, Setup, binary, data_in, unique};
 use dunlin_sim::far::{Proxy, Seen};
+use object_store::ObjectStoreExt;
+use object_store::path::Path;
 
 /// Bytes that a reader may fetch from the end of a file before it knows how long the footer is.
 const HINT: u64 = 512 << 10;
 
 /// The first byte of each file that the gateway may read, by key.
-fn footers(data: &Path, prefix: &str) -> BTreeMap<String, u64> {
+fn footers(data: &std::path::Path, prefix: &str) -> BTreeMap<String, u64> {
     let mut first = BTreeMap::new();
     for table in tpch::TABLES {
         for file in std::fs::read_dir(data.join(table)).unwrap() {
@@ -109,4 +110,52 @@ async fn the_gateway_reads_footers_and_no_data_on_the_fleet_route() {
     let status = api.end(&body.query(), std::time::Duration::from_secs(60)).await;
     assert_eq!(status["status"], "FAILED", "{status}");
     assert!(proxy.seen().iter().any(|seen| seen.refused), "an inline query reads data pages");
+}
+
+/// One gateway looks into the files of a table with many files. Another one reads what the first has kept in the state, and
+/// plans the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_gateway_knows_what_is_inside_of_the_files() {
+    let Some(s3) = S3::from_env() else { return };
+    let data = data_in(0.01, 40);
+    let (tables, state) = (unique("known-tables"), unique("known"));
+    s3.upload(&data, &tables).await;
+    let proxy = Proxy::near(&s3.endpoint, &s3.bucket, |_| false).await.unwrap();
+    let setup = Setup::with(|_| s3.config(&state, &tables, &proxy.endpoint(), ""));
+    let reference = Reference::over(&data);
+    let sql = "select count(*) as n, min(l_shipdate) as a, max(l_comment) as b, count(l_tax) as c from lineitem where l_orderkey < 30000";
+    let settings = json!({ "route": "inline", "target_partitions": 4 });
+    let is_footer = |seen: &Seen| seen.key.contains("/lineitem/") && seen.method == "GET";
+    let is_kept = |seen: &Seen| seen.key.contains("/use/files/");
+    let mut plans = Vec::new();
+    for turn in 0..3 {
+        if turn == 2 {
+            // One file is gone and another one is there, so nothing is kept of their group.
+            let files = std::fs::read_dir(data.join("lineitem")).unwrap();
+            let name = files.flatten().next().unwrap().file_name().into_string().unwrap();
+            let (from, to) =
+                (format!("{tables}/lineitem/{name}"), format!("{tables}/lineitem/a-{name}"));
+            let (store, from, to) = (s3.store(), Path::from(from), Path::from(to));
+            store.copy(&from, &to).await.unwrap();
+            store.delete(&from).await.unwrap();
+        }
+        proxy.forget();
+        let fleet = Fleet::start(binary(), &setup.config, setup.path(), 0, 1).unwrap();
+        let api = Api::new(&fleet.url());
+        let explained = api.explain(sql, &settings).await;
+        plans.push(explained["physical_plan"].clone());
+        let seen = proxy.seen();
+        let footers = seen.iter().filter(|seen| is_footer(seen)).count();
+        let (puts, gets): (Vec<&Seen>, Vec<&Seen>) =
+            seen.iter().filter(|seen| is_kept(seen)).partition(|seen| seen.method == "PUT");
+        println!("{footers} footers, {} puts, {} gets", puts.len(), gets.len());
+        match turn {
+            0 => assert!(footers >= 40 && puts.len() == 1, "{footers} {puts:?}"),
+            1 => assert!(footers == 0 && puts.is_empty() && gets.len() == 1, "{footers} {gets:?}"),
+            _ => assert!(footers >= 40 && puts.len() == 1, "{footers} {puts:?}"),
+        }
+        let answer = api.sql(sql, &settings).await;
+        reference.check("what is known", sql, &answer.batches);
+    }
+    assert!(plans[0].is_string() && plans[0] == plans[1]);
 }

@@ -237,6 +237,12 @@ pub fn asked(query: &QueryId) -> String {
     format!("{}asked", uses_of_query(query))
 }
 
+/// `use/files/<digest>`: what is known of some files of a table. Its name is made from all that decides what is in it.
+#[must_use]
+pub fn files(digest: &str) -> String {
+    format!("use/files/{digest}")
+}
+
 /// `probe/passed`: the store has passed the probe.
 pub const PROBED: &str = "probe/passed";
 

@@ -9,46 +9,22 @@ use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{FieldRef, SchemaRef};
 use datafusion::catalog::Session;
-use datafusion::common::Statistics;
 use datafusion::datasource::file_format::{FileFormat, FileMeta};
 use datafusion::error::DataFusionError;
-use datafusion::physical_expr::LexOrdering;
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore};
 use parking_lot::Mutex;
 
 use super::error::FileTrouble;
+use super::facts::{Facts, Version};
 use super::shape::Shape;
-
-/// One version of a file.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Version {
-    size: u64,
-    e_tag: Option<String>,
-    modified: i64,
-}
-
-impl From<&ObjectMeta> for Version {
-    fn from(file: &ObjectMeta) -> Self {
-        Self {
-            size: file.size,
-            e_tag: file.e_tag.clone(),
-            modified: file.last_modified.timestamp_millis(),
-        }
-    }
-}
-
-/// Rows, sizes and ranges of a file, by the columns of a table's schema, and the order of its rows.
-#[derive(Debug)]
-pub(super) struct Facts {
-    pub(super) statistics: Arc<Statistics>,
-    pub(super) ordering: Option<LexOrdering>,
-}
 
 #[derive(Debug)]
 struct Known {
     version: Version,
     schema: SchemaRef,
+    /// The facts by the file's own schema, if they were found with it.
+    own: Option<Arc<Facts>>,
     /// The table's schema when they were found, and the facts.
     facts: Option<(SchemaRef, Arc<Facts>)>,
 }
@@ -95,25 +71,32 @@ impl KnownFiles {
         }
     }
 
-    /// Remembers these files with their schemas, and the shape that they have together, if they have one. Forgets all
-    /// other files.
+    /// Remembers these files with their schemas and facts, and the shape that they have together, if they have one. Forgets
+    /// all other files.
     pub(super) fn remember(
         &self,
         files: &[ObjectMeta],
-        schemas: &[SchemaRef],
+        found: &[(SchemaRef, Option<Arc<Facts>>)],
         shape: Option<&Arc<Shape>>,
     ) {
         let mut table = self.known.lock();
         let mut next = HashMap::with_capacity(files.len());
-        for (file, schema) in files.iter().zip(schemas) {
+        for (file, (schema, own)) in files.iter().zip(found) {
             let version = Version::from(file);
             let before =
                 table.files.remove(&file.location).filter(|known| known.version == version);
-            let facts = before.and_then(|known| known.facts);
-            let schema = Arc::clone(schema);
-            next.insert(file.location.clone(), Known { version, schema, facts });
+            let (before, facts) = before.map_or((None, None), |known| (known.own, known.facts));
+            let (schema, own) = (Arc::clone(schema), own.clone().or(before));
+            next.insert(file.location.clone(), Known { version, schema, own, facts });
         }
         *table = KnownTable { files: next, shape: shape.cloned() };
+    }
+
+    /// The schema and the facts of a file, by its own columns, if they are known.
+    pub(super) fn own(&self, path: &Path) -> Option<(SchemaRef, Arc<Facts>)> {
+        let table = self.known.lock();
+        let known = table.files.get(path)?;
+        Some((Arc::clone(&known.schema), Arc::clone(known.own.as_ref()?)))
     }
 
     /// The facts of a file, by the columns of `schema`. Reads the file's footer if they are not known.
@@ -129,12 +112,19 @@ impl KnownFiles {
         store: &Arc<dyn ObjectStore>,
     ) -> datafusion::error::Result<Arc<Facts>> {
         let version = Version::from(file);
-        if let Some(known) = self.known.lock().files.get(&file.location)
+        if let Some(known) = self.known.lock().files.get_mut(&file.location)
             && known.version == version
-            && let Some((of, facts)) = &known.facts
-            && of == schema
         {
-            return Ok(Arc::clone(facts));
+            if let Some((of, facts)) = &known.facts
+                && of == schema
+            {
+                return Ok(Arc::clone(facts));
+            }
+            if let Some(own) = &known.own {
+                let facts = own.by(&known.schema, schema);
+                known.facts = Some((Arc::clone(schema), Arc::clone(&facts)));
+                return Ok(facts);
+            }
         }
         let found = format.infer_stats_and_ordering(state, store, Arc::clone(schema), file).await;
         let found = found

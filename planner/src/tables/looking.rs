@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::catalog::Session;
-use datafusion::datasource::file_format::FileFormat;
 use datafusion::datasource::file_format::arrow::ArrowFormat;
 use datafusion::datasource::file_format::avro::AvroFormat;
 use datafusion::datasource::file_format::csv::CsvFormat;
 use datafusion::datasource::file_format::file_compression_type::FileCompressionType;
 use datafusion::datasource::file_format::json::JsonFormat;
 use datafusion::datasource::file_format::parquet::ParquetFormat;
+use datafusion::datasource::file_format::{FileFormat, FileMeta};
 use datafusion::datasource::physical_plan::{FileScanConfig, FileScanConfigBuilder, JsonSource};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::execution::SessionState;
@@ -25,6 +25,7 @@ use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 
 use super::config::{Compression, Format, TableConfig};
 use super::error::{FileTrouble, TableError};
+use super::facts::Facts;
 
 /// Files that are looked into at the same time.
 pub(super) const FILES_AT_ONCE: usize = 64;
@@ -91,8 +92,46 @@ impl Reading {
         })
     }
 
+    /// True if what is known of a file is worth keeping: a footer says all of it, and nothing else decides.
+    pub(super) fn has_footers(&self) -> bool {
+        self.kind == Format::Parquet
+    }
+
+    /// The schema of each file, and, if `facts` are wanted, what else its footer says.
+    pub(super) async fn inside(
+        &self,
+        files: &[ObjectMeta],
+        facts: bool,
+        state: &SessionState,
+        store: &Arc<dyn ObjectStore>,
+    ) -> Result<Vec<(SchemaRef, Option<Arc<Facts>>)>, TableError> {
+        if !facts {
+            let schemas = self.schemas(files, state, store).await?;
+            return Ok(schemas.into_iter().map(|schema| (schema, None)).collect());
+        }
+        let look = |file: &ObjectMeta| {
+            let file = file.clone();
+            async move {
+                let found = async {
+                    let format = &self.format;
+                    let one = std::slice::from_ref(&file);
+                    let schema = format.infer_schema(state, store, one).await?;
+                    let of = Arc::clone(&schema);
+                    let FileMeta { statistics, ordering, .. } =
+                        format.infer_stats_and_ordering(state, store, of, &file).await?;
+                    let statistics = Arc::new(statistics);
+                    Ok((schema, Some(Arc::new(Facts { statistics, ordering }))))
+                };
+                found
+                    .await
+                    .map_err(|error| TableError::File(FileTrouble::of(&file.location, error)))
+            }
+        };
+        stream::iter(files).map(look).buffered(FILES_AT_ONCE).try_collect().await
+    }
+
     /// The schema of each file.
-    pub(super) async fn schemas(
+    async fn schemas(
         &self,
         files: &[ObjectMeta],
         state: &SessionState,

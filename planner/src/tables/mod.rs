@@ -8,6 +8,7 @@
 mod commits;
 pub(crate) mod config;
 mod error;
+mod facts;
 mod files;
 mod folders;
 mod listing;
@@ -17,10 +18,11 @@ mod merge;
 mod named;
 mod provider;
 mod shape;
+mod shelf;
 mod texts;
 mod walk;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::SchemaRef;
@@ -38,12 +40,14 @@ use object_store::path::Path;
 use self::commits::Commits;
 use self::config::{Format, Partitions, PartitionsWord, TableConfig};
 pub(crate) use self::error::{TableError, Unread, because_unread, blamed};
+use self::facts::Facts;
 use self::files::{KnownFiles, Seen};
 use self::listing::Places;
 use self::looking::Reading;
 use self::made::MadeTables;
 use self::provider::{FilesTable, Listed};
 use self::shape::Shape;
+use self::shelf::Shelf;
 use crate::catalog::TableName;
 use crate::config::{Config, FilesConfig};
 use crate::error::PlanError;
@@ -66,7 +70,7 @@ pub(crate) struct Tables {
     made: MadeTables,
     /// The tables of `made` that have been found.
     found: parking_lot::Mutex<BTreeMap<String, Arc<Table>>>,
-    commits: Arc<Commits>,
+    shared: Shared,
 }
 
 /// A table that INSERT writes to.
@@ -87,22 +91,28 @@ struct Table {
     /// Its columns, if CREATE TABLE AS made it.
     made: Option<made::Columns>,
     known: Arc<KnownFiles>,
+    shared: Shared,
+}
+
+/// What all tables share.
+#[derive(Clone, Debug)]
+struct Shared {
     commits: Arc<Commits>,
+    shelf: Arc<Shelf>,
 }
 
 impl Table {
-    fn new(config: TableConfig, without: Vec<Location>, commits: &Arc<Commits>) -> Self {
-        let commits = Arc::clone(commits);
-        Self { config, without, made: None, known: Arc::default(), commits }
+    fn new(config: TableConfig, without: Vec<Location>, shared: &Shared) -> Self {
+        Self { config, without, made: None, known: Arc::default(), shared: shared.clone() }
     }
 }
 
 impl Tables {
     /// Reads nothing yet.
     pub(crate) fn new(config: &Config, stores: &Stores) -> Self {
-        let commits = Arc::<Commits>::default();
+        let shared = Shared { commits: Arc::default(), shelf: Arc::new(Shelf::new(stores)) };
         let table = |config: &TableConfig| {
-            let table = Table::new(config.clone(), Vec::new(), &commits);
+            let table = Table::new(config.clone(), Vec::new(), &shared);
             (config.name.to_lowercase(), Arc::new(table))
         };
         Self {
@@ -112,14 +122,14 @@ impl Tables {
             named: parking_lot::Mutex::default(),
             made: MadeTables::new(&config.writing, stores),
             found: parking_lot::Mutex::default(),
-            commits,
+            shared,
         }
     }
 
     /// All tables, as clients list them, also those that CREATE TABLE AS has made.
     pub(crate) async fn all(&self) -> Result<Vec<TableName>, PlanError> {
         let made =
-            self.made.names(&self.commits).await.map_err(|error| {
+            self.made.names(&self.shared.commits).await.map_err(|error| {
                 PlanError::from(Unread { table: "[[writing]]".to_owned(), error })
             })?;
         let format = Format::Parquet.name();
@@ -158,14 +168,14 @@ impl Tables {
 
     /// The table of this name that CREATE TABLE AS has made.
     async fn made(&self, name: &str) -> Result<Option<Arc<Table>>, TableError> {
-        let Some((config, columns)) = self.made.find(name, &self.commits).await? else {
+        let Some((config, columns)) = self.made.find(name, &self.shared.commits).await? else {
             return Ok(None);
         };
         let mut found = self.found.lock();
         if let Some(known) = found.get(name).filter(|known| known.made.as_ref() == Some(&columns)) {
             return Ok(Some(Arc::clone(known)));
         }
-        let table = Table::new(config, Vec::new(), &self.commits);
+        let table = Table::new(config, Vec::new(), &self.shared);
         let table = Arc::new(Table { made: Some(columns), ..table });
         found.insert(name.to_owned(), Arc::clone(&table));
         Ok(Some(table))
@@ -202,7 +212,7 @@ impl Tables {
         }
         let mut unread = Vec::new();
         if all {
-            match self.made.names(&self.commits).await {
+            match self.made.names(&self.shared.commits).await {
                 Ok(made) => {
                     let found = stream::iter(made).map(|name| async move {
                         let table = self.made(&name).await.ok().flatten()?;
@@ -263,7 +273,7 @@ impl Tables {
         }
         let table = named
             .entry(name.to_owned())
-            .or_insert_with(|| Arc::new(Table::new(config, self.state.clone(), &self.commits)));
+            .or_insert_with(|| Arc::new(Table::new(config, self.state.clone(), &self.shared)));
         Ok(Some(Arc::clone(table)))
     }
 }
@@ -274,7 +284,7 @@ impl Table {
         let config = &self.config;
         let places = Places::of(config)?;
         let store = state.runtime_env().object_store(&places.store)?;
-        let mut files = places.list(&store, &self.commits).await?;
+        let mut files = places.list(&store, &self.shared.commits).await?;
         let here = self.without.iter().filter(|it| places.address == it.address());
         let hidden: Vec<&Path> = here.map(|it| &it.path).collect();
         files.retain(|file| !hidden.iter().any(|path| file.location.prefix_matches(path)));
@@ -356,28 +366,65 @@ impl Table {
             Seen::Some(known) => known,
         };
         let reading = Reading::of(&self.config, files)?;
+        let is_kept = reading.has_footers() && files.len() >= shelf::LEAST_FILES;
+        let of_others = match is_kept {
+            true => {
+                let known: HashSet<&Path> = files
+                    .iter()
+                    .zip(&known)
+                    .filter(|(_, known)| known.is_some())
+                    .map(|(file, _)| &file.location)
+                    .collect();
+                self.shared.shelf.read(&places.address, files, |path| known.contains(path)).await
+            }
+            false => HashMap::new(),
+        };
+        // What CREATE TABLE AS and INSERT wrote has the table's columns.
+        let written = declared.filter(|_| self.made.is_some() && !is_kept);
+        let is_written =
+            |file: &ObjectMeta| dunlin_plan::write::folder_of(&file.location).is_some();
+        let mut inside: Vec<Option<(SchemaRef, Option<Arc<Facts>>)>> = files
+            .iter()
+            .zip(known)
+            .map(|(file, known)| {
+                match known.or_else(|| written.filter(|_| is_written(file)).cloned()) {
+                    Some(schema) => Some((schema, None)),
+                    None => of_others
+                        .get(&file.location)
+                        .map(|(schema, facts)| (Arc::clone(schema), Some(Arc::clone(facts)))),
+                }
+            })
+            .collect();
+        drop(of_others);
         let new: Vec<ObjectMeta> = files
             .iter()
-            .zip(&known)
-            .filter(|(_, known)| known.is_none())
+            .zip(&inside)
+            .filter(|(_, inside)| inside.is_none())
             .map(|(file, _)| file.clone())
             .collect();
-        let mut found = reading.schemas(&new, state, store).await?.into_iter();
-        let mut distinct: HashSet<SchemaRef> = known.iter().flatten().cloned().collect();
-        let mut schemas = Vec::with_capacity(files.len());
-        for known in known {
-            let Some(schema) = known.or_else(|| found.next()) else { break };
+        let mut found = reading.inside(&new, is_kept, state, store).await?.into_iter();
+        let mut distinct: HashSet<SchemaRef> = HashSet::new();
+        let mut all = Vec::with_capacity(files.len());
+        for known in &mut inside {
+            let Some((schema, facts)) = known.take().or_else(|| found.next()) else { break };
             // One schema for all files that have it: 100,000 copies would fill the memory.
-            match distinct.get(&schema) {
-                Some(same) => schemas.push(Arc::clone(same)),
+            let schema = match distinct.get(&schema) {
+                Some(same) => Arc::clone(same),
                 None => {
                     distinct.insert(Arc::clone(&schema));
-                    schemas.push(schema);
+                    schema
                 }
-            }
+            };
+            all.push((schema, facts));
         }
+        let schemas: Vec<SchemaRef> = all.iter().map(|(schema, _)| Arc::clone(schema)).collect();
         let shape = self.built(reading, places, files, &schemas, declared, state).map(Arc::new);
-        self.known.remember(files, &schemas, shape.as_ref().ok());
+        self.known.remember(files, &all, shape.as_ref().ok());
+        if is_kept && !new.is_empty() {
+            let new: HashSet<&Path> = new.iter().map(|file| &file.location).collect();
+            let own = |path: &Path| self.known.own(path);
+            self.shared.shelf.write(&places.address, files, |path| new.contains(path), own).await;
+        }
         shape
     }
 

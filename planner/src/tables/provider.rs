@@ -27,7 +27,8 @@ use datafusion::physical_plan::empty::EmptyExec;
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::{ObjectMeta, ObjectStore};
 
-use super::files::{Facts, KnownFiles};
+use super::facts::Facts;
+use super::files::KnownFiles;
 use super::looking::FILES_AT_ONCE;
 use super::shape::Shape;
 
