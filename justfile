@@ -71,6 +71,12 @@ bench *args:
     cargo build --release -p dunlin
     cargo run --release -p dunlin --bin dunlin-bench -- {{ args }}
 
+# The front beside a bare handler, DuckDB and DataFusion: `just bench-front --rows 1000000`
+bench-front *args:
+    cargo build --release --workspace
+    cargo build --release --workspace --example front_load
+    scripts/bench-front {{ args }}
+
 # The same with the state on a far store: `just bench-far`, `just bench-far express --scale 10`
 bench-far profile="s3" *args:
     #!/usr/bin/env bash

@@ -130,6 +130,34 @@ pub(crate) fn compact(batch: RecordBatch) -> Result<RecordBatch, ArrowError> {
     RecordBatch::try_new_with_options(schema, columns, &options)
 }
 
+/// The same rows without data of other rows: as Arrow IPC writes whole buffers, a batch of some rows of a large one would be
+/// written with all of it.
+///
+/// # Errors
+/// The ones of arrow.
+pub fn alone(batch: RecordBatch) -> Result<RecordBatch, ArrowError> {
+    let worth = |column: &ArrayRef| match column.data_type() {
+        // The data that the rows use, and that the buffers have.
+        DataType::Utf8View => wasteful(column.as_string_view().total_buffer_bytes_used(), column),
+        DataType::BinaryView => wasteful(column.as_binary_view().total_buffer_bytes_used(), column),
+        other => shares_buffers(other),
+    };
+    if !batch.columns().iter().any(worth) {
+        return Ok(batch);
+    }
+    let (schema, columns, rows) = batch.into_parts();
+    let columns = columns
+        .into_iter()
+        .map(|column| if worth(&column) { compact_array(column) } else { Ok(column) })
+        .collect::<Result<Vec<_>, _>>()?;
+    let options = RecordBatchOptions::new().with_row_count(Some(rows));
+    RecordBatch::try_new_with_options(schema, columns, &options)
+}
+
+fn wasteful(used: usize, column: &ArrayRef) -> bool {
+    column.get_buffer_memory_size() > used.saturating_mul(2) + 16 * column.len() + (16 << 10)
+}
+
 fn compact_array(array: ArrayRef) -> Result<ArrayRef, ArrowError> {
     match array.data_type() {
         DataType::Utf8View => Ok(Arc::new(array.as_string_view().gc())),

@@ -47,7 +47,7 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
-pub use batch::conform;
+pub use batch::{alone, conform};
 pub use conform::ConformExec;
 pub use error::ShuffleError;
 pub use filter::KeyFilterExec;

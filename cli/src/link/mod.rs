@@ -7,5 +7,5 @@ mod talk;
 
 pub(crate) use problem::{About, Position, Problem};
 pub(crate) use rows::Rows;
-pub(crate) use status::Status;
+pub(crate) use status::{Progress, Status};
 pub(crate) use talk::{Link, Reply, Request, Taken, in_gateway};

@@ -22,6 +22,8 @@ pub(crate) struct Status {
     pub(crate) progress: Progress,
     /// Why it failed.
     pub(crate) error: Option<Cause>,
+    /// What it has cost so far.
+    pub(crate) cost_usd: Option<f64>,
     /// What it took, once it has ended.
     pub(crate) receipt: Option<Summary>,
     /// What it has answered, once it has ended.

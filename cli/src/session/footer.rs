@@ -47,7 +47,7 @@ fn all(requests: &RequestCounts) -> u64 {
 }
 
 /// Dollars with two figures that count, also where they are few.
-fn dollars(total: f64) -> String {
+pub(super) fn dollars(total: f64) -> String {
     if total <= 0.0 {
         return "$0".to_owned();
     }

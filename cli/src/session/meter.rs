@@ -3,8 +3,8 @@
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
-use super::footer::{amount, duration};
-use crate::link::Status;
+use super::footer::{amount, dollars, duration};
+use crate::link::{Progress, Status};
 
 /// A query that is shorter than this shows no progress.
 const QUIET: Duration = Duration::from_millis(400);
@@ -44,7 +44,7 @@ impl Meter {
 
     /// Shows the status of a query.
     pub(super) fn status(&mut self, status: &Status) {
-        self.state = describe(status);
+        self.state = describe(status, self.elapsed());
         self.draw();
     }
 
@@ -91,7 +91,7 @@ impl Drop for Meter {
     }
 }
 
-fn describe(status: &Status) -> String {
+fn describe(status: &Status, elapsed: Duration) -> String {
     let at = &status.progress;
     let mut parts = Vec::new();
     if at.tasks > 0 {
@@ -112,9 +112,33 @@ fn describe(status: &Status) -> String {
         parts.push(format!("{rows} rows"));
     }
     if let Some(bytes) = at.bytes_scanned {
-        parts.push(format!("read {}", amount(bytes)));
+        let rate =
+            per_second(bytes, elapsed).map_or_else(String::new, |rate| format!(", {rate}/s"));
+        parts.push(format!("read {}{rate}", amount(bytes)));
+    }
+    if let Some(cost) = status.cost_usd {
+        parts.push(dollars(cost));
+    }
+    if let Some(left) = left(at, elapsed) {
+        parts.push(format!("about {} left", duration(left)));
     }
     parts.join(" · ")
+}
+
+fn per_second(bytes: u64, elapsed: Duration) -> Option<String> {
+    let millis = u64::try_from(elapsed.as_millis()).ok().filter(|millis| *millis >= 500)?;
+    Some(amount(bytes.saturating_mul(1_000) / millis))
+}
+
+/// The time that is left, if the rest takes as long as what is done. Of later stages the tasks are not known yet, so each
+/// stage counts the same, and nothing is said before a third is done.
+#[allow(clippy::cast_precision_loss)] // an estimate
+fn left(at: &Progress, elapsed: Duration) -> Option<Duration> {
+    let stages = at.stages.max(1) as f64;
+    let tasks = if at.tasks == 0 { 0.0 } else { at.tasks_done as f64 / at.tasks as f64 };
+    let done = ((at.stages_done as f64 + tasks) / stages).min(1.0);
+    let is_early = done < 1.0 / 3.0 || elapsed < Duration::from_secs(2);
+    (!is_early && done < 1.0).then(|| elapsed.mul_f64((1.0 - done) / done))
 }
 
 fn bar(done: u64, all: u64) -> String {
@@ -131,7 +155,11 @@ mod tests {
 
     #[test]
     fn the_line_says_what_the_gateway_knows() {
-        let read = |value| describe(&serde_json::from_value(value).unwrap_or_default());
+        let after = |value, seconds| {
+            let time = Duration::from_secs(seconds);
+            describe(&serde_json::from_value(value).unwrap_or_default(), time)
+        };
+        let read = |value| after(value, 0);
         let progress = json!({"stages_done": 1, "stages": 4, "tasks_done": 3, "tasks": 12});
         assert_eq!(
             read(json!({ "progress": progress })),
@@ -140,5 +168,8 @@ mod tests {
         let read_bytes = json!({"progress": {"tasks": 1, "bytes_scanned": 1_900_000}});
         assert!(read(read_bytes).ends_with(" · read 1.90 MB"));
         assert_eq!(read(json!({"phase": "queued"})), "queued");
+        let half = json!({"cost_usd": 0.000_21, "progress": {"stages_done": 2, "stages": 4, "tasks_done": 5, "tasks": 10, "bytes_scanned": 20_000_000}});
+        let told = after(half, 10);
+        assert!(told.ends_with(" · read 20.0 MB, 2.00 MB/s · $0.00021 · about 6 s left"), "{told}");
     }
 }

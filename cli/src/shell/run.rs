@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
+use dunlin_planner::config::Format as FileFormat;
 use tokio::runtime::Handle;
 
 use super::catalog::Catalog;
@@ -233,9 +234,7 @@ impl Shell {
 
 /// The name of a file needs quotes, which people forget.
 fn file_in_quotes(table: &str) -> String {
-    const ENDS: [&str; 9] =
-        [".parquet", ".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".arrow", ".avro", ".gz"];
-    let is_file = table.contains('/') || ENDS.iter().any(|end| table.ends_with(end));
+    let is_file = table.contains('/') || FileFormat::of(table).is_some();
     if is_file && !table.contains(['\'', '"']) { format!("'{table}'") } else { table.to_owned() }
 }
 

@@ -173,3 +173,18 @@ async fn the_newest_queries_of_a_bucket_are_found_from_now_backwards() {
     }
     assert_eq!(found, times[..300]);
 }
+
+/// An Arrow answer has the bytes of its rows: texts that the engine reads in common buffers are not sent with every batch.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_arrow_answer_has_the_bytes_of_its_rows() {
+    let setup = Setup::folder(&data(SCALE), "");
+    let (_gateway, url) = gateway(&setup, "gateway");
+    let bytes = async |accept: &str| {
+        let body = json!({ "sql": "select l_comment, l_shipinstruct, l_orderkey from lineitem", "settings": { "route": "inline" } });
+        let request = reqwest::Client::new().post(format!("{url}/v1/sql")).json(&body);
+        request.header("accept", accept).send().await.unwrap().bytes().await.unwrap().len()
+    };
+    let (arrow, csv) =
+        (bytes("application/vnd.apache.arrow.stream").await, bytes("text/csv").await);
+    assert!(arrow < 3 * csv, "{arrow} bytes of Arrow, and {csv} of CSV");
+}

@@ -11,6 +11,7 @@ use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use bytes::Bytes;
 use datafusion::error::DataFusionError;
 use datafusion::execution::SendableRecordBatchStream;
+use dunlin_shuffle::alone;
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use parquet::arrow::ArrowWriter;
@@ -183,7 +184,7 @@ impl Encoder {
             }
             Self::Csv => csv(batch, false)?,
             Self::Arrow(writer) => {
-                writer.write(batch)?;
+                writer.write(&alone(batch.clone())?)?;
                 std::mem::take(writer.get_mut())
             }
             Self::Parquet(writer) => {

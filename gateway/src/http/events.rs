@@ -148,7 +148,14 @@ mod tests {
     #[test]
     fn only_what_is_new_is_told_and_the_id_of_each_event_goes_on_after_it() {
         let running = seen(
-            Progress { tasks: 4, tasks_done: 1, attempts: 2, stages: 2, stages_done: 1 },
+            Progress {
+                tasks: 4,
+                tasks_done: 1,
+                attempts: 2,
+                stages: 2,
+                stages_done: 1,
+                ..Progress::default()
+            },
             None,
         );
         let mut text = String::new();

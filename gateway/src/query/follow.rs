@@ -159,7 +159,7 @@ impl Queries {
                     None => status,
                 }
             }
-            None => status,
+            None => status.with_cost(self.cost_so_far(handle)),
         };
         Seen { status, version }
     }

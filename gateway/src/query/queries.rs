@@ -13,7 +13,7 @@ use dunlin_manifest::records::{End, EndStatus, ErrorCode, QueryError, Seal};
 use dunlin_manifest::store::ControlStore;
 use dunlin_manifest::store::create::load;
 use dunlin_plan::write::State;
-use dunlin_planner::cost::Tariff;
+use dunlin_planner::cost::{Bill, Tariff};
 use futures::future::join;
 use tokio_util::sync::CancellationToken;
 
@@ -202,9 +202,18 @@ impl Queries {
             (None, _) => {
                 let status = QueryStatus::new(query.as_str(), Some(&*handle.root), progress, None);
                 let remarks = self.handles.remarks(query).await;
-                Ok(Waited::Running(Box::new(status.with_tags(&remarks.tags))))
+                let status = status.with_tags(&remarks.tags).with_cost(self.cost_so_far(&handle));
+                Ok(Waited::Running(Box::new(status)))
             }
         }
+    }
+
+    /// Dollars that a query has cost so far, as far as this process knows.
+    pub(super) fn cost_so_far(&self, handle: &QueryHandle) -> Option<f64> {
+        let used = handle.used();
+        let slot_us = used.slot.total();
+        let bill = Bill { requests: used.requests, usage: used.usage, slot_us, ..Bill::default() };
+        self.tariff.cost(&bill).map(|cost| cost.total)
     }
 
     /// An incomplete submit may have been ended. Without a root it has no owner.

@@ -77,6 +77,9 @@ pub(crate) struct QueryStatus {
     /// What it cost, once it has ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     receipt: Option<Receipt>,
+    /// What it has cost so far, while it runs and if there is a price.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cost_usd: Option<f64>,
     /// What became of its files, if it writes and has ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     write: Option<State>,
@@ -133,6 +136,7 @@ impl QueryStatus {
             error: end.and_then(|end| end.error.clone()),
             summary,
             receipt: None,
+            cost_usd: None,
             write: None,
             has_root: root.is_some(),
         }
@@ -140,6 +144,11 @@ impl QueryStatus {
 
     pub(crate) fn with_receipt(self, receipt: Receipt) -> Self {
         Self { receipt: Some(receipt), ..self }
+    }
+
+    /// Of a query that runs.
+    pub(crate) fn with_cost(self, cost_usd: Option<f64>) -> Self {
+        Self { cost_usd: cost_usd.filter(|cost| *cost > 0.0), ..self }
     }
 
     pub(crate) fn with_tags(self, tags: &Tags) -> Self {

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::model::records::SealTotals;
 use crate::model::view::StageView;
 use crate::query::handle::QueryHandle;
 
@@ -16,6 +17,9 @@ pub struct Progress {
     pub tasks_done: u64,
     /// All tasks of those stages. This number grows while the query runs.
     pub tasks: u64,
+    /// Bytes that committed tasks have read from tables, as far as this process knows.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub bytes_scanned: u64,
     /// Attempts claimed.
     #[serde(skip)]
     pub attempts: u64,
@@ -45,8 +49,20 @@ impl QueryHandle {
             progress.tasks_done += count(done);
             progress.attempts += state.map_or(0, |state| state.attempts());
         }
+        progress.bytes_scanned = self.used().scan_bytes;
         progress
     }
+
+    /// What the winners of the query have used so far, as far as this process knows.
+    #[must_use]
+    pub fn used(&self) -> SealTotals {
+        self.known.used()
+    }
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // as serde calls it
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 fn count(items: usize) -> u64 {

@@ -15,6 +15,7 @@ use datafusion::error::{DataFusionError, Result};
 use datafusion::parquet::arrow::ArrowWriter;
 use datafusion::parquet::basic::{Compression, ZstdLevel};
 use datafusion::parquet::file::properties::WriterProperties;
+use dunlin_shuffle::alone;
 use flate2::write::GzEncoder;
 
 use super::spec::{CsvStyle, WriteCompression, WriteFormat, WriteSpec};
@@ -147,7 +148,7 @@ impl Encoder {
             }
             Self::Csv(csv) => write_csv(&mut csv.0, &csv.1, batch)?,
             Self::Json(writer) => writer.write(batch)?,
-            Self::Arrow(writer) => writer.write(batch)?,
+            Self::Arrow(writer) => writer.write(&alone(batch.clone())?)?,
         }
         Ok(())
     }

@@ -95,3 +95,23 @@ fn a_batch_does_not_hold_the_slice_that_it_came_in() {
     }
     assert_eq!(rows[7], table(7000..8000));
 }
+
+#[test]
+fn rows_of_a_large_batch_are_written_alone() {
+    let texts: ArrayRef = Arc::new(StringViewArray::from_iter_values((0..ROWS).map(text)));
+    let batch = numbered("t", texts);
+    let written = |batch: &RecordBatch| {
+        let mut writer =
+            arrow_ipc::writer::StreamWriter::try_new(Vec::new(), &batch.schema()).unwrap();
+        writer.write(batch).unwrap();
+        writer.into_inner().unwrap().len()
+    };
+    let part = batch.slice(100, 64);
+    let own = alone(part.clone()).unwrap();
+    assert_eq!(own, part);
+    assert!(written(&part) > 800_000 && written(&own) < 12_000, "{}", written(&own));
+    // What shares little stays as it is.
+    let whole = alone(batch.clone()).unwrap();
+    let data = |batch: &RecordBatch| batch.column(1).to_data().buffers()[1].as_ptr();
+    assert_eq!(data(&whole), data(&batch));
+}

@@ -131,7 +131,8 @@ fn statuses() -> Value {
         "Status": { "enum": words },
         "Tags": { "type": "object", "additionalProperties": { "type": "string" } },
         "Progress": object(&["stages_done", "stages", "tasks_done", "tasks"], json!({
-            "stages_done": count(), "stages": count(), "tasks_done": count(), "tasks": count()
+            "stages_done": count(), "stages": count(), "tasks_done": count(), "tasks": count(),
+            "bytes_scanned": count()
         })),
         "Requests": object(&["put", "get", "list", "head", "delete", "hedged"], json!({
             "put": count(), "get": count(), "list": count(), "head": count(), "delete": count(), "hedged": count()
@@ -162,6 +163,7 @@ fn statuses() -> Value {
             "error": of("QueryError"),
             "summary": { "type": "object" },
             "receipt": of("Receipt"),
+            "cost_usd": { "type": "number", "description": "What it has cost so far, while it runs." },
             "write": { "enum": ["committed", "cancelled"] },
             "links": { "type": "object", "additionalProperties": { "type": "string" } }
         })),
