@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::de::{self, Expected, Unexpected};
 
+use crate::near::nearest;
 use crate::node::{Origin, Part, section};
 use crate::secrets::SecretError;
 
@@ -156,15 +157,6 @@ fn listed(known: &[&str]) -> String {
     }
 }
 
-/// The name that was probably meant: at most a third of its letters differ.
-fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
-    let name = name.to_lowercase();
-    let distance = |other: &str| strsim::damerau_levenshtein(&name, other);
-    let near = known.iter().min_by_key(|other| distance(other))?;
-    let most = name.chars().count().max(near.chars().count()).div_ceil(3);
-    (distance(near) <= most).then_some(*near)
-}
-
 /// What a value is, in words.
 fn plain(found: &Unexpected<'_>) -> String {
     match found {
@@ -194,18 +186,4 @@ fn wanted(expected: &str) -> String {
         other => other,
     }
     .to_owned()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_name_that_was_meant_is_near() {
-        let known = ["ttl_ms", "lease_ms", "heartbeat_ms"];
-        assert_eq!(nearest("tll_ms", &known), Some("ttl_ms"));
-        assert_eq!(nearest("TTL_MS", &known), Some("ttl_ms"));
-        assert_eq!(nearest("surprise", &known), None);
-        assert_eq!(nearest("x", &[]), None);
-    }
 }

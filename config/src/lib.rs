@@ -17,6 +17,7 @@
 mod environment;
 mod error;
 mod merge;
+mod near;
 mod node;
 mod parse;
 mod read;
@@ -26,6 +27,7 @@ mod sources;
 pub use dunlin_plan::redact::redact;
 pub use environment::{Environment, PREFIX};
 pub use error::ReadError;
+pub use near::{distance, nearest};
 pub use node::{Node, Origin, Part, Table, Value, section};
 pub use parse::SyntaxError;
 pub use secrets::{RedactedStderr, SecretError, has_reference};

@@ -118,16 +118,7 @@ pub(crate) fn compact(batch: RecordBatch) -> Result<RecordBatch, ArrowError> {
         !matches!(column.data_type(), DataType::Utf8View | DataType::BinaryView)
             && shares_buffers(column.data_type())
     };
-    if !batch.columns().iter().any(worth) {
-        return Ok(batch);
-    }
-    let (schema, columns, rows) = batch.into_parts();
-    let columns = columns
-        .into_iter()
-        .map(|column| if worth(&column) { compact_array(column) } else { Ok(column) })
-        .collect::<Result<Vec<_>, _>>()?;
-    let options = RecordBatchOptions::new().with_row_count(Some(rows));
-    RecordBatch::try_new_with_options(schema, columns, &options)
+    compacted(batch, worth)
 }
 
 /// The same rows without data of other rows: as Arrow IPC writes whole buffers, a batch of some rows of a large one would be
@@ -142,7 +133,15 @@ pub fn alone(batch: RecordBatch) -> Result<RecordBatch, ArrowError> {
         DataType::BinaryView => wasteful(column.as_binary_view().total_buffer_bytes_used(), column),
         other => shares_buffers(other),
     };
-    if !batch.columns().iter().any(worth) {
+    compacted(batch, worth)
+}
+
+/// The batch with compact columns where it is worth it.
+fn compacted(
+    batch: RecordBatch,
+    worth: impl Fn(&ArrayRef) -> bool,
+) -> Result<RecordBatch, ArrowError> {
+    if !batch.columns().iter().any(&worth) {
         return Ok(batch);
     }
     let (schema, columns, rows) = batch.into_parts();

@@ -120,7 +120,12 @@ fn describe(status: &Status, elapsed: Duration) -> String {
         parts.push(dollars(cost));
     }
     if let Some(left) = left(at, elapsed) {
-        parts.push(format!("about {} left", duration(left)));
+        // An estimate has no hundredths.
+        let left = match left.as_secs() {
+            seconds @ 0..60 => format!("{} s", seconds.max(1)),
+            seconds => duration(Duration::from_secs(seconds)),
+        };
+        parts.push(format!("about {left} left"));
     }
     parts.join(" · ")
 }

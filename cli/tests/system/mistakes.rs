@@ -263,3 +263,31 @@ async fn a_bucket_that_cannot_be_used_is_told_with_what_to_do() {
         assert!(detail(&problem).starts_with(&start), "{}", detail(&problem));
     }
 }
+
+/// A store that takes a request and never answers is told within seconds, and everything else serves.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_that_hangs_is_told_within_seconds() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        let mut held = Vec::new();
+        while let Ok((stream, _)) = listener.accept().await {
+            held.push(stream);
+        }
+    });
+    let table = format!(
+        "[[tables]]\nname = \"silent\"\nlocation = \"s3://silent/t/\"\n[tables.params]\ns3_endpoint = \"{endpoint}\"\ns3_key = \"k\"\ns3_secret = \"s\"\nallow_http = true\n"
+    );
+    let (_setup, _fleet, api) = start(|_| table);
+    let (asked, inline) = (std::time::Instant::now(), json!({ "route": "inline" }));
+    let (silent, other) = tokio::join!(
+        wrong(&api, "select * from silent", "auto"),
+        api.sql("select count(*) from orders", &inline),
+    );
+    assert_eq!(other.batches[0].num_rows(), 1);
+    let (status, problem) = silent;
+    assert_eq!((status, problem["code"].as_str()), (503, Some("STORE_UNAVAILABLE")), "{problem}");
+    let says = "table silent cannot be read: the store did not answer in time: check the endpoint, the network and client_timeout";
+    assert!(detail(&problem).starts_with(says), "{}", detail(&problem));
+    assert!(asked.elapsed() < std::time::Duration::from_secs(40), "{:?}", asked.elapsed());
+}

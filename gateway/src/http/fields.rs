@@ -2,7 +2,6 @@
 
 use std::fmt;
 
-use datafusion::common::utils::datafusion_strsim::levenshtein;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
@@ -225,12 +224,10 @@ fn not_known(shown: &str, name: &str, path: &str, known: &[&str]) -> String {
     )
 }
 
-/// The known name that is most like `name`, if any is.
+/// The name that was probably meant. A client may send any text.
 pub(super) fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
-    let name: String = name.to_lowercase().chars().take(64).collect();
-    let near = known.iter().map(|known| (levenshtein(&name, known), *known)).min()?;
-    // Two letters in the wrong order are two changes, also of a short word.
-    (near.0 <= name.chars().count().max(near.1.len()).div_ceil(3)).then_some(near.1)
+    let name: String = name.chars().take(64).collect();
+    dunlin_config::nearest(&name, known)
 }
 
 /// A name as an error shows it: a client may send any.

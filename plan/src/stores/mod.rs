@@ -20,10 +20,12 @@ use object_store::{ObjectStore, ObjectStoreExt};
 use parking_lot::Mutex;
 use url::Url;
 
+use self::bounded::BoundedStore;
 use crate::StoreError;
 use crate::config::{StateConfig, StoreParams};
 use crate::location::{Location, address};
 
+mod bounded;
 mod open;
 
 /// A location that a process reads, and how to reach it.
@@ -231,11 +233,17 @@ impl Stores {
         store.get(&at.path).await?.bytes().await
     }
 
-    /// A registry for planning: every store without restrictions.
+    /// A registry for planning: every store without restrictions. Those across a network answer in time, or fail.
     #[must_use]
     pub fn registry(&self) -> Arc<Registry> {
         let others = self.on_demand.is_some().then(|| self.clone());
-        Arc::new(Registry { stores: (*self.stores).clone(), others })
+        let bounded = |(address, store): (&String, &Arc<dyn ObjectStore>)| {
+            let is_near = ["file:", "memory:"].iter().any(|scheme| address.starts_with(scheme));
+            let store = Arc::clone(store);
+            let store = if is_near { store } else { Arc::new(BoundedStore::new(store)) };
+            (address.clone(), store)
+        };
+        Arc::new(Registry { stores: self.stores.iter().map(bounded).collect(), others })
     }
 
     /// A registry for running one query. Only pinned files can be read, and only in their pinned version. Reads are
@@ -281,7 +289,11 @@ impl ObjectStoreRegistry for Registry {
     fn get_store(&self, url: &Url) -> DfResult<Arc<dyn ObjectStore>> {
         let key = address(url);
         let known = self.stores.get(&key).cloned();
-        known.or_else(|| self.others.as_ref()?.get(&key)).ok_or_else(|| {
+        let other = || {
+            let store = self.others.as_ref()?.get(&key)?;
+            Some(Arc::new(BoundedStore::new(store)) as Arc<dyn ObjectStore>)
+        };
+        known.or_else(other).ok_or_else(|| {
             DataFusionError::Execution(format!("no table of the configuration lies in {key}"))
         })
     }

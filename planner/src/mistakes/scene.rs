@@ -2,6 +2,7 @@
 
 use datafusion::common::TableReference;
 use datafusion::execution::SessionState;
+use dunlin_config::distance;
 
 /// The most names that are suggested.
 const NEAREST: usize = 3;
@@ -35,29 +36,6 @@ impl Scene<'_> {
         names.dedup();
         names
     }
-}
-
-/// How many letters must be changed, added, left out or swapped with their neighbour to make one word of another.
-pub(super) fn distance(one: &str, other: &str) -> usize {
-    let (one, other): (Vec<char>, Vec<char>) = (one.chars().collect(), other.chars().collect());
-    // Rows of the table of distances between beginnings: the one before the last, the last, and the new one.
-    let mut before = vec![0; other.len() + 1];
-    let mut last: Vec<usize> = (0..=other.len()).collect();
-    for (row, letter) in one.iter().enumerate() {
-        let mut new = vec![row + 1];
-        for (column, wanted) in other.iter().enumerate() {
-            let changed = last[column] + usize::from(letter != wanted);
-            let mut least = changed.min(last[column + 1] + 1).min(new[column] + 1);
-            let is_swapped =
-                row > 0 && column > 0 && one[row - 1] == *wanted && other[column - 1] == *letter;
-            if is_swapped {
-                least = least.min(before[column - 1] + 1);
-            }
-            new.push(least);
-        }
-        before = std::mem::replace(&mut last, new);
-    }
-    last[other.len()]
 }
 
 /// The names that are most like `name`, the nearest first.
@@ -104,23 +82,6 @@ pub(super) fn one_of(names: &[&str]) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_swap_is_one_mistake() {
-        for (one, other, least) in [
-            ("", "", 0),
-            ("ab", "ba", 1),
-            ("form", "from", 1),
-            ("kitten", "sitting", 3),
-            ("a", "", 1),
-        ] {
-            assert_eq!(
-                (distance(one, other), distance(other, one)),
-                (least, least),
-                "{one} {other}"
-            );
-        }
-    }
 
     #[test]
     fn the_nearest_names_come_first_and_far_ones_not_at_all() {

@@ -6,7 +6,7 @@ use dunlin_plan::words::plain;
 
 use super::Scene;
 use super::place;
-use super::scene::distance;
+use dunlin_config::distance;
 
 /// The words that are often misspelt.
 const KEYWORDS: &[&str] = &[
