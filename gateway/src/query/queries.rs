@@ -297,14 +297,23 @@ impl Queries {
             };
         }
         drop(handle);
-        let handles = Arc::clone(&self.handles);
+        let (handles, writes) = (Arc::clone(&self.handles), Arc::clone(&self.writes));
         lasting(async move {
             let handle = open_seen(&handles, &caller, &query).await?;
             let end =
                 handle.cancel().await.map_err(|error| CoreError::from(error).about(&query))?;
             tracing::info!(%query, status = ?end.status, by = %caller.name, "asked to cancel");
             let remarks = handles.remarks(&query).await;
-            let write = handle.root.write.is_some().then_some(State::Cancelled);
+            let write = match &handle.root.write {
+                Some(target) => writes.ended(&query, target, &end).await,
+                None => None,
+            };
+            if let (Some(target), EndStatus::Cancelled) = (&handle.root.write, end.status)
+                && write == Some(State::Cancelled)
+            {
+                let lease = Duration::from_millis(handle.root.limits.lease_ms);
+                writes.clean_cancelled(&query, target, lease);
+            }
             Ok(Ended { query, end, handle: Some(handle), remarks, write }.status())
         })
         .await

@@ -8,6 +8,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use dunlin_manifest::env::Env;
 use dunlin_manifest::ids::QueryId;
@@ -78,7 +79,7 @@ impl Writes {
     /// What became of the files of a query that has ended, if that can be told. Files that do not count are deleted in the
     /// background.
     pub(crate) async fn ended(
-        self: &Arc<Self>,
+        &self,
         query: &QueryId,
         target: &WriteTarget,
         end: &End,
@@ -102,7 +103,7 @@ impl Writes {
         let ran_once = end.summary.is_some_and(|summary| summary.attempts <= summary.tasks);
         if state == State::Cancelled || !ran_once {
             match self.place(target) {
-                Ok(place) => self.clean(query, place, state),
+                Ok(place) => self.clean(query, place, state, Duration::ZERO),
                 Err(error) => {
                     tracing::warn!(%query, %error, "files that were not committed are left");
                 }
@@ -111,10 +112,18 @@ impl Writes {
         Some(state)
     }
 
-    /// Deletes the files of attempts that lost.
-    fn clean(self: &Arc<Self>, query: &QueryId, place: Place, state: State) {
+    /// Deletes the files of a query that was cancelled, once its tasks have noticed: after `pause`.
+    pub(crate) fn clean_cancelled(&self, query: &QueryId, target: &WriteTarget, pause: Duration) {
+        if let Ok(place) = self.place(target) {
+            self.clean(query, place, State::Cancelled, pause);
+        }
+    }
+
+    /// Deletes the files of attempts that lost, after `pause`.
+    fn clean(&self, query: &QueryId, place: Place, state: State, pause: Duration) {
         let (query, env) = (query.clone(), self.env.clone());
         tokio::spawn(async move {
+            env.clock.sleep(pause).await;
             match leftovers(&query, &place, state, &env).await {
                 Ok(0) => {}
                 Ok(deleted) => {

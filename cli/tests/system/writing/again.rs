@@ -5,6 +5,7 @@ use serde_json::json;
 
 use super::{ENDLESS, PATIENCE, SCALE, Site, settings};
 use crate::common::api::Api;
+use crate::common::objects::until;
 use crate::common::{Setup, binary, data};
 
 /// Types come from the whole statement: a union has more than those of its first branch.
@@ -134,4 +135,27 @@ async fn a_key_may_write_only_with_its_scope() {
             .await;
         assert_eq!(found, 200, "{body}");
     }
+}
+
+/// The files of a write that was cancelled are deleted once its tasks have noticed, and those of one that had ended stay.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn files_of_a_cancelled_write_are_deleted() {
+    let site = Site::start(&data(SCALE), "[limits]\nheartbeat_ms = 200\nlease_ms = 1000\n", 2);
+    // Billions of rows, in small files.
+    let slow = "create table t with (file_size = '64KiB') as select l1.l_orderkey as k, l2.l_comment as c from lineitem l1 cross join lineitem l2";
+    let query = site.api.begin(slow, &settings("fleet")).await;
+    let folder = site.setup.path().join("made/t");
+    let files = || {
+        let all = if folder.exists() { super::walk(&folder) } else { Vec::new() };
+        all.into_iter().filter(|it| it.extension().is_some_and(|it| it == "parquet")).count()
+    };
+    until("a file of the write", PATIENCE, || (files() > 0).then_some(())).await;
+    assert_eq!(site.api.cancel(&query).await["status"], "CANCELLED");
+    until("no file of the write", PATIENCE, || (files() == 0).then_some(())).await;
+    // Whoever cancels what has succeeded deletes nothing.
+    let done = site.api.begin("create table t as select 1 as a", &settings("fleet")).await;
+    site.api.results(&done, PATIENCE).await;
+    let status = site.api.cancel(&done).await;
+    assert_eq!((&status["status"], &status["write"]), (&json!("SUCCEEDED"), &json!("committed")));
+    assert_eq!(site.rows("select a from t").await, json!([{ "a": 1 }]));
 }
