@@ -19,6 +19,7 @@ use dunlin_shuffle::alone;
 use flate2::write::GzEncoder;
 
 use super::spec::{CsvStyle, WriteCompression, WriteFormat, WriteSpec};
+use crate::words;
 
 /// Bytes of a row group of Parquet, after which it is written, however few rows it has.
 const GROUP_BYTES: usize = 64 << 20;
@@ -282,7 +283,8 @@ pub fn check_schema(spec: &WriteSpec, schema: &Schema) -> Result<(), String> {
                 encoder.finish().map(drop)
             });
         if let Err(error) = tried {
-            return told(crate::words::sentence(&error));
+            // The engine's sentence for Parquet is about reading.
+            return told(words::plain(&error.find_root().message()));
         }
     }
     Ok(())

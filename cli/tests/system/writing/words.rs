@@ -93,6 +93,11 @@ fn wrong(out: &str, state: &str) -> Vec<(String, &'static str, &'static str)> {
             "two columns are named",
         ),
         (
+            format!("copy (select interval '1 month 1 nanosecond' as a) to '{out}/x/'"),
+            "UNSUPPORTED",
+            "column a cannot be written as Parquet: attempting to write an Arrow interval",
+        ),
+        (
             format!("copy (select [1] as a) to '{out}/x.csv'"),
             "UNSUPPORTED",
             "a list or struct is no text",
