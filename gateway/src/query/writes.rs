@@ -112,10 +112,13 @@ impl Writes {
         Some(state)
     }
 
-    /// Deletes the files of a query that was cancelled, once its tasks have noticed: after `pause`.
+    /// Deletes the files of a query that was cancelled, once its tasks have noticed: after `pause`, and once more for those
+    /// that notice late.
     pub(crate) fn clean_cancelled(&self, query: &QueryId, target: &WriteTarget, pause: Duration) {
-        if let Ok(place) = self.place(target) {
-            self.clean(query, place, State::Cancelled, pause);
+        for pause in [pause, pause * 5] {
+            if let Ok(place) = self.place(target) {
+                self.clean(query, place, State::Cancelled, pause);
+            }
         }
     }
 

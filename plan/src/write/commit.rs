@@ -4,6 +4,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use datafusion::error::{DataFusionError, Result};
@@ -28,6 +29,8 @@ const PREFIX: &str = "dunlin-";
 /// Characters of a query's id.
 const ID: usize = 36;
 const VERSION: u32 = 1;
+/// How long a task that finds its write cancelled waits for the end of its query.
+const END_COMES: Duration = Duration::from_secs(1);
 
 /// What became of a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -173,7 +176,11 @@ pub(super) async fn commit(
             let target = folder.to_string();
             Err(WriteError::Exists { target, query: record.query }.into())
         }
-        State::Cancelled => Err(WriteError::Cancelled.into()),
+        State::Cancelled => {
+            // Who has cancelled it ends the query in a moment. Until then there is nothing to try again.
+            env.clock.sleep(END_COMES).await;
+            Err(WriteError::Cancelled.into())
+        }
     }
 }
 

@@ -140,7 +140,7 @@ async fn a_key_may_write_only_with_its_scope() {
 /// The files of a write that was cancelled are deleted once its tasks have noticed, and those of one that had ended stay.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn files_of_a_cancelled_write_are_deleted() {
-    let site = Site::start(&data(SCALE), "[limits]\nheartbeat_ms = 200\nlease_ms = 1000\n", 2);
+    let site = Site::start(&data(SCALE), "[limits]\nheartbeat_ms = 200\nlease_ms = 2000\n", 2);
     // Billions of rows, in small files.
     let slow = "create table t with (file_size = '64KiB') as select l1.l_orderkey as k, l2.l_comment as c from lineitem l1 cross join lineitem l2";
     let query = site.api.begin(slow, &settings("fleet")).await;
