@@ -91,6 +91,13 @@ pub fn address(url: &Url) -> String {
     }
 }
 
+/// What people call the object or folder at `path` in the store of an address, as `s3://bucket/a/b`.
+#[must_use]
+pub fn named(address: &str, path: &str) -> String {
+    let between = if address.ends_with('/') { "" } else { "/" };
+    format!("{address}{between}{path}")
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]

@@ -61,12 +61,3 @@ pub use writer::{Buckets, DataTarget, KeyOf, Ready, TaskWriter, WriterOptions, a
 
 /// The result type of this crate's functions.
 pub type Result<T, E = ShuffleError> = std::result::Result<T, E>;
-
-/// The store path of `key`, which is relative to `prefix`.
-pub(crate) fn object_path(
-    prefix: &object_store::path::Path,
-    key: &str,
-) -> object_store::path::Path {
-    let key = object_store::path::Path::from(key);
-    prefix.parts().chain(key.parts()).collect()
-}

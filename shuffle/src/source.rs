@@ -21,6 +21,7 @@ use datafusion::physical_plan::coalesce::LimitedBatchCoalescer;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use dunlin_manifest::env::Env;
 use dunlin_manifest::records::Share;
+use dunlin_manifest::store::below;
 use futures::stream;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
@@ -31,7 +32,7 @@ use crate::format::{SliceDecoder, checksum, decode_slice};
 use crate::governor::{ReadGovernor, ReadLimits};
 use crate::index::{Piece, Place, StageData};
 use crate::key_filter::KeyFilter;
-use crate::{Result, ShuffleError, object_path};
+use crate::{Result, ShuffleError};
 
 /// Slices up to this size are decoded when they are fetched. For larger slices only the bytes are held, and each
 /// batch is decoded when it is needed, because decoded rows can be many times as large.
@@ -409,7 +410,7 @@ impl Fetcher {
 
     /// The bytes of a block; `None` if they could not be read. Its slices are then read one by one, with more tries.
     async fn block(&self, key: &str, range: std::ops::Range<u64>) -> Option<Bytes> {
-        let path = object_path(&self.prefix, key);
+        let path = below(&self.prefix, key);
         let _permit = self.governor.acquire(range.end - range.start).await;
         self.counters.gets.fetch_add(1, Ordering::Relaxed);
         let read = self.store.get_range(&path, range).await;
@@ -430,7 +431,7 @@ impl Fetcher {
         {
             return Ok(bytes);
         }
-        let path = object_path(&self.prefix, key);
+        let path = below(&self.prefix, key.as_str());
         let _permit = self.governor.acquire(piece.len).await;
         let mut attempt = 1;
         loop {

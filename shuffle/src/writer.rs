@@ -19,6 +19,7 @@ use datafusion::physical_plan::metrics::Time;
 use datafusion::physical_plan::repartition::BatchPartitioner;
 use dunlin_manifest::env::Env;
 use dunlin_manifest::records::{DataObject, Slice, TaskOutput};
+use dunlin_manifest::store::below;
 use futures::FutureExt;
 use futures::future::{BoxFuture, Shared};
 use object_store::path::Path;
@@ -28,7 +29,7 @@ use crate::batch::conform;
 use crate::buckets::{BucketSet, EncodedSlice};
 use crate::format::{Compression, SLICE_ALIGN, checksum};
 use crate::key_filter::KeyFilterBuilder;
-use crate::{Result, ShuffleError, object_path};
+use crate::{Result, ShuffleError};
 
 /// When memory is refused, a part is not written early below this size, because each part costs a PUT and later a GET
 /// for each of its buckets.
@@ -281,7 +282,7 @@ impl TaskWriter {
         self.set = None;
         self.reservation.free();
         for object in &self.objects {
-            let path = object_path(&self.target.prefix, &object.key);
+            let path = below(&self.target.prefix, object.key.as_str());
             // Garbage collection finds what remains, by the claim's nonce.
             if let Err(error) = self.target.store.delete(&path).await {
                 tracing::debug!(key = %object.key, %error, "part of an aborted attempt stays");
@@ -363,7 +364,7 @@ impl TaskWriter {
         drop(encoded);
         self.target.ready.clone().await.map_err(ShuffleError::NotReady)?;
         let payload = PutPayload::from_iter(chunks);
-        let path = object_path(&self.target.prefix, &key);
+        let path = below(&self.target.prefix, key.as_str());
         let mut attempt = 1;
         while let Err(source) = self.target.store.put(&path, payload.clone()).await {
             if attempt == PUT_ATTEMPTS {

@@ -154,10 +154,7 @@ impl Queries {
             Some(end) => {
                 let status =
                     status.with_receipt(receipt(&self.handles, &self.tariff, handle, end).await);
-                match handle.root.write {
-                    Some(_) => status.with_write(self.written(handle, end).await),
-                    None => status,
-                }
+                status.with_write(Some(&handle.root), self.writes.ended(handle, end).await)
             }
             None => status.with_cost(self.cost_so_far(handle)),
         };

@@ -10,8 +10,8 @@ use dunlin_manifest::ids::QueryId;
 use dunlin_manifest::keys;
 use dunlin_manifest::query::{Progress, QueryHandle};
 use dunlin_manifest::records::{End, EndStatus, ErrorCode, QueryError, Seal};
-use dunlin_manifest::store::ControlStore;
 use dunlin_manifest::store::create::load;
+use dunlin_manifest::store::{ControlStore, StoreError};
 use dunlin_plan::write::State;
 use dunlin_planner::cost::{Bill, Tariff};
 use futures::future::join;
@@ -74,13 +74,9 @@ impl Ended {
     /// The status that a client sees.
     pub(crate) fn status(&self) -> QueryStatus {
         let root = self.handle.as_ref().map(|handle| &*handle.root);
-        let status =
-            QueryStatus::new(self.query.as_str(), root, Progress::default(), Some(&self.end))
-                .with_tags(&self.remarks.tags);
-        match root.is_some_and(|root| root.write.is_some()) {
-            true => status.with_write(self.write),
-            false => status,
-        }
+        QueryStatus::new(self.query.as_str(), root, Progress::default(), Some(&self.end))
+            .with_tags(&self.remarks.tags)
+            .with_write(root, self.write)
     }
 }
 
@@ -90,7 +86,7 @@ pub(crate) struct Queries {
     pub(super) handles: Arc<Handles>,
     pub(super) watchers: Watchers,
     results: ResultReader,
-    writes: Arc<Writes>,
+    pub(super) writes: Arc<Writes>,
     pub(super) tariff: Arc<Tariff>,
     links: Option<Arc<dyn LinkMaker>>,
     most_answer: Option<u64>,
@@ -169,7 +165,13 @@ impl Queries {
         caller: &Principal,
         query: &QueryId,
     ) -> Result<Arc<QueryHandle>, CoreError> {
-        open_seen(&self.handles, caller, query).await
+        let handle = self.handles.open(query).await?;
+        if caller.sees(handle.root.owner.as_deref()) {
+            Ok(handle)
+        } else {
+            // The same error as for a query that does not exist.
+            Err(CoreError::no_such_query(query.as_str()))
+        }
     }
 
     /// Whether there is such a query.
@@ -190,7 +192,7 @@ impl Queries {
         let Snapshot { end, progress, trouble } = watch.end(self.env(), wait, &self.stop).await;
         match (end, trouble) {
             (Some(end), _) => {
-                let write = self.written(&handle, &end).await;
+                let write = self.writes.ended(&handle, &end).await;
                 let (query, handle) = (query.clone(), Some(handle));
                 let remarks = self.handles.remarks(&query).await;
                 Ok(Waited::Ended(Box::new(Ended { query, end, handle, remarks, write })))
@@ -262,7 +264,7 @@ impl Queries {
             (Some(end), handle) => {
                 let (query, end, handle) = (query.clone(), Arc::new(end), handle.ok());
                 let write = match &handle {
-                    Some(handle) => self.written(handle, &end).await,
+                    Some(handle) => self.writes.ended(handle, &end).await,
                     None => None,
                 };
                 Ok(Ended { query, end, handle, remarks, write })
@@ -270,12 +272,6 @@ impl Queries {
             (None, Ok(_)) => Err(CoreError::from(ErrorKind::NotReady).about(query)),
             (None, Err(error)) => Err(error),
         }
-    }
-
-    /// What became of the files of a query that has ended, if it writes.
-    pub(super) async fn written(&self, handle: &QueryHandle, end: &End) -> Option<State> {
-        let target = handle.root.write.as_ref()?;
-        self.writes.ended(&handle.query, target, end).await
     }
 
     /// Ends the query as cancelled if it has no end, and returns its end. A write that is committed is not cancelled: it
@@ -286,9 +282,9 @@ impl Queries {
         query: QueryId,
     ) -> Result<QueryStatus, CoreError> {
         let handle = self.open(&caller, &query).await?;
-        let ended = handle.ended().await.map_err(|error| CoreError::from(error).about(&query))?;
+        let about = |error: StoreError| CoreError::from(error).about(&query);
         if let Some(target) = &handle.root.write
-            && ended.is_none()
+            && handle.ended().await.map_err(about)?.is_none()
             && self.writes.cancel(&query, target).await? == State::Committed
         {
             return match self.wait(&caller, &query, LAST_STEP).await? {
@@ -296,18 +292,13 @@ impl Queries {
                 Waited::Running(status) => Ok(*status),
             };
         }
-        drop(handle);
         let (handles, writes) = (Arc::clone(&self.handles), Arc::clone(&self.writes));
         lasting(async move {
-            let handle = open_seen(&handles, &caller, &query).await?;
             let end =
                 handle.cancel().await.map_err(|error| CoreError::from(error).about(&query))?;
             tracing::info!(%query, status = ?end.status, by = %caller.name, "asked to cancel");
             let remarks = handles.remarks(&query).await;
-            let write = match &handle.root.write {
-                Some(target) => writes.ended(&query, target, &end).await,
-                None => None,
-            };
+            let write = writes.ended(&handle, &end).await;
             if let (Some(target), EndStatus::Cancelled) = (&handle.root.write, end.status)
                 && write == Some(State::Cancelled)
             {
@@ -385,15 +376,13 @@ impl Queries {
             EndStatus::Succeeded => {}
             EndStatus::Cancelled => return Err(ErrorKind::Cancelled.into()),
             EndStatus::Failed => {
-                let mut error = end.error.clone().unwrap_or_else(|| QueryError {
+                let error = end.error.clone().unwrap_or_else(|| QueryError {
                     code: ErrorCode::Internal,
                     message: "the query failed without saying why".to_owned(),
                     retryable: false,
                 });
-                if handle.as_ref().is_some_and(|handle| handle.root.write.is_some()) {
-                    error = of_write(error, *write);
-                }
-                return Err(ErrorKind::Query(error).into());
+                let root = handle.as_ref().map(|handle| &*handle.root);
+                return Err(ErrorKind::Query(of_write(error, root, *write)).into());
             }
         }
         // Records may be deleted earlier than `end`.
@@ -462,19 +451,5 @@ impl Queries {
                 .add("cost", receipt(&self.handles, &self.tariff, &handle, end).await.dollars());
         }
         Ok((handle, analysis))
-    }
-}
-
-async fn open_seen(
-    handles: &Handles,
-    caller: &Principal,
-    query: &QueryId,
-) -> Result<Arc<QueryHandle>, CoreError> {
-    let handle = handles.open(query).await?;
-    if caller.sees(handle.root.owner.as_deref()) {
-        Ok(handle)
-    } else {
-        // The same error as for a query that does not exist.
-        Err(CoreError::no_such_query(query.as_str()))
     }
 }

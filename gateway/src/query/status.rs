@@ -155,9 +155,9 @@ impl QueryStatus {
         Self { tags: tags.clone(), ..self }
     }
 
-    /// Of a query that writes and has ended.
-    pub(crate) fn with_write(self, write: Option<State>) -> Self {
-        Self { write, error: self.error.map(|error| of_write(error, write)), ..self }
+    /// Of a query that has ended: what became of its files, if it writes.
+    pub(crate) fn with_write(self, root: Option<&Root>, write: Option<State>) -> Self {
+        Self { write, error: self.error.map(|error| of_write(error, root, write)), ..self }
     }
 
     pub(crate) fn is_terminal(&self) -> bool {

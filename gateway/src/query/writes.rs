@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use dunlin_manifest::env::Env;
 use dunlin_manifest::ids::QueryId;
+use dunlin_manifest::query::QueryHandle;
 use dunlin_manifest::records::{End, EndStatus, WriteTarget};
 use dunlin_plan::write::{self, CommitName, State};
 use object_store::ObjectStore;
@@ -68,22 +69,22 @@ impl Writes {
         let Place { store, folder, commit } = self.place(target)?;
         let state = write::cancel(&store, &self.env, (&folder, &commit), query.as_str()).await;
         let state = state.map_err(|error| CoreError::store(error.to_string()).about(query))?;
+        self.remember(query, state);
+        Ok(state)
+    }
+
+    fn remember(&self, query: &QueryId, state: State) {
         let mut settled = self.settled.lock();
         if settled.len() >= MOST_REMEMBERED {
             settled.clear();
         }
         settled.insert(query.clone(), state);
-        Ok(state)
     }
 
-    /// What became of the files of a query that has ended, if that can be told. Files that do not count are deleted in the
-    /// background.
-    pub(crate) async fn ended(
-        &self,
-        query: &QueryId,
-        target: &WriteTarget,
-        end: &End,
-    ) -> Option<State> {
+    /// What became of the files of a query that has ended, if it writes and that can be told. Files that do not count are
+    /// deleted in the background.
+    pub(crate) async fn ended(&self, handle: &QueryHandle, end: &End) -> Option<State> {
+        let (query, target) = (&handle.query, handle.root.write.as_ref()?);
         if let Some(known) = self.settled.lock().get(query) {
             return Some(*known);
         }
@@ -98,7 +99,7 @@ impl Writes {
                     .ok()?
             }
         };
-        self.settled.lock().insert(query.clone(), state);
+        self.remember(query, state);
         // Each task ran once: no attempt lost.
         let ran_once = end.summary.is_some_and(|summary| summary.attempts <= summary.tasks);
         if state == State::Cancelled || !ran_once {

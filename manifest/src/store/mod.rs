@@ -18,6 +18,6 @@ pub mod pinned;
 pub mod probe;
 
 pub use control::{Changed, ControlStore, Got, MAX_RECORD, Put, REQUEST_BUDGET, StoreError};
-pub use object::ObjectControlStore;
+pub use object::{ObjectControlStore, below};
 
 pub use crate::model::view::Listed;

@@ -100,7 +100,7 @@ impl ObjectControlStore {
     /// Path of a key in the store.
     #[must_use]
     pub fn full_path(&self, key: &str) -> Path {
-        self.prefix.parts().chain(Path::from(key).parts()).collect()
+        below(&self.prefix, key)
     }
 
     /// Reads a part of an object, or what there is of it; `None` if there is no object.
@@ -308,4 +308,10 @@ impl ControlStore for ObjectControlStore {
             _ => Ok(()),
         }
     }
+}
+
+/// The path of what is named `rest` below a folder: the text of a path, whose unsafe characters are encoded, or a path.
+#[must_use]
+pub fn below(folder: &Path, rest: impl Into<Path>) -> Path {
+    folder.parts().chain(rest.into().parts()).collect()
 }

@@ -11,7 +11,7 @@ use datafusion::error::{DataFusionError, Result};
 use dunlin_manifest::env::Env;
 use dunlin_manifest::ids::QueryId;
 use dunlin_manifest::store::create::{self, Decision};
-use dunlin_manifest::store::{MAX_RECORD, ObjectControlStore};
+use dunlin_manifest::store::{MAX_RECORD, ObjectControlStore, below};
 use futures::TryStreamExt;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
@@ -22,6 +22,8 @@ use super::spec::{CommitName, Made, WriteFormat};
 
 /// The folder of commits, below the folder of the files.
 pub const COMMITS: &str = "_dunlin";
+/// The names of commits that begin a folder begin with this, and go on with their number.
+const FIRST: &str = "first-";
 /// The object that other programs look for.
 const SUCCESS: &str = "_SUCCESS";
 /// The files of a write begin with this, and go on with the id of their query.
@@ -122,12 +124,14 @@ impl CommitRecord {
 fn key(name: &CommitName, query: &str) -> String {
     match name {
         CommitName::OfQuery => format!("{COMMITS}/{query}.json"),
-        CommitName::First(number) => format!("{COMMITS}/first-{number}.json"),
+        CommitName::First(number) => format!("{COMMITS}/{FIRST}{number}.json"),
     }
 }
 
-fn below(folder: &Path, rest: &str) -> Path {
-    folder.parts().chain(Path::from(rest).parts()).collect()
+/// The number of a commit that begins a folder, by the path of its object; `None` for any other object.
+#[must_use]
+pub fn first_of(path: &Path) -> Option<u32> {
+    path.filename()?.strip_prefix(FIRST)?.strip_suffix(".json")?.parse().ok()
 }
 
 /// The name of a file that one attempt writes, `depth` folders below the folder of its write.
@@ -252,7 +256,9 @@ async fn create_or_read(
     }
     match create::decide(&control, env, &key, body, &record.nonce).await {
         Ok(Decision::Won) => Ok(record.clone()),
-        Ok(Decision::Lost(found)) => Ok(CommitRecord::decode(&below(folder, &key), &found)?),
+        Ok(Decision::Lost(found)) => {
+            Ok(CommitRecord::decode(&below(folder, key.as_str()), &found)?)
+        }
         // It may be there, or come: another attempt sees.
         Err(error) => Err(DataFusionError::ObjectStore(Box::new(object_store::Error::Generic {
             store: "commit",
@@ -300,5 +306,5 @@ pub async fn leftovers(
 #[must_use]
 pub fn below_raw(folder: &Path, rest: &str) -> Path {
     let rest = Path::parse(rest).unwrap_or_else(|_| Path::from(rest));
-    folder.parts().chain(rest.parts()).collect()
+    below(folder, rest)
 }

@@ -3,10 +3,10 @@
 use std::io::{self, Write};
 use std::sync::Arc;
 
-use datafusion::arrow::array::{ArrayRef, RecordBatch, StringArray, new_null_array};
+use datafusion::arrow::array::{RecordBatch, new_null_array};
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::csv;
-use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
+use datafusion::arrow::datatypes::{DataType, FieldRef, Schema, SchemaRef};
 use datafusion::arrow::ipc::CompressionType;
 use datafusion::arrow::ipc::writer::{FileWriter, IpcWriteOptions};
 use datafusion::arrow::json::writer::LineDelimited;
@@ -112,9 +112,9 @@ impl Encoder {
             WriteFormat::Csv => {
                 let mut text = Text::new(spec.compression)?;
                 if spec.csv.header {
-                    // The engine's writer names the columns only once it has rows. A file without rows has a header, too.
-                    let style = CsvStyle { null: String::new(), ..spec.csv.clone() };
-                    write_csv(&mut text, &style, &header(schema)?)?;
+                    // A file without rows has a header, too.
+                    let none = RecordBatch::new_empty(Arc::clone(schema));
+                    csv_writer(&mut text, &spec.csv, true).write(&none)?;
                 }
                 Self::Csv(Box::new((text, spec.csv.clone())))
             }
@@ -147,7 +147,7 @@ impl Encoder {
                     writer.flush()?;
                 }
             }
-            Self::Csv(csv) => write_csv(&mut csv.0, &csv.1, batch)?,
+            Self::Csv(csv) => csv_writer(&mut csv.0, &csv.1, false).write(batch)?,
             Self::Json(writer) => writer.write(batch)?,
             Self::Arrow(writer) => writer.write(&alone(batch.clone())?)?,
         }
@@ -237,23 +237,12 @@ fn parquet_compression(compression: WriteCompression) -> Result<Compression> {
     })
 }
 
-fn write_csv(text: &mut Text, style: &CsvStyle, batch: &RecordBatch) -> Result<()> {
-    let mut writer = csv::WriterBuilder::new()
-        .with_header(false)
+fn csv_writer<'a>(text: &'a mut Text, style: &CsvStyle, names: bool) -> csv::Writer<&'a mut Text> {
+    csv::WriterBuilder::new()
+        .with_header(names)
         .with_delimiter(style.delimiter)
         .with_null(style.null.clone())
-        .build(text);
-    Ok(writer.write(batch)?)
-}
-
-/// The names of the columns, as a row of text.
-fn header(schema: &SchemaRef) -> Result<RecordBatch> {
-    let fields = schema.fields();
-    let text: Vec<Field> =
-        fields.iter().map(|field| Field::new(field.name(), DataType::Utf8, false)).collect();
-    let name = |field: &FieldRef| Arc::new(StringArray::from(vec![field.name().as_str()])) as _;
-    let names: Vec<ArrayRef> = fields.iter().map(name).collect();
-    Ok(RecordBatch::try_new(Arc::new(Schema::new(text)), names)?)
+        .build(text)
 }
 
 /// Refuses columns that the format cannot hold.

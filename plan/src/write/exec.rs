@@ -185,17 +185,12 @@ impl Writer<'_> {
         mut rows: SendableRecordBatchStream,
         partitions: usize,
     ) -> Result<Vec<WrittenFile>> {
-        let Self { spec, schema, access, context } = self;
+        let Self { spec, access, .. } = self;
         while let Some(batch) = rows.next().await {
             let mut shared = access.shared.lock().await;
-            let added = match (batch, &mut *shared) {
-                (Err(error), _) => Err(error),
-                (Ok(batch), Some(shared)) => shared.files.add(&batch).await,
-                (Ok(batch), none) => {
-                    let files = Files::new(spec, schema, access.files(spec, None)?, context)?;
-                    let open = access.running(partitions);
-                    none.insert(Shared { files, open }).files.add(&batch).await
-                }
+            let added = match batch {
+                Ok(batch) => self.shared(&mut shared, partitions)?.files.add(&batch).await,
+                Err(error) => Err(error),
             };
             if let Err(error) = added {
                 if let Some(Shared { files, .. }) = shared.take() {
@@ -205,17 +200,29 @@ impl Writer<'_> {
             }
         }
         let mut shared = access.shared.lock().await;
-        if shared.is_none() {
-            let files = Files::new(spec, schema, access.files(spec, None)?, context)?;
-            *shared = Some(Shared { files, open: access.running(partitions) });
-        }
-        let Some(Shared { open, .. }) = &mut *shared else { return Ok(Vec::new()) };
+        let Shared { open, .. } = self.shared(&mut shared, partitions)?;
         *open -= 1;
         if *open > 0 {
             return Ok(Vec::new());
         }
         let Some(Shared { files, .. }) = shared.take() else { return Ok(Vec::new()) };
         if spec.commit.is_none() { files.finish_with_one().await } else { files.finish().await }
+    }
+
+    /// The files that all partitions share. The first one to come begins them.
+    fn shared<'a>(
+        &self,
+        shared: &'a mut Option<Shared>,
+        partitions: usize,
+    ) -> Result<&'a mut Shared> {
+        let Self { spec, schema, access, context } = self;
+        match shared {
+            Some(shared) => Ok(shared),
+            none => {
+                let files = Files::new(spec, schema, access.files(spec, None)?, context)?;
+                Ok(none.insert(Shared { files, open: access.running(partitions) }))
+            }
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::TaskContext;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
+use dunlin_manifest::store::below;
 use object_store::ObjectStore;
 use object_store::path::Path;
 
@@ -126,8 +127,8 @@ impl Files {
             let depth = folder.parts().count();
             let name =
                 commit::file_name(&self.query, depth, &self.attempt, number, &self.spec.ending());
-            let path: Path = folder.parts().chain(Path::from(name).parts()).collect();
-            let whole = self.at.parts().chain(path.parts()).collect();
+            let path = below(folder, name);
+            let whole = below(&self.at, path.clone());
             (path, whole)
         } else {
             (self.at.clone(), self.at.clone())

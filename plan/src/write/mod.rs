@@ -23,8 +23,8 @@ mod upload;
 
 pub use self::access::WriteAccess;
 pub use self::commit::{
-    COMMITS, CommitRecord, State, WrittenFile, below_raw, cancel, committed, folder_of, leftovers,
-    query_of,
+    COMMITS, CommitRecord, State, WrittenFile, below_raw, cancel, committed, first_of, folder_of,
+    leftovers, query_of,
 };
 pub use self::encode::check_schema;
 pub use self::error::WriteError;

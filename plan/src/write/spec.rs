@@ -4,6 +4,8 @@ use datafusion::error::{DataFusionError, Result};
 use object_store::path::Path;
 use serde::{Deserialize, Serialize};
 
+use crate::location::named;
+
 /// Where rows are written, and how. It travels in the plan.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -49,7 +51,7 @@ pub enum CommitName {
 pub struct Made {
     /// Its name.
     pub table: String,
-    /// All its columns, those of folders last.
+    /// All its columns, in the order of its statement.
     pub schema: String,
 }
 
@@ -138,8 +140,7 @@ impl WriteSpec {
     #[must_use]
     pub fn target(&self) -> String {
         let Self { store, path, commit, .. } = self;
-        let between = if store.ends_with('/') { "" } else { "/" };
         let end = if commit.is_some() { "/" } else { "" };
-        format!("{store}{between}{path}{end}")
+        format!("{}{end}", named(store, path))
     }
 }

@@ -4,13 +4,11 @@ use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::common::ScalarValue;
+use dunlin_plan::write::NULL_FOLDER;
 use object_store::path::{Path, PathPart};
 
 use super::error::TableError;
 use super::listing::Places;
-
-/// The name of a folder whose rows have NULL in the column: Hive's word.
-const NULL: &str = "__HIVE_DEFAULT_PARTITION__";
 
 /// Finds the columns that all files have, in the same order. Values that are all whole numbers or all dates are seen
 /// as such; other values are text.
@@ -47,7 +45,7 @@ struct Seen {
 
 impl Seen {
     fn add(&mut self, value: &str) {
-        if value == NULL {
+        if value == NULL_FOLDER {
             return;
         }
         self.any = true;
@@ -85,7 +83,7 @@ pub(crate) fn values(
             let Some((_, value)) = found else {
                 return Err(wrong(format!("no folder above it is named {name}=…")));
             };
-            if value == NULL {
+            if value == NULL_FOLDER {
                 return Ok(ScalarValue::try_from(column.data_type())?);
             }
             parse(&value, column.data_type())

@@ -7,7 +7,7 @@ use datafusion::error::DataFusionError;
 use dunlin_plan::location::Location;
 use dunlin_plan::stores::Stores;
 use dunlin_plan::wire;
-use dunlin_plan::write::{COMMITS, State};
+use dunlin_plan::write::{COMMITS, State, first_of};
 use futures::{StreamExt, stream};
 use object_store::ObjectStore;
 use object_store::path::Path;
@@ -70,9 +70,7 @@ impl MadeTables {
             let at = folder.clone().join(COMMITS);
             let listing = Listing { store: &store, address: &address, folder: &at };
             for object in listing.list().await? {
-                let is_first =
-                    object.location.filename().is_some_and(|name| name.starts_with("first-"));
-                if !is_first {
+                if first_of(&object.location).is_none() {
                     continue;
                 }
                 let record = commits.read(&listing, &object).await?;

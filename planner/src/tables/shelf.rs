@@ -17,6 +17,7 @@ use datafusion::physical_expr::{LexOrdering, PhysicalSortExpr};
 use datafusion_proto_common::protobuf_common as protobuf;
 use dunlin_manifest::keys;
 use dunlin_manifest::model::encoding::digest_of;
+use dunlin_manifest::store::below;
 use dunlin_plan::stores::Stores;
 use dunlin_plan::{fence, wire};
 use futures::{StreamExt, stream};
@@ -109,7 +110,7 @@ impl Shelf {
                 text += &format!("{}\n{size}\n{version}\n", file.location);
             }
             let name = keys::files(&digest_of(text.as_bytes()));
-            let key = self.prefix.parts().chain(Path::from(name).parts()).collect();
+            let key = below(&self.prefix, name);
             Group { key, files: files.into_iter().map(|file| file.location.clone()).collect() }
         };
         groups.into_iter().filter(|files| !files.is_empty()).map(key).collect()

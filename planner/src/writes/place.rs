@@ -1,9 +1,11 @@
 //! Where rows may be written, and what is there already.
 
-use dunlin_plan::location::Location;
+use std::sync::Arc;
+
+use dunlin_plan::location::{Location, named};
 use dunlin_plan::stores::Stores;
 use dunlin_plan::words;
-use dunlin_plan::write::{COMMITS, CommitName, CommitRecord, State};
+use dunlin_plan::write::{COMMITS, CommitName, CommitRecord, State, first_of};
 use futures::TryStreamExt;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
@@ -133,7 +135,7 @@ impl Place {
         self.location.path.filename().is_some_and(|name| Format::of(name).is_some())
     }
 
-    fn store(&self, stores: &Stores) -> Result<std::sync::Arc<dyn ObjectStore>, PlanError> {
+    fn store(&self, stores: &Stores) -> Result<Arc<dyn ObjectStore>, PlanError> {
         stores.get(&self.location.address()).ok_or_else(|| {
             refused(format!("no configuration says how to reach {}", self.location.address()))
         })
@@ -175,9 +177,7 @@ impl Place {
     }
 
     fn name(&self) -> String {
-        let store = self.location.address();
-        let between = if store.ends_with('/') { "" } else { "/" };
-        format!("{store}{between}{}", self.location.path)
+        named(&self.location.address(), self.location.path.as_ref())
     }
 }
 
@@ -200,7 +200,7 @@ fn is_leftover(path: &Path, folder: &Path) -> bool {
 
 /// The number of a first commit that is free beside this object, if it is a commit that was cancelled.
 async fn after_cancelled(
-    store: &std::sync::Arc<dyn ObjectStore>,
+    store: &Arc<dyn ObjectStore>,
     folder: &Path,
     path: &Path,
 ) -> Result<Option<u32>, PlanError> {
@@ -211,13 +211,10 @@ async fn after_cancelled(
     if below.next().is_none_or(|part| part.as_ref() != COMMITS) {
         return Ok(None);
     }
-    let number = path
-        .filename()
-        .and_then(|name| name.strip_prefix("first-")?.strip_suffix(".json")?.parse::<u32>().ok());
     let bytes = async { store.get(path).await?.bytes().await };
     let bytes = bytes.await.map_err(|error| of_store(&error))?;
     let record = CommitRecord::decode(path, &bytes).map_err(|error| refused(error.to_string()))?;
-    Ok((record.state == State::Cancelled).then_some(number.map_or(0, |number| number + 1)))
+    Ok((record.state == State::Cancelled).then_some(first_of(path).map_or(0, |number| number + 1)))
 }
 
 pub(super) fn of_store(error: &object_store::Error) -> PlanError {

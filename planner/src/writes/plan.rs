@@ -223,7 +223,7 @@ impl Writes<'_> {
         let schema = logical.schema().as_arrow();
         let fields = schema.fields().iter().map(|field| field.as_ref().clone().with_nullable(true));
         let schema = Schema::new(fields.collect::<Vec<_>>());
-        let schema = wire::schema_to_text(&Arc::new(schema)).map_err(PlanError::from_planning)?;
+        let schema = wire::schema_to_text(&schema).map_err(PlanError::from_planning)?;
         spec.makes = Some(Made { table: name.to_owned(), schema });
         Ok(spec)
     }

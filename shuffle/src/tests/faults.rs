@@ -15,7 +15,7 @@ async fn written(store: &Arc<TestStore>) -> TaskOutput {
 }
 
 async fn replace(store: &Arc<TestStore>, output: &TaskOutput, change: impl FnOnce(&mut Vec<u8>)) {
-    let path = crate::object_path(&prefix(), &output.objects[0].key);
+    let path = dunlin_manifest::store::below(&prefix(), output.objects[0].key.as_str());
     let inner: &Arc<dyn ObjectStore> = &store.inner;
     let mut bytes = inner.get(&path).await.unwrap().bytes().await.unwrap().to_vec();
     change(&mut bytes);

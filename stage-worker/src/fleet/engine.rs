@@ -15,9 +15,8 @@ use std::sync::Arc;
 use dunlin_manifest::ids::QueryId;
 use dunlin_manifest::keys;
 use dunlin_manifest::records::{BlockRef, ErrorCode, FailClass, TaskMetrics};
-use dunlin_manifest::store::ObjectControlStore;
+use dunlin_manifest::store::{ObjectControlStore, below};
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
-use object_store::path::Path;
 use object_store::{ObjectStoreExt, PutPayload};
 use parking_lot::Mutex;
 use tokio::sync::OnceCell;
@@ -65,7 +64,7 @@ impl StandIn {
         let target = &attempt.part.target;
         target.ready.clone().await.map_err(failed)?;
         let key = (target.key_of)(0);
-        let data = target.store.put(&path(&target.prefix, &key), PutPayload::new()).await;
+        let data = target.store.put(&below(&target.prefix, key.as_str()), PutPayload::new()).await;
         data.map_err(|error| failed(error.to_string()))?;
         let tasks = &attempt.decided.manifest.tasks;
         let partitions = tasks.get(task as usize).map_or(&[][..], |task| &task.partitions);
@@ -119,10 +118,6 @@ async fn read(
         });
     }
     stream::iter(reads).buffered(READS).try_collect().await
-}
-
-fn path(prefix: &Path, key: &str) -> Path {
-    prefix.parts().chain(Path::from(key).parts()).collect()
 }
 
 fn failed(message: String) -> AttemptError {
