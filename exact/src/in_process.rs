@@ -24,7 +24,7 @@ use dunlin_plan::{functions, session, task};
 use dunlin_planner::config::Config;
 use dunlin_planner::{PlanError, Planned, Planner, QuerySettings, RouteMode, StageGraph};
 use dunlin_shuffle::{
-    Buckets, DataTarget, ExchangeInputs, ReadGovernor, StageData, TaskWriter, WriterOptions,
+    Buckets, DataTarget, ExchangeInputs, Jobs, ReadGovernor, StageData, TaskWriter, WriterOptions,
     at_once,
 };
 use futures::{StreamExt, TryStreamExt};
@@ -155,6 +155,7 @@ impl InProcess {
                     prefix: prefix.clone(),
                     key_of: Arc::new(move |part| format!("{name}/{part}.arrow")),
                     ready: at_once(),
+                    jobs: Jobs::here(),
                 };
                 let inputs = match task.share {
                     Some(share) => inputs.clone().with_share(share),
@@ -234,6 +235,9 @@ impl InProcess {
         let mut options =
             WriterOptions::new(schema, buckets, target, self.env.clone(), reservation);
         options.key_filter = spec.key_filter;
+        if let Some((stage, bucket)) = opened.filter {
+            options.filter = inputs.key_filter(stage, bucket).await?;
+        }
         let mut writer = TaskWriter::new(options)?;
         let mut streams = Vec::with_capacity(partitions.len());
         for &partition in partitions {

@@ -10,7 +10,7 @@ use datafusion::physical_plan::repartition::RepartitionExec;
 use datafusion::physical_plan::scalar_subquery::ScalarSubqueryExec;
 use datafusion::physical_plan::{ExecutionPlan, Partitioning};
 use dunlin_manifest::records::{InputMode, Output, StageId, StageSpec};
-use dunlin_shuffle::ExchangeReaderExec;
+use dunlin_shuffle::{ExchangeReaderExec, KeyFilterExec};
 
 use crate::operators::partition_count;
 use crate::wire;
@@ -22,6 +22,9 @@ pub struct TaskPlan {
     pub plan: Arc<dyn ExecutionPlan>,
     /// The expressions whose hash places a row, and the number of buckets; `None`: rows are placed by partition.
     pub hash: Option<(Vec<Arc<dyn PhysicalExpr>>, usize)>,
+    /// The filter that the last operator asked for, by stage and bucket. Whoever places the rows asks it instead, because it
+    /// has the hashes.
+    pub filter: Option<(StageId, u32)>,
 }
 
 /// Decodes the plan object of a stage for a task that runs the partitions `own`. Only those may be run, because the
@@ -77,10 +80,10 @@ fn readers(plan: &Arc<dyn ExecutionPlan>, found: &mut BTreeMap<StageId, u32>) {
     plan.children().into_iter().for_each(|child| readers(child, found));
 }
 
-/// Removes the bucket expressions from the root of a stage's plan, and returns both.
+/// Removes from the root of a stage's plan what places its rows, and returns both.
 fn unwrap(plan: Arc<dyn ExecutionPlan>, output: Output) -> Result<TaskPlan> {
     let Output::Hash { buckets } = output else {
-        return Ok(TaskPlan { plan, hash: None });
+        return Ok(TaskPlan { plan, hash: None, filter: None });
     };
     let (root, scalars) = match plan.downcast_ref::<ScalarSubqueryExec>() {
         Some(scalars) => (Arc::clone(scalars.input()), Some(scalars)),
@@ -95,7 +98,14 @@ fn unwrap(plan: Arc<dyn ExecutionPlan>, output: Output) -> Result<TaskPlan> {
     if *count != buckets as usize {
         return internal_err!("a stage with {buckets} buckets is repartitioned into {count}");
     }
-    let body = Arc::clone(repartition.input());
+    let mut body = Arc::clone(repartition.input());
+    let mut asked = None;
+    if let Some(filter) = body.downcast_ref::<KeyFilterExec>()
+        && filter.keys() == exprs
+    {
+        asked = Some((filter.stage(), filter.bucket()));
+        body = Arc::clone(filter.input());
+    }
     let plan = match scalars {
         // The rows of the subqueries are read before the first batch leaves the body, so the bucket expressions may
         // refer to them, too.
@@ -106,5 +116,5 @@ fn unwrap(plan: Arc<dyn ExecutionPlan>, output: Output) -> Result<TaskPlan> {
         )) as Arc<dyn ExecutionPlan>,
         None => body,
     };
-    Ok(TaskPlan { plan, hash: Some((exprs.clone(), *count)) })
+    Ok(TaskPlan { plan, hash: Some((exprs.clone(), *count)), filter: asked })
 }

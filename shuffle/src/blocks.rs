@@ -13,12 +13,14 @@
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
-use datafusion::common::runtime::SpawnedTask;
 use datafusion::execution::memory_pool::MemoryReservation;
 use parking_lot::Mutex;
 use tokio::sync::Mutex as AsyncMutex;
+
+use crate::jobs::Job;
 
 /// Bytes that a task reads ahead, in all.
 pub(crate) const BUDGET: u64 = 16 << 20;
@@ -75,7 +77,10 @@ pub(crate) fn plan(slices: Vec<(String, Range<u64>)>, budget: u64) -> Vec<Block>
 
 /// The blocks of one task.
 #[derive(Debug, Default)]
-pub(crate) struct Blocks(Mutex<HashMap<String, Vec<Held>>>);
+pub(crate) struct Blocks {
+    held: Mutex<HashMap<String, Vec<Held>>>,
+    is_begun: AtomicBool,
+}
 
 #[derive(Debug)]
 struct Held {
@@ -86,7 +91,7 @@ struct Held {
 /// A block on its way, or there. It is dropped with its last slice.
 #[derive(Debug)]
 struct Fetch {
-    task: Option<SpawnedTask<Option<Bytes>>>,
+    task: Option<Job<Option<Bytes>>>,
     bytes: Option<Bytes>,
     /// Slices that were not asked for yet.
     left: usize,
@@ -94,23 +99,28 @@ struct Fetch {
 }
 
 impl Blocks {
+    /// True for the first who calls it: only one reads ahead for a task.
+    pub(crate) fn begin(&self) -> bool {
+        !self.is_begun.swap(true, Ordering::Relaxed)
+    }
+
     /// Adds a block that `task` fetches.
     pub(crate) fn add(
         &self,
         block: Block,
-        task: SpawnedTask<Option<Bytes>>,
+        task: Job<Option<Bytes>>,
         reservation: MemoryReservation,
     ) {
         let Block { key, range, slices, .. } = block;
         let fetch = Fetch { task: Some(task), bytes: None, left: slices, reservation };
         let fetch = Arc::new(AsyncMutex::new(fetch));
-        self.0.lock().entry(key).or_default().push(Held { range, fetch });
+        self.held.lock().entry(key).or_default().push(Held { range, fetch });
     }
 
     /// The bytes of a slice, if a block holds it. `None`: it must be read on its own.
     pub(crate) async fn take(&self, key: &str, range: &Range<u64>) -> Option<Bytes> {
         let (start, fetch) = {
-            let blocks = self.0.lock();
+            let blocks = self.held.lock();
             let block = blocks
                 .get(key)?
                 .iter()
@@ -118,8 +128,8 @@ impl Blocks {
             (block.range.start, Arc::clone(&block.fetch))
         };
         let mut fetch = fetch.lock().await;
-        if let Some(task) = fetch.task.take() {
-            fetch.bytes = task.join().await.ok().flatten();
+        if let Some(mut task) = fetch.task.take() {
+            fetch.bytes = task.join().await.flatten();
         }
         let at = usize::try_from(range.start - start).ok()?;
         let length = usize::try_from(range.end - range.start).ok()?;

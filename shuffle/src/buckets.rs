@@ -2,13 +2,14 @@
 //! encoded stream so far.
 //!
 //! ```text
-//! push(bucket, rows) ──> coalescer ──full batch──> compact ──> encoder ──take()──> slices of a part
-//!                                                               └── 4 MiB ─┘
+//!            compute thread                      another thread, if there is compression
+//!   push(bucket, rows) ──> coalescer ──full batch──> compact ──> encoder ──take()──> slices of a part
+//!   └───────── Gather ───────────┘                   └── Streams ── 4 MiB ─┘
 //! ```
 //! A slice ends when it has [`FRAME`] bytes, because a reader holds one whole slice of each run that it merges. With very
 //! many buckets the batches are smaller, because each bucket has room for one.
 //!
-//! Nothing here waits or does I/O, so a whole set can be moved to a blocking thread and back.
+//! Nothing here waits or does I/O, so streams can be moved to a blocking thread and back.
 
 use arrow::array::RecordBatch;
 use arrow::compute::BatchCoalescer;
@@ -35,41 +36,34 @@ pub(crate) struct EncodedSlice {
     pub(crate) xxh3: String,
 }
 
-#[derive(Debug)]
-struct Bucket {
-    coalescer: BatchCoalescer,
-    stream: Option<StreamEncoder>,
-    /// Slices that are full.
-    full: Vec<EncodedSlice>,
-}
+/// Full batches, each with its bucket, in the order in which they were filled.
+pub(crate) type Batches = Vec<(u32, RecordBatch)>;
 
-/// All buckets of a task.
+/// Joins the rows of each bucket to full batches.
 #[derive(Debug)]
-pub(crate) struct BucketSet {
+pub(crate) struct Gather {
     schema: SchemaRef,
-    compression: Compression,
     batch_size: usize,
     /// Bytes that the rows of all buckets may have that wait for a full batch.
     waiting_bytes: usize,
     /// Buckets that will have rows, as far as it is known.
     count: usize,
-    // Batches of at least this many rows are encoded directly. `None` if rows share buffers, because only the
-    // coalescer compacts views.
+    // Batches of at least this many rows are not copied. `None` if rows share buffers, because only the coalescer compacts
+    // views.
     pass_through: Option<usize>,
-    buckets: Vec<Option<Bucket>>,
-    encoded: usize,
-    capacity: usize,
-    pending_rows: usize,
+    coalescers: Vec<Option<BatchCoalescer>>,
+    full: Batches,
+    full_rows: usize,
+    waiting_rows: usize,
     bytes_per_row: usize,
     until_measure: u32,
 }
 
-impl BucketSet {
+impl Gather {
     /// `count` buckets will have rows. Those that wait for full batches of `batch_size` rows have about `waiting_bytes`
     /// at most.
     pub(crate) fn new(
         schema: SchemaRef,
-        compression: Compression,
         batch_size: usize,
         count: usize,
         waiting_bytes: usize,
@@ -78,15 +72,14 @@ impl BucketSet {
         let batch_size = batch_size.max(1);
         Self {
             schema,
-            compression,
             batch_size,
             waiting_bytes,
             count: count.max(1),
             pass_through: (!shared && batch_size > 1).then_some(batch_size / 2),
-            buckets: Vec::new(),
-            encoded: 0,
-            capacity: 0,
-            pending_rows: 0,
+            coalescers: Vec::new(),
+            full: Vec::new(),
+            full_rows: 0,
+            waiting_rows: 0,
             bytes_per_row: 0,
             until_measure: 0,
         }
@@ -109,24 +102,22 @@ impl BucketSet {
     /// Appends rows with the declared schema to a bucket.
     pub(crate) fn push(&mut self, bucket: u32, batch: RecordBatch) -> Result<()> {
         let index = bucket as usize;
-        if index >= self.buckets.len() {
-            self.buckets.resize_with(index + 1, || None);
+        if index >= self.coalescers.len() {
+            self.coalescers.resize_with(index + 1, || None);
         }
-        self.pending_rows += batch.num_rows();
+        let all = batch.num_rows();
+        self.waiting_rows += all;
         let rows = self.rows_of_a_batch();
         let pass_through = self.pass_through.map(|most| most.min(rows / 2).max(1));
-        let slot = &mut self.buckets[index];
-        let entry = slot.get_or_insert_with(|| Bucket {
-            coalescer: BatchCoalescer::new(SchemaRef::clone(&self.schema), rows)
-                .with_biggest_coalesce_batch_size(pass_through),
-            stream: None,
-            full: Vec::new(),
+        let coalescer = self.coalescers[index].get_or_insert_with(|| {
+            BatchCoalescer::new(SchemaRef::clone(&self.schema), rows)
+                .with_biggest_coalesce_batch_size(pass_through)
         });
-        let all = batch.num_rows();
         for from in (0..all).step_by(rows) {
-            entry.coalescer.push_batch(batch.slice(from, rows.min(all - from)))?;
+            coalescer.push_batch(batch.slice(from, rows.min(all - from)))?;
         }
-        self.drain(index)
+        self.drain(bucket);
+        Ok(())
     }
 
     /// Rows of a bucket's batches. A bucket has room for one batch from its first row on.
@@ -138,70 +129,124 @@ impl BucketSet {
         (self.waiting_bytes / row).min(narrow).clamp(least, self.batch_size)
     }
 
-    /// Encoded bytes of a part that would be written now, without waiting rows.
-    pub(crate) fn encoded(&self) -> usize {
-        self.encoded
+    /// Makes batches of the rows that wait, bucket by bucket.
+    pub(crate) fn flush(&mut self) -> Result<()> {
+        for bucket in 0..self.coalescers.len() {
+            if let Some(coalescer) = &mut self.coalescers[bucket] {
+                coalescer.finish_buffered_batch()?;
+            }
+            let bucket = u32::try_from(bucket)
+                .map_err(|_| ShuffleError::Malformed(format!("bucket {bucket} is too large")))?;
+            self.drain(bucket);
+        }
+        Ok(())
+    }
+
+    fn drain(&mut self, bucket: u32) {
+        let coalescer = self.coalescers.get_mut(bucket as usize).and_then(Option::as_mut);
+        let Some(coalescer) = coalescer else { return };
+        while let Some(batch) = coalescer.next_completed_batch() {
+            self.full_rows += batch.num_rows();
+            self.waiting_rows = self.waiting_rows.saturating_sub(batch.num_rows());
+            self.full.push((bucket, batch));
+        }
+    }
+
+    /// The full batches, which are the caller's from now on.
+    pub(crate) fn take_full(&mut self) -> Batches {
+        self.full_rows = 0;
+        std::mem::take(&mut self.full)
+    }
+
+    /// About the bytes of the full batches.
+    pub(crate) fn full_bytes(&self) -> usize {
+        self.full_rows * self.bytes_per_row
     }
 
     /// Approximate memory that is held.
     pub(crate) fn held(&self) -> usize {
-        self.capacity + self.pending_rows * self.bytes_per_row
+        (self.waiting_rows + self.full_rows) * self.bytes_per_row
+    }
+}
+
+#[derive(Debug, Default)]
+struct Stream {
+    open: Option<StreamEncoder>,
+    /// Slices that are full.
+    full: Vec<EncodedSlice>,
+}
+
+/// The encoded streams of all buckets.
+#[derive(Debug)]
+pub(crate) struct Streams {
+    schema: SchemaRef,
+    compression: Compression,
+    buckets: Vec<Stream>,
+    encoded: usize,
+    capacity: usize,
+}
+
+impl Streams {
+    /// Nothing is encoded yet.
+    pub(crate) fn new(schema: SchemaRef, compression: Compression) -> Self {
+        Self { schema, compression, buckets: Vec::new(), encoded: 0, capacity: 0 }
     }
 
-    /// Ends all streams and returns their slices by bucket. With `flush`, waiting rows are included. Without it, they
-    /// wait for a full batch of the next part.
-    pub(crate) fn take(&mut self, flush: bool) -> Result<Vec<EncodedSlice>> {
+    /// Encoded bytes of a part that would be written now.
+    pub(crate) fn encoded(&self) -> usize {
+        self.encoded
+    }
+
+    /// Memory that is held.
+    pub(crate) fn held(&self) -> usize {
+        self.capacity
+    }
+
+    /// Encodes batches.
+    pub(crate) fn encode(&mut self, batches: Batches) -> Result<()> {
+        batches.into_iter().try_for_each(|(bucket, batch)| self.append(bucket, batch))
+    }
+
+    fn append(&mut self, number: u32, batch: RecordBatch) -> Result<()> {
+        let index = number as usize;
+        if index >= self.buckets.len() {
+            self.buckets.resize_with(index + 1, Stream::default);
+        }
+        let bucket = &mut self.buckets[index];
+        let stream = match &mut bucket.open {
+            Some(stream) => stream,
+            None => bucket.open.insert(StreamEncoder::try_new(&self.schema, self.compression)?),
+        };
+        let (encoded, capacity) = (stream.encoded(), stream.capacity());
+        // The schema of a new stream is counted with its first batch.
+        let first = stream.rows() == 0;
+        stream.write(&compact(batch)?)?;
+        self.encoded += stream.encoded() - if first { 0 } else { encoded };
+        self.capacity += stream.capacity() - if first { 0 } else { capacity };
+        if stream.encoded() >= FRAME
+            && let Some(stream) = bucket.open.take()
+        {
+            bucket.full.push(slice_of(number, stream)?);
+        }
+        Ok(())
+    }
+
+    /// Ends all streams and returns their slices by bucket.
+    pub(crate) fn take(&mut self) -> Result<Vec<EncodedSlice>> {
         let mut slices = Vec::new();
-        for index in 0..self.buckets.len() {
-            if flush {
-                if let Some(bucket) = &mut self.buckets[index] {
-                    bucket.coalescer.finish_buffered_batch()?;
-                }
-                self.drain(index)?;
-            }
-            let Some(bucket) = &mut self.buckets[index] else { continue };
+        for (number, bucket) in (0u32..).zip(&mut self.buckets) {
             slices.append(&mut bucket.full);
-            if let Some(stream) = bucket.stream.take() {
-                slices.push(slice_of(index, stream)?);
+            if let Some(stream) = bucket.open.take() {
+                slices.push(slice_of(number, stream)?);
             }
         }
         self.encoded = 0;
         self.capacity = 0;
         Ok(slices)
     }
-
-    fn drain(&mut self, index: usize) -> Result<()> {
-        let Some(bucket) = &mut self.buckets[index] else {
-            return Ok(());
-        };
-        while let Some(batch) = bucket.coalescer.next_completed_batch() {
-            let rows = batch.num_rows();
-            let stream = match &mut bucket.stream {
-                Some(stream) => stream,
-                None => {
-                    bucket.stream.insert(StreamEncoder::try_new(&self.schema, self.compression)?)
-                }
-            };
-            let (encoded, capacity) = (stream.encoded(), stream.capacity());
-            stream.write(&compact(batch)?)?;
-            // The schema of a new stream is counted with its first batch.
-            let first = stream.rows() == rows as u64;
-            self.encoded += stream.encoded() - if first { 0 } else { encoded };
-            self.capacity += stream.capacity() - if first { 0 } else { capacity };
-            self.pending_rows = self.pending_rows.saturating_sub(rows);
-            if stream.encoded() >= FRAME
-                && let Some(stream) = bucket.stream.take()
-            {
-                bucket.full.push(slice_of(index, stream)?);
-            }
-        }
-        Ok(())
-    }
 }
 
-fn slice_of(bucket: usize, stream: StreamEncoder) -> Result<EncodedSlice> {
-    let bucket = u32::try_from(bucket)
-        .map_err(|_| ShuffleError::Malformed(format!("bucket {bucket} is too large")))?;
+fn slice_of(bucket: u32, stream: StreamEncoder) -> Result<EncodedSlice> {
     let rows = stream.rows();
     let bytes = stream.finish()?;
     Ok(EncodedSlice { bucket, rows, xxh3: checksum(&bytes), bytes })

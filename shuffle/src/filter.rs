@@ -20,13 +20,12 @@ use futures::{TryStreamExt, stream};
 
 use crate::children::{only, rebuild};
 use crate::key_filter::key_hashes;
+use crate::router::Sieve;
 use crate::{ExchangeInputs, ShuffleError};
 
-/// After this many rows, a filter that drops almost nothing is switched off.
-const TRIAL_ROWS: usize = 1 << 17;
-
 /// Passes on the rows whose keys may be among the keys of a build stage (see [`crate::KeyFilter`]). It keeps the
-/// order, the partitioning and everything else of its input.
+/// order, the partitioning and everything else of its input. Where it stands at the end of a stage that places rows by the
+/// same keys, the writer does its work (see [`WriterOptions::filter`](crate::WriterOptions::filter)).
 #[derive(Debug, Clone)]
 pub struct KeyFilterExec {
     input: Arc<dyn ExecutionPlan>,
@@ -139,23 +138,20 @@ impl ExecutionPlan for KeyFilterExec {
         let baseline = BaselineMetrics::new(&self.metrics, partition);
         let (stage, bucket, keys) = (self.stage, self.bucket, self.keys.clone());
         let rows = async move {
-            let filter = inputs.key_filter(stage, bucket).await?;
-            let (mut seen, mut kept) = (0usize, 0usize);
+            let mut sieve = Sieve::new(inputs.key_filter(stage, bucket).await?);
             let mut hashes = Vec::new();
             let filtered = input.and_then(move |batch| {
                 let rows = batch.num_rows();
-                let useless = seen >= TRIAL_ROWS && kept * 10 > seen * 9;
-                let outcome = match &filter {
-                    Some(filter) if !useless => {
+                let outcome = match sieve.filter() {
+                    Some(filter) => {
                         let _timer = baseline.elapsed_compute().timer();
                         key_hashes(&keys, &batch, &mut hashes)
                             .and_then(|()| Ok(filter_record_batch(&batch, &filter.mask(&hashes))?))
                     }
-                    _ => Ok(batch),
+                    None => Ok(batch),
                 };
                 if let Ok(batch) = &outcome {
-                    seen += rows;
-                    kept += batch.num_rows();
+                    sieve.count(rows, batch.num_rows());
                     baseline.record_output(batch.num_rows());
                 }
                 std::future::ready(outcome)

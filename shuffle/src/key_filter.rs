@@ -66,28 +66,20 @@ fn short(hash: u64) -> u32 {
 }
 
 /// Collects the keys of one build task.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct KeyFilterBuilder {
-    keys: Vec<Arc<dyn PhysicalExpr>>,
-    buffer: Vec<u64>,
     hashes: Vec<u32>,
     /// Instead of the hashes, once there are too many.
     bloom: Option<KeyFilter>,
 }
 
 impl KeyFilterBuilder {
-    /// A filter of the rows' `keys`.
-    pub(crate) fn new(keys: Vec<Arc<dyn PhysicalExpr>>) -> Self {
-        Self { keys, buffer: Vec::new(), hashes: Vec::new(), bloom: None }
-    }
-
-    /// Adds the keys of a batch.
-    pub(crate) fn add(&mut self, batch: &RecordBatch) -> DfResult<()> {
-        key_hashes(&self.keys, batch, &mut self.buffer)?;
-        let new = self.buffer.iter().map(|hash| short(*hash));
+    /// Adds keys by their hashes.
+    pub(crate) fn add(&mut self, hashes: &[u64]) {
+        let new = hashes.iter().map(|hash| short(*hash));
         if let Some(bloom) = &mut self.bloom {
             new.for_each(|hash| bloom.insert(hash));
-            return Ok(());
+            return;
         }
         self.hashes.extend(new);
         if self.hashes.len() > MOST_ROWS {
@@ -101,15 +93,12 @@ impl KeyFilterBuilder {
                 self.bloom = Some(bloom);
             }
         }
-        Ok(())
     }
 
     /// Bytes held.
     pub(crate) fn held(&self) -> usize {
         let bloom = self.bloom.as_ref().map_or(0, |bloom| bloom.words.len() * size_of::<u64>());
-        self.hashes.capacity() * size_of::<u32>()
-            + self.buffer.capacity() * size_of::<u64>()
-            + bloom
+        self.hashes.capacity() * size_of::<u32>() + bloom
     }
 
     /// The part as bytes.
@@ -245,8 +234,8 @@ mod tests {
     }
 
     fn part(batch: &RecordBatch) -> Bytes {
-        let mut builder = KeyFilterBuilder::new(vec![col("k", &batch.schema()).unwrap()]);
-        builder.add(batch).unwrap();
+        let mut builder = KeyFilterBuilder::default();
+        builder.add(&hashes(batch));
         builder.finish()
     }
 
@@ -289,9 +278,9 @@ mod tests {
     #[test]
     fn very_many_keys_make_a_filter_of_a_fixed_size_that_drops_some_and_never_a_key() {
         let many = batch((0..3 * MOST_ROWS as i64 / 2).map(Some));
-        let mut builder = KeyFilterBuilder::new(vec![col("k", &many.schema()).unwrap()]);
-        builder.add(&many).unwrap();
-        builder.add(&batch([Some(-1)])).unwrap();
+        let mut builder = KeyFilterBuilder::default();
+        builder.add(&hashes(&many));
+        builder.add(&hashes(&batch([Some(-1)])));
         let bytes = builder.finish();
         assert_eq!(bytes.len(), 1 + LARGE_WORDS * size_of::<u64>());
         let filter = KeyFilter::union(&[bytes, part(&batch([Some(-2)]))]).unwrap();

@@ -34,14 +34,18 @@ mod blocks;
 mod buckets;
 pub mod children;
 mod conform;
+mod encoder;
 mod error;
 mod filter;
 mod format;
 mod governor;
 mod index;
+mod jobs;
 mod key_filter;
 mod reader;
+mod router;
 mod source;
+mod uploads;
 mod writer;
 
 #[cfg(test)]
@@ -54,10 +58,12 @@ pub use filter::KeyFilterExec;
 pub use format::{Compression, SLICE_ALIGN, SliceDecoder, StreamEncoder, checksum, decode_slice};
 pub use governor::{ReadGovernor, ReadLimits};
 pub use index::StageData;
+pub use jobs::Jobs;
 pub use key_filter::KeyFilter;
 pub use reader::ExchangeReaderExec;
 pub use source::{ExchangeInputs, ReadCounters};
-pub use writer::{Buckets, DataTarget, KeyOf, Ready, TaskWriter, WriterOptions, at_once};
+pub use uploads::{DataTarget, KeyOf, Ready, at_once};
+pub use writer::{Buckets, TaskWriter, WriterOptions};
 
 /// The result type of this crate's functions.
 pub type Result<T, E = ShuffleError> = std::result::Result<T, E>;

@@ -12,7 +12,6 @@ use std::time::Duration;
 use arrow::array::RecordBatch;
 use arrow_schema::SchemaRef;
 use bytes::Bytes;
-use datafusion::common::runtime::SpawnedTask;
 use datafusion::execution::memory_pool::{
     MemoryConsumer, MemoryLimit, MemoryPool, MemoryReservation,
 };
@@ -31,6 +30,7 @@ use crate::blocks::{self, Blocks};
 use crate::format::{SliceDecoder, checksum, decode_slice};
 use crate::governor::{ReadGovernor, ReadLimits};
 use crate::index::{Piece, Place, StageData};
+use crate::jobs::{Job, Jobs};
 use crate::key_filter::KeyFilter;
 use crate::{Result, ShuffleError};
 
@@ -62,7 +62,7 @@ pub struct ExchangeInputs {
 }
 
 impl ExchangeInputs {
-    /// No stages yet. Objects are below `prefix` in `store`.
+    /// No stages yet. Objects are below `prefix` in `store`. They are read on the runtime on which this is called.
     #[must_use]
     pub fn new(
         store: Arc<dyn ObjectStore>,
@@ -70,8 +70,8 @@ impl ExchangeInputs {
         env: Env,
         governor: ReadGovernor,
     ) -> Self {
-        let (counters, blocks) = (Arc::default(), Arc::default());
-        let fetcher = Fetcher { store, prefix, env, governor, counters, blocks };
+        let (counters, blocks, jobs) = (Arc::default(), Arc::default(), Jobs::here());
+        let fetcher = Fetcher { store, prefix, env, governor, jobs, counters, blocks };
         Self { stages: BTreeMap::new(), share: None, fetcher }
     }
 
@@ -133,13 +133,38 @@ impl ExchangeInputs {
         futures::future::try_join_all(loads).await.map(|_| ())
     }
 
-    /// Starts to fetch the buckets that a task will read, each with its stage and in the order in which they are read.
-    /// It is called once for a task, on the runtime of its plan, and does nothing beyond its budget or the pool's memory.
+    /// Starts to fetch the buckets that a task will read, each with its stage and in the order in which they are read. It
+    /// does nothing beyond its budget or the pool's memory, and nothing if [`read_early`](Self::read_early) has begun.
     pub fn read_ahead(
         &self,
         buckets: impl IntoIterator<Item = (u32, u32)>,
         pool: &Arc<dyn MemoryPool>,
     ) -> Result<()> {
+        // One slice is read as soon as the plan asks for it, and needs no block.
+        self.read_blocks(buckets, pool, blocks::BUDGET, 2)
+    }
+
+    /// The same before the task begins, so that one slice is worth it, too. At most `budget` bytes are read.
+    pub fn read_early(
+        &self,
+        buckets: impl IntoIterator<Item = (u32, u32)>,
+        pool: &Arc<dyn MemoryPool>,
+        budget: u64,
+    ) -> Result<()> {
+        self.read_blocks(buckets, pool, budget.min(blocks::BUDGET), 1)
+    }
+
+    /// Fetches blocks, if there are at least so many slices.
+    fn read_blocks(
+        &self,
+        buckets: impl IntoIterator<Item = (u32, u32)>,
+        pool: &Arc<dyn MemoryPool>,
+        budget: u64,
+        least: usize,
+    ) -> Result<()> {
+        if !self.fetcher.blocks.begin() {
+            return Ok(());
+        }
         let mut slices = Vec::new();
         let mut bytes = 0;
         for (stage, bucket) in buckets {
@@ -151,15 +176,14 @@ impl ExchangeInputs {
                     slices.push((key, range));
                 }
             }
-            if bytes > blocks::BUDGET {
+            if bytes > budget {
                 break;
             }
         }
-        // One slice is read as soon as the plan asks for it, and needs no block.
-        if slices.len() < 2 {
+        if slices.len() < least {
             return Ok(());
         }
-        for block in blocks::plan(slices, blocks::BUDGET) {
+        for block in blocks::plan(slices, budget) {
             let reservation = MemoryConsumer::new("exchange read ahead").register(pool);
             let length = block.range.end - block.range.start;
             let length = usize::try_from(length).unwrap_or(usize::MAX);
@@ -168,7 +192,8 @@ impl ExchangeInputs {
             }
             let fetcher = self.fetcher.clone();
             let (key, range) = (block.key.clone(), block.range.clone());
-            let task = SpawnedTask::spawn(async move { fetcher.block(&key, range).await });
+            let jobs = fetcher.jobs.clone();
+            let task = jobs.spawn(async move { fetcher.block(&key, range).await });
             self.fetcher.blocks.add(block, task, reservation);
         }
         Ok(())
@@ -241,7 +266,7 @@ enum Fetched {
 #[derive(Debug)]
 struct Ahead {
     piece: Arc<Piece>,
-    task: SpawnedTask<Result<Fetched>>,
+    task: Job<Result<Fetched>>,
 }
 
 struct BucketReader {
@@ -316,12 +341,11 @@ impl BucketReader {
                 }
                 continue;
             }
-            let Some(Ahead { piece, task }) = self.ahead.pop_front() else {
+            let Some(Ahead { piece, mut task }) = self.ahead.pop_front() else {
                 return Ok(None);
             };
             self.ahead_bytes -= piece.len;
-            let fetched =
-                task.join().await.map_err(|_| ShuffleError::Lost("fetching a slice"))??;
+            let fetched = task.join().await.ok_or(ShuffleError::Lost("fetching a slice"))??;
             self.current = Some((piece, fetched));
         }
     }
@@ -346,7 +370,7 @@ impl BucketReader {
             }
             self.ahead_bytes += piece.len;
             self.next += 1;
-            let task = SpawnedTask::spawn(self.fetcher.clone().fetch(Arc::clone(&piece)));
+            let task = self.fetcher.jobs.spawn(self.fetcher.clone().fetch(Arc::clone(&piece)));
             self.ahead.push_back(Ahead { piece, task });
         }
         Ok(())
@@ -391,6 +415,7 @@ struct Fetcher {
     prefix: Path,
     env: Env,
     governor: ReadGovernor,
+    jobs: Jobs,
     counters: Arc<ReadCounters>,
     /// What the task reads ahead.
     blocks: Arc<Blocks>,

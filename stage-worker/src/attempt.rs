@@ -17,27 +17,25 @@ use std::time::Duration;
 use bytes::Bytes;
 use dunlin_manifest::decide::{Decided, OpenTask};
 use dunlin_manifest::keys;
-use dunlin_manifest::model::encoding::encode;
 use dunlin_manifest::pinned::InputWatch;
 use dunlin_manifest::query::QueryHandle;
 use dunlin_manifest::records::{
-    Claim, Commit, ErrorCode, Fail, FailClass, RECORD_VERSION, StageId, StageSpec, TaskMetrics,
+    Claim, ErrorCode, FailClass, RECORD_VERSION, StageId, StageSpec, TaskMetrics,
 };
-use dunlin_manifest::store::MAX_RECORD;
-use dunlin_manifest::store::create::{self, Decision};
 use dunlin_plan::guard::Stop;
-use dunlin_plan::redact::redact;
-use dunlin_shuffle::{DataTarget, ExchangeInputs, Ready};
+use dunlin_shuffle::{DataTarget, ExchangeInputs, Jobs, Ready};
 use futures::FutureExt;
 use tracing::Instrument;
 
+use crate::ahead::{Question, inputs_of};
 use crate::claiming::{Claimed, Claiming, look_beside, not_won, ready, send_claim};
+use crate::commit::{self, Finished};
 use crate::compute::Compute;
+use crate::failure::AttemptError;
 use crate::known::{Known, StageError};
 use crate::ledger::micros;
-use crate::news;
 use crate::pulse::Pulse;
-use crate::run::{self, Attempt, AttemptError, Part, Rows};
+use crate::run::{self, Attempt, Part, Rows};
 use crate::shared::Shared;
 
 /// How an attempt's run ended.
@@ -55,40 +53,20 @@ pub(crate) enum Ran {
     Stopped,
 }
 
-/// An attempt whose plan has run.
-#[derive(Debug)]
-pub(crate) struct Finished {
-    pub(crate) task: OpenTask,
-    claim: Claim,
-    decided: Arc<Decided>,
-    rows: Rows,
-    metrics: TaskMetrics,
-    started: Duration,
-    ready: Ready,
-    /// Beats until the commit.
-    _pulse: Pulse,
-}
-
-impl Finished {
-    /// Bytes of rows that wait to be written.
-    pub(crate) fn held(&self) -> usize {
-        self.rows.held()
-    }
-}
-
-/// How a commit ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Settled {
-    /// The task is committed, by this worker or by another.
-    Committed,
-    /// The rows could not be written, and a `fail` record is.
-    Failed(FailClass),
-    /// It is not known whether the commit is there.
-    Unknown,
-}
-
 /// How long an aborted plan may take to stop.
 const ABORT_PATIENCE: Duration = Duration::from_millis(500);
+
+/// A task that a slot has chosen.
+#[derive(Debug)]
+pub(crate) struct Chosen {
+    pub(crate) task: OpenTask,
+    /// It is a task of the slot's own place, so its claim is hardly ever lost.
+    pub(crate) is_own: bool,
+    /// What was read for it while the task before it computed.
+    pub(crate) ahead: Option<ExchangeInputs>,
+    /// What the next task reads, once the plan is open.
+    pub(crate) next: Option<Question>,
+}
 
 /// How the run of a plan that did not fail ended.
 enum Run {
@@ -101,20 +79,21 @@ enum Run {
     NotWon,
 }
 
-/// Claims `task` and runs it.
+/// Claims a task and runs it.
 pub(crate) async fn run(
     shared: &Arc<Shared>,
     known: &Arc<Known>,
-    task: OpenTask,
+    chosen: Chosen,
     compute: &mut Compute,
 ) -> Ran {
-    claim_and_run(shared, known, task, compute).instrument(known.span(task)).await
+    let span = known.span(chosen.task);
+    claim_and_run(shared, known, chosen, compute).instrument(span).await
 }
 
 async fn claim_and_run(
     shared: &Arc<Shared>,
     known: &Arc<Known>,
-    task: OpenTask,
+    Chosen { task, is_own, ahead, next }: Chosen,
     compute: &mut Compute,
 ) -> Ran {
     let env = &shared.env;
@@ -125,8 +104,9 @@ async fn claim_and_run(
     let listing = look_beside(shared, known, task);
     let ready = ready(shared, known, task, &claiming);
     let pulse = Pulse::start(shared, known, task);
-    let outcome = match prepare(shared, known, task, &claim, &ready).await {
-        Ok(attempt) => {
+    let outcome = match prepare(shared, known, task, &claim, &ready, ahead).await {
+        Ok(mut attempt) => {
+            attempt.next = next;
             let decided = Arc::clone(&attempt.decided);
             let scanned = Arc::clone(&attempt.scan_meter);
             let watched = run_watched(shared, attempt, compute, &pulse, &claiming).await;
@@ -140,11 +120,18 @@ async fn claim_and_run(
         Err(error) => Err(error),
     };
     let ran = env.clock.monotonic();
-    let claimed = claiming.await;
+    let claimed = match (is_own, &outcome) {
+        // The slot goes on, and the commit waits for the claim.
+        (true, Ok((Run::Done(..), _))) => claiming.clone().now_or_never().unwrap_or(Claimed::Won),
+        _ => claiming.clone().await,
+    };
     let over = env.clock.monotonic();
     match claimed {
         Claimed::Won => compute.since.free(over),
         Claimed::Lost => {
+            if let Ok((Run::Done(_, metrics), _)) = outcome {
+                *known.lost.lock() += metrics.requests;
+            }
             // Who has lost chooses again, and should know what the others have.
             let _ = listing.await;
             return Ran::Lost;
@@ -154,8 +141,8 @@ async fn claim_and_run(
     match outcome {
         Ok((Run::Done(rows, mut metrics), decided)) => {
             metrics.slot += before;
-            let running = micros(ran.saturating_sub(started));
-            metrics.slot.wait = running.saturating_sub(metrics.slot.compute);
+            metrics.slot.wait =
+                micros(ran.saturating_sub(started)).saturating_sub(metrics.slot.compute);
             metrics.slot.claim = micros(over.saturating_sub(ran));
             Ran::Done(Box::new(Finished {
                 task,
@@ -164,26 +151,22 @@ async fn claim_and_run(
                 rows,
                 metrics: *metrics,
                 started,
+                claiming,
+                listing,
                 ready,
-                _pulse: pulse,
+                pulse,
             }))
         }
         Ok((Run::Ended | Run::NotWon, _)) => Ran::Stopped,
         Ok((Run::GivenBack, _)) => {
-            let error = AttemptError {
-                class: FailClass::GiveBack,
-                code: ErrorCode::GivenBack,
-                message: "the worker was asked to stop".to_owned(),
-            };
-            fail(shared, known, (task, started), &ready, &error).await;
+            commit::fail(shared, known, (task, started), &ready, &AttemptError::given_back()).await;
             Ran::Stopped
         }
         Err(error) => {
             tracing::warn!(%error, "an attempt failed");
-            if fail(shared, known, (task, started), &ready, &error).await {
-                Ran::Failed(error.class)
-            } else {
-                Ran::Unsettled
+            match commit::fail(shared, known, (task, started), &ready, &error).await {
+                true => Ran::Failed(error.class),
+                false => Ran::Unsettled,
             }
         }
     }
@@ -196,6 +179,7 @@ async fn prepare(
     task: OpenTask,
     claim: &Claim,
     ready: &Ready,
+    ahead: Option<ExchangeInputs>,
 ) -> Result<Attempt, AttemptError> {
     let handle = &known.handle;
     let unread = |message: String| AttemptError {
@@ -204,22 +188,21 @@ async fn prepare(
         message,
     };
     let (spec, decided, plan) = part(handle, task.stage).await.map_err(unread)?;
-    // Exchange data is read and written through this query's store, which counts requests.
+    let tasks = &decided.manifest.tasks;
+    let own = tasks.get(task.task as usize);
+    let own =
+        own.ok_or_else(|| unread(format!("stage {} has no task {}", task.stage, task.task)))?;
+    let mut inputs = ahead.unwrap_or_else(|| inputs_of(shared, known, own.share));
     let store = Arc::clone(handle.store().data_store());
     let prefix = handle.store().data_prefix().clone();
-    let mut inputs = ExchangeInputs::new(
-        Arc::clone(&store),
-        prefix.clone(),
-        shared.env.clone(),
-        shared.governor.clone(),
-    );
     let (nonce, query) = (claim.nonce.clone(), handle.query.clone());
     let target = |spec: &StageSpec| {
         let name = if run::is_result(spec) { keys::res } else { keys::data };
         let (query, nonce, stage) = (query.clone(), nonce.clone(), spec.id);
         let key_of = move |part: u32| name(&query, stage, task.task, task.attempt, &nonce, part);
         let (store, prefix) = (Arc::clone(&store), prefix.clone());
-        DataTarget { store, prefix, key_of: Arc::new(key_of), ready: ready.clone() }
+        let (ready, jobs) = (ready.clone(), Jobs::here());
+        DataTarget { store, prefix, key_of: Arc::new(key_of), ready, jobs }
     };
     // Inputs whose work this task does are run before it, and after what they read.
     let mut before = Vec::new();
@@ -237,19 +220,13 @@ async fn prepare(
         }
     }
     before.reverse();
-    let share = decided.manifest.tasks.get(task.task as usize).and_then(|task| task.share);
-    if let Some(share) = share {
-        inputs = inputs.with_share(share);
-    }
-    let tasks = &decided.manifest.tasks;
-    let partitions = tasks.get(task.task as usize).map(|task| task.partitions.clone());
-    let partitions = partitions
-        .ok_or_else(|| unread(format!("stage {} has no task {}", task.stage, task.task)))?;
+    let partitions = own.partitions.clone();
     Ok(Attempt {
         root: Arc::clone(&handle.root),
         task: task.task,
         name: format!("{}-{}-{}", task.task, task.attempt, nonce.get(..8).unwrap_or(&nonce)),
         part: Part { target: target(&spec), partitions, spec, plan },
+        next: None,
         before,
         decided,
         inputs,
@@ -350,146 +327,4 @@ fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
         .map(|text| (*text).to_owned())
         .or_else(|| panic.downcast_ref::<String>().cloned())
         .unwrap_or_else(|| "without a message".to_owned())
-}
-
-/// Writes the rows of an attempt, and commits it.
-pub(crate) async fn commit(
-    shared: &Arc<Shared>,
-    known: &Arc<Known>,
-    finished: Finished,
-) -> Settled {
-    let span = known.span(finished.task);
-    write_and_commit(shared, known, finished).instrument(span).await
-}
-
-async fn write_and_commit(shared: &Arc<Shared>, known: &Arc<Known>, finished: Finished) -> Settled {
-    let Finished { task, claim, decided, rows, mut metrics, started, ready, _pulse } = finished;
-    let handle = &known.handle;
-    let env = &shared.env;
-    let output = match rows.write().await {
-        Ok(output) => output,
-        Err(error) => {
-            tracing::warn!(%error, "the rows of an attempt could not be written");
-            return match fail(shared, known, (task, started), &ready, &error).await {
-                true => Settled::Failed(error.class),
-                false => Settled::Unknown,
-            };
-        }
-    };
-    let ready_again = ready.clone();
-    if let Err(reason) = ready.await {
-        tracing::warn!(%reason, "an attempt is given up");
-        return Settled::Unknown;
-    }
-    let took = env.clock.monotonic().saturating_sub(started);
-    metrics.wall_us = micros(took);
-    metrics.ended_ms = env.clock.wall_ms();
-    count(shared, known, &mut metrics);
-    let record = Commit {
-        v: RECORD_VERSION,
-        nonce: env.nonce(),
-        task: task.task,
-        attempt: task.attempt,
-        claim: claim.nonce,
-        manifest: decided.digest.clone(),
-        worker: shared.name.clone(),
-        output,
-        metrics,
-    };
-    // What seals this commit lists the slices of up to 64 of them, and must be readable.
-    let others = u64::try_from(decided.manifest.tasks.len().min(64)).unwrap_or(64);
-    if encode(&record).len() as u64 > MAX_RECORD / (others + 1) {
-        let error = AttemptError {
-            class: FailClass::Fatal,
-            code: ErrorCode::ExchangeFailed,
-            message: format!(
-                "a task wrote {} slices, too many for its commit: give the workers more memory, or use fewer partitions",
-                record.output.slices.len()
-            ),
-        };
-        return match fail(shared, known, (task, started), &ready_again, &error).await {
-            true => Settled::Failed(error.class),
-            false => Settled::Unknown,
-        };
-    }
-    let (usage, requests) = (record.metrics.usage, record.metrics.requests);
-    match handle.commit(task.stage, record).await {
-        Ok(is_won) => {
-            if !is_won {
-                shared.ledger.take_back(usage, requests);
-            }
-            Settled::Committed
-        }
-        Err(error) => {
-            // The commit may still be written, so the data stays. If it is not written, a later attempt does the work
-            // again.
-            tracing::warn!(%error, "a commit is left unsettled");
-            Settled::Unknown
-        }
-    }
-}
-
-/// Tells workers with more memory of a task that this one leaves to them.
-fn leave_to_larger(shared: &Arc<Shared>, known: &Known, task: OpenTask) {
-    let next = OpenTask { attempt: task.attempt + 1, ..task };
-    let Some(own) = shared.options.level else { return };
-    if known.handle.level(&next).is_some_and(|level| level > own) {
-        news::tell(shared, known.handle.news_of(&[next], 0));
-    }
-}
-
-/// Adds the requests since the last commit, and what the function is paid for.
-fn count(shared: &Shared, known: &Known, metrics: &mut TaskMetrics) {
-    metrics.lost = std::mem::take(&mut *known.lost.lock());
-    let mut new = metrics.requests;
-    new += metrics.lost;
-    new += known.meter.take().requests;
-    // What a process asks that is always there is no part of a query.
-    if shared.ledger.is_open() {
-        new += shared.asked.take().requests;
-    }
-    let (usage, requests) = shared.ledger.tell(shared.env.clock.monotonic(), new);
-    (metrics.usage, metrics.requests) = (usage, requests);
-}
-
-/// Writes down that an attempt, begun at a time, failed. False if that could not be done.
-async fn fail(
-    shared: &Arc<Shared>,
-    known: &Known,
-    (task, started): (OpenTask, Duration),
-    ready: &Ready,
-    error: &AttemptError,
-) -> bool {
-    let handle = &known.handle;
-    if let Err(reason) = ready.clone().await {
-        tracing::warn!(%reason, "a failure is not written down");
-        return false;
-    }
-    let ended_ms = shared.env.clock.wall_ms();
-    let took = shared.env.clock.monotonic().saturating_sub(started);
-    let record = Fail {
-        v: RECORD_VERSION,
-        nonce: shared.env.nonce(),
-        class: error.class,
-        code: error.code.clone(),
-        // The record stays, and anybody who may see the query reads it.
-        message: redact(&error.message).into_owned(),
-        began_ms: ended_ms.saturating_sub(micros(took) / 1_000),
-        ended_ms,
-    };
-    let key = keys::fail(&handle.query, task.stage, task.task, task.attempt);
-    let body = encode(&record);
-    match create::decide(handle.store(), &shared.env, &key, body, &record.nonce).await {
-        Ok(decision) => {
-            if decision == Decision::Won {
-                handle.note_fail(task.stage, task.task, task.attempt, record);
-            }
-            leave_to_larger(shared, known, task);
-            true
-        }
-        Err(error) => {
-            tracing::warn!(%key, %error, "a failure could not be written down");
-            false
-        }
-    }
 }

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use dunlin_manifest::decide::OpenTask;
+use dunlin_manifest::query::Place;
+use dunlin_manifest::records::StageId;
 
 use crate::known::Known;
 use crate::shared::Shared;
@@ -15,8 +17,8 @@ const CROWD: usize = 8;
 /// What a slot may do now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Choice {
-    /// Claim this task.
-    Task(OpenTask),
+    /// Claim this task. `is_own`: it is one of the slot's own place.
+    Task { task: OpenTask, is_own: bool },
     /// The open tasks are left to others for now.
     Later,
     /// No task is known to be open.
@@ -36,27 +38,31 @@ pub(crate) fn choose(
     slot: usize,
     lost: u32,
 ) -> Choice {
-    let mut taken = known.taken.lock();
-    let mut free: Vec<OpenTask> = open
-        .iter()
-        .filter(|task| !taken.contains(&(task.stage, task.task, task.attempt)))
-        .filter(|task| is_fit(shared, known, task))
-        .copied()
-        .collect();
-    let Some(first) = free.first().copied() else { return Choice::Nothing };
+    loop {
+        // A slot that was faster has taken what this one would have.
+        if let Some(choice) = choose_once(shared, known, open, slot, lost) {
+            return choice;
+        }
+    }
+}
+
+/// `None` if another slot of this process was faster.
+fn choose_once(
+    shared: &Shared,
+    known: &Known,
+    open: &[OpenTask],
+    slot: usize,
+    lost: u32,
+) -> Option<Choice> {
+    let mut free = free(shared, known, open);
+    let Some(first) = free.first().copied() else { return Some(Choice::Nothing) };
     let crowd = shared.crowd();
     let is_opener = known.handle.has_opened(first.stage);
     let open_for = known.open_for(first.stage, shared.env.clock.monotonic());
     let mut is_own_only = false;
     if let Some(place) = shared.place_of(slot) {
-        // Queries and stages of one task each begin at different places, too.
-        let start = number(known.handle.query.as_str());
-        let is_own = |task: &&OpenTask| {
-            start.wrapping_add(task.stage).wrapping_add(task.task) % place.of == place.index
-        };
-        if let Some(own) = free.iter().find(is_own) {
-            taken.insert((own.stage, own.task, own.attempt));
-            return Choice::Task(*own);
+        if let Some(own) = free.iter().find(|task| is_at(place, known, task)) {
+            return take(known, *own, true);
         }
         // Whoever has opened the stage begins at once. The others would only compete with it.
         is_own_only = !is_opener
@@ -64,19 +70,52 @@ pub(crate) fn choose(
             && (crowd.is_large() || place.of as usize > free.len() * CROWD);
     }
     if is_own_only {
-        return Choice::Later;
+        return Some(Choice::Later);
     }
     if crowd.is_large() && !(is_opener && open_for < crowd.grace(GRACE)) {
         free.retain(|task| known.handle.has_looked_at(task.stage, task.task, LATELY));
     }
-    let Some(first) = free.first() else { return Choice::Nothing };
+    let Some(first) = free.first() else { return Some(Choice::Nothing) };
     let same: usize = free.iter().take_while(|task| task.stage == first.stage).count();
     let seed = blake3::hash(format!("{}/{slot}/{}/{lost}", shared.name, first.stage).as_bytes());
     let place = usize::from(u16::from_le_bytes([seed.as_bytes()[0], seed.as_bytes()[1]]));
     let chosen = free.get(place * places(same) / (usize::from(u16::MAX) + 1)).copied();
-    let Some(chosen) = chosen else { return Choice::Nothing };
-    taken.insert((chosen.stage, chosen.task, chosen.attempt));
-    Choice::Task(chosen)
+    chosen.map_or(Some(Choice::Nothing), |chosen| take(known, chosen, false))
+}
+
+/// The task that a slot will choose next of a stage, if it is one of its own place.
+pub(crate) fn next_own(
+    shared: &Shared,
+    known: &Known,
+    open: &[OpenTask],
+    slot: usize,
+    stage: StageId,
+) -> Option<OpenTask> {
+    let place = shared.place_of(slot)?;
+    let of_stage = |task: &OpenTask| task.stage == stage && is_at(place, known, task);
+    free(shared, known, open).into_iter().find(of_stage)
+}
+
+/// The open tasks that no slot of this process took.
+fn free(shared: &Shared, known: &Known, open: &[OpenTask]) -> Vec<OpenTask> {
+    let taken = known.taken.lock();
+    open.iter()
+        .filter(|task| !taken.contains(&(task.stage, task.task, task.attempt)))
+        .filter(|task| is_fit(shared, known, task))
+        .copied()
+        .collect()
+}
+
+/// Takes a task; `None` if another slot of this process was faster.
+fn take(known: &Known, task: OpenTask, is_own: bool) -> Option<Choice> {
+    let is_first = known.taken.lock().insert((task.stage, task.task, task.attempt));
+    is_first.then_some(Choice::Task { task, is_own })
+}
+
+/// True if the task belongs to a place. Queries and stages of one task each begin at different places, too.
+fn is_at(place: Place, known: &Known, task: &OpenTask) -> bool {
+    let start = number(known.handle.query.as_str());
+    start.wrapping_add(task.stage).wrapping_add(task.task) % place.of == place.index
 }
 
 /// False if the task is left to workers with more memory.

@@ -18,8 +18,9 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use tokio::runtime::{Handle, Runtime};
 
+use crate::failure::AttemptError;
 use crate::ledger::micros;
-use crate::run::{self, Attempt, AttemptError, Rows};
+use crate::run::{self, Attempt, Rows};
 use crate::shared::Shared;
 
 /// A plan that runs.

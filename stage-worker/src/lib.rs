@@ -10,19 +10,23 @@
 //! each query.
 //!
 //! ```text
-//!   worker ──> slot ──> attempt ──> run         one file each; an arrow means "uses"
-//!     └──> bell   │        ├──> claiming, pulse, duty
+//!   worker ──> slot ──> attempt, ahead ──> run         one file each; an arrow means "uses"
+//!     └──> bell   │        ├──> commit, claiming, pulse, failure
+//!            │    ├──> settling ──> commit, duty
 //!            │    ├──> choice, looks, ledger
 //!            └────┴────────┴──> shared ──> known, crowd ──> options
 //! ```
 
+mod ahead;
 mod attempt;
 mod bell;
 mod choice;
 mod claiming;
+mod commit;
 mod compute;
 mod crowd;
 mod duty;
+mod failure;
 #[cfg(test)]
 mod fleet;
 mod known;
@@ -32,12 +36,14 @@ mod news;
 mod options;
 mod pulse;
 mod run;
+mod settling;
 mod shared;
 mod slot;
 mod worker;
 
 pub use dunlin_manifest::query::Wake;
+pub use failure::AttemptError;
 pub use ledger::Paid;
 pub use options::WorkerOptions;
-pub use run::AttemptError;
+
 pub use worker::{StartError, Visit, Visited, Worker};

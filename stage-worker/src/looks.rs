@@ -37,6 +37,16 @@ impl Looks {
     pub(crate) const TOLD: Self =
         Self { due: Due::Nothing, told: true, lost: 0, lost_in_all: 0, done: 0 };
 
+    /// So many claims were lost that the slot had not waited for.
+    pub(crate) fn lost_late(&mut self, lost: u32) {
+        self.done = self.done.saturating_sub(lost);
+        self.lost_in_all += lost;
+        if lost > 0 && self.due == Due::Nothing {
+            // What the slot knows of the others is old.
+            self.due = Due::All;
+        }
+    }
+
     /// Nothing could be chosen by what is known: asks for more. False if the slot is to pause.
     pub(crate) fn next(&mut self, crowd: Crowd) -> bool {
         self.due = match self.due {

@@ -27,29 +27,17 @@ use dunlin_manifest::records::{
 };
 use dunlin_plan::gather::gathered;
 use dunlin_plan::guard::{Stop, guarded};
-use dunlin_plan::write::{WriteAccess, WriteError};
-use dunlin_plan::{damaged, session, task, words};
-use dunlin_shuffle::{
-    Buckets, DataTarget, ExchangeInputs, ShuffleError, StageData, TaskWriter, WriterOptions,
-};
+use dunlin_plan::write::WriteAccess;
+use dunlin_plan::{damaged, session, task};
+use dunlin_shuffle::{Buckets, DataTarget, ExchangeInputs, StageData, TaskWriter, WriterOptions};
 use futures::StreamExt;
 
+use crate::ahead::Question;
+use crate::failure::{AttemptError, classify, classify_reading, classify_shuffle};
 use crate::shared::Shared;
 
-/// Why an attempt failed, with the content of its `fail` record.
-#[derive(Debug, thiserror::Error)]
-#[error("{message}")]
-pub struct AttemptError {
-    /// Whether another attempt may help.
-    pub class: FailClass,
-    /// Code for the API.
-    pub code: ErrorCode,
-    /// What went wrong.
-    pub message: String,
-}
-
 /// The inputs of one attempt.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Attempt {
     pub(crate) root: Arc<Root>,
     pub(crate) task: u32,
@@ -57,6 +45,8 @@ pub(crate) struct Attempt {
     pub(crate) name: String,
     /// What the task runs.
     pub(crate) part: Part,
+    /// Asks what the slot's next task reads, which is one of the same stage.
+    pub(crate) next: Option<Question>,
     /// Stages that are merged into this one, producers first. The task runs all of each before its own part, and holds
     /// the rows.
     pub(crate) before: Vec<Part>,
@@ -71,7 +61,7 @@ pub(crate) struct Attempt {
 }
 
 /// Partitions of a stage's plan, and where their rows go.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Part {
     pub(crate) spec: StageSpec,
     pub(crate) plan: bytes::Bytes,
@@ -144,13 +134,14 @@ async fn run_plan(
     let counters = Arc::clone(attempt.inputs.counters());
     let mut metrics = TaskMetrics::default();
     for part in std::mem::take(&mut attempt.before) {
-        let writer = run_part(shared, &attempt, &part, MOST_MERGED, &mut metrics).await?;
+        let writer = run_part(shared, &attempt, (&part, None), MOST_MERGED, &mut metrics).await?;
         let output = writer.finish().await.map_err(|error| classify_shuffle(&error))?;
         let data = StageData::new(vec![output]).map_err(|error| classify_shuffle(&error))?;
         attempt.inputs = attempt.inputs.with_stage(part.spec.id, Arc::new(data));
     }
     let inline = usize::try_from(attempt.decided.manifest.inline_bytes).unwrap_or(0);
-    let writer = run_part(shared, &attempt, &attempt.part, inline, &mut metrics).await?;
+    let next = attempt.next.take();
+    let writer = run_part(shared, &attempt, (&attempt.part, next), inline, &mut metrics).await?;
     let rows = if writer.held_bytes() > MOST_HELD {
         Rows::Written(writer.finish().await.map_err(|error| classify_shuffle(&error))?)
     } else {
@@ -162,11 +153,11 @@ async fn run_plan(
 }
 
 /// Runs partitions of a stage, and adds what they cost to `metrics`. Returns the writer that has their rows. It puts up
-/// to `inline` bytes into the output itself.
+/// to `inline` bytes into the output itself. Once the plan is open, it answers what the `next` task reads.
 async fn run_part(
     shared: &Shared,
     attempt: &Attempt,
-    part: &Part,
+    (part, next): (&Part, Option<Question>),
     inline: usize,
     metrics: &mut TaskMetrics,
 ) -> Result<TaskWriter, AttemptError> {
@@ -175,6 +166,10 @@ async fn run_part(
     let mut opened =
         task::open(plan, spec, partitions, &context).map_err(|error| classify(&error))?;
     let ahead = task::buckets_read(&opened.plan, spec, partitions);
+    let asked = next.map(|question| {
+        let buckets = task::buckets_read(&opened.plan, spec, &question.partitions);
+        (question, buckets)
+    });
     let memory = limit(context.memory_pool()).map(|all| all / shared.options.slots.max(1));
     opened.plan = gathered(opened.plan, &attempt.inputs, memory)
         .and_then(|plan| guarded(plan, &attempt.stop))
@@ -182,6 +177,9 @@ async fn run_part(
     let pool = context.memory_pool();
     attempt.inputs.load(&ahead).await.map_err(|error| classify_shuffle(&error))?;
     attempt.inputs.read_ahead(ahead, pool).map_err(|error| classify_shuffle(&error))?;
+    if let Some((question, buckets)) = asked {
+        question.answer(buckets);
+    }
     let buckets = match &opened.hash {
         Some((exprs, count)) => {
             Buckets::Hash { exprs: exprs.clone(), n: u32::try_from(*count).unwrap_or(u32::MAX) }
@@ -199,6 +197,10 @@ async fn run_part(
     options.inline_limit = inline;
     options.waiting_bytes = waiting_bytes(pool);
     options.key_filter = spec.key_filter;
+    if let Some((stage, bucket)) = opened.filter {
+        let filter = attempt.inputs.key_filter(stage, bucket).await;
+        options.filter = filter.map_err(|error| classify_shuffle(&error))?;
+    }
     options.compression = session::exchange_compression(&attempt.root.session);
     let mut writer = TaskWriter::new(options).map_err(|error| classify_shuffle(&error))?;
     let fed = if spec.one_task {
@@ -364,120 +366,7 @@ fn computed_ns(plan: &Arc<dyn ExecutionPlan>) -> u64 {
     u64::try_from(own).unwrap_or(u64::MAX).saturating_add(below)
 }
 
-/// Whether another attempt may help, decided by the root cause of the error.
-pub(crate) fn classify(error: &DataFusionError) -> AttemptError {
-    classify_reading(error, &[])
-}
-
-/// As [`classify`]. `read` are the files that were read until then, for the message.
-fn classify_reading(error: &DataFusionError, read: &[String]) -> AttemptError {
-    let message = words::sentence_in(error, read);
-    if damaged::is_damage(error) {
-        // Every attempt would find the file as it is.
-        return AttemptError { class: FailClass::Fatal, code: ErrorCode::ExecutionFailed, message };
-    }
-    let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(cause) = source {
-        if let Some(write) = cause.downcast_ref::<WriteError>() {
-            let (class, code) = match write {
-                WriteError::Exists { .. } | WriteError::Taken { .. } => {
-                    (FailClass::Fatal, ErrorCode::TargetExists)
-                }
-                // Who has cancelled it ends the query in a moment, if it does not die before.
-                WriteError::Cancelled => (FailClass::Retry, ErrorCode::Cancelled),
-                _ => (FailClass::Fatal, ErrorCode::ExecutionFailed),
-            };
-            return AttemptError { class, code, message: write.to_string() };
-        }
-        if let Some(shuffle) = cause.downcast_ref::<ShuffleError>() {
-            return classify_shuffle(shuffle);
-        }
-        if is_full_disk(cause) {
-            return AttemptError { class: FailClass::Retry, code: ErrorCode::DiskFull, message };
-        }
-        if cause.is::<object_store::Error>() || cause.is::<std::io::Error>() {
-            return AttemptError {
-                class: FailClass::Retry,
-                code: ErrorCode::StoreUnavailable,
-                message,
-            };
-        }
-        source = cause.source();
-    }
-    let (class, code) = match error.find_root() {
-        DataFusionError::ObjectStore(_) | DataFusionError::IoError(_) => {
-            (FailClass::Retry, ErrorCode::StoreUnavailable)
-        }
-        DataFusionError::ResourcesExhausted(_) => (FailClass::Retry, ErrorCode::OutOfMemory),
-        DataFusionError::ExecutionJoin(_) => (FailClass::Retry, ErrorCode::Internal),
-        DataFusionError::Internal(_) => (FailClass::Fatal, ErrorCode::Internal),
-        _ => (FailClass::Fatal, ErrorCode::ExecutionFailed),
-    };
-    AttemptError { class, code, message }
-}
-
-/// The engine's words for spills over [`WorkerOptions::spill_bytes`](crate::WorkerOptions::spill_bytes). It has no type for
-/// this error.
-const SPILL_LIMIT: &str = "used disk space during the spilling process";
-
-/// The operating system's words for a full disk.
-const NO_SPACE: &str = "No space left on device";
-
-/// True if the operating system has no room for a file, or spills may have no more.
-fn is_full_disk(cause: &(dyn std::error::Error + 'static)) -> bool {
-    use std::io::ErrorKind::{QuotaExceeded, StorageFull};
-    let Some(error) = cause.downcast_ref::<std::io::Error>() else { return false };
-    // The engine wraps some errors as text in errors of another kind.
-    let says = |words| error.to_string().contains(words);
-    matches!(error.kind(), StorageFull | QuotaExceeded) || says(SPILL_LIMIT) || says(NO_SPACE)
-}
-
-fn classify_shuffle(error: &ShuffleError) -> AttemptError {
-    match error {
-        ShuffleError::Engine(inner) => classify(inner),
-        other if other.is_retryable() => AttemptError {
-            class: FailClass::Retry,
-            code: ErrorCode::StoreUnavailable,
-            message: other.to_string(),
-        },
-        other => AttemptError {
-            class: FailClass::Fatal,
-            code: ErrorCode::ExchangeFailed,
-            message: other.to_string(),
-        },
-    }
-}
-
 /// Where the data of a stage goes: results under `res/`, everything else under `data/`.
 pub(crate) fn is_result(spec: &StageSpec) -> bool {
     spec.output == Output::Result
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use datafusion::execution::disk_manager::DiskManagerBuilder;
-
-    use super::*;
-
-    #[test]
-    fn a_full_disk_is_told_apart_and_may_be_tried_elsewhere() {
-        // The engine's own error for spills over their limit.
-        let disk = DiskManagerBuilder::default().with_max_temp_directory_size(1).build().unwrap();
-        let file = Arc::new(disk).create_tmp_file("spill").unwrap();
-        let over = file.open_writer().unwrap().write_all(&[0; 4_096]).unwrap_err();
-        let full = std::io::Error::from(std::io::ErrorKind::StorageFull);
-        for error in [over, full] {
-            let error = classify(&DataFusionError::IoError(error));
-            assert_eq!(
-                (error.class, &error.code),
-                (FailClass::Retry, &ErrorCode::DiskFull),
-                "{error}"
-            );
-        }
-        let other = classify(&DataFusionError::IoError(std::io::Error::other("reset")));
-        assert_eq!(other.code, ErrorCode::StoreUnavailable);
-        let memory = classify(&DataFusionError::ResourcesExhausted("no memory".to_owned()));
-        assert_eq!(memory.code, ErrorCode::OutOfMemory);
-    }
 }

@@ -12,23 +12,21 @@ use std::time::Duration;
 
 use dunlin_manifest::decide::OpenTask;
 use dunlin_manifest::ids::QueryId;
-use dunlin_manifest::query::{AdvanceError, Look, News};
-use dunlin_manifest::records::{FailClass, Route, StageId, TaskId};
+use dunlin_manifest::query::{AdvanceError, Look};
+use dunlin_manifest::records::Route;
 use dunlin_manifest::store::StoreError;
 use futures::FutureExt;
 use tokio::task::JoinSet;
 
-use crate::attempt::{self, Finished, Ran, Settled};
-use crate::choice::{Choice, choose};
+use crate::ahead::Ahead;
+use crate::attempt::{self, Chosen, Ran};
+use crate::choice::{Choice, choose, next_own};
 use crate::compute::{Compute, Engine};
 use crate::duty::Duties;
 use crate::known::Known;
 use crate::looks::{Due, Looks};
-use crate::news;
+use crate::settling::{Holding, look_after, pause_after, settle, tell};
 use crate::shared::{Counted, Shared};
-
-/// Pause of a slot after an attempt that failed in a way that another attempt may not. It doubles with each attempt.
-const RETRY_PAUSE: Duration = Duration::from_millis(250);
 
 /// Keeps a slot running. A panic outside a task (caused by an unexpected record, for example) must not end the slot.
 ///
@@ -234,7 +232,8 @@ async fn turn(
     looks: Looks,
 ) -> Result<bool, AdvanceError> {
     let _at_work = Counted::in_(&shared.at_work);
-    let mut turn = Turn { shared, known, committing: JoinSet::new(), held: 0, worked: false };
+    let committing = JoinSet::new();
+    let mut turn = Turn { shared, known, committing, held: 0, lost: 0, ahead: None, worked: false };
     let outcome = turn.run(slot, compute, looks).await;
     // Commits that are under way are the end of this slot's work, whatever happened after them.
     while turn.settle(compute).await {}
@@ -253,9 +252,14 @@ const LOST_IN_A_ROW: u32 = 3;
 struct Turn<'a> {
     shared: &'a Arc<Shared>,
     known: &'a Arc<Known>,
-    /// The commits of former tasks, made beside the present one. Each returns the bytes of rows that it held.
-    committing: JoinSet<usize>,
+    /// The commits of former tasks, made beside the present one. Each returns the bytes of rows that it held, and
+    /// whether the task was this slot's.
+    committing: JoinSet<(usize, bool)>,
     held: usize,
+    /// Claims that were answered after the slot had gone on, and lost.
+    lost: u32,
+    /// What is read for the next task.
+    ahead: Option<Ahead>,
     worked: bool,
 }
 
@@ -300,8 +304,9 @@ impl Turn<'_> {
             if shared.is_leaving() {
                 return Ok(());
             }
+            looks.lost_late(std::mem::take(&mut self.lost));
             let choice = choose(shared, known, &advanced.open, slot, looks.lost_in_all);
-            let Choice::Task(task) = choice else {
+            let Choice::Task { task, is_own } = choice else {
                 // A commit that is under way may open the next stage.
                 if self.settle(compute).await {
                     looks.due = Due::Nothing;
@@ -321,7 +326,8 @@ impl Turn<'_> {
                 continue;
             };
             looks.due = Due::Nothing;
-            match self.attempt(task, compute).await {
+            let next = is_own.then(|| next_own(shared, known, &advanced.open, slot, task.stage));
+            match self.attempt((task, is_own), next.flatten(), compute).await {
                 Next::Choose => {
                     looks.lost = 0;
                     looks.done += 1;
@@ -339,14 +345,25 @@ impl Turn<'_> {
         }
     }
 
-    /// Claims and runs a task. Its commit is made beside what follows.
-    async fn attempt(&mut self, task: OpenTask, compute: &mut Compute) -> Next {
+    /// Claims and runs a task. Its commit is made beside what follows, and what the `next` one reads is read meanwhile.
+    async fn attempt(
+        &mut self,
+        (task, is_own): (OpenTask, bool),
+        next: Option<OpenTask>,
+        compute: &mut Compute,
+    ) -> Next {
         let (shared, known) = (self.shared, self.known);
-        known.duties.hold(task.stage, task.task);
-        let holding = Holding { known: Arc::clone(known), task, is_over: false };
+        let holding = Holding::of(known, task);
+        let ahead = self.ahead.take().and_then(|ahead| ahead.for_task(task));
+        let mut chosen = Chosen { task, is_own, ahead, next: None };
+        if let Some(next) = next
+            && let Some((ahead, question)) = Ahead::of(shared, known, next).await
+        {
+            (self.ahead, chosen.next) = (Some(ahead), Some(question));
+        }
         let ran = {
             let _busy = Counted::in_(&shared.busy);
-            attempt::run(shared, known, task, compute).await
+            attempt::run(shared, known, chosen, compute).await
         };
         if let Ran::Done(finished) = ran {
             let held = finished.held();
@@ -360,8 +377,8 @@ impl Turn<'_> {
             self.worked = true;
             self.held += held;
             self.committing.spawn(async move {
-                settle(&shared, &known, *finished, holding).await;
-                held
+                let is_ours = settle(&shared, &known, *finished, holding).await;
+                (held, is_ours)
             });
             return Next::Choose;
         }
@@ -390,35 +407,15 @@ impl Turn<'_> {
         compute.since.waited(self.shared.env.clock.monotonic().saturating_sub(began));
         match settled {
             None => return false,
-            Some(Ok(held)) => self.held = self.held.saturating_sub(held),
+            Some(Ok((held, is_ours))) => {
+                self.held = self.held.saturating_sub(held);
+                self.lost += u32::from(!is_ours);
+            }
             Some(Err(error)) => {
                 tracing::error!(query = %self.known.handle.query, %error, "a commit panicked");
             }
         }
         true
-    }
-}
-
-/// A task that a slot has claimed, or claims. If the work on it panics, the process no longer holds it.
-struct Holding {
-    known: Arc<Known>,
-    task: OpenTask,
-    is_over: bool,
-}
-
-impl Holding {
-    /// Ends in the usual way. Returns the task after which this process must look.
-    fn end(mut self, how: fn(&Duties, StageId, TaskId) -> Option<TaskId>) -> Option<TaskId> {
-        self.is_over = true;
-        how(&self.known.duties, self.task.stage, self.task.task)
-    }
-}
-
-impl Drop for Holding {
-    fn drop(&mut self) {
-        if !self.is_over {
-            self.known.duties.given_up(self.task.stage, self.task.task);
-        }
     }
 }
 
@@ -432,67 +429,4 @@ enum Next {
     Look,
     /// Leave the query for now.
     Leave,
-}
-
-/// Commits an attempt, and looks whether its group is complete then.
-async fn settle(shared: &Arc<Shared>, known: &Arc<Known>, finished: Finished, holding: Holding) {
-    let task = finished.task;
-    let settled = attempt::commit(shared, known, finished).await;
-    let owed = match settled {
-        Settled::Committed => {
-            shared.committed.fetch_add(1, Ordering::Relaxed);
-            holding.end(Duties::settled)
-        }
-        Settled::Failed(_) | Settled::Unknown => holding.end(Duties::given_up),
-    };
-    if known.handle.known_end().is_some() {
-        news::tell(shared, News::ended(known.handle.query.clone()));
-        let (shared, query) = (Arc::clone(shared), known.handle.query.clone());
-        shared.clone().writing.spawn(async move { shared.retire(&query).await });
-    } else if let Some(owed) = owed {
-        look_after(shared, known, task.stage, owed).await;
-    }
-    if let Settled::Failed(class) = settled {
-        pause_after(shared, task, class).await;
-    }
-}
-
-async fn look_after(shared: &Arc<Shared>, known: &Arc<Known>, stage: StageId, task: TaskId) {
-    if let Err(error) = known.handle.after_commit(stage, task).await {
-        // Whoever polls the query finds the group complete.
-        tracing::debug!(query = %known.handle.query, stage, task, %error, "the look after a commit failed");
-    }
-    // The slot may be at work on a long task of another stage, so its seal does not wait for it.
-    if known.handle.has_unconfirmed_seals() {
-        tell(shared, known);
-    }
-}
-
-/// The pause gives what is missing (memory, the store) time to recover, and gives another worker a chance.
-async fn pause_after(shared: &Shared, task: OpenTask, class: FailClass) {
-    if class == FailClass::Retry {
-        let pause = RETRY_PAUSE * (1 << task.attempt.min(4));
-        shared.env.clock.sleep(shared.env.jitter(pause)).await;
-    }
-}
-
-/// Writes the seals that this process believes, and then tells the other workers. The slots of this process know them
-/// already.
-fn tell(shared: &Arc<Shared>, known: &Arc<Known>) {
-    shared.rung.notify_waiters();
-    if known.telling.swap(true, Ordering::Relaxed) {
-        return;
-    }
-    let (writer, known) = (Arc::clone(shared), Arc::clone(known));
-    shared.writing.spawn(async move {
-        // What is believed from here on is told of again.
-        known.telling.store(false, Ordering::Relaxed);
-        match known.handle.settle().await {
-            Ok(_) => news::announce(&writer, &known).await,
-            // They are written again before anything rests on them, or by whoever polls the query.
-            Err(error) => {
-                tracing::warn!(query = %known.handle.query, %error, "a seal could not be written");
-            }
-        }
-    });
 }

@@ -156,6 +156,7 @@ async fn run_queries(
         memory_mb: 1_769,
         timeout: PATIENCE,
         concurrency: 3,
+        is_denied: false,
         folder: setup.path().to_owned(),
     };
     let functions = vec![function("worker"), function("sweeper")];

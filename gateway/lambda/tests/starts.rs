@@ -19,6 +19,7 @@ async fn message(config: &str) -> String {
         memory_mb: 1_769,
         timeout: Duration::from_secs(10),
         concurrency: 1,
+        is_denied: false,
         folder: folder.path().to_owned(),
     };
     let lambda = Lambda::start(vec![function], Rules::default()).await.unwrap();

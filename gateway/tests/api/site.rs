@@ -18,7 +18,7 @@ use dunlin_manifest::records::{
 use dunlin_manifest::store::{ControlStore, ObjectControlStore};
 use dunlin_planner::Planner;
 use dunlin_planner::config::Config;
-use dunlin_shuffle::{Buckets, DataTarget, TaskWriter, WriterOptions, at_once};
+use dunlin_shuffle::{Buckets, DataTarget, Jobs, TaskWriter, WriterOptions, at_once};
 use futures::future::BoxFuture;
 use reqwest::{Client, RequestBuilder, Response};
 use serde_json::Value;
@@ -206,6 +206,7 @@ impl LocalRunner for Worker {
                 store: Arc::clone(store.data_store()),
                 prefix: store.data_prefix().clone(),
                 ready: at_once(),
+                jobs: Jobs::here(),
                 key_of: {
                     let (query, nonce) = (query.clone(), nonce.clone());
                     Arc::new(move |part| {

@@ -157,6 +157,12 @@ pub fn hb(query: &QueryId, stage: StageId, task: TaskId, attempt: Attempt) -> St
     format!("{}{task}.{attempt}", beats_prefix(query, stage, group_of(task)))
 }
 
+/// `hb/<Q>/s<S>/<g>/reader`: a hint that a process reads the commits of a group that is complete, so that others do not.
+#[must_use]
+pub fn reader(query: &QueryId, stage: StageId, group: u32) -> String {
+    format!("{}reader", beats_prefix(query, stage, group))
+}
+
 /// `hb/<Q>/refused/`.
 #[must_use]
 pub fn refusals_prefix(query: &QueryId) -> String {

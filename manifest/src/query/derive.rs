@@ -24,6 +24,7 @@ use crate::query::blocks::{WHOLE, damaged, read_block, whole};
 use crate::query::error::AdvanceError;
 use crate::query::handle::QueryHandle;
 use crate::query::known::Block;
+use crate::store::control::{ControlStore, Put};
 use crate::store::create::{self, Derived};
 
 /// Records read at once while a stage is sealed.
@@ -37,14 +38,27 @@ impl QueryHandle {
     /// a group finds it full, because this look begins after its commit is settled: whoever commits later looks later.
     /// If the whole stage is complete, its seal is known when this returns.
     ///
+    /// `among_many`: many processes commit at the same time, so two or three see the same group complete. Then the first
+    /// that says so reads the group. If it dies, the group's seal is due, as after any death.
+    ///
     /// # Errors
     /// The store's.
-    pub async fn after_commit(&self, stage: StageId, task: TaskId) -> Result<(), AdvanceError> {
-        let outcome = self.look_after_commit(stage, task).await;
+    pub async fn after_commit(
+        &self,
+        stage: StageId,
+        task: TaskId,
+        among_many: bool,
+    ) -> Result<(), AdvanceError> {
+        let outcome = self.look_after_commit(stage, task, among_many).await;
         self.unless_broken(outcome).await
     }
 
-    async fn look_after_commit(&self, stage: StageId, task: TaskId) -> Result<(), AdvanceError> {
+    async fn look_after_commit(
+        &self,
+        stage: StageId,
+        task: TaskId,
+        among_many: bool,
+    ) -> Result<(), AdvanceError> {
         let Some(decided) = self.known_manifest(stage) else { return Ok(()) };
         let tasks = decided.manifest.tasks.len();
         let group = keys::group_of(task);
@@ -55,9 +69,12 @@ impl QueryHandle {
         }
         if unknown().count() > BY_NAME {
             self.list(keys::commit_prefix(&self.query, stage, group)).await?;
-            let view = self.view.lock();
-            let there = view.stages.get(&stage).map(|state| &state.commits);
-            if unknown().any(|task| there.is_none_or(|there| !there.contains(&task))) {
+            let is_complete = {
+                let view = self.view.lock();
+                let there = view.stages.get(&stage).map(|state| &state.commits);
+                unknown().all(|task| there.is_some_and(|there| there.contains(&task)))
+            };
+            if !is_complete || (among_many && is_read_by_another(self, stage, group).await) {
                 return Ok(());
             }
         }
@@ -100,6 +117,12 @@ impl QueryHandle {
         let outcome = settle_all(self).await;
         self.unless_broken(outcome).await
     }
+}
+
+/// True if another process has said that it reads the commits of this group. Otherwise this one has said so.
+async fn is_read_by_another(handle: &QueryHandle, stage: StageId, group: u32) -> bool {
+    let reader = keys::reader(&handle.query, stage, group);
+    matches!(handle.store.put_if_absent(&reader, Bytes::new()).await, Ok(Put::NotCreated))
 }
 
 /// Believes every seal that follows from the commits that this process knows. Stages without tasks are sealed at once,

@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used)]
 
+mod beside;
 mod compaction;
 mod faults;
 mod plan;

@@ -191,6 +191,7 @@ pub(crate) fn options(
 ) -> WriterOptions {
     let target = DataTarget {
         ready: crate::at_once(),
+        jobs: crate::Jobs::here(),
         store: Arc::clone(store) as Arc<dyn ObjectStore>,
         prefix: prefix(),
         key_of: Arc::new(move |part| format!("data/q/s0/{task}.0.nonce/{part}.arrow")),

@@ -23,6 +23,8 @@ pub struct Function {
     pub timeout: Duration,
     /// Calls at once.
     pub concurrency: usize,
+    /// Nobody may call it.
+    pub is_denied: bool,
     /// Folder for the logs of its sandboxes and their `/tmp`.
     pub folder: PathBuf,
 }

@@ -6,18 +6,18 @@
 //! ```
 //! It exists because no emulator that can be installed here has the behaviours that a protocol must survive: 202 for
 //! asynchronous calls, their retries, 429 above the concurrency, processes that are killed at their deadline or beyond their
-//! memory, cold starts, and a process that is stopped (SIGSTOP) as soon as it asks for the next call. It does not check
-//! permissions, and its cold starts are those of this machine.
+//! memory, cold starts, and a process that is stopped (SIGSTOP) as soon as it asks for the next call. It knows of
+//! one permission only (a function may be denied to everybody), and its cold starts are those of this machine.
 
 mod function;
 mod sandbox;
 mod url;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -47,6 +47,10 @@ pub struct Rules {
     pub most_age: Duration,
     /// Of so many asynchronous calls, one is lost, and one is made twice; 0: none.
     pub trouble_every: u64,
+    /// A function gets at most so many new environments in the time after them.
+    pub environments: usize,
+    /// The time.
+    pub environments_in: Duration,
 }
 
 impl Default for Rules {
@@ -56,6 +60,8 @@ impl Default for Rules {
             retry_pause: Duration::from_secs(60),
             most_age: Duration::from_secs(6 * 3_600),
             trouble_every: 0,
+            environments: 1_000,
+            environments_in: Duration::from_secs(10),
         }
     }
 }
@@ -91,6 +97,8 @@ struct Pool {
     /// Sandboxes, frozen or at work.
     count: AtomicUsize,
     started: AtomicUsize,
+    /// When the latest environments were made.
+    made: Mutex<VecDeque<Instant>>,
     idle: Mutex<Vec<Sandbox>>,
     /// Processes of the sandboxes that are at work.
     at_work: Mutex<Vec<u32>>,
@@ -133,6 +141,7 @@ impl Lambda {
                 function,
                 count: AtomicUsize::new(0),
                 started: AtomicUsize::new(0),
+                made: Mutex::default(),
                 idle: Mutex::default(),
                 at_work: Mutex::default(),
             }
@@ -213,6 +222,22 @@ impl Lambda {
     }
 }
 
+impl Pool {
+    /// True if the function gets another environment now.
+    fn may_make_another(&self, rules: &Rules) -> bool {
+        let (now, mut made) = (Instant::now(), self.made.lock());
+        while made.front().is_some_and(|first| now.duration_since(*first) >= rules.environments_in)
+        {
+            made.pop_front();
+        }
+        let may = made.len() < rules.environments;
+        if may {
+            made.push_back(now);
+        }
+        may
+    }
+}
+
 impl Shared {
     /// The versions of a function.
     fn named(&self, name: &str) -> impl Iterator<Item = &Pool> {
@@ -239,7 +264,7 @@ impl Shared {
             Some(sandbox) => (sandbox, false),
             None => {
                 let taken = pool.count.fetch_add(1, Ordering::Relaxed);
-                if taken >= function.concurrency {
+                if taken >= function.concurrency || !pool.may_make_another(&self.rules) {
                     pool.count.fetch_sub(1, Ordering::Relaxed);
                     return Err(Throttled);
                 }
@@ -313,6 +338,12 @@ async fn invoke(
         let message = format!("Function not found: {name}, {qualifier:?}");
         return refusal(StatusCode::NOT_FOUND, "ResourceNotFoundException", &message);
     };
+    if shared.pools[pool].function.is_denied {
+        let message = format!(
+            "User is not authorized to perform: lambda:InvokeFunction on resource: {name} because no identity-based policy allows it"
+        );
+        return refusal(StatusCode::FORBIDDEN, "AccessDeniedException", &message);
+    }
     let kind = headers.get("x-amz-invocation-type").and_then(|kind| kind.to_str().ok());
     let most = if kind == Some("Event") { MOST_ASYNC } else { MOST_SYNC };
     if payload.len() > most {

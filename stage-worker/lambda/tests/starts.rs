@@ -18,6 +18,7 @@ async fn start(folder: &Path, config: &str) -> Lambda {
         memory_mb: 1_769,
         timeout: Duration::from_secs(30),
         concurrency: 2,
+        is_denied: false,
         folder: folder.to_owned(),
     };
     Lambda::start(vec![function], Rules::default()).await.unwrap()

@@ -22,8 +22,9 @@ use parking_lot::Mutex;
 use tokio::sync::OnceCell;
 
 use crate::compute::Engine;
+use crate::failure::AttemptError;
 use crate::fleet::shape::Shape;
-use crate::run::{Attempt, AttemptError, Rows};
+use crate::run::{Attempt, Rows};
 use crate::shared::Shared;
 
 /// As `Blocks`: heads read at once, and the bytes of a first read.

@@ -47,6 +47,7 @@ impl Alone {
             memory_mb: 1_769,
             timeout: PATIENCE,
             concurrency: 3,
+            is_denied: false,
             folder: folder.path().to_owned(),
         };
         let functions = vec![

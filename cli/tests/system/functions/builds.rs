@@ -65,6 +65,7 @@ async fn a_query_of_the_old_build_ends_on_it_while_a_new_gateway_calls_the_new_o
         memory_mb: 1_769,
         timeout: PATIENCE,
         concurrency: 2,
+        is_denied: false,
         folder: setup.path().to_owned(),
     };
     let versions = vec![version(&new, function()), version(&old, old_worker)];

@@ -37,6 +37,8 @@ struct Plan {
     functions: Vec<(&'static str, u64, usize)>,
     timeout: Duration,
     trouble_every: u64,
+    /// New environments of a function in a second.
+    environments: usize,
     /// Where the gateway and the functions reach the store, if they do so through proxies.
     through: Option<(String, String)>,
 }
@@ -47,6 +49,7 @@ impl Plan {
             functions: vec![(NAME, 1_769, concurrency), (COPY, 1_769, concurrency)],
             timeout: Duration::from_secs(60),
             trouble_every: 0,
+            environments: 100,
             through: None,
         }
     }
@@ -109,11 +112,14 @@ impl Site {
             memory_mb: *memory_mb,
             timeout: plan.timeout,
             concurrency: *concurrency,
+            is_denied: false,
             folder: setup.path().to_owned(),
         };
         let rules = Rules {
             retry_pause: Duration::from_millis(200),
             trouble_every: plan.trouble_every,
+            environments: plan.environments,
+            environments_in: Duration::from_secs(1),
             ..Rules::default()
         };
         let functions = plan.functions.iter().map(function).collect();
@@ -232,12 +238,14 @@ async fn functions_answer_tpch_exactly_and_nothing_runs_between_queries() {
     );
 }
 
-/// Calls are lost and doubled, functions are killed at work, and throttled to one with short deadlines.
+/// Calls are lost and doubled, functions are killed at work, get few environments, and are throttled to one with short
+/// deadlines.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn lost_calls_and_killed_and_throttled_functions_cost_time_and_no_row() {
     let Some(s3) = S3::from_env() else { return };
     let data = data(SCALE);
-    let site = Site::start(&s3, &data, &Plan { trouble_every: 3, ..Plan::of(2) }).await;
+    let trouble = Plan { trouble_every: 3, environments: 1, ..Plan::of(2) };
+    let site = Site::start(&s3, &data, &trouble).await;
     for number in [3, 5, 9, 21] {
         site.run(number, |site, round| {
             if round < 4 {
@@ -253,8 +261,7 @@ async fn lost_calls_and_killed_and_throttled_functions_cost_time_and_no_row() {
     let slow = Plan {
         functions: vec![(NAME, 1_769, 1)],
         timeout: Duration::from_millis(1_500),
-        trouble_every: 0,
-        through: None,
+        ..Plan::of(1)
     };
     let slow = Site::start(&s3, &data, &slow).await;
     slow.run(18, |_, _| {}).await;
@@ -265,12 +272,7 @@ async fn lost_calls_and_killed_and_throttled_functions_cost_time_and_no_row() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_task_without_memory_goes_to_a_larger_function() {
     let Some(s3) = S3::from_env() else { return };
-    let plan = Plan {
-        functions: vec![("small", 256, 4), ("large", 3_538, 4)],
-        timeout: Duration::from_secs(60),
-        trouble_every: 0,
-        through: None,
-    };
+    let plan = Plan { functions: vec![("small", 256, 4), ("large", 3_538, 4)], ..Plan::of(4) };
     let data = data(0.2);
     let site = Site::start(&s3, &data, &plan).await;
     let sql = "SELECT count(*) AS n, count(DISTINCT a.l_comment) AS c FROM lineitem a JOIN lineitem b ON a.l_orderkey = b.l_orderkey AND a.l_linenumber = b.l_linenumber AND a.l_comment <> b.l_comment || 'x' AND b.l_shipinstruct <> a.l_shipmode";
@@ -300,6 +302,7 @@ async fn a_gateway_tells_at_its_start_what_is_wrong_with_its_functions() {
         memory_mb,
         timeout: Duration::from_secs(20),
         concurrency: usize::from(name != "throttled"),
+        is_denied: name == "denied",
         folder: folder.path().to_owned(),
     };
     let functions = vec![
@@ -308,6 +311,7 @@ async fn a_gateway_tells_at_its_start_what_is_wrong_with_its_functions() {
         worker("smaller", None, 512, &state),
         worker("broken", None, 1_769, "[state]\nlocation = \"ftp://nowhere\"\n"),
         worker("throttled", None, 1_769, &state),
+        worker("denied", None, 1_769, &state),
     ];
     let lambda = Lambda::start(functions, Rules::default()).await.unwrap();
     for (number, (name, said)) in [
@@ -317,6 +321,7 @@ async fn a_gateway_tells_at_its_start_what_is_wrong_with_its_functions() {
         ("smaller", "has 512 MB, and [functions] says 1769 MB"),
         ("broken", "does not answer as a worker does"),
         ("throttled", ""),
+        ("denied", "its role or user needs lambda:InvokeFunction on it"),
     ]
     .into_iter()
     .enumerate()

@@ -1,0 +1,150 @@
+//! Why an attempt failed, and whether another one may help.
+//!
+//! ```text
+//!   error of the engine, the exchange, a write, a disk ─> its root cause ─> class, code, sentence ─> `fail` record
+//! ```
+
+use datafusion::error::DataFusionError;
+use dunlin_manifest::records::{ErrorCode, FailClass};
+use dunlin_plan::write::WriteError;
+use dunlin_plan::{damaged, words};
+use dunlin_shuffle::ShuffleError;
+
+/// Why an attempt failed, with the content of its `fail` record.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct AttemptError {
+    /// Whether another attempt may help.
+    pub class: FailClass,
+    /// Code for the API.
+    pub code: ErrorCode,
+    /// What went wrong.
+    pub message: String,
+}
+
+impl AttemptError {
+    /// The worker leaves the task to others.
+    pub(crate) fn given_back() -> Self {
+        Self {
+            class: FailClass::GiveBack,
+            code: ErrorCode::GivenBack,
+            message: "the worker was asked to stop".to_owned(),
+        }
+    }
+}
+
+/// Whether another attempt may help, decided by the root cause of the error.
+pub(crate) fn classify(error: &DataFusionError) -> AttemptError {
+    classify_reading(error, &[])
+}
+
+/// As [`classify`]. `read` are the files that were read until then, for the message.
+pub(crate) fn classify_reading(error: &DataFusionError, read: &[String]) -> AttemptError {
+    let message = words::sentence_in(error, read);
+    if damaged::is_damage(error) {
+        // Every attempt would find the file as it is.
+        return AttemptError { class: FailClass::Fatal, code: ErrorCode::ExecutionFailed, message };
+    }
+    let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(cause) = source {
+        if let Some(write) = cause.downcast_ref::<WriteError>() {
+            let (class, code) = match write {
+                WriteError::Exists { .. } | WriteError::Taken { .. } => {
+                    (FailClass::Fatal, ErrorCode::TargetExists)
+                }
+                // Who has cancelled it ends the query in a moment, if it does not die before.
+                WriteError::Cancelled => (FailClass::Retry, ErrorCode::Cancelled),
+                _ => (FailClass::Fatal, ErrorCode::ExecutionFailed),
+            };
+            return AttemptError { class, code, message: write.to_string() };
+        }
+        if let Some(shuffle) = cause.downcast_ref::<ShuffleError>() {
+            return classify_shuffle(shuffle);
+        }
+        if is_full_disk(cause) {
+            return AttemptError { class: FailClass::Retry, code: ErrorCode::DiskFull, message };
+        }
+        if cause.is::<object_store::Error>() || cause.is::<std::io::Error>() {
+            return AttemptError {
+                class: FailClass::Retry,
+                code: ErrorCode::StoreUnavailable,
+                message,
+            };
+        }
+        source = cause.source();
+    }
+    let (class, code) = match error.find_root() {
+        DataFusionError::ObjectStore(_) | DataFusionError::IoError(_) => {
+            (FailClass::Retry, ErrorCode::StoreUnavailable)
+        }
+        DataFusionError::ResourcesExhausted(_) => (FailClass::Retry, ErrorCode::OutOfMemory),
+        DataFusionError::ExecutionJoin(_) => (FailClass::Retry, ErrorCode::Internal),
+        DataFusionError::Internal(_) => (FailClass::Fatal, ErrorCode::Internal),
+        _ => (FailClass::Fatal, ErrorCode::ExecutionFailed),
+    };
+    AttemptError { class, code, message }
+}
+
+/// The engine's words for spills over [`WorkerOptions::spill_bytes`](crate::WorkerOptions::spill_bytes). It has no type for
+/// this error.
+const SPILL_LIMIT: &str = "used disk space during the spilling process";
+
+/// The operating system's words for a full disk.
+const NO_SPACE: &str = "No space left on device";
+
+/// True if the operating system has no room for a file, or spills may have no more.
+fn is_full_disk(cause: &(dyn std::error::Error + 'static)) -> bool {
+    use std::io::ErrorKind::{QuotaExceeded, StorageFull};
+    let Some(error) = cause.downcast_ref::<std::io::Error>() else { return false };
+    // The engine wraps some errors as text in errors of another kind.
+    let says = |words| error.to_string().contains(words);
+    matches!(error.kind(), StorageFull | QuotaExceeded) || says(SPILL_LIMIT) || says(NO_SPACE)
+}
+
+/// The same of the exchange's error.
+pub(crate) fn classify_shuffle(error: &ShuffleError) -> AttemptError {
+    match error {
+        ShuffleError::Engine(inner) => classify(inner),
+        other if other.is_retryable() => AttemptError {
+            class: FailClass::Retry,
+            code: ErrorCode::StoreUnavailable,
+            message: other.to_string(),
+        },
+        other => AttemptError {
+            class: FailClass::Fatal,
+            code: ErrorCode::ExchangeFailed,
+            message: other.to_string(),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::sync::Arc;
+
+    use datafusion::execution::disk_manager::DiskManagerBuilder;
+
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_told_apart_and_may_be_tried_elsewhere() {
+        // The engine's own error for spills over their limit.
+        let disk = DiskManagerBuilder::default().with_max_temp_directory_size(1).build().unwrap();
+        let file = Arc::new(disk).create_tmp_file("spill").unwrap();
+        let over = file.open_writer().unwrap().write_all(&[0; 4_096]).unwrap_err();
+        let full = std::io::Error::from(std::io::ErrorKind::StorageFull);
+        for error in [over, full] {
+            let error = classify(&DataFusionError::IoError(error));
+            assert_eq!(
+                (error.class, &error.code),
+                (FailClass::Retry, &ErrorCode::DiskFull),
+                "{error}"
+            );
+        }
+        let other = classify(&DataFusionError::IoError(std::io::Error::other("reset")));
+        assert_eq!(other.code, ErrorCode::StoreUnavailable);
+        let memory = classify(&DataFusionError::ResourcesExhausted("no memory".to_owned()));
+        assert_eq!(memory.code, ErrorCode::OutOfMemory);
+    }
+}
