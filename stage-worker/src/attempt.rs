@@ -111,9 +111,7 @@ async fn claim_and_run(
             let scanned = Arc::clone(&attempt.scan_meter);
             let watched = run_watched(shared, attempt, compute, &pulse, &claiming).await;
             if !matches!(watched, Ok(Run::Done(..))) {
-                let mut lost = known.lost.lock();
-                *lost += scanned.take().requests;
-                *lost += known.meter.take().requests;
+                known.add_lost(&scanned);
             }
             watched.map(|run| (run, decided))
         }

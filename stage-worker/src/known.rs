@@ -96,6 +96,13 @@ impl Known {
         )
     }
 
+    /// An attempt came to nothing: keeps what it has asked for, of tables and of the state.
+    pub(crate) fn add_lost(&self, scanned: &Meter) {
+        let mut lost = self.lost.lock();
+        *lost += scanned.take().requests;
+        *lost += self.meter.take().requests;
+    }
+
     /// For how long this process has seen the stage open.
     pub(crate) fn open_for(&self, stage: u32, now: Duration) -> Duration {
         let mut seen = self.seen_open.lock();
