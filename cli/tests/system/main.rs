@@ -23,5 +23,6 @@ mod permissions;
 mod plans;
 mod runaways;
 mod sql;
+mod starts;
 mod survival;
 mod writing;

@@ -20,6 +20,8 @@ const CODES: &[(&str, &str)] = &[
     ),
     ("AccessDenied", "the credentials may not do this: see docs/security.md"),
     ("PermanentRedirect", "the bucket is in another region: set s3_region"),
+    // What the client makes of a redirect without an address.
+    ("incorrectly configured region", "the bucket is in another region: set s3_region"),
     ("AuthorizationHeaderMalformed", "the bucket is in another region: set s3_region"),
     ("IllegalLocationConstraintException", "the bucket is in another region: set s3_region"),
     ("XMinioStorageFull", "the store's volume is full: free room"),

@@ -116,7 +116,7 @@ fn sentence(error: CallError) -> Result<String, CheckError> {
         CallError::Credentials { message, .. } => Err(CheckError::Credentials(message)),
         CallError::Failed { function, message } => Err(CheckError::NoWorker { function, message }),
         CallError::Throttled(function) => Ok(format!(
-            "the function {function} takes no calls now: its reserved concurrency may be 0, or the account's is used up; queries wait until it takes some"
+            "the function {function} takes no calls now: its reserved concurrency may be 0, or the account's is used up (a new account may run 10 functions at once: ask for more in Service Quotas, AWS Lambda, Concurrent executions); queries wait until it takes some"
         )),
         CallError::Unavailable { .. } => Ok(error.to_string()),
     }
