@@ -9,6 +9,7 @@ pub mod fleet;
 pub mod health;
 pub mod help;
 mod in_process;
+pub mod init;
 pub mod key;
 mod lex;
 mod link;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use dunlin_cli::{
-    config, demo, health, help, key, own, pki, query, record, serve, sql, tpch, validate,
+    config, demo, health, help, init, key, own, pki, query, record, serve, sql, tpch, validate,
 };
 use dunlin_process::ConfigOptions;
 
@@ -58,6 +58,8 @@ enum Command {
         #[arg(long)]
         allow_insecure_connections: bool,
     },
+    /// Look into a folder or bucket, and write a commented configuration with its tables.
+    Init(init::Options),
     /// Check a configuration and open its stores and tables, and exit 0 or 1.
     Validate(validate::Options),
     /// Print the configuration in effect, or its schema.
@@ -136,6 +138,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             workers,
             &serve::Listen { http, metrics, allow_insecure_connections },
         ),
+        Command::Init(options) => init::run(&options),
         Command::Validate(options) => validate::run(&options),
         Command::Config(command) => config::run(&command),
         Command::Key(command) => key::run(&command),

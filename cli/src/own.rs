@@ -29,7 +29,7 @@ use crate::serve::Embedded;
 /// Set for workers that end with the process that has started them.
 const WITH_PARENT: &str = "DUNLIN_WITH_PARENT";
 /// Statements may name files, and write them.
-const FILES: [&str; 2] = ["files.enabled=true", "files.write=true"];
+const FILES: [&str; 3] = ["files.enabled=true", "files.local=true", "files.write=true"];
 /// Set if the user wants to see the log.
 const LOG: &str = "DUNLIN_LOG";
 /// Time to give tasks back, where the state remains.

@@ -7,6 +7,7 @@ use dunlin_manifest::keys;
 use dunlin_manifest::store::ControlStore;
 use dunlin_plan::location::Location;
 use dunlin_plan::stores::Stores;
+use dunlin_plan::words::sql_type;
 use dunlin_planner::config::Config;
 use dunlin_planner::cost::Tariff;
 use dunlin_planner::{Planner, QuerySettings, RouteMode};
@@ -105,7 +106,7 @@ async fn listed(place: &str, stores: &Stores) -> Result<()> {
 }
 
 /// What a query over the whole table would read.
-async fn open(planner: &Planner, table: &str) -> Result<String> {
+pub(crate) async fn open(planner: &Planner, table: &str) -> Result<String> {
     let name = table.to_lowercase().replace('"', "\"\"");
     let statement = planner.parse(&format!("SELECT * FROM \"{name}\""))?;
     let settings = QuerySettings { route: Some(RouteMode::Inline), ..QuerySettings::default() };
@@ -115,7 +116,7 @@ async fn open(planner: &Planner, table: &str) -> Result<String> {
     let fields = planned.schema.fields();
     let shown = fields.iter().take(SHOWN);
     let mut columns: Vec<String> =
-        shown.map(|field| format!("{} {}", field.name(), field.data_type())).collect();
+        shown.map(|field| format!("{} {}", field.name(), sql_type(field.data_type()))).collect();
     if fields.len() > SHOWN {
         columns.push(format!("and {} more", fields.len() - SHOWN));
     }

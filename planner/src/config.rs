@@ -189,6 +189,8 @@ pub struct FilesConfig {
     /// Statements may name files. They are read with the rights of the gateway and of the workers, so this is for one
     /// person, and not for a gateway that others use.
     pub enabled: bool,
+    /// Statements may name files of this machine, too. For a person's own processes, as `dunlin sql` without a gateway.
+    pub local: bool,
     /// Statements may name files on web servers, too.
     pub https: bool,
     /// Statements may write files wherever they may read them.

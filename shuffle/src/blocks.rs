@@ -13,7 +13,6 @@
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use datafusion::execution::memory_pool::MemoryReservation;
@@ -77,9 +76,24 @@ pub(crate) fn plan(slices: Vec<(String, Range<u64>)>, budget: u64) -> Vec<Block>
 
 /// The blocks of one task.
 #[derive(Debug, Default)]
-pub(crate) struct Blocks {
-    held: Mutex<HashMap<String, Vec<Held>>>,
-    is_begun: AtomicBool,
+pub(crate) struct Blocks(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    held: HashMap<String, Vec<Held>>,
+    /// Blocks were read before the task has begun.
+    is_early: bool,
+    /// The task has begun.
+    is_begun: bool,
+}
+
+/// When blocks are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum When {
+    /// Before the task, if it has not begun.
+    Early,
+    /// In the task, if nothing was read before.
+    Now,
 }
 
 #[derive(Debug)]
@@ -99,32 +113,40 @@ struct Fetch {
 }
 
 impl Blocks {
-    /// True for the first who calls it: only one reads ahead for a task.
-    pub(crate) fn begin(&self) -> bool {
-        !self.is_begun.swap(true, Ordering::Relaxed)
-    }
-
-    /// Adds a block that `task` fetches.
+    /// Adds blocks, until `fetch` does not fetch one.
     pub(crate) fn add(
         &self,
-        block: Block,
-        task: Job<Option<Bytes>>,
-        reservation: MemoryReservation,
+        when: When,
+        blocks: Vec<Block>,
+        mut fetch: impl FnMut(&Block) -> Option<(Job<Option<Bytes>>, MemoryReservation)>,
     ) {
-        let Block { key, range, slices, .. } = block;
-        let fetch = Fetch { task: Some(task), bytes: None, left: slices, reservation };
-        let fetch = Arc::new(AsyncMutex::new(fetch));
-        self.held.lock().entry(key).or_default().push(Held { range, fetch });
+        let mut state = self.0.lock();
+        let is_wanted = match when {
+            When::Early => !state.is_begun,
+            When::Now => !state.is_early,
+        };
+        state.is_begun |= when == When::Now;
+        if !is_wanted {
+            return;
+        }
+        for block in blocks {
+            let Some((task, reservation)) = fetch(&block) else { return };
+            let Block { key, range, slices, .. } = block;
+            let fetch = Fetch { task: Some(task), bytes: None, left: slices, reservation };
+            let fetch = Arc::new(AsyncMutex::new(fetch));
+            state.held.entry(key).or_default().push(Held { range, fetch });
+            state.is_early |= when == When::Early;
+        }
     }
 
     /// The bytes of a slice, if a block holds it. `None`: it must be read on its own.
     pub(crate) async fn take(&self, key: &str, range: &Range<u64>) -> Option<Bytes> {
         let (start, fetch) = {
-            let blocks = self.held.lock();
-            let block = blocks
-                .get(key)?
-                .iter()
-                .find(|block| block.range.start <= range.start && range.end <= block.range.end)?;
+            let state = self.0.lock();
+            let block =
+                state.held.get(key)?.iter().find(|block| {
+                    block.range.start <= range.start && range.end <= block.range.end
+                })?;
             (block.range.start, Arc::clone(&block.fetch))
         };
         let mut fetch = fetch.lock().await;

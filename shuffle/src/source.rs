@@ -26,7 +26,7 @@ use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 
 use crate::batch::conform;
-use crate::blocks::{self, Blocks};
+use crate::blocks::{self, Blocks, When};
 use crate::format::{SliceDecoder, checksum, decode_slice};
 use crate::governor::{ReadGovernor, ReadLimits};
 use crate::index::{Piece, Place, StageData};
@@ -140,8 +140,7 @@ impl ExchangeInputs {
         buckets: impl IntoIterator<Item = (u32, u32)>,
         pool: &Arc<dyn MemoryPool>,
     ) -> Result<()> {
-        // One slice is read as soon as the plan asks for it, and needs no block.
-        self.read_blocks(buckets, pool, blocks::BUDGET, 2)
+        self.read_blocks(buckets, pool, blocks::BUDGET, When::Now)
     }
 
     /// The same before the task begins, so that one slice is worth it, too. At most `budget` bytes are read.
@@ -151,20 +150,17 @@ impl ExchangeInputs {
         pool: &Arc<dyn MemoryPool>,
         budget: u64,
     ) -> Result<()> {
-        self.read_blocks(buckets, pool, budget.min(blocks::BUDGET), 1)
+        self.read_blocks(buckets, pool, budget.min(blocks::BUDGET), When::Early)
     }
 
-    /// Fetches blocks, if there are at least so many slices.
+    /// Fetches blocks.
     fn read_blocks(
         &self,
         buckets: impl IntoIterator<Item = (u32, u32)>,
         pool: &Arc<dyn MemoryPool>,
         budget: u64,
-        least: usize,
+        when: When,
     ) -> Result<()> {
-        if !self.fetcher.blocks.begin() {
-            return Ok(());
-        }
         let mut slices = Vec::new();
         let mut bytes = 0;
         for (stage, bucket) in buckets {
@@ -180,22 +176,24 @@ impl ExchangeInputs {
                 break;
             }
         }
-        if slices.len() < least {
-            return Ok(());
+        // One slice is read as soon as the plan asks for it, and needs no block.
+        if when == When::Now && slices.len() < 2 {
+            slices.clear();
         }
-        for block in blocks::plan(slices, budget) {
+        self.fetcher.blocks.add(when, blocks::plan(slices, budget), |block| {
             let reservation = MemoryConsumer::new("exchange read ahead").register(pool);
             let length = block.range.end - block.range.start;
             let length = usize::try_from(length).unwrap_or(usize::MAX);
             if !leaves_room(pool, length) || reservation.try_grow(length).is_err() {
-                break;
+                return None;
             }
-            let fetcher = self.fetcher.clone();
+            // It does not hold what holds it, so that it ends when nobody wants it any more.
+            let fetcher = Fetcher { blocks: Arc::default(), ..self.fetcher.clone() };
             let (key, range) = (block.key.clone(), block.range.clone());
             let jobs = fetcher.jobs.clone();
             let task = jobs.spawn(async move { fetcher.block(&key, range).await });
-            self.fetcher.blocks.add(block, task, reservation);
-        }
+            Some((task, reservation))
+        });
         Ok(())
     }
 

@@ -45,6 +45,8 @@ pub(crate) fn inputs_of(shared: &Shared, known: &Known, share: Option<Share>) ->
 pub(crate) struct Ahead {
     task: OpenTask,
     inputs: ExchangeInputs,
+    /// Nothing is begun any more when it is gone.
+    alive: Arc<()>,
 }
 
 /// The question which buckets the next task reads. Whoever has opened the plan of its stage knows it.
@@ -93,10 +95,13 @@ impl Ahead {
         };
         let (answer, asked) = oneshot::channel::<Vec<(StageId, u32)>>();
         let reading = inputs.clone();
+        let alive = Arc::new(());
+        let wanted = Arc::downgrade(&alive);
         // On the runtime of the requests, which no plan delays.
         shared.writing.spawn(async move {
             let Ok(buckets) = asked.await else { return };
             let read = match reading.load(&buckets).await {
+                Ok(()) if wanted.strong_count() == 0 => return,
                 Ok(()) => reading.read_early(buckets, &pool, most),
                 Err(error) => Err(error),
             };
@@ -105,11 +110,13 @@ impl Ahead {
             }
         });
         let question = Question { partitions: own.partitions.clone(), answer };
-        Some((Self { task, inputs }, question))
+        Some((Self { task, inputs, alive }, question))
     }
 
     /// What was read, if it was read for this task.
     pub(crate) fn for_task(self, task: OpenTask) -> Option<ExchangeInputs> {
-        (self.task == task).then_some(self.inputs)
+        let Self { task: read_for, inputs, alive } = self;
+        drop(alive);
+        (read_for == task).then_some(inputs)
     }
 }

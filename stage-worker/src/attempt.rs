@@ -126,15 +126,17 @@ async fn claim_and_run(
     let over = env.clock.monotonic();
     match claimed {
         Claimed::Won => compute.since.free(over),
-        Claimed::Lost => {
+        unclaimed => {
             if let Ok((Run::Done(_, metrics), _)) = outcome {
                 *known.lost.lock() += metrics.requests;
+            }
+            if unclaimed == Claimed::Unknown {
+                return Ran::Unsettled;
             }
             // Who has lost chooses again, and should know what the others have.
             let _ = listing.await;
             return Ran::Lost;
         }
-        Claimed::Unknown => return Ran::Unsettled,
     }
     match outcome {
         Ok((Run::Done(rows, mut metrics), decided)) => {

@@ -99,6 +99,7 @@ async fn write_and_commit(shared: &Arc<Shared>, known: &Arc<Known>, finished: Fi
         Ok(output) => output,
         Err(error) => {
             tracing::warn!(%error, "the rows of an attempt could not be written");
+            *known.lost.lock() += metrics.requests;
             return match fail(shared, known, (task, started), &ready, &error).await {
                 true => Settled::Failed(error.class),
                 false => Settled::Unknown,
@@ -108,6 +109,7 @@ async fn write_and_commit(shared: &Arc<Shared>, known: &Arc<Known>, finished: Fi
     let ready_again = ready.clone();
     if let Err(reason) = ready.await {
         tracing::warn!(%reason, "an attempt is given up");
+        *known.lost.lock() += metrics.requests;
         return Settled::Unknown;
     }
     let took = env.clock.monotonic().saturating_sub(started);

@@ -53,13 +53,13 @@ impl Drop for Holding {
     }
 }
 
-/// Commits an attempt, and looks whether its group is complete then. False if another worker had the claim.
+/// Commits an attempt, and looks whether its group is complete then.
 pub(crate) async fn settle(
     shared: &Arc<Shared>,
     known: &Arc<Known>,
     finished: Finished,
     holding: Holding,
-) -> bool {
+) -> Settled {
     let task = finished.task;
     let settled = commit::commit(shared, known, finished).await;
     let owed = match settled {
@@ -84,7 +84,7 @@ pub(crate) async fn settle(
     if let Settled::Failed(class) = settled {
         pause_after(shared, task, class).await;
     }
-    settled != Settled::Lost
+    settled
 }
 
 pub(crate) async fn look_after(

@@ -21,6 +21,7 @@ use tokio::task::JoinSet;
 use crate::ahead::Ahead;
 use crate::attempt::{self, Chosen, Ran};
 use crate::choice::{Choice, choose, next_own};
+use crate::commit::Settled;
 use crate::compute::{Compute, Engine};
 use crate::duty::Duties;
 use crate::known::Known;
@@ -232,8 +233,7 @@ async fn turn(
     looks: Looks,
 ) -> Result<bool, AdvanceError> {
     let _at_work = Counted::in_(&shared.at_work);
-    let committing = JoinSet::new();
-    let mut turn = Turn { shared, known, committing, held: 0, lost: 0, ahead: None, worked: false };
+    let mut turn = Turn::new(shared, known);
     let outcome = turn.run(slot, compute, looks).await;
     // Commits that are under way are the end of this slot's work, whatever happened after them.
     while turn.settle(compute).await {}
@@ -252,18 +252,33 @@ const LOST_IN_A_ROW: u32 = 3;
 struct Turn<'a> {
     shared: &'a Arc<Shared>,
     known: &'a Arc<Known>,
-    /// The commits of former tasks, made beside the present one. Each returns the bytes of rows that it held, and
-    /// whether the task was this slot's.
-    committing: JoinSet<(usize, bool)>,
+    /// The commits of former tasks, made beside the present one. Each returns the bytes of rows that it held, and how it
+    /// ended.
+    committing: JoinSet<(usize, Settled)>,
     held: usize,
     /// Claims that were answered after the slot had gone on, and lost.
     lost: u32,
+    /// It is not known whether such a claim was written, so the slot claims nothing more for now.
+    is_unclear: bool,
     /// What is read for the next task.
     ahead: Option<Ahead>,
     worked: bool,
 }
 
-impl Turn<'_> {
+impl<'a> Turn<'a> {
+    fn new(shared: &'a Arc<Shared>, known: &'a Arc<Known>) -> Self {
+        Self {
+            shared,
+            known,
+            committing: JoinSet::new(),
+            held: 0,
+            lost: 0,
+            is_unclear: false,
+            ahead: None,
+            worked: false,
+        }
+    }
+
     async fn run(
         &mut self,
         slot: usize,
@@ -277,6 +292,10 @@ impl Turn<'_> {
             looks.due = Due::All;
         }
         loop {
+            looks.lost_late(std::mem::take(&mut self.lost));
+            if self.is_unclear {
+                return Ok(());
+            }
             let advanced = match looks.due {
                 Due::Nothing => known.handle.go_on().await?,
                 Due::Seals => {
@@ -304,7 +323,6 @@ impl Turn<'_> {
             if shared.is_leaving() {
                 return Ok(());
             }
-            looks.lost_late(std::mem::take(&mut self.lost));
             let choice = choose(shared, known, &advanced.open, slot, looks.lost_in_all);
             let Choice::Task { task, is_own } = choice else {
                 // A commit that is under way may open the next stage.
@@ -377,8 +395,8 @@ impl Turn<'_> {
             self.worked = true;
             self.held += held;
             self.committing.spawn(async move {
-                let is_ours = settle(&shared, &known, *finished, holding).await;
-                (held, is_ours)
+                let settled = settle(&shared, &known, *finished, holding).await;
+                (held, settled)
             });
             return Next::Choose;
         }
@@ -407,9 +425,10 @@ impl Turn<'_> {
         compute.since.waited(self.shared.env.clock.monotonic().saturating_sub(began));
         match settled {
             None => return false,
-            Some(Ok((held, is_ours))) => {
+            Some(Ok((held, settled))) => {
                 self.held = self.held.saturating_sub(held);
-                self.lost += u32::from(!is_ours);
+                self.lost += u32::from(settled == Settled::Lost);
+                self.is_unclear |= settled == Settled::Unclaimed;
             }
             Some(Err(error)) => {
                 tracing::error!(query = %self.known.handle.query, %error, "a commit panicked");

@@ -16,6 +16,7 @@ mod functions;
 mod fuzz;
 mod mistakes;
 mod monsters;
+mod named;
 mod operations;
 mod oracle;
 mod oracle_s3;

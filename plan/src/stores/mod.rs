@@ -25,8 +25,11 @@ use crate::StoreError;
 use crate::config::{StateConfig, StoreParams};
 use crate::location::{Location, address};
 
+pub use self::outside::{Inside, check_outside};
+
 mod bounded;
 mod open;
+mod outside;
 
 /// A location that a process reads, and how to reach it.
 #[derive(Clone, Copy, Debug)]
@@ -210,7 +213,7 @@ impl Stores {
             return Some(Arc::clone(store));
         }
         let location = Location::parse(address).ok()?;
-        let (store, _) = open::open(&location, &StoreParams::default(), io)
+        let (store, _) = open::open_named(&location, io)
             .inspect_err(
                 |error| tracing::warn!(%error, "a store that a statement names cannot be opened"),
             )

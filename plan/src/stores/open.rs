@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey, S3ConditionalPut};
 use object_store::azure::{MicrosoftAzure, MicrosoftAzureBuilder};
-use object_store::client::SpawnedReqwestConnector;
+use object_store::client::{HttpConnector, SpawnedReqwestConnector};
 use object_store::gcp::{GoogleCloudStorage, GoogleCloudStorageBuilder};
 use object_store::http::{HttpBuilder, HttpStore};
 use object_store::local::LocalFileSystem;
@@ -17,6 +17,7 @@ use crate::StoreError;
 use crate::config::StoreParams;
 use crate::location::Location;
 use crate::renewing::{Client, RenewingStore};
+use crate::stores::outside::{Inside, Outside, check_outside};
 
 /// A store, and who makes links to its objects.
 type Opened = (Arc<dyn ObjectStore>, Option<Arc<dyn Signer>>);
@@ -31,7 +32,10 @@ pub(super) fn open(
         "memory" => Ok((Arc::new(InMemory::new()), None)),
         "gs" => Ok((Arc::new(open_gs(location, params, io)?), None)),
         "az" => Ok((Arc::new(open_az(location, params, io)?), None)),
-        "http" | "https" => Ok((Arc::new(open_web(location, params, io)?), None)),
+        "http" | "https" => {
+            let connector = SpawnedReqwestConnector::new(io.clone());
+            Ok((Arc::new(open_web(location, params, connector)?), None))
+        }
         _ => {
             let (at, params, io) = (location.clone(), params.clone(), io.clone());
             let address = location.store.as_str();
@@ -39,6 +43,21 @@ pub(super) fn open(
             Ok((Arc::new(store.clone()), Some(Arc::new(store))))
         }
     }
+}
+
+/// A store that a statement names, reached with what the environment says. Of web servers, only those that anybody could
+/// reach.
+pub(super) fn open_named(
+    location: &Location,
+    io: &tokio::runtime::Handle,
+) -> Result<Opened, StoreError> {
+    let params = StoreParams::default();
+    if !matches!(location.store.scheme(), "http" | "https") {
+        return open(location, &params, io);
+    }
+    let inside = |error: Inside| StoreError::Invalid(error.to_string());
+    check_outside(&location.store).map_err(inside)?;
+    Ok((Arc::new(open_web(location, &params, Outside(io.clone()))?), None))
 }
 
 fn open_s3(
@@ -140,7 +159,7 @@ fn open_az(
 fn open_web(
     location: &Location,
     params: &StoreParams,
-    io: &tokio::runtime::Handle,
+    connector: impl HttpConnector,
 ) -> Result<HttpStore, StoreError> {
     let plain = location.store.scheme() == "http";
     if plain && params.allow_http != Some(true) {
@@ -153,7 +172,7 @@ fn open_web(
         .with_url(location.address())
         .with_retry(retries())
         .with_client_options(any_client_options(params)?)
-        .with_http_connector(SpawnedReqwestConnector::new(io.clone()));
+        .with_http_connector(connector);
     opened(location, builder.build())
 }
 

@@ -3,9 +3,8 @@
 //! Whoever may send a statement could then read whatever the processes may read. So it is off unless the configuration
 //! says otherwise, and web servers need a word of their own, because a gateway may reach some that its clients may not.
 
-use std::net::IpAddr;
-
 use dunlin_plan::location::Location;
+use dunlin_plan::stores::check_outside;
 
 use super::config::{Format, TableConfig};
 use super::error::TableError;
@@ -37,57 +36,19 @@ pub(super) fn table(name: &str, files: &FilesConfig) -> Result<Option<TableConfi
                     .to_owned(),
             ));
         }
-        if is_inside(&location) {
-            return Err(TableError::Invalid(format!(
-                "{} is an address inside of a network, and statements may not name those",
-                location.address()
-            )));
-        }
+        check_outside(&location.store).map_err(|inside| TableError::Invalid(inside.to_string()))?;
     }
+    check_local(&location, files).map_err(TableError::Invalid)?;
     Ok(Some(TableConfig::at(name, name)))
 }
 
-/// True for a host that only machines of the same network reach.
-fn is_inside(location: &Location) -> bool {
-    match location.store.host() {
-        Some(url::Host::Domain(name)) => {
-            let name = name.trim_end_matches('.').to_ascii_lowercase();
-            !name.contains('.')
-                || name.ends_with(".internal")
-                || name.ends_with(".local")
-                || name.ends_with(".localhost")
-        }
-        Some(url::Host::Ipv4(ip)) => is_inside_address(IpAddr::V4(ip)),
-        Some(url::Host::Ipv6(ip)) => {
-            let plain = ip.to_ipv4_mapped().map_or(IpAddr::V6(ip), IpAddr::V4);
-            is_inside_address(plain)
-        }
-        None => true,
+/// Fails for a file of this machine, where statements may not name those.
+pub(crate) fn check_local(location: &Location, files: &FilesConfig) -> Result<(), String> {
+    if location.is_remote() || files.local {
+        return Ok(());
     }
-}
-
-fn is_inside_address(ip: IpAddr) -> bool {
-    match ip {
-        IpAddr::V4(ip) => {
-            let [a, b, ..] = ip.octets();
-            ip.is_loopback()
-                || ip.is_private()
-                || ip.is_link_local()
-                || ip.is_unspecified()
-                || ip.is_broadcast()
-                || ip.is_multicast()
-                || a == 0
-                // Addresses that providers share among their customers (RFC 6598).
-                || (a == 100 && (64..128).contains(&b))
-        }
-        IpAddr::V6(ip) => {
-            ip.is_loopback()
-                || ip.is_unspecified()
-                || ip.is_multicast()
-                || ip.is_unique_local()
-                || ip.is_unicast_link_local()
-        }
-    }
+    Err("statements may not name files of this machine here; name files in a bucket, or set local = true in [files]"
+        .to_owned())
 }
 
 #[cfg(test)]
@@ -97,7 +58,7 @@ mod tests {
 
     #[test]
     fn only_what_looks_like_a_file_is_one_and_only_where_files_may_be_named() {
-        let on = FilesConfig { enabled: true, ..FilesConfig::default() };
+        let on = FilesConfig { enabled: true, local: true, ..FilesConfig::default() };
         assert!(table("orders", &on).unwrap().is_none());
         assert_eq!(table("a.csv.gz", &on).unwrap().unwrap().format(), Format::Csv);
         assert_eq!(table("s3://b/x/", &on).unwrap().unwrap().format(), Format::Parquet);
@@ -106,26 +67,12 @@ mod tests {
     }
 
     #[test]
-    fn addresses_inside_of_a_network_are_refused() {
-        let web = FilesConfig { enabled: true, https: true, write: false };
-        for host in [
-            "127.0.0.1",
-            "169.254.169.254",
-            "10.0.0.1",
-            "192.168.1.1",
-            "100.64.0.1",
-            "0.0.0.0",
-            "[::1]",
-            "[fe80::1]",
-            "[fd00::1]",
-            "[::ffff:169.254.169.254]",
-            "localhost",
-            "metadata.google.internal",
-            "2852039166",
-            "0x7f000001",
-        ] {
-            assert!(table(&format!("https://{host}/a.csv"), &web).is_err(), "{host}");
+    fn files_of_this_machine_and_servers_inside_of_a_network_are_refused() {
+        let files = FilesConfig { enabled: true, https: true, ..FilesConfig::default() };
+        for name in ["/etc/passwd.csv", "a.csv", "file:///etc/a.csv", "https://localhost/a.csv"] {
+            assert!(table(name, &files).is_err(), "{name}");
         }
-        assert!(table("https://example.org/a.csv", &web).unwrap().is_some());
+        assert!(table("https://example.org/a.csv", &files).unwrap().is_some());
+        assert!(table("a.csv", &FilesConfig { local: true, ..files }).unwrap().is_some());
     }
 }

@@ -20,7 +20,7 @@ impl Scene {
         for (name, text) in files {
             write(folder.path(), name, text);
         }
-        let state = "[state]\nlocation = \"@/state\"\n[files]\nenabled = true\n";
+        let state = "[state]\nlocation = \"@/state\"\n[files]\nenabled = true\nlocal = true\n";
         let text = format!("{state}{tables}").replace('@', folder.path().to_str().unwrap());
         let config = Config::parse(&text).unwrap();
         let stores: Stores = config.open_stores(&tokio::runtime::Handle::current()).unwrap();

@@ -19,8 +19,9 @@ use crate::tables::config::Format;
 #[derive(Debug, Default)]
 pub(crate) struct Permission {
     places: Vec<(Location, WritingConfig)>,
-    /// Anywhere.
+    /// Anywhere, and whether that has this machine in it.
     anywhere: bool,
+    local: bool,
     /// Where the state is. Nobody writes there.
     state: Vec<Location>,
 }
@@ -34,12 +35,14 @@ impl Permission {
         Self {
             places: writing.iter().filter_map(place).collect(),
             anywhere: files.enabled && files.write,
+            local: files.local,
             state: vec![stores.state.clone(), stores.control_location().clone()],
         }
     }
 
     fn permits(&self, at: &Location) -> bool {
-        self.anywhere || self.places.iter().any(|(place, _)| lies_in(at, place))
+        let is_anywhere = self.anywhere && (self.local || at.is_remote());
+        is_anywhere || self.places.iter().any(|(place, _)| lies_in(at, place))
     }
 
     /// True if tables below a place are found by their names.

@@ -29,6 +29,11 @@ fn the_examples_of_the_command_print_what_its_page_says() {
     run("sql-command", 10, &[]);
 }
 
+#[test]
+fn the_examples_of_the_quickstart_print_what_its_page_says() {
+    run("quickstart", 6, &[]);
+}
+
 /// Below a prefix of its own: other tests use the bucket.
 #[test]
 fn the_examples_of_minio_print_what_its_page_says() {

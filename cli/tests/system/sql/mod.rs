@@ -2,6 +2,7 @@
 
 mod bad;
 mod docs;
+mod init;
 mod one_off;
 mod queries;
 mod shell;

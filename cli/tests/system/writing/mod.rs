@@ -23,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(180);
 fn places(folder: &Path) -> String {
     let folder = folder.display();
     format!(
-        "[files]\nenabled = true\n[[writing]]\nlocation = \"file://{folder}/made/\"\ntables = true\n[[writing]]\nlocation = \"file://{folder}/out/\"\n"
+        "[files]\nenabled = true\nlocal = true\n[[writing]]\nlocation = \"file://{folder}/made/\"\ntables = true\n[[writing]]\nlocation = \"file://{folder}/out/\"\n"
     )
 }
 
