@@ -25,6 +25,7 @@ use dunlin_manifest::records::{
 use dunlin_plan::guard::Stop;
 use dunlin_shuffle::{DataTarget, ExchangeInputs, Jobs, Ready};
 use futures::FutureExt;
+use tokio::task::JoinHandle;
 use tracing::Instrument;
 
 use crate::ahead::{Question, inputs_of};
@@ -130,12 +131,7 @@ async fn claim_and_run(
             if let Ok((Run::Done(_, metrics), _)) = outcome {
                 *known.lost.lock() += metrics.requests;
             }
-            if unclaimed == Claimed::Unknown {
-                return Ran::Unsettled;
-            }
-            // Who has lost chooses again, and should know what the others have.
-            let _ = listing.await;
-            return Ran::Lost;
+            return not_claimed(unclaimed, listing).await;
         }
     }
     match outcome {
@@ -170,6 +166,16 @@ async fn claim_and_run(
             }
         }
     }
+}
+
+/// How an attempt ended whose claim is lost, or unknown.
+async fn not_claimed(claimed: Claimed, listing: JoinHandle<()>) -> Ran {
+    if claimed == Claimed::Unknown {
+        return Ran::Unsettled;
+    }
+    // Who has lost chooses again, and should know what the others have.
+    let _ = listing.await;
+    Ran::Lost
 }
 
 /// Reads what the attempt needs: manifest, plan, and the seals of the inputs.

@@ -32,10 +32,22 @@ pub(crate) enum Due {
 const TASKS_A_LOOK: u32 = 2;
 const MORE_LOOKS: u32 = 3;
 
+/// How often a slot may lose its claims before it looks at the whole query again.
+const LOST_IN_A_ROW: u32 = 3;
+
 impl Looks {
     /// For a process that was told of news.
     pub(crate) const TOLD: Self =
         Self { due: Due::Nothing, told: true, lost: 0, lost_in_all: 0, done: 0 };
+
+    /// A claim was lost.
+    pub(crate) fn lost_now(&mut self) {
+        self.lost += 1;
+        self.lost_in_all += 1;
+        if self.lost.is_multiple_of(LOST_IN_A_ROW) {
+            self.due = Due::All;
+        }
+    }
 
     /// So many claims were lost that the slot had not waited for.
     pub(crate) fn lost_late(&mut self, lost: u32) {

@@ -245,9 +245,6 @@ const COMMITS: usize = 4;
 /// Bytes of rows that wait for their commits, in one slot.
 const MOST_HELD: usize = 16 << 20;
 
-/// How often a slot may lose its claims before it looks at the whole query again.
-const LOST_IN_A_ROW: u32 = 3;
-
 /// One slot's work on one query.
 struct Turn<'a> {
     shared: &'a Arc<Shared>,
@@ -350,13 +347,7 @@ impl<'a> Turn<'a> {
                     looks.lost = 0;
                     looks.done += 1;
                 }
-                Next::Lost => {
-                    looks.lost += 1;
-                    looks.lost_in_all += 1;
-                    if looks.lost.is_multiple_of(LOST_IN_A_ROW) {
-                        looks.due = Due::All;
-                    }
-                }
+                Next::Lost => looks.lost_now(),
                 Next::Look => looks.due = Due::All,
                 Next::Leave => return Ok(()),
             }

@@ -217,7 +217,7 @@ fn validate_opens_every_table_and_fails_if_one_cannot_be_read() {
     let text = format!("{state}{}", table("Good", &good));
     let (code, said, _) = validate(&text, &[]);
     assert_eq!(code, Some(0), "{said}");
-    assert!(said.contains("table Good: csv, 1 file, 6 bytes, 1 column: x Int64"), "{said}");
+    assert!(said.contains("table Good: csv, 1 file, 6 bytes, 1 column: x BIGINT"), "{said}");
 
     let empty = setup.path().join("empty");
     std::fs::create_dir(&empty).unwrap();

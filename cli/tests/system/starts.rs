@@ -124,7 +124,9 @@ async fn a_store_that_nobody_serves_is_told_within_seconds() {
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
     let said = said(config("bucket", &endpoint, "k", "s", "")).await;
-    assert!(said.contains("Connection refused"), "{said}");
+    // A busy machine may have no time for all tries.
+    let words = ["Connection refused", "no answer within"];
+    assert!(words.iter().any(|words| said.contains(words)), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
