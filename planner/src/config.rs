@@ -197,6 +197,13 @@ pub struct FilesConfig {
     pub write: bool,
 }
 
+impl FilesConfig {
+    /// False for a place on this machine, where statements may not name those.
+    pub(crate) fn reaches(&self, at: &Location) -> bool {
+        self.local || at.is_remote()
+    }
+}
+
 /// `[[writing]]`: a place that COPY, INSERT and CREATE TABLE AS may write to.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

@@ -8,13 +8,15 @@
 use arrow_schema::SchemaRef;
 use dunlin_manifest::env::Env;
 
-use crate::buckets::{Gather, Streams};
+use crate::buckets::{EncodedSlice, Gather, Streams};
 use crate::format::Compression;
 use crate::jobs::{Job, Jobs};
 use crate::{Result, ShuffleError};
 
 /// Full batches are handed over when they have so many bytes.
 const HAND_OVER: usize = 1 << 20;
+/// Less than this is encoded on the same thread, because a change of threads costs more.
+const OFFLOAD_FROM: usize = 256 << 10;
 /// With so many bytes of full batches, the task waits for the thread that encodes.
 const MOST_WAITING: usize = 8 << 20;
 
@@ -84,8 +86,25 @@ impl Encoder {
         Ok(())
     }
 
+    /// Encodes the full batches, and ends the slices of a part.
+    pub(crate) async fn take(&mut self, gather: &mut Gather) -> Result<Vec<EncodedSlice>> {
+        let mut streams = self.idle().await?;
+        let bytes = gather.full_bytes() + streams.held();
+        let batches = gather.take_full();
+        let work = move || {
+            let slices = streams.encode(batches).and_then(|()| streams.take());
+            (streams, slices)
+        };
+        let (streams, slices) = match bytes < OFFLOAD_FROM {
+            true => work(),
+            false => self.env.offload(work).await.ok_or(ShuffleError::Lost("encoding"))?,
+        };
+        self.streams = Some(streams);
+        slices
+    }
+
     /// The streams, when nobody works on them. They must be put back.
-    pub(crate) async fn idle(&mut self) -> Result<Streams> {
+    async fn idle(&mut self) -> Result<Streams> {
         if let Some(mut work) = self.work.take() {
             let lost = ShuffleError::Lost("encoding");
             let (streams, encoded) = work.job.join().await.flatten().ok_or(lost)?;
@@ -93,10 +112,5 @@ impl Encoder {
             return Ok(streams);
         }
         self.streams.take().ok_or(ShuffleError::Lost("encoding"))
-    }
-
-    /// Gives the streams back.
-    pub(crate) fn put_back(&mut self, streams: Streams) {
-        self.streams = Some(streams);
     }
 }

@@ -66,8 +66,6 @@ impl fmt::Debug for DataTarget {
 pub(crate) struct Uploads {
     pub(crate) target: DataTarget,
     env: Env,
-    /// Parts that were begun.
-    pub(crate) begun: u32,
     objects: Vec<DataObject>,
     pub(crate) slices: Vec<Slice>,
     /// The part that is on its way.
@@ -83,7 +81,7 @@ struct Upload {
 impl Uploads {
     /// Nothing is on its way.
     pub(crate) fn new(target: DataTarget, env: Env) -> Self {
-        Self { target, env, begun: 0, objects: Vec::new(), slices: Vec::new(), current: None }
+        Self { target, env, objects: Vec::new(), slices: Vec::new(), current: None }
     }
 
     /// Bytes that are on their way.
@@ -92,11 +90,16 @@ impl Uploads {
         current.map_or(0, |upload| usize::try_from(upload.object.len).unwrap_or(usize::MAX))
     }
 
+    /// Parts that were begun.
+    pub(crate) fn begun(&self) -> usize {
+        self.objects.len() + usize::from(self.current.is_some())
+    }
+
     /// Begins to write a part, after the one before it is written.
     pub(crate) async fn start(&mut self, encoded: &[EncodedSlice]) -> Result<()> {
         self.wait().await?;
-        let number = self.begun;
-        self.begun += 1;
+        let number = u32::try_from(self.begun())
+            .map_err(|_| ShuffleError::Malformed("too many parts".to_string()))?;
         let key = (self.target.key_of)(number);
         let (chunks, slices, len) = layout(encoded, Some(number));
         let payload = PutPayload::from_iter(chunks);

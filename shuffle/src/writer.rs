@@ -19,6 +19,7 @@ use datafusion::physical_expr::PhysicalExpr;
 use dunlin_manifest::env::Env;
 use dunlin_manifest::records::TaskOutput;
 
+use crate::Result;
 use crate::batch::conform;
 use crate::buckets::{EncodedSlice, Gather};
 use crate::encoder::Encoder;
@@ -26,15 +27,12 @@ use crate::format::{Compression, checksum};
 use crate::key_filter::{KeyFilter, KeyFilterBuilder};
 use crate::router::HashRouter;
 use crate::uploads::{DataTarget, Uploads, concat, padded_len};
-use crate::{Result, ShuffleError};
 
 /// When memory is refused, a part is not written early below this size, because each part costs a PUT and later a GET
 /// for each of its buckets.
 const MIN_EARLY_PART: usize = 4 << 20;
 /// Reservations grow in steps, so that not every batch asks the shared pool.
 const RESERVE_STEP: usize = 1 << 20;
-/// Less than this is encoded on the same thread, because a change of threads costs more.
-const OFFLOAD_FROM: usize = 256 << 10;
 
 /// How rows are placed in buckets.
 #[derive(Clone, Debug)]
@@ -126,7 +124,6 @@ pub struct TaskWriter {
     router: Router,
     part_bytes: usize,
     inline_limit: usize,
-    env: Env,
     reservation: MemoryReservation,
     gather: Gather,
     encoder: Encoder,
@@ -188,8 +185,7 @@ impl TaskWriter {
             ),
             schema,
             key_filter,
-            uploads: Uploads::new(options.target, options.env.clone()),
-            env: options.env,
+            uploads: Uploads::new(options.target, options.env),
         })
     }
 
@@ -260,7 +256,7 @@ impl TaskWriter {
     /// Parts written so far, or about to be.
     #[must_use]
     pub fn parts(&self) -> usize {
-        self.uploads.begun as usize
+        self.uploads.begun()
     }
 
     async fn settle(&mut self) -> Result<()> {
@@ -315,20 +311,6 @@ impl TaskWriter {
         if flush {
             self.gather.flush()?;
         }
-        let mut streams = self.encoder.idle().await?;
-        let bytes = self.gather.full_bytes() + streams.held();
-        let batches = self.gather.take_full();
-        let (streams, slices) = if bytes < OFFLOAD_FROM {
-            let slices = streams.encode(batches).and_then(|()| streams.take());
-            (streams, slices)
-        } else {
-            let work = move || {
-                let slices = streams.encode(batches).and_then(|()| streams.take());
-                (streams, slices)
-            };
-            self.env.offload(work).await.ok_or(ShuffleError::Lost("encoding"))?
-        };
-        self.encoder.put_back(streams);
-        slices
+        self.encoder.take(&mut self.gather).await
     }
 }

@@ -10,14 +10,13 @@
 
 use std::sync::Arc;
 
-use datafusion::execution::memory_pool::MemoryLimit;
 use dunlin_manifest::decide::OpenTask;
 use dunlin_manifest::records::{Share, StageId};
 use dunlin_shuffle::ExchangeInputs;
 use tokio::sync::oneshot;
 
 use crate::known::Known;
-use crate::shared::Shared;
+use crate::shared::{Shared, memory_limit};
 
 /// The part of the memory that the rows of next tasks may take, in all slots.
 const PART: usize = 16;
@@ -86,13 +85,8 @@ impl Ahead {
             return None;
         }
         let pool = Arc::clone(&shared.runtime.memory_pool);
-        let most = match pool.memory_limit() {
-            MemoryLimit::Finite(limit) => {
-                let part = limit / PART / shared.options.slots.max(1);
-                u64::try_from(part).unwrap_or(MOST).min(MOST)
-            }
-            MemoryLimit::Infinite | MemoryLimit::Unknown => MOST,
-        };
+        let part = |limit| u64::try_from(limit / PART / shared.options.slots.max(1));
+        let most = memory_limit(&pool).map_or(MOST, |limit| part(limit).unwrap_or(MOST).min(MOST));
         let (answer, asked) = oneshot::channel::<Vec<(StageId, u32)>>();
         let reading = inputs.clone();
         let alive = Arc::new(());

@@ -45,5 +45,4 @@ pub use dunlin_manifest::query::Wake;
 pub use failure::AttemptError;
 pub use ledger::Paid;
 pub use options::WorkerOptions;
-
 pub use worker::{StartError, Visit, Visited, Worker};

@@ -14,9 +14,7 @@ use std::sync::Arc;
 use arrow::record_batch::RecordBatch;
 use datafusion::error::DataFusionError;
 use datafusion::execution::TaskContext;
-use datafusion::execution::memory_pool::{
-    MemoryConsumer, MemoryLimit, MemoryPool, PeakRecordingPool,
-};
+use datafusion::execution::memory_pool::{MemoryConsumer, MemoryPool, PeakRecordingPool};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 use dunlin_manifest::decide::Decided;
@@ -34,7 +32,7 @@ use futures::StreamExt;
 
 use crate::ahead::Question;
 use crate::failure::{AttemptError, classify, classify_reading, classify_shuffle};
-use crate::shared::Shared;
+use crate::shared::{Shared, memory_limit};
 
 /// The inputs of one attempt.
 #[derive(Debug)]
@@ -170,7 +168,7 @@ async fn run_part(
         let buckets = task::buckets_read(&opened.plan, spec, &question.partitions);
         (question, buckets)
     });
-    let memory = limit(context.memory_pool()).map(|all| all / shared.options.slots.max(1));
+    let memory = memory_limit(context.memory_pool()).map(|all| all / shared.options.slots.max(1));
     opened.plan = gathered(opened.plan, &attempt.inputs, memory)
         .and_then(|plan| guarded(plan, &attempt.stop))
         .map_err(|error| classify(&error))?;
@@ -231,20 +229,13 @@ async fn run_part(
 /// What a sort keeps to merge its spilled runs. A fixed 10 MiB would be most of a small memory.
 fn spill_reservation(pool: &Arc<dyn MemoryPool>) -> usize {
     const USUAL: usize = 10 << 20;
-    limit(pool).map_or(USUAL, |limit| (limit / 16).clamp(1 << 20, USUAL))
+    memory_limit(pool).map_or(USUAL, |limit| (limit / 16).clamp(1 << 20, USUAL))
 }
 
 /// The bytes of rows that wait for a full batch of their bucket: a small part of the memory.
 fn waiting_bytes(pool: &Arc<dyn MemoryPool>) -> usize {
     let most = WriterOptions::WAITING_BYTES;
-    limit(pool).map_or(most, |limit| (limit / 32).min(most))
-}
-
-fn limit(pool: &Arc<dyn MemoryPool>) -> Option<usize> {
-    match pool.memory_limit() {
-        MemoryLimit::Finite(limit) => Some(limit),
-        MemoryLimit::Infinite | MemoryLimit::Unknown => None,
-    }
+    memory_limit(pool).map_or(most, |limit| (limit / 32).min(most))
 }
 
 /// A task context that can read the pinned inputs of this query and the exchange, nothing else.

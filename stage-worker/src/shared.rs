@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
+use datafusion::execution::memory_pool::{MemoryLimit, MemoryPool};
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::execution::session_state::SessionState;
 use dunlin_manifest::env::Env;
@@ -318,6 +319,14 @@ impl Shared {
         tracing::warn!(%query, %reason, "a query is left to others");
         let hint = keys::refusal(query, &self.name);
         self.control.put(&hint, bytes::Bytes::from(reason.to_owned())).await
+    }
+}
+
+/// The bytes that a pool has, if they are limited.
+pub(crate) fn memory_limit(pool: &Arc<dyn MemoryPool>) -> Option<usize> {
+    match pool.memory_limit() {
+        MemoryLimit::Finite(limit) => Some(limit),
+        MemoryLimit::Infinite | MemoryLimit::Unknown => None,
     }
 }
 

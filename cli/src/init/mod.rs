@@ -140,17 +140,19 @@ async fn look(options: &Options, params: &str, io: &tokio::runtime::Handle) -> R
             if found.left > 0 { format!(", but {} others", found.left) } else { String::new() }
         );
     }
-    let mut opened = Vec::new();
-    for guess in std::mem::take(&mut found.tables) {
-        let location = |place: &String| match format!("{base}{place}") {
-            _ if is_file => base.clone(),
-            whole if whole.is_empty() => "./".to_owned(),
-            location => location,
-        };
-        let locations: Vec<String> = guess.places.iter().map(location).collect();
-        let about = Box::pin(open(&guess, &locations, params, io)).await.map(|about| plain(&about));
-        opened.push(Opened { guess, locations, about });
-    }
+    let location = |place: &String| match format!("{base}{place}") {
+        _ if is_file => base.clone(),
+        whole if whole.is_empty() => "./".to_owned(),
+        location => location,
+    };
+    let guesses = std::mem::take(&mut found.tables).into_iter();
+    let guesses: Vec<(Guess, Vec<String>)> = guesses
+        .map(|guess| {
+            let locations = guess.places.iter().map(location).collect();
+            (guess, locations)
+        })
+        .collect();
+    let opened = Box::pin(open(guesses, params, io)).await?;
     let text = written(options, params, &opened);
     // What is written must be what is read.
     Config::parse(&text).context("the configuration that was made is wrong; please report this")?;
@@ -182,18 +184,23 @@ async fn list(base: &str, params: &str, io: &tokio::runtime::Handle) -> Result<V
     Ok(files.iter().filter_map(below).collect())
 }
 
-/// What a table has, as `dunlin validate` says it.
+/// Opens the tables. What they have is said as `dunlin validate` says it.
 async fn open(
-    guess: &Guess,
-    locations: &[String],
+    guesses: Vec<(Guess, Vec<String>)>,
     params: &str,
     io: &tokio::runtime::Handle,
-) -> Result<String> {
-    let format = guess.says_format.then_some(guess.format);
-    let text = format!("{NO_STATE}{}", table(&guess.name, locations, format, params));
+) -> Result<Vec<Opened>> {
+    let mut text = NO_STATE.to_owned();
+    guesses.iter().for_each(|(guess, locations)| text += &section(guess, locations, params));
     let config = Config::parse(&text)?;
     let stores = config.open_stores(io)?.hedged(Env::system());
-    validate::open(&Planner::open(&config, &stores)?, &guess.name).await
+    let planner = Planner::open(&config, &stores)?;
+    let mut opened = Vec::new();
+    for (guess, locations) in guesses {
+        let about = validate::open(&planner, &guess.name).await.map(|about| plain(&about));
+        opened.push(Opened { guess, locations, about });
+    }
+    Ok(opened)
 }
 
 /// The state of a process that only looks.
@@ -211,6 +218,10 @@ fn head(options: &Options, params: &str) -> String {
         let _ = write!(text, "[state.params]\n{params}");
     }
     text
+}
+
+fn section(guess: &Guess, locations: &[String], params: &str) -> String {
+    table(&guess.name, locations, guess.says_format.then_some(guess.format), params)
 }
 
 fn table(name: &str, locations: &[String], format: Option<Format>, params: &str) -> String {
@@ -236,8 +247,7 @@ fn written(options: &Options, params: &str, opened: &[Opened]) -> String {
         head(options, params)
     );
     for Opened { guess, locations, about } in opened {
-        let format = guess.says_format.then_some(guess.format);
-        let section = table(&guess.name, locations, format, params);
+        let section = section(guess, locations, params);
         match about {
             Ok(about) => {
                 let _ = write!(text, "\n# {}: {about}\n{section}", guess.format.name());

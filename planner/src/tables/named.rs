@@ -38,17 +38,13 @@ pub(super) fn table(name: &str, files: &FilesConfig) -> Result<Option<TableConfi
         }
         check_outside(&location.store).map_err(|inside| TableError::Invalid(inside.to_string()))?;
     }
-    check_local(&location, files).map_err(TableError::Invalid)?;
-    Ok(Some(TableConfig::at(name, name)))
-}
-
-/// Fails for a file of this machine, where statements may not name those.
-pub(crate) fn check_local(location: &Location, files: &FilesConfig) -> Result<(), String> {
-    if location.is_remote() || files.local {
-        return Ok(());
+    if !files.reaches(&location) {
+        return Err(TableError::Invalid(
+            "statements may not name files of this machine here; name files in a bucket, or set local = true in [files]"
+                .to_owned(),
+        ));
     }
-    Err("statements may not name files of this machine here; name files in a bucket, or set local = true in [files]"
-        .to_owned())
+    Ok(Some(TableConfig::at(name, name)))
 }
 
 #[cfg(test)]

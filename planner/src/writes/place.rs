@@ -19,9 +19,8 @@ use crate::tables::config::Format;
 #[derive(Debug, Default)]
 pub(crate) struct Permission {
     places: Vec<(Location, WritingConfig)>,
-    /// Anywhere, and whether that has this machine in it.
-    anywhere: bool,
-    local: bool,
+    /// Whether, and where, statements may write anywhere.
+    files: FilesConfig,
     /// Where the state is. Nobody writes there.
     state: Vec<Location>,
 }
@@ -34,14 +33,13 @@ impl Permission {
         };
         Self {
             places: writing.iter().filter_map(place).collect(),
-            anywhere: files.enabled && files.write,
-            local: files.local,
+            files: files.clone(),
             state: vec![stores.state.clone(), stores.control_location().clone()],
         }
     }
 
     fn permits(&self, at: &Location) -> bool {
-        let is_anywhere = self.anywhere && (self.local || at.is_remote());
+        let is_anywhere = self.files.enabled && self.files.write && self.files.reaches(at);
         is_anywhere || self.places.iter().any(|(place, _)| lies_in(at, place))
     }
 
