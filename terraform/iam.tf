@@ -1,9 +1,9 @@
 # Roles and their policies. The texts are in policies/, and a test of the Rust workspace renders the same files.
 #
-# Two things look wider than they are:
+# Three things look wider than they are:
 #   s3:ListBucket without s3:prefix (TellThatAnObjectIsMissing): S3 answers 403 instead of 404 for a missing object
 #   unless the caller may list the bucket, and such a request has no s3:prefix. The protocol lives on 404.
-#   ecr:GetAuthorizationToken on "*": this action knows no resource.
+#   ecr:GetAuthorizationToken and lambda:GetAccountSettings on "*": these actions know no resource.
 locals {
   data_bucket_arns = [for data in var.data_buckets : "arn:${local.partition}:s3:::${data.bucket}"]
   data_object_arns = flatten([for data in var.data_buckets : [

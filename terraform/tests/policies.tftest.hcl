@@ -34,8 +34,8 @@ run "least_privilege" {
     error_message = "No role is allowed an action with *."
   }
   assert {
-    condition     = join(" ", distinct(flatten([for role, policy in local.policies : [for statement in jsondecode(policy).Statement : [for resource in flatten([statement.Resource]) : "${role}/${statement.Sid}" if !startswith(resource, "arn:aws:")]]]))) == "execution/LogInToRegistry"
-    error_message = "Only ecr:GetAuthorizationToken, which knows no resource, is allowed on *."
+    condition     = join(" ", distinct(flatten([for role, policy in local.policies : [for statement in jsondecode(policy).Statement : [for resource in flatten([statement.Resource]) : "${role}/${statement.Sid}" if !startswith(resource, "arn:aws:")]]]))) == "execution/LogInToRegistry fargate_gateway/ReadLimits gateway/ReadLimits"
+    error_message = "Only ecr:GetAuthorizationToken and lambda:GetAccountSettings, which know no resource, are allowed on *."
   }
   assert {
     condition     = alltrue(flatten([for policy in values(local.policies) : [for statement in jsondecode(policy).Statement : !contains(keys(statement), "NotAction") && !contains(keys(statement), "NotResource") && length(flatten([statement.Resource])) > 0]]))
@@ -117,8 +117,8 @@ run "least_privilege" {
     error_message = "A gateway deletes hints and what its probe wrote."
   }
   assert {
-    condition     = flatten([for s in jsondecode(local.policies.gateway).Statement : s.Action if s.Sid == "WakeWorkers"]) == ["lambda:InvokeFunction", "lambda:GetFunctionConfiguration"]
-    error_message = "A gateway wakes workers and reads how large they are."
+    condition     = flatten([for s in jsondecode(local.policies.gateway).Statement : s.Action if contains(["WakeWorkers", "ReadLimits"], s.Sid)]) == ["lambda:InvokeFunction", "lambda:GetAccountSettings"]
+    error_message = "A gateway wakes workers and reads how many the account may run."
   }
 
   # --- the others ---

@@ -24,7 +24,7 @@ use axum::body::{Body, Bytes};
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
-use axum::routing::post;
+use axum::routing::{get, post};
 use parking_lot::Mutex;
 
 pub use crate::lambda::function::{Function, Outcome};
@@ -51,6 +51,8 @@ pub struct Rules {
     pub environments: usize,
     /// The time.
     pub environments_in: Duration,
+    /// Calls at once of all functions, as the account's settings tell them. Each function has its own limit here.
+    pub account_limit: u32,
 }
 
 impl Default for Rules {
@@ -62,6 +64,7 @@ impl Default for Rules {
             trouble_every: 0,
             environments: 1_000,
             environments_in: Duration::from_secs(10),
+            account_limit: 1_000,
         }
     }
 }
@@ -157,6 +160,8 @@ impl Lambda {
         });
         let router = Router::new()
             .route("/2015-03-31/functions/{name}/invocations", post(invoke))
+            .route("/2016-08-19/account-settings", get(account))
+            .route("/2016-08-19/account-settings/", get(account))
             .layer(axum::extract::DefaultBodyLimit::max(MOST_SYNC + 1))
             .with_state(Arc::clone(&shared));
         tokio::spawn(async move {
@@ -324,6 +329,15 @@ impl Shared {
             }
         }
     }
+}
+
+/// The account's settings, as far as they are asked for.
+async fn account(State(shared): State<Arc<Shared>>) -> Response {
+    let limit = shared.rules.account_limit;
+    let body = format!(
+        "{{\"AccountLimit\":{{\"ConcurrentExecutions\":{limit},\"UnreservedConcurrentExecutions\":{limit}}}}}"
+    );
+    answer(StatusCode::OK, body.into(), false)
 }
 
 async fn invoke(

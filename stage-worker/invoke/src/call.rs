@@ -37,6 +37,10 @@ pub trait Call: Send + Sync + Debug {
         kind: Kind,
         payload: Vec<u8>,
     ) -> Result<Vec<u8>, CallError>;
+
+    /// How many calls the account may have under way at once in this region, over all its functions; `None` if this
+    /// process cannot know it, because it may not ask or gets no answer.
+    async fn account_limit(&self) -> Option<u32>;
 }
 
 /// Why a call failed.
@@ -166,6 +170,17 @@ impl Call for Sdk {
             return Err(CallError::Failed { function: name(), message });
         }
         Ok(body)
+    }
+
+    async fn account_limit(&self) -> Option<u32> {
+        match self.client.get_account_settings().send().await {
+            Ok(settings) => u32::try_from(settings.account_limit?.concurrent_executions).ok(),
+            Err(error) => {
+                let error = aws_sdk_lambda::error::DisplayErrorContext(&error);
+                tracing::debug!(%error, "the account's limit of calls is not known");
+                None
+            }
+        }
     }
 }
 

@@ -59,8 +59,9 @@ pub enum CheckError {
     },
 }
 
-/// Looks at every function, and asks one of each class what it is. Returns what should be known but keeps nobody from
-/// working: functions that take no calls at present, or a service that does not answer.
+/// Looks at every function, asks one of each class what it is, and asks for the account's limit. Returns what should be
+/// known but keeps nobody from working: functions that take no calls at present, a service that does not answer, or an
+/// account that may run fewer functions than the configuration.
 ///
 /// # Errors
 /// What must be corrected first.
@@ -88,7 +89,18 @@ pub async fn check(functions: &Functions, build: &str) -> Result<Vec<String>, Ch
             }
         }
     }
+    let limit = functions.caller().account_limit().await;
+    notes.extend(limit.and_then(|limit| below(functions.most(), limit)));
     Ok(notes)
+}
+
+/// What is said of an account that may run fewer functions at once than the configuration.
+fn below(most: u32, limit: u32) -> Option<String> {
+    (limit < most).then(|| {
+        format!(
+            "this account may run {limit} functions at once in this region, and [functions] most_calls is {most}: queries with more tasks take longer, and other functions of the account share this limit. Ask for more in Service Quotas (AWS Lambda, Concurrent executions; a new account has 10), or lower most_calls"
+        )
+    })
 }
 
 fn is_right(name: &str, body: &[u8], memory_mb: u64, build: &str) -> Result<(), CheckError> {

@@ -77,6 +77,11 @@ impl Functions {
         &self.classes
     }
 
+    /// Calls that may be under way at once.
+    pub(crate) fn most(&self) -> u32 {
+        self.most
+    }
+
     pub(crate) fn caller(&self) -> &dyn Call {
         self.caller.as_ref()
     }
@@ -206,6 +211,10 @@ mod tests {
                 "gone" => Err(CallError::Missing(function.to_owned())),
                 _ => Ok(Vec::new()),
             }
+        }
+
+        async fn account_limit(&self) -> Option<u32> {
+            Some(1_000)
         }
     }
 

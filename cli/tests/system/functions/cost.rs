@@ -20,11 +20,10 @@ impl Sums {
         (self.told, self.seen) = (self.told + told, self.seen + seen);
     }
 
-    /// Alone on a machine they agree within 5 %. Other tests run beside this one, and times are longer then.
-    fn agree(&self, percent: u64, what: &str) {
+    fn agree(&self, what: &str) {
         let Self { told, seen } = self;
         let off = told.abs_diff(*seen) * 100;
-        assert!(off <= *seen * percent, "{told} {what} told, {seen} seen");
+        assert!(off <= *seen * 5, "{told} {what} told, {seen} seen");
     }
 }
 
@@ -60,7 +59,9 @@ fn check_estimate(number: usize, estimate: &Value, receipt: &Value) {
 }
 
 /// The receipt is held to what was asked of the store, as proxies count it, and to what the emulator bills; and the
-/// estimate to the receipt.
+/// estimate to the receipt. They agree within 5 % if nothing else runs: beside other tests, functions ask more often
+/// for what is not there yet.
+#[ignore = "runs alone: scripts/test, step receipts"]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_receipt_tells_what_was_used() {
     let Some(s3) = S3::from_env() else { return };
@@ -106,9 +107,9 @@ async fn a_receipt_tells_what_was_used() {
         let (told, own) = (paid(&answer.summary["requests_gateway"]), recorded(own));
         assert!(told.abs_diff(own) <= 3 + own / 10, "{told} told, {own} seen");
     }
-    requests.agree(10, "requests");
-    mb_ms.agree(20, "MB-ms");
-    calls.agree(10, "calls");
+    requests.agree("requests");
+    mb_ms.agree("MB-ms");
+    calls.agree("calls");
 }
 
 /// A query ends when it has used more than it may, and says what it has cost until then.
