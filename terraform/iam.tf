@@ -35,6 +35,7 @@ locals {
     write_object_arns    = local.write_object_arns
     write_kms_key_arns   = distinct(compact([for data in var.data_buckets : data.kms_key_arn if contains(local.write_buckets, data.bucket)]))
     worker_function_arns = local.worker_function_arns
+    account_resources    = length(local.worker_function_arns) > 0 ? ["*"] : []
     # A container's logs are written by the execution role.
     log_group_arns = []
   })

@@ -70,6 +70,7 @@ fn values(bucket: &str, state: &str, tables: &str) -> BTreeMap<&'static str, Val
         ("state_kms_key_arns", json!([])),
         ("data_kms_key_arns", json!([])),
         ("worker_function_arns", json!(["arn:aws:lambda:us-east-1:1:function:worker"])),
+        ("account_resources", json!(["*"])),
         ("log_group_arns", json!([])),
     ])
 }
