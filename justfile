@@ -62,6 +62,10 @@ fuzz minutes="10" seed="":
 monsters:
     DUNLIN_MONSTERS=all cargo test -p dunlin --test system monsters:: -- --nocapture
 
+# The protocol as a model, in all states of larger worlds: some minutes, some GB of memory
+model:
+    cargo test --workspace --test model -- --include-ignored --nocapture
+
 # Kill, freeze and restart real processes
 survival:
     cargo test -p dunlin --test system survival:: -- --nocapture

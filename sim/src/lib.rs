@@ -8,6 +8,8 @@
 //!   role         who gives a process the credentials of a role
 //!   conformance  one suite for memory, a folder and S3 servers: tests/conformance*.rs
 //!   tests/life   the protocol with workers that compute nothing
+//!   tests/collect   what ended queries have left goes, and nothing else
+//!   tests/model  the protocol as a model, in all its states
 //! ```
 //! The deterministic simulation of whole processes will be added here.
 
