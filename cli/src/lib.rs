@@ -1,11 +1,14 @@
 //! The parts of the `dunlin` command, as a library for the benchmark and the whole-system tests.
 
 pub mod client;
+mod collecting;
 pub mod config;
 pub mod demo;
+pub mod doctor;
 mod door;
 mod failure;
 pub mod fleet;
+pub mod gc;
 pub mod health;
 pub mod help;
 mod in_process;

@@ -6,7 +6,8 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use dunlin_cli::{
-    config, demo, health, help, init, key, own, pki, query, record, serve, sql, tpch, validate,
+    config, demo, doctor, gc, health, help, init, key, own, pki, query, record, serve, sql, tpch,
+    validate,
 };
 use dunlin_process::ConfigOptions;
 
@@ -78,6 +79,10 @@ enum Command {
     /// Find queries of a gateway again: list, status, results, cancel, attach, analyze.
     #[command(subcommand)]
     Query(query::Command),
+    /// Delete what ended queries have left in the state.
+    Gc(gc::Options),
+    /// Try the store of the state: whether it can coordinate queries, how fast it is, and what to do.
+    Doctor(doctor::Options),
     /// Print a stored record as text.
     Record(record::Options),
     /// Write TPC-H tables as Parquet files.
@@ -145,6 +150,8 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Tls(command) => pki::run(&command),
         Command::Completions { shell } => help::completions(shell, Arguments::command()),
         Command::Man { folder } => help::man(&folder, Arguments::command()),
+        Command::Gc(options) => gc::run(&options),
+        Command::Doctor(options) => doctor::run(&options),
         Command::Record(options) => record::run(&options),
         Command::Tpch { query: Some(query), .. } => {
             println!("{}", tpch::query(query)?);

@@ -39,6 +39,7 @@ use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
+use crate::collecting;
 use crate::door;
 pub use crate::door::Listen;
 use crate::in_process::InProcess;
@@ -386,6 +387,10 @@ async fn serve_all(
         current,
         worker: own.clone(),
     };
+    let folders = collecting::folders(&opened.stores);
+    let collecting =
+        collecting::keep_collecting(opened.control.clone(), folders, opened.config.gateway.gc);
+    tokio::spawn(collecting);
     // From here on SIGHUP ends nothing.
     tokio::spawn(reload.run(signals::hangups()?));
     let gateway = opened.gateway(Arc::new(OwnWorker(own, Arc::clone(&hub))), hub)?;

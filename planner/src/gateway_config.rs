@@ -21,6 +21,8 @@ pub struct GatewayConfig {
     pub limits: ClientLimitsConfig,
     /// What queries that the gateway runs itself may use.
     pub inline: InlineConfig,
+    /// When what ended queries have left is deleted.
+    pub gc: GcConfig,
 }
 
 impl Default for GatewayConfig {
@@ -32,6 +34,40 @@ impl Default for GatewayConfig {
             tls: None,
             limits: ClientLimitsConfig::default(),
             inline: InlineConfig::default(),
+            gc: GcConfig::default(),
+        }
+    }
+}
+
+/// `[gateway.gc]`: how long objects of the state stay after the end of their query, and whether gateways delete them.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct GcConfig {
+    /// Gateways delete by themselves. If not set, they do where the state is a folder. A bucket has lifecycle rules, and
+    /// `dunlin gc`.
+    pub enabled: Option<bool>,
+    /// How often gateways do it, all together, in milliseconds.
+    pub every_ms: u64,
+    /// How long exchange data stays, in milliseconds.
+    pub data_ms: u64,
+    /// How long answers stay, in milliseconds.
+    pub answers_ms: u64,
+    /// How long records stay, in milliseconds.
+    pub records_ms: u64,
+    /// How long it is known that a query has ended, in milliseconds.
+    pub ends_ms: u64,
+}
+
+impl Default for GcConfig {
+    fn default() -> Self {
+        const HOUR: u64 = 3_600_000;
+        Self {
+            enabled: None,
+            every_ms: HOUR / 6,
+            data_ms: HOUR,
+            answers_ms: 2 * 24 * HOUR,
+            records_ms: 7 * 24 * HOUR,
+            ends_ms: 30 * 24 * HOUR,
         }
     }
 }

@@ -203,6 +203,23 @@ pub fn res(
     format!("res/{query}/s{stage}/{task}.{attempt}.{nonce}/{part}.arrow")
 }
 
+/// True if this is a key of [`data`] or [`res`] that only this attempt can have written.
+#[must_use]
+pub fn is_output(
+    key: &str,
+    query: &QueryId,
+    stage: StageId,
+    task: TaskId,
+    attempt: Attempt,
+    nonce: &str,
+) -> bool {
+    let part = key.strip_suffix(".arrow").and_then(|key| key.rsplit_once('/'));
+    let part = part.and_then(|(_, part)| part.parse().ok());
+    part.is_some_and(|part| {
+        [data, res].into_iter().any(|of| key == of(query, stage, task, attempt, nonce, part))
+    })
+}
+
 /// `use/<Q>/`: what functions have used for a query beside their commits.
 #[must_use]
 pub fn uses_of_query(query: &QueryId) -> String {
@@ -254,6 +271,15 @@ pub const PROBED: &str = "probe/passed";
 
 /// `probe/swept`: a schedule has swept not long before the store's stamp of this object.
 pub const SWEPT: &str = "probe/swept";
+
+/// `probe/collected`: when what ended queries left was last collected.
+pub const COLLECTED: &str = "probe/collected";
+
+/// The query to which an object belongs, whatever kind of object it is.
+#[must_use]
+pub fn query_of(key: &str) -> Option<QueryId> {
+    key.split('/').skip(1).find_map(QueryId::parse)
+}
 
 /// `probe/<nonce>/`: what one probe of a store writes and then deletes.
 #[must_use]

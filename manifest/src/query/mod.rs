@@ -19,6 +19,7 @@
 //! process wins, and the other processes use the object that it wrote.
 
 pub mod advance;
+pub mod collect;
 pub mod error;
 pub mod finish;
 pub mod handle;
@@ -38,6 +39,7 @@ mod observer;
 
 pub use advance::{Advanced, PATIENCE};
 pub use blocks::Blocks;
+pub use collect::{Collected, Found, Keep, Sum, collect, last_collected};
 pub use error::AdvanceError;
 pub use finish::create_end;
 pub use handle::QueryHandle;
