@@ -223,6 +223,8 @@ fn records_are_stored_as_they_always_were() {
             &Fail {
                 v,
                 nonce: nonce.clone(),
+                worker: "w".to_owned(),
+                alone: true,
                 class: FailClass::GiveBack,
                 code: ErrorCode::GivenBack,
                 message: "why".to_owned(),

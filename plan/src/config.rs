@@ -229,6 +229,9 @@ pub struct WorkerConfig {
     pub slots: Option<usize>,
     /// Memory that operators and the exchange may reserve, in bytes, for the whole process.
     pub memory_bytes: usize,
+    /// Memory that the process may have in all, in bytes; the limit of its container if not set. Near it, the process ends
+    /// an attempt before the operating system ends the process. 0: it does not look.
+    pub resident_bytes: Option<u64>,
     /// Folder for spills; the system's temporary folder if not set.
     pub spill_dir: Option<String>,
     /// The most bytes of spills, for the whole process; 100 GiB, the engine's own limit, if not set.
@@ -244,6 +247,7 @@ impl Default for WorkerConfig {
         Self {
             slots: None,
             memory_bytes: 3 << 30,
+            resident_bytes: None,
             spill_dir: None,
             spill_bytes: None,
             idle_poll_ms: None,

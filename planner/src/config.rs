@@ -254,6 +254,8 @@ pub struct LimitsConfig {
     pub max_failures: u32,
     /// The most claims of a task.
     pub max_claims: u32,
+    /// A task whose attempts fail because a store is in trouble is tried again for at least so long, in milliseconds.
+    pub store_trouble_ms: u64,
     /// How long a query may make no progress while no worker can take its tasks, in milliseconds.
     pub no_worker_ms: u64,
     /// The most bytes that a query may read from tables, unless the request says less.
@@ -271,6 +273,7 @@ impl Default for LimitsConfig {
             task_limit_ms,
             max_failures,
             max_claims,
+            store_trouble_ms,
             no_worker_ms,
             ..
         } = Limits::default();
@@ -281,6 +284,7 @@ impl Default for LimitsConfig {
             task_limit_ms,
             max_failures,
             max_claims,
+            store_trouble_ms,
             no_worker_ms,
             max_bytes_scanned: None,
             max_cost_usd: None,
@@ -301,6 +305,7 @@ impl LimitsConfig {
             task_limit_ms,
             max_failures,
             max_claims,
+            store_trouble_ms,
             no_worker_ms,
             ..
         } = *self;
@@ -311,6 +316,7 @@ impl LimitsConfig {
             task_limit_ms,
             max_failures,
             max_claims,
+            store_trouble_ms,
             no_worker_ms,
             ..Limits::default()
         };

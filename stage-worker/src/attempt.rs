@@ -35,6 +35,7 @@ use crate::compute::Compute;
 use crate::failure::AttemptError;
 use crate::known::{Known, StageError};
 use crate::ledger::micros;
+use crate::pressure;
 use crate::pulse::Pulse;
 use crate::run::{self, Attempt, Part, Rows};
 use crate::shared::Shared;
@@ -189,7 +190,7 @@ async fn prepare(
 ) -> Result<Attempt, AttemptError> {
     let handle = &known.handle;
     let unread = |message: String| AttemptError {
-        class: FailClass::Retry,
+        class: FailClass::Store,
         code: ErrorCode::StoreUnavailable,
         message,
     };
@@ -271,6 +272,7 @@ async fn run_watched(
     let plan = compute.run(Arc::clone(shared), attempt);
     let handle = compute.handle().map_err(|error| lost(&error))?;
     let stopping = shared.stopping();
+    let pressed = shared.pressure.enter();
     let mut running = handle.spawn(std::panic::AssertUnwindSafe(plan).catch_unwind());
     let stopped = tokio::select! {
         outcome = &mut running => match outcome {
@@ -289,8 +291,11 @@ async fn run_watched(
             running.abort();
             return Ok(Run::GivenBack);
         }
-        () = pulse.over.cancelled() => Run::Ended,
-        () = not_won(claiming.clone()) => Run::NotWon,
+        () = pulse.over.cancelled() => Ok(Run::Ended),
+        () = not_won(claiming.clone()) => Ok(Run::NotWon),
+        () = pressed.short.cancelled() => {
+            Err(pressure::too_much(shared.options.resident_bytes.unwrap_or(0)))
+        }
     };
     running.abort();
     stop.ask();
@@ -299,7 +304,7 @@ async fn run_watched(
         // Some operators do not pause for a long time. The slot continues without them.
         () = shared.env.clock.sleep(ABORT_PATIENCE) => compute.abandon(),
     }
-    Ok(stopped)
+    stopped
 }
 
 fn lost(error: &dyn std::error::Error) -> AttemptError {

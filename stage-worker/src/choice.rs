@@ -7,6 +7,7 @@ use dunlin_manifest::query::Place;
 use dunlin_manifest::records::StageId;
 
 use crate::known::Known;
+use crate::rest::is_rested;
 use crate::shared::Shared;
 
 /// For so long after a stage has opened, and longer in a large crowd, a slot leaves its tasks to the slots whose places
@@ -101,7 +102,7 @@ fn free(shared: &Shared, known: &Known, open: &[OpenTask]) -> Vec<OpenTask> {
     let taken = known.taken.lock();
     open.iter()
         .filter(|task| !taken.contains(&(task.stage, task.task, task.attempt)))
-        .filter(|task| is_fit(shared, known, task))
+        .filter(|task| is_fit(shared, known, task) && is_rested(shared, known, task))
         .copied()
         .collect()
 }

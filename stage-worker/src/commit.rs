@@ -26,6 +26,7 @@ use crate::known::Known;
 use crate::ledger::micros;
 use crate::news;
 use crate::pulse::Pulse;
+use crate::rest;
 use crate::run::Rows;
 use crate::shared::Shared;
 
@@ -201,6 +202,8 @@ pub(crate) async fn fail(
     let record = Fail {
         v: RECORD_VERSION,
         nonce: shared.env.nonce(),
+        worker: shared.name.clone(),
+        alone: rest::is_alone(shared, known),
         class: error.class,
         code: error.code.clone(),
         // The record stays, and anybody who may see the query reads it.
@@ -212,6 +215,7 @@ pub(crate) async fn fail(
     let body = encode(&record);
     match create::decide(handle.store(), &shared.env, &key, body, &record.nonce).await {
         Ok(decision) => {
+            rest::note_failure(shared, known, &record);
             if decision == Decision::Won {
                 handle.note_fail(task.stage, task.task, task.attempt, record);
             }

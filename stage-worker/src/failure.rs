@@ -64,25 +64,39 @@ pub(crate) fn classify_reading(error: &DataFusionError, read: &[String]) -> Atte
         if is_full_disk(cause) {
             return AttemptError { class: FailClass::Retry, code: ErrorCode::DiskFull, message };
         }
-        if cause.is::<object_store::Error>() || cause.is::<std::io::Error>() {
-            return AttemptError {
-                class: FailClass::Retry,
-                code: ErrorCode::StoreUnavailable,
-                message,
-            };
+        if let Some(store) = cause.downcast_ref::<object_store::Error>() {
+            let code = ErrorCode::StoreUnavailable;
+            return AttemptError { class: class_of_store(store), code, message };
+        }
+        if cause.is::<std::io::Error>() {
+            let code = ErrorCode::StoreUnavailable;
+            return AttemptError { class: FailClass::Retry, code, message };
         }
         source = cause.source();
     }
     let (class, code) = match error.find_root() {
-        DataFusionError::ObjectStore(_) | DataFusionError::IoError(_) => {
-            (FailClass::Retry, ErrorCode::StoreUnavailable)
-        }
+        DataFusionError::ObjectStore(store) => (class_of_store(store), ErrorCode::StoreUnavailable),
+        DataFusionError::IoError(_) => (FailClass::Retry, ErrorCode::StoreUnavailable),
         DataFusionError::ResourcesExhausted(_) => (FailClass::Retry, ErrorCode::OutOfMemory),
         DataFusionError::ExecutionJoin(_) => (FailClass::Retry, ErrorCode::Internal),
         DataFusionError::Internal(_) => (FailClass::Fatal, ErrorCode::Internal),
         _ => (FailClass::Fatal, ErrorCode::ExecutionFailed),
     };
     AttemptError { class, code, message }
+}
+
+/// A store that has answered with what it means will answer so again. Any other trouble may pass.
+fn class_of_store(error: &object_store::Error) -> FailClass {
+    let is_trouble = match error {
+        object_store::Error::Generic { source, .. } => {
+            // What was sent, and what came back, is in the texts of the causes.
+            let said = words::said(source.as_ref());
+            words::meaning(&said).is_none()
+        }
+        object_store::Error::JoinError { .. } => true,
+        _ => false,
+    };
+    if is_trouble { FailClass::Store } else { FailClass::Retry }
 }
 
 /// The engine's words for spills over [`WorkerOptions::spill_bytes`](crate::WorkerOptions::spill_bytes). It has no type for
@@ -105,6 +119,15 @@ fn is_full_disk(cause: &(dyn std::error::Error + 'static)) -> bool {
 pub(crate) fn classify_shuffle(error: &ShuffleError) -> AttemptError {
     match error {
         ShuffleError::Engine(inner) => classify(inner),
+        ShuffleError::Read { source, .. } | ShuffleError::Write { source, .. }
+            if error.is_retryable() =>
+        {
+            AttemptError {
+                class: class_of_store(source),
+                code: ErrorCode::StoreUnavailable,
+                message: error.to_string(),
+            }
+        }
         other if other.is_retryable() => AttemptError {
             class: FailClass::Retry,
             code: ErrorCode::StoreUnavailable,

@@ -17,6 +17,7 @@ use dunlin_shuffle::{ShuffleError, StageData};
 use tracing::Span;
 
 use crate::duty::Duties;
+use crate::streak::Streak;
 
 /// A query that this process knows.
 #[derive(Debug)]
@@ -40,6 +41,8 @@ pub(crate) struct Known {
     seen_open: parking_lot::Mutex<HashMap<u32, Duration>>,
     /// Until this time the other slots do not have to look, because one slot just found nothing to do.
     pub(crate) quiet_until: parking_lot::Mutex<Duration>,
+    /// Attempts of this process that have failed one after the other.
+    pub(crate) streak: parking_lot::Mutex<Streak>,
 }
 
 /// Why the data of a stage cannot be read.
@@ -79,6 +82,7 @@ impl Known {
             telling: AtomicBool::new(false),
             seen_open: parking_lot::Mutex::default(),
             quiet_until: parking_lot::Mutex::default(),
+            streak: parking_lot::Mutex::default(),
         }
     }
 

@@ -34,11 +34,14 @@ mod ledger;
 mod looks;
 mod news;
 mod options;
+mod pressure;
 mod pulse;
+mod rest;
 mod run;
 mod settling;
 mod shared;
 mod slot;
+mod streak;
 mod worker;
 
 pub use dunlin_manifest::query::Wake;

@@ -31,6 +31,8 @@ pub struct WorkerOptions {
     pub retires: bool,
     /// The most bytes that operators may spill to local disk, for the whole process; none: 100 GiB, the engine's own limit.
     pub spill_bytes: Option<u64>,
+    /// The memory that the process may have in all before the operating system kills it; none: it is not looked at.
+    pub resident_bytes: Option<u64>,
 }
 
 impl WorkerOptions {
@@ -48,6 +50,7 @@ impl WorkerOptions {
             level: None,
             retires: true,
             spill_bytes: None,
+            resident_bytes: None,
         }
     }
 

@@ -116,7 +116,7 @@ pub(crate) async fn run(
         None => match watch.trouble() {
             // The engine's error for a failed request may look like an error of the query.
             Some(trouble) if error.class == FailClass::Fatal => AttemptError {
-                class: FailClass::Retry,
+                class: FailClass::Store,
                 code: ErrorCode::StoreUnavailable,
                 message: format!("{} ({trouble})", error.message),
             },

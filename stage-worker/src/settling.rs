@@ -65,6 +65,7 @@ pub(crate) async fn settle(
     let owed = match settled {
         Settled::Committed => {
             shared.committed.fetch_add(1, Ordering::Relaxed);
+            known.streak.lock().succeeded();
             holding.end(Duties::settled)
         }
         Settled::Unclaimed => {
@@ -106,7 +107,7 @@ pub(crate) async fn look_after(
 
 /// The pause gives what is missing (memory, the store) time to recover, and gives another worker a chance.
 pub(crate) async fn pause_after(shared: &Shared, task: OpenTask, class: FailClass) {
-    if class == FailClass::Retry {
+    if matches!(class, FailClass::Retry | FailClass::Store) {
         let pause = RETRY_PAUSE * (1 << task.attempt.min(4));
         shared.env.clock.sleep(shared.env.jitter(pause)).await;
     }

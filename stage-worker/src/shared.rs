@@ -18,6 +18,7 @@ use dunlin_manifest::store::{ControlStore, ObjectControlStore, StoreError};
 use dunlin_plan::stores::Stores;
 use dunlin_shuffle::ReadGovernor;
 use futures::try_join;
+use tokio::sync::RwLock;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -25,6 +26,7 @@ use crate::crowd::Crowd;
 use crate::known::{Known, refusal};
 use crate::ledger::Ledger;
 use crate::options::WorkerOptions;
+use crate::pressure::Pressure;
 
 /// What the slots of a process share.
 #[derive(Debug)]
@@ -69,6 +71,9 @@ pub(crate) struct Shared {
     /// How many processes listened when this one was last told its place.
     pub(crate) listeners: AtomicU32,
     pub(crate) busy: AtomicU64,
+    pub(crate) pressure: Pressure,
+    /// Attempts share it. One whose task has lacked memory before has it alone.
+    pub(crate) memory: RwLock<()>,
     /// Slots that are at work on a query, also if they only wait for commits.
     pub(crate) at_work: AtomicU64,
     /// Queries of the inline route that only this process runs, or was asked to run.
@@ -179,6 +184,11 @@ impl Shared {
         *self.place.lock() = place;
     }
 
+    /// True if this process was told that it is the only one that listens.
+    pub(crate) fn has_no_peers(&self) -> bool {
+        self.place.lock().is_some_and(|place| place.of == 1)
+    }
+
     /// How many workers there are.
     pub(crate) fn crowd(&self) -> Crowd {
         Crowd::of(self.listeners.load(Ordering::Relaxed))
@@ -202,6 +212,18 @@ impl Shared {
     pub(crate) async fn retire(&self, query: &QueryId) {
         if self.options.retires {
             retire(&self.control, query).await;
+        }
+    }
+
+    /// A slot that panicked may have chosen an attempt that it never claimed. Any slot may choose it again; if another one
+    /// is about to claim it, one of them loses.
+    pub(crate) fn forget_unclaimed(&self) {
+        for known in self.queries.lock().values() {
+            let view = known.handle.view();
+            known.taken.lock().retain(|(stage, task, attempt)| {
+                let claims = view.stages.get(stage).map(|state| &state.claims);
+                claims.and_then(|claims| claims.get(task)).is_some_and(|latest| latest >= attempt)
+            });
         }
     }
 

@@ -26,6 +26,7 @@ use crate::compute::{Compute, Engine};
 use crate::duty::Duties;
 use crate::known::Known;
 use crate::looks::{Due, Looks};
+use crate::rest;
 use crate::settling::{Holding, look_after, pause_after, settle, tell};
 use crate::shared::{Counted, Shared};
 
@@ -47,6 +48,7 @@ pub(crate) async fn keep_slot(
             return;
         }
         tracing::error!(slot, "a slot panicked and starts again");
+        shared.forget_unclaimed();
         let stopping = shared.stopping();
         tokio::select! {
             () = shared.env.clock.sleep(shared.options.sweep) => {}
@@ -371,6 +373,11 @@ impl<'a> Turn<'a> {
             (self.ahead, chosen.next) = (Some(ahead), Some(question));
         }
         let ran = {
+            // A task that has lacked memory runs alone in its process.
+            let (_alone, _beside) = match rest::lacked_memory(known, &task) {
+                true => (Some(shared.memory.write().await), None),
+                false => (None, Some(shared.memory.read().await)),
+            };
             let _busy = Counted::in_(&shared.busy);
             attempt::run(shared, known, chosen, compute).await
         };

@@ -19,6 +19,7 @@ use dunlin_manifest::store::{ControlStore, ObjectControlStore};
 use dunlin_plan::stores::Stores;
 use dunlin_plan::{fence, functions};
 use dunlin_shuffle::{ReadGovernor, ReadLimits};
+use tokio::sync::RwLock;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -27,6 +28,7 @@ use crate::compute::{Compute, Engine};
 use crate::ledger::{Ledger, Paid};
 use crate::news;
 use crate::options::WorkerOptions;
+use crate::pressure::{self, Pressure};
 use crate::shared::Shared;
 use crate::slot::{keep_slot, work_on};
 
@@ -172,6 +174,8 @@ impl Worker {
             place: parking_lot::Mutex::default(),
             listeners: AtomicU32::new(0),
             busy: AtomicU64::new(0),
+            pressure: Pressure::default(),
+            memory: RwLock::new(()),
             at_work: AtomicU64::new(0),
             local: parking_lot::Mutex::default(),
             local_slots: tokio::sync::Semaphore::new(slots),
@@ -278,10 +282,18 @@ impl Worker {
                 tokio::spawn(keep_slot(Arc::clone(shared), self.engine.clone(), slot, linger))
             })
             .collect();
-        for slot in slots {
-            if let Err(error) = slot.await {
-                tracing::error!(%error, "a slot ended abnormally");
+        let ended = async {
+            for slot in slots {
+                if let Err(error) = slot.await {
+                    tracing::error!(%error, "a slot ended abnormally");
+                }
             }
+        };
+        let limit = shared.options.resident_bytes;
+        let watching = pressure::watch(&shared.pressure, limit, &shared.env);
+        tokio::select! {
+            () = ended => {}
+            () = watching => {}
         }
     }
 

@@ -3,7 +3,9 @@ use std::collections::BTreeSet;
 
 use dunlin_manifest::ids::QueryId;
 use dunlin_manifest::model::trace::{SpanOf, span_id};
-use dunlin_manifest::records::{EndStatus, ErrorCode, Fail, FailClass, TaskMetrics};
+use dunlin_manifest::records::{
+    EndStatus, ErrorCode, Fail, FailClass, RECORD_VERSION, TaskMetrics,
+};
 
 use super::figures::{Figures, OneAttempt, Outcome};
 use super::spans::{Traced, spans};
@@ -77,8 +79,10 @@ fn committed(ended_ms: u64, wall_ms: u64) -> Outcome {
 
 fn figures() -> Figures {
     let fail = Fail {
-        v: 8,
+        v: RECORD_VERSION,
         nonce: String::new(),
+        worker: "w".to_owned(),
+        alone: false,
         class: FailClass::Retry,
         code: ErrorCode::ExecutionFailed,
         message: "why".to_owned(),

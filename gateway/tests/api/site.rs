@@ -187,6 +187,8 @@ impl LocalRunner for Worker {
                 let fail = Fail {
                     v,
                     nonce,
+                    worker,
+                    alone: true,
                     class: FailClass::Fatal,
                     code: ErrorCode::ExecutionFailed,
                     message: "divide by zero".to_owned(),

@@ -4,40 +4,7 @@ use crate::decide::facts::Sealed;
 use crate::model::encoding::RECORD_VERSION;
 use crate::model::error_code::ErrorCode;
 use crate::model::ids::{StageId, TaskId};
-use crate::model::records::{
-    End, EndStatus, Fail, FailClass, Limits, QueryError, Seal, SealTotals, Summary,
-};
-
-/// What a task's failures mean for the query.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// Another attempt may help.
-    Retry,
-    /// Another attempt would not help: the query fails with this error.
-    Fail(QueryError),
-}
-
-/// Decides what the failures of one task mean for the query.
-#[must_use]
-pub fn judge(fails: &[Fail], limits: &Limits) -> Verdict {
-    let error = |fail: &Fail, retryable: bool| QueryError {
-        code: fail.code.clone(),
-        message: fail.message.clone(),
-        retryable,
-    };
-    if let Some(fatal) = fails.iter().find(|fail| fail.class == FailClass::Fatal) {
-        return Verdict::Fail(error(fatal, false));
-    }
-    let retries: Vec<&Fail> = fails.iter().filter(|fail| fail.class == FailClass::Retry).collect();
-    match retries.last() {
-        Some(last) if retries.len() >= limits.max_failures as usize => {
-            let mut error = error(last, true);
-            error.message = format!("{} (after {} attempts)", error.message, retries.len());
-            Verdict::Fail(error)
-        }
-        _ => Verdict::Retry,
-    }
-}
+use crate::model::records::{End, EndStatus, Limits, QueryError, Seal, SealTotals, Summary};
 
 /// The totals of a query, as far as the seals of its stages show them. `answer` is the seal of the last stage: its
 /// bytes are the answer, so they do not count as exchanged. Attempts are counted up to the one that won. Seals do not
@@ -149,33 +116,5 @@ pub fn broken_promise(key: &str) -> QueryError {
             "{key} does not hold what its inputs give: the store or the engine broke a promise"
         ),
         retryable: false,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn one_fatal_failure_or_four_others_end_a_query_and_give_backs_do_not() {
-        let fail = |class: FailClass| Fail {
-            v: RECORD_VERSION,
-            nonce: String::new(),
-            class,
-            code: ErrorCode::Other("CODE".to_owned()),
-            message: "why".to_owned(),
-            began_ms: 0,
-            ended_ms: 0,
-        };
-        let limits = Limits::default();
-        assert_eq!(judge(&[fail(FailClass::Retry)], &limits), Verdict::Retry);
-        let many = vec![fail(FailClass::GiveBack); 50];
-        assert_eq!(judge(&many, &limits), Verdict::Retry);
-        let four = vec![fail(FailClass::Retry); 4];
-        assert!(matches!(judge(&four, &limits), Verdict::Fail(error) if error.retryable));
-        assert!(matches!(
-            judge(&[fail(FailClass::Fatal)], &limits),
-            Verdict::Fail(error) if !error.retryable
-        ));
     }
 }

@@ -6,12 +6,13 @@ use bytes::Bytes;
 
 use crate::decide::facts::Decided;
 use crate::model::encoding::RECORD_VERSION;
-use crate::model::ids::TaskId;
-use crate::model::keys::{GROUP, tasks_of};
+use crate::model::ids::{QueryId, TaskId};
+use crate::model::keys::{self, GROUP, tasks_of};
 use crate::model::records::block::{DamagedBlock, decode_head, encode_block};
 use crate::model::records::seal::add_slice;
 use crate::model::records::{
-    BlockHead, BlockRef, Commit, Seal, SealTotals, SealedBlocks, SealedTask, StageManifest,
+    BlockHead, BlockRef, Commit, DataObject, Seal, SealTotals, SealedBlocks, SealedTask,
+    StageManifest,
 };
 
 /// A record contradicts the manifest that its stage must have: it was written under another one, or for a task that
@@ -19,20 +20,27 @@ use crate::model::records::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Contradiction;
 
-/// The commit of `task` in the form that a seal holds.
+/// The commit of a task of `query` in the form that a seal holds.
 ///
 /// # Errors
-/// The commit contradicts the manifest.
+/// The commit contradicts the manifest, or names objects that its attempt cannot have written.
 pub fn winner(
     decided: &Decided,
+    query: &QueryId,
     task: TaskId,
     commit: Commit,
 ) -> Result<SealedTask, Contradiction> {
+    let stage = decided.manifest.stage;
     let exists = (task as usize) < decided.manifest.tasks.len();
+    let is_own = |object: &DataObject| {
+        keys::is_output(&object.key, query, stage, task, commit.attempt, &commit.claim)
+    };
+    let objects_are_own = commit.output.objects.iter().all(is_own);
     // After the last bucket there may be a filter of keys.
     let buckets_exist =
         commit.output.slices.iter().all(|slice| slice.bucket <= decided.manifest.buckets);
-    if !exists || !buckets_exist || commit.task != task || commit.manifest != decided.digest {
+    let is_of_task = commit.task == task && commit.manifest == decided.digest;
+    if !exists || !buckets_exist || !objects_are_own || !is_of_task {
         return Err(Contradiction);
     }
     Ok(SealedTask {
@@ -174,11 +182,30 @@ mod tests {
             output: TaskOutput::default(),
             metrics: TaskMetrics::default(),
         };
-        assert!(winner(&scan, 1, commit(1, &scan.digest)).is_ok());
+        let (query, other) = (QueryId::at(1, &[7; 10]), QueryId::at(2, &[7; 10]));
+        assert!(winner(&scan, &query, 1, commit(1, &scan.digest)).is_ok());
         for (task, commit) in
             [(1, commit(1, "another")), (1, commit(0, &scan.digest)), (2, commit(2, &scan.digest))]
         {
-            assert_eq!(winner(&scan, task, commit), Err(Contradiction));
+            assert_eq!(winner(&scan, &query, task, commit), Err(Contradiction));
+        }
+        // Objects that another attempt or query has written, or nobody of Dunlin.
+        let naming = |key: String| {
+            let mut commit = Commit { claim: "c".to_owned(), ..commit(1, &scan.digest) };
+            commit.output.objects = vec![DataObject { key, len: 1 }];
+            winner(&scan, &query, 1, commit)
+        };
+        assert!(naming(keys::data(&query, 0, 1, 0, "c", 3)).is_ok());
+        assert!(naming(keys::res(&query, 0, 1, 0, "c", 0)).is_ok());
+        let foreign = [
+            keys::data(&other, 0, 1, 0, "c", 3),
+            keys::data(&query, 0, 1, 0, "d", 3),
+            keys::data(&query, 0, 1, 1, "c", 3),
+            keys::data(&query, 0, 1, 0, "c", 3).replace("/3.arrow", "/03.arrow"),
+            "../../etc/passwd".to_owned(),
+        ];
+        for key in foreign {
+            assert_eq!(naming(key.clone()), Err(Contradiction), "{key}");
         }
     }
 

@@ -36,7 +36,7 @@ pub struct OpenTask {
 }
 
 /// What this process has seen of a claim, in milliseconds of its own clock.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Seen {
     /// How long nothing of the claim has changed.
     pub silent_ms: u64,

@@ -149,11 +149,10 @@ impl QueryHandle {
         let open = self.open_stages().into_iter();
         let manifests: BTreeMap<_, _> =
             open.filter_map(|stage| Some((stage, self.known_manifest(stage)?))).collect();
-        let now = self.env.clock.monotonic();
         let view = self.view.lock();
         let observer = self.observer.lock();
         decide::next_steps(&self.root, &view, &manifests, |stage, task| {
-            if judging { observer.seen(now, stage, task) } else { Seen::default() }
+            if judging { observer.seen(stage, task) } else { Seen::default() }
         })
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::decide::{self, Sealed, Steps, Verdict, end};
+use crate::decide::{self, Failed, Sealed, Steps, Verdict, end};
 use crate::env::Env;
 use crate::model::encoding::encode;
 use crate::model::ids::{QueryId, StageId, TaskId};
@@ -59,7 +59,7 @@ impl QueryHandle {
         let decided = self.known_manifest(stage).ok_or_else(|| no_stages(self))?;
         let task = commit.task;
         let broken = |_| AdvanceError::Broken { key: keys::commit(&self.query, stage, task) };
-        let winner = decide::winner(&decided, task, commit).map_err(broken)?;
+        let winner = decide::winner(&decided, &self.query, task, commit).map_err(broken)?;
         let answer = Sealed::derived(decide::seal(&decided, vec![winner]));
         let mut seals = all_seals(self, Some(stage)).await?;
         derive::settle_all(self).await?;
@@ -135,7 +135,9 @@ pub(super) async fn conclude(
     let limits = &handle.root.limits;
     for &(stage, task) in &steps.failed {
         let fails = fails(handle, stage, task).await?;
-        if let Verdict::Fail(error) = decide::judge(&fails, limits)
+        let failing_ms = handle.observer.lock().failing_ms(stage, task);
+        let records = fails.iter().map(|failed| failed.fail.as_ref());
+        if let Verdict::Fail(error) = decide::judge(records, failing_ms, limits)
             && !is_committed(handle, stage, task).await?
         {
             return handle.fail(error).await.map(Some);
@@ -165,7 +167,7 @@ async fn fails(
     handle: &QueryHandle,
     stage: StageId,
     task: TaskId,
-) -> Result<Vec<Fail>, AdvanceError> {
+) -> Result<Vec<Failed>, AdvanceError> {
     let attempts = {
         let view = handle.view.lock();
         view.stages.get(&stage).and_then(|state| state.fails.get(&task)).cloned()
@@ -178,10 +180,11 @@ async fn fails(
                 let key = keys::fail(&handle.query, stage, task, attempt);
                 let fail: Option<Fail> = create::load(&handle.store, &key).await?;
                 let fail = fail.ok_or(AdvanceError::Missing { key })?;
-                handle.known.remember_fail((stage, task, attempt), fail)
+                let now = handle.env.clock.monotonic();
+                handle.known.remember_fail((stage, task, attempt), fail, now)
             }
         };
-        fails.push(fail.as_ref().clone());
+        fails.push(fail);
     }
     Ok(fails)
 }

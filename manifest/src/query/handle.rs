@@ -296,7 +296,8 @@ impl QueryHandle {
 
     /// Remembers how an attempt failed, as written by this process.
     pub fn note_fail(&self, stage: StageId, task: TaskId, attempt: Attempt, fail: Fail) {
-        self.known.remember_fail((stage, task, attempt), fail);
+        let now = self.env.clock.monotonic();
+        self.known.remember_fail((stage, task, attempt), fail, now);
         let mut view = self.view.lock();
         view.stage(stage).fails.entry(task).or_default().insert(attempt);
     }
@@ -311,7 +312,7 @@ impl QueryHandle {
         let missing = || AdvanceError::Missing { key: keys::stage_prefix(&self.query, stage) };
         let decided = self.known_manifest(stage).ok_or_else(missing)?;
         let broken = |_| AdvanceError::Broken { key: keys::commit(&self.query, stage, task) };
-        let winner = decide::winner(&decided, task, commit).map_err(broken)?;
+        let winner = decide::winner(&decided, &self.query, task, commit).map_err(broken)?;
         self.view.lock().stage(stage).commits.insert(task);
         Ok(self.known.remember_commit(stage, winner))
     }

@@ -3,11 +3,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-use crate::decide::{Decided, Sealed};
+use crate::decide::{Decided, Failed, Sealed};
 use crate::model::ids::{Attempt, StageId, TaskId};
 use crate::model::records::{BlockHead, BlockRef, End, Fail, SealTotals, SealedTask};
 
@@ -31,7 +32,7 @@ struct Records {
     seals: BTreeMap<StageId, Arc<KnownSeal>>,
     groups: BTreeMap<(StageId, u32), Arc<Block>>,
     commits: BTreeMap<(StageId, TaskId), Arc<SealedTask>>,
-    fails: BTreeMap<(StageId, TaskId, Attempt), Arc<Fail>>,
+    fails: BTreeMap<(StageId, TaskId, Attempt), Failed>,
     plans: BTreeMap<String, Bytes>,
     end: Option<Arc<End>>,
 }
@@ -127,17 +128,19 @@ impl Known {
     }
 
     /// How an attempt failed, if it is known.
-    pub(crate) fn fail(&self, attempt: (StageId, TaskId, Attempt)) -> Option<Arc<Fail>> {
+    pub(crate) fn fail(&self, attempt: (StageId, TaskId, Attempt)) -> Option<Failed> {
         self.0.lock().fails.get(&attempt).cloned()
     }
 
-    /// Remembers how an attempt failed.
+    /// Remembers how an attempt failed. `now` is when this process knows it.
     pub(crate) fn remember_fail(
         &self,
         attempt: (StageId, TaskId, Attempt),
         fail: Fail,
-    ) -> Arc<Fail> {
-        Arc::clone(self.0.lock().fails.entry(attempt).or_insert_with(|| Arc::new(fail)))
+        now: Duration,
+    ) -> Failed {
+        let failed = || Failed { fail: Arc::new(fail), known_at: now };
+        self.0.lock().fails.entry(attempt).or_insert_with(failed).clone()
     }
 
     /// The bytes of a plan, if they are known.

@@ -138,10 +138,10 @@ impl QueryHandle {
             }
             try_join_all(fresh.into_iter().map(seal)).await?;
         }
-        let now = self.env.clock.monotonic();
-        self.cursor.lock().looked_at(&groups, now);
+        let ended = self.env.clock.monotonic();
+        self.cursor.lock().looked_at(&groups, ended);
         let view = self.view.lock();
-        self.observer.lock().observe(now, &view, beaten);
+        self.observer.lock().observe((now, ended), &view, beaten);
         Ok(())
     }
 

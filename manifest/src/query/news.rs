@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use crate::decide::OpenTask;
+use crate::decide::{Failed, OpenTask};
 use crate::model::error_code::ErrorCode;
 use crate::model::ids::{QueryId, StageId, TaskId};
 use crate::model::records::FailClass;
@@ -167,13 +167,17 @@ impl QueryHandle {
         if task.attempt == 0 {
             return Some(0);
         }
+        let failures = self.failures(task)?;
+        let of = |failed: &Failed| (failed.fail.class, failed.fail.code.clone());
+        Some(level(task.attempt, &failures.iter().map(of).collect::<Vec<_>>()))
+    }
+
+    /// How former attempts of a task have failed; `None` if this process does not know it of all that have.
+    #[must_use]
+    pub fn failures(&self, task: &OpenTask) -> Option<Vec<Failed>> {
         let attempts = self.failed_attempts(task.stage, task.task);
-        let known = attempts.into_iter().map(|attempt| {
-            let fail = self.known.fail((task.stage, task.task, attempt))?;
-            Some((fail.class, fail.code.clone()))
-        });
-        let failures: Option<Vec<_>> = known.collect();
-        Some(level(task.attempt, &failures?))
+        let known = |attempt| self.known.fail((task.stage, task.task, attempt));
+        attempts.into_iter().map(known).collect()
     }
 
     fn failed_attempts(&self, stage: StageId, task: TaskId) -> Vec<u32> {

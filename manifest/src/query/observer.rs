@@ -25,6 +25,10 @@ pub(crate) type Group = (StageId, u32);
 #[derive(Debug, Default)]
 pub(crate) struct Observer {
     first: Option<Duration>,
+    /// When the latest look began. Nothing is known of what happened after it.
+    looked_at: Duration,
+    /// Since when each task is known to have failed attempts and no commit.
+    failing: BTreeMap<(StageId, TaskId), Duration>,
     tokens: BTreeMap<(StageId, TaskId), Token>,
     /// The groups whose heartbeats the latest look has listed. Only claims of these may be judged.
     judged: BTreeSet<Group>,
@@ -38,9 +42,16 @@ impl Observer {
         self.first.get_or_insert(now);
     }
 
-    /// Records what a look has found. `listed` are the groups whose heartbeats it has listed. For the others, the view
-    /// does not change how long a claim counts as silent.
-    pub(crate) fn observe(&mut self, now: Duration, view: &QueryView, listed: BTreeSet<Group>) {
+    /// Records what a look has found that began and ended at these times. `listed` are the groups whose heartbeats it has
+    /// listed. For the others, the view does not change how long a claim counts as silent.
+    pub(crate) fn observe(
+        &mut self,
+        (began, now): (Duration, Duration),
+        view: &QueryView,
+        listed: BTreeSet<Group>,
+    ) {
+        self.looked_at = began;
+        self.note_failing(now, view);
         let mut live = BTreeSet::new();
         for (&stage, state) in &view.stages {
             for (&task, &attempt) in &state.claims {
@@ -70,16 +81,37 @@ impl Observer {
         self.judged = listed;
     }
 
-    /// What was seen of the task's latest claim. If the latest look did not list its heartbeats, it counts as alive.
-    pub(crate) fn seen(&self, now: Duration, stage: StageId, task: TaskId) -> Seen {
+    fn note_failing(&mut self, now: Duration, view: &QueryView) {
+        let mut failing = BTreeSet::new();
+        for (&stage, state) in &view.stages {
+            let is_open = |task: &&TaskId| {
+                !state.sealed
+                    && !state.commits.contains(*task)
+                    && !state.groups.contains(&group_of(**task))
+            };
+            failing.extend(state.fails.keys().filter(is_open).map(|&task| (stage, task)));
+        }
+        self.failing.retain(|key, _| failing.contains(key));
+        for key in failing {
+            self.failing.entry(key).or_insert(now);
+        }
+    }
+
+    /// How long the task had been failing when the latest look began, as far as this process knows.
+    pub(crate) fn failing_ms(&self, stage: StageId, task: TaskId) -> u64 {
+        let since = self.failing.get(&(stage, task)).copied();
+        since.map_or(0, |since| millis(self.looked_at.saturating_sub(since)))
+    }
+
+    /// What the latest look has shown of the task's latest claim. If it did not list the heartbeats, the claim counts as
+    /// alive. A process that was frozen after the look learns nothing from the time that has passed since.
+    pub(crate) fn seen(&self, stage: StageId, task: TaskId) -> Seen {
         let Some(token) = self.tokens.get(&(stage, task)) else { return Seen::default() };
         if !self.judged.contains(&(stage, group_of(task))) {
             return Seen::default();
         }
-        let millis = |since: Duration| {
-            u64::try_from(now.saturating_sub(since).as_millis()).unwrap_or(u64::MAX)
-        };
-        Seen { silent_ms: millis(token.changed_at), age_ms: millis(token.claimed_at) }
+        let since = |at: Duration| millis(self.looked_at.saturating_sub(at));
+        Seen { silent_ms: since(token.changed_at), age_ms: since(token.claimed_at) }
     }
 
     /// The groups with a claim that has been silent for longer than `after`, the longest silent first: their heartbeats
@@ -116,6 +148,10 @@ impl Observer {
             self.due_since.iter().filter(|(_, since)| now.saturating_sub(**since) < patience);
         fresh.map(|(record, _)| *record).collect()
     }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -156,20 +192,40 @@ mod tests {
         };
         let beats = || BTreeSet::from([(0, 0)]);
         let mut observer = Observer::default();
-        observer.observe(seconds(0), &view(0, None), beats());
-        observer.observe(seconds(5), &view(0, None), beats());
-        assert_eq!(observer.seen(seconds(5), 0, 0).silent_ms, 5_000);
+        observer.observe((seconds(0), seconds(0)), &view(0, None), beats());
+        observer.observe((seconds(5), seconds(5)), &view(0, None), beats());
+        assert_eq!(observer.seen(0, 0).silent_ms, 5_000);
         assert!(observer.silent_groups(seconds(5), seconds(5)).is_empty());
         assert_eq!(observer.silent_groups(seconds(5), seconds(4)), [(0, 0)]);
-        observer.observe(seconds(6), &view(0, Some(100)), beats());
-        assert_eq!(observer.seen(seconds(6), 0, 0).silent_ms, 0);
+        observer.observe((seconds(6), seconds(6)), &view(0, Some(100)), beats());
+        assert_eq!(observer.seen(0, 0).silent_ms, 0);
         // A look without the group's heartbeats judges none of its claims.
-        observer.observe(seconds(8), &view(0, Some(100)), BTreeSet::new());
-        assert_eq!(observer.seen(seconds(8), 0, 0).age_ms, 0);
-        observer.observe(seconds(8), &view(0, Some(100)), beats());
-        let seen = observer.seen(seconds(8), 0, 0);
+        observer.observe((seconds(8), seconds(8)), &view(0, Some(100)), BTreeSet::new());
+        assert_eq!(observer.seen(0, 0).age_ms, 0);
+        observer.observe((seconds(8), seconds(8)), &view(0, Some(100)), beats());
+        let seen = observer.seen(0, 0);
         assert_eq!((seen.silent_ms, seen.age_ms), (2_000, 8_000));
-        observer.observe(seconds(9), &view(1, None), beats());
-        assert_eq!(observer.seen(seconds(9), 0, 0).age_ms, 0);
+        observer.observe((seconds(9), seconds(9)), &view(1, None), beats());
+        assert_eq!(observer.seen(0, 0).age_ms, 0);
+    }
+
+    #[test]
+    fn a_slow_look_makes_no_claim_older_and_a_frozen_process_learns_nothing() {
+        let query = QueryId::at(1, &[7; 10]);
+        let seconds = Duration::from_secs;
+        let mut view = QueryView::default();
+        let claim = keys::claim(&query, 0, 0, 0);
+        view.add(&query, &Listed { key: claim, size: 1, modified_ms: 1 });
+        view.stage(0).fails.entry(1).or_default().insert(0);
+        let mut observer = Observer::default();
+        let beats = || BTreeSet::from([(0, 0)]);
+        observer.observe((seconds(0), seconds(10)), &view, beats());
+        // However long the process stood still after this: the look had seen nothing for ten seconds.
+        observer.observe((seconds(20), seconds(500)), &view, beats());
+        assert_eq!(observer.seen(0, 0), Seen { silent_ms: 10_000, age_ms: 10_000 });
+        assert_eq!((observer.failing_ms(0, 1), observer.failing_ms(0, 0)), (10_000, 0));
+        view.stage(0).commits.insert(1);
+        observer.observe((seconds(501), seconds(501)), &view, beats());
+        assert_eq!(observer.failing_ms(0, 1), 0);
     }
 }

@@ -183,6 +183,8 @@ pub(crate) async fn fail(handle: &QueryHandle, open: OpenTask, class: FailClass)
     let record = Fail {
         v: RECORD_VERSION,
         nonce: store.env().nonce(),
+        worker: "sim".to_owned(),
+        alone: true,
         class,
         code: ErrorCode::ExecutionFailed,
         message: format!("attempt {} broke", open.attempt),

@@ -52,6 +52,7 @@ impl Size {
         WorkerOptions {
             spill_bytes: disk_bytes(&std::env::temp_dir()).map(|bytes| bytes / 10 * 9),
             spill_dir: Some(spill_dir),
+            resident_bytes: Some(self.memory_mb << 20),
             retires: false,
             ..WorkerOptions::remote(self.slots(), self.pool_bytes())
         }

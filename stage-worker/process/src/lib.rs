@@ -12,6 +12,7 @@
 pub mod alive;
 pub mod credentials;
 pub mod logging;
+mod memory;
 mod options;
 mod reload;
 pub mod report;
@@ -76,6 +77,7 @@ pub fn worker_options(config: &WorkerConfig, stores: &Stores, slots: usize) -> W
     };
     options.spill_dir = config.spill_dir.as_ref().map(Into::into);
     options.spill_bytes = config.spill_bytes;
+    options.resident_bytes = config.resident_bytes.or_else(memory::of_container);
     if let Some(millis) = config.idle_poll_ms {
         options.idle_poll = Duration::from_millis(millis.max(1));
     }

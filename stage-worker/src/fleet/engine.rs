@@ -122,5 +122,5 @@ async fn read(
 }
 
 fn failed(message: String) -> AttemptError {
-    AttemptError { class: FailClass::Retry, code: ErrorCode::StoreUnavailable, message }
+    AttemptError { class: FailClass::Store, code: ErrorCode::StoreUnavailable, message }
 }

@@ -25,6 +25,11 @@ pub struct Fail {
     pub v: u32,
     /// The decision's nonce.
     pub nonce: String,
+    /// The worker that ran it. Failures of several workers tell more than those of one.
+    pub worker: String,
+    /// No other worker could have taken the task, as far as this one knows.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub alone: bool,
     /// Whether another attempt may help.
     pub class: FailClass,
     /// Error code as the API gives it.
@@ -43,8 +48,11 @@ pub struct Fail {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum FailClass {
-    /// Another attempt may succeed (store trouble, memory of a small worker).
+    /// Another attempt may succeed, on another worker above all (memory or disk of this one).
     Retry,
+    /// A store did not answer, or not as it should: another attempt may succeed once it does. Such failures are bounded
+    /// by time and not by their number.
+    Store,
     /// Every attempt would fail in the same way (an error of the query or of its data).
     Fatal,
     /// The worker was asked to stop. This counts neither as a failure nor as a lost claim.
@@ -285,7 +293,7 @@ mod tests {
     fn a_fail_record_keeps_its_bytes_whoever_wrote_its_code() {
         for code in ["EXECUTION_FAILED", "A_CODE_OF_A_LATER_VERSION"] {
             let text = format!(
-                r#"{{"v":8,"nonce":"n","class":"FATAL","code":"{code}","message":"why","began_ms":1,"ended_ms":2}}"#
+                r#"{{"v":9,"nonce":"n","worker":"w","class":"FATAL","code":"{code}","message":"why","began_ms":1,"ended_ms":2}}"#
             );
             let fail: Fail = decode(text.as_bytes()).unwrap();
             assert_eq!((fail.class, fail.code.as_str()), (FailClass::Fatal, code));

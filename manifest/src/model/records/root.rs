@@ -152,10 +152,12 @@ pub struct Limits {
     pub lease_ms: u64,
     /// The next attempt may be claimed when a claim is older than this, even with heartbeats.
     pub task_limit_ms: u64,
-    /// The most attempts of a task that may fail by their own work.
+    /// The most attempts of a task that may fail by their own work. Those of one worker beside others count half.
     pub max_failures: u32,
     /// The most claims of a task, including those of workers that died.
     pub max_claims: u32,
+    /// A task whose attempts fail because a store is in trouble is tried again for at least so long.
+    pub store_trouble_ms: u64,
     /// How long a query may make no progress while no worker can take its tasks.
     pub no_worker_ms: u64,
     /// The most bytes that may be read from tables.
@@ -195,6 +197,7 @@ impl Default for Limits {
             task_limit_ms: 15 * 60_000,
             max_failures: 4,
             max_claims: 16,
+            store_trouble_ms: 120_000,
             no_worker_ms: 120_000,
             max_scan_bytes: None,
             spend: None,
