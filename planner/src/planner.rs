@@ -272,6 +272,7 @@ impl Inner {
             .ok_or(TooComplex::Constants { most: functions::MOST_CONSTANT_BYTES })?
             .map_err(planning)?;
         check_constants(&logical)?;
+        tables::list_filtered(&logical, state).await?;
         let physical = match physical::physical_plan(state, &logical).await {
             Ok(physical) => physical,
             Err(error) => return Err(tables::blamed(error)),

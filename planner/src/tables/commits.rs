@@ -19,7 +19,7 @@ use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 use parking_lot::Mutex;
 
 use super::error::TableError;
-use super::walk::walk;
+use super::walk::{Below, Choice, walk};
 
 /// Commits that are read at the same time.
 const COMMITS_AT_ONCE: usize = 32;
@@ -61,6 +61,8 @@ pub(super) struct Listing<'a> {
     pub(super) address: &'a str,
     /// The folder.
     pub(super) folder: &'a Path,
+    /// Which of its folders are listed; all, if there is none.
+    pub(super) choice: Option<Choice<'a>>,
 }
 
 impl Commits {
@@ -79,13 +81,14 @@ impl Commits {
             .collect();
         for folder in above {
             let commits = folder.join(COMMITS);
-            let listed = Listing { folder: &commits, ..*of }.list().await?;
+            let listed = Listing { folder: &commits, choice: None, ..*of }.list().await?;
             committed.extend(self.committed(of, &listed).await?);
         }
         let here: HashSet<&Path> = listed.iter().map(|file| &file.location).collect();
         let missing: Vec<Path> = committed
             .iter()
             .filter(|path| path.prefix_matches(of.folder) && !here.contains(path))
+            .filter(|path| of.lists(path))
             .filter(|path| !self.gone.lock().contains(&(of.address.to_owned(), (*path).clone())))
             .cloned()
             .collect();
@@ -155,7 +158,15 @@ impl Commits {
 impl Listing<'_> {
     /// Everything below the folder.
     async fn walk(&self) -> Result<Vec<ObjectMeta>, TableError> {
-        walk(self.store, self.folder).await.map_err(TableError::listing)
+        walk(self.store, self.address, self.folder, self.choice).await.map_err(TableError::listing)
+    }
+
+    /// False for a file below a folder that is not listed.
+    fn lists(&self, path: &Path) -> bool {
+        let Some(choice) = self.choice else { return true };
+        let mut folder: Vec<_> = path.parts().collect();
+        folder.pop();
+        choice(&folder.into_iter().collect()) != Below::Nothing
     }
 
     /// The same, one page after the other.

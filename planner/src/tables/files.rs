@@ -19,6 +19,9 @@ use super::error::FileTrouble;
 use super::facts::{Facts, Version};
 use super::shape::Shape;
 
+/// Files that are remembered of a table while a listing leaves them out. Those of a listing are remembered, however many.
+const MOST_REMEMBERED: usize = 1_000_000;
+
 #[derive(Debug)]
 struct Known {
     version: Version,
@@ -40,6 +43,8 @@ struct KnownTable {
     files: HashMap<Path, Known>,
     /// The shape of the table with exactly these files.
     shape: Option<Arc<Shape>>,
+    /// The columns of folders, if they are declared.
+    folders: Option<Vec<FieldRef>>,
 }
 
 /// What is known of the files of a listing.
@@ -51,9 +56,16 @@ pub(super) enum Seen {
 }
 
 impl KnownFiles {
-    /// The columns of folders, as the last listing had them.
+    /// The columns of folders, as they are declared, or as the last listing had them.
     pub(super) fn folders(&self) -> Option<Vec<FieldRef>> {
-        self.known.lock().shape.as_ref().map(|shape| shape.folders.clone())
+        let table = self.known.lock();
+        let of_shape = || table.shape.as_ref().map(|shape| shape.folders.clone());
+        table.folders.clone().or_else(of_shape)
+    }
+
+    /// Sets the declared columns of folders.
+    pub(super) fn declare(&self, folders: &[FieldRef]) {
+        self.known.lock().folders = Some(folders.to_vec());
     }
 
     /// What is known of these files.
@@ -71,13 +83,14 @@ impl KnownFiles {
         }
     }
 
-    /// Remembers these files with their schemas and facts, and the shape that they have together, if they have one. Forgets
-    /// all other files.
+    /// Remembers these files with their schemas and facts, and the shape that they have together, if they have one. If they
+    /// are all files of the table, it forgets the others.
     pub(super) fn remember(
         &self,
         files: &[ObjectMeta],
         found: &[(SchemaRef, Option<Arc<Facts>>)],
         shape: Option<&Arc<Shape>>,
+        are_all: bool,
     ) {
         let mut table = self.known.lock();
         let mut next = HashMap::with_capacity(files.len());
@@ -89,7 +102,11 @@ impl KnownFiles {
             let (schema, own) = (Arc::clone(schema), own.clone().or(before));
             next.insert(file.location.clone(), Known { version, schema, own, facts });
         }
-        *table = KnownTable { files: next, shape: shape.cloned() };
+        if !are_all && table.files.len() < MOST_REMEMBERED {
+            next.extend(table.files.drain());
+        }
+        table.shape = shape.filter(|_| next.len() == files.len()).cloned();
+        table.files = next;
     }
 
     /// The schema and the facts of a file, by its own columns, if they are known.

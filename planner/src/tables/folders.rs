@@ -92,6 +92,24 @@ pub(crate) fn values(
         .collect()
 }
 
+/// The values of the columns that the names of some folders say already. Nothing of a column that they do not name, or
+/// whose value is of another type.
+pub(super) fn known(folders: &[PathPart<'_>], columns: &[FieldRef]) -> Vec<Option<ScalarValue>> {
+    let value = |column: &FieldRef| {
+        let (_, value) = pairs(folders).find(|(key, _)| key.eq_ignore_ascii_case(column.name()))?;
+        if value == NULL_FOLDER {
+            return ScalarValue::try_from(column.data_type()).ok();
+        }
+        parse(&value, column.data_type())
+    };
+    columns.iter().map(value).collect()
+}
+
+/// True if one of the folders is that of a column.
+pub(super) fn names(folders: &[PathPart<'_>], column: &FieldRef) -> bool {
+    pairs(folders).any(|(key, _)| key.eq_ignore_ascii_case(column.name()))
+}
+
 fn parse(value: &str, data_type: &DataType) -> Option<ScalarValue> {
     let parsed = ScalarValue::try_from_string(value.to_owned(), data_type).ok()?;
     // A cast gives NULL for a text that it cannot read.

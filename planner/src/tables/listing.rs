@@ -15,12 +15,16 @@ use datafusion::execution::object_store::ObjectStoreUrl;
 use dunlin_plan::location::Location;
 use futures::future::try_join_all;
 use glob::{MatchOptions, Pattern};
-use object_store::path::Path;
+use object_store::path::{Path, PathPart};
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 
 use super::commits::{Commits, Listing};
 use super::config::{Compression, TableConfig};
 use super::error::TableError;
+use super::walk::{Below, Choice};
+
+/// What is wanted of a folder, by the parts of its path below its place.
+pub(super) type Parts<'a> = &'a (dyn Fn(&[PathPart<'_>]) -> Below + Sync);
 
 /// Where a table's files are: places in one store.
 #[derive(Debug)]
@@ -68,13 +72,19 @@ impl Places {
         Ok(Self { store, address, places, endings })
     }
 
-    /// Lists all files, each once, by path.
-    pub(crate) async fn list(
+    /// Lists all files, each once, by path; without those below folders of which `choice` wants nothing.
+    pub(super) async fn list(
         &self,
         store: &Arc<dyn ObjectStore>,
         commits: &Commits,
+        choice: Option<Parts<'_>>,
     ) -> Result<Vec<ObjectMeta>, TableError> {
-        let lists = self.places.iter().map(|place| self.list_place(place, store, commits));
+        let choice = choice.map(|choice| {
+            // The folders of a file in this folder.
+            move |folder: &Path| choice(&self.folders(&folder.clone().join("file")))
+        });
+        let choice = choice.as_ref().map(|choice| choice as Choice<'_>);
+        let lists = self.places.iter().map(|place| self.list_place(place, store, commits, choice));
         let mut files: Vec<ObjectMeta> = try_join_all(lists).await?.into_iter().flatten().collect();
         files.retain(|file| file.size > 0);
         files.sort_by(|a, b| a.location.cmp(&b.location));
@@ -87,6 +97,7 @@ impl Places {
         place: &Place,
         store: &Arc<dyn ObjectStore>,
         commits: &Commits,
+        choice: Option<Choice<'_>>,
     ) -> Result<Vec<ObjectMeta>, TableError> {
         if !place.is_folder {
             match store.head(&place.path).await {
@@ -96,7 +107,7 @@ impl Places {
                 Err(error) => return Err(TableError::listing(error)),
             }
         }
-        let of = Listing { store, address: &self.address, folder: &place.path };
+        let of = Listing { store, address: &self.address, folder: &place.path, choice };
         let mut files = commits.files(&of).await?;
         files.retain(|file| self.holds(place, &file.location));
         Ok(files)
@@ -126,7 +137,7 @@ impl Places {
     }
 
     /// The parts of a file's path below the place that holds it, without its name.
-    pub(crate) fn folders<'a>(&self, path: &'a Path) -> Vec<object_store::path::PathPart<'a>> {
+    pub(crate) fn folders<'a>(&self, path: &'a Path) -> Vec<PathPart<'a>> {
         let below = self.places.iter().filter(|place| place.is_folder || place.path != *path);
         let mut parts: Vec<_> = below
             .filter_map(|place| path.prefix_match(&place.path))

@@ -68,7 +68,7 @@ impl MadeTables {
             let folder = place.path.clone().join(name);
             let address = place.address();
             let at = folder.clone().join(COMMITS);
-            let listing = Listing { store: &store, address: &address, folder: &at };
+            let listing = Listing { store: &store, address: &address, folder: &at, choice: None };
             for object in listing.list().await? {
                 if first_of(&object.location).is_none() {
                     continue;

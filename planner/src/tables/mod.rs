@@ -11,43 +11,48 @@ mod error;
 mod facts;
 mod files;
 mod folders;
+mod later;
 mod listing;
 mod looking;
 mod made;
 mod merge;
 mod named;
 mod provider;
+mod ranges;
+#[cfg(test)]
+mod recorded;
 mod shape;
 mod shelf;
+mod sieve;
+mod splits;
+mod table;
 mod texts;
 mod walk;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::catalog::memory::{MemoryCatalogProvider, MemorySchemaProvider};
-use datafusion::catalog::{CatalogProvider, SchemaProvider, TableProvider};
+use datafusion::catalog::{CatalogProvider, SchemaProvider};
 use datafusion::common::TableReference;
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::datasource::source_as_provider;
 use datafusion::execution::SessionState;
-use datafusion::logical_expr::SortExpr;
+use datafusion::logical_expr::expr_rewriter::unnormalize_cols;
+use datafusion::logical_expr::{Expr, LogicalPlan};
 use dunlin_plan::location::Location;
 use dunlin_plan::stores::Stores;
 use futures::{StreamExt, stream};
-use object_store::ObjectMeta;
-use object_store::path::Path;
 
-use self::commits::Commits;
-use self::config::{Format, Partitions, PartitionsWord, TableConfig};
+use self::config::{Format, TableConfig};
 pub(crate) use self::error::{TableError, Unread, because_unread, blamed};
-use self::facts::Facts;
-use self::files::{KnownFiles, Seen};
-use self::listing::Places;
-use self::looking::Reading;
+use self::later::Later;
 use self::made::MadeTables;
-use self::provider::{FilesTable, Listed};
-use self::shape::Shape;
+use self::provider::{Files, FilesTable};
 use self::shelf::Shelf;
+use self::table::Shared;
+use self::table::Table;
+pub(crate) use self::table::Written;
 use crate::catalog::TableName;
 use crate::config::{Config, FilesConfig};
 use crate::error::PlanError;
@@ -71,40 +76,6 @@ pub(crate) struct Tables {
     /// The tables of `made` that have been found.
     found: parking_lot::Mutex<BTreeMap<String, Arc<Table>>>,
     shared: Shared,
-}
-
-/// A table that INSERT writes to.
-#[derive(Debug)]
-pub(crate) struct Written {
-    /// Its folder.
-    pub(crate) location: String,
-    /// Columns of its folders.
-    pub(crate) folders: Vec<String>,
-}
-
-/// One table, and what is known of its files.
-#[derive(Debug)]
-struct Table {
-    config: TableConfig,
-    /// Places whose files it does not have.
-    without: Vec<Location>,
-    /// Its columns, if CREATE TABLE AS made it.
-    made: Option<made::Columns>,
-    known: Arc<KnownFiles>,
-    shared: Shared,
-}
-
-/// What all tables share.
-#[derive(Clone, Debug)]
-struct Shared {
-    commits: Arc<Commits>,
-    shelf: Arc<Shelf>,
-}
-
-impl Table {
-    fn new(config: TableConfig, without: Vec<Location>, shared: &Shared) -> Self {
-        Self { config, without, made: None, known: Arc::default(), shared: shared.clone() }
-    }
 }
 
 impl Tables {
@@ -176,7 +147,7 @@ impl Tables {
             return Ok(Some(Arc::clone(known)));
         }
         let table = Table::new(config, Vec::new(), &self.shared);
-        let table = Arc::new(Table { made: Some(columns), ..table });
+        let table = Arc::new(table.with_columns(columns));
         found.insert(name.to_owned(), Arc::clone(&table));
         Ok(Some(table))
     }
@@ -278,190 +249,41 @@ impl Tables {
     }
 }
 
-impl Table {
-    /// Lists the table's files, and looks into those that are new.
-    async fn open(&self, state: &SessionState) -> Result<Arc<dyn TableProvider>, TableError> {
-        let config = &self.config;
-        let places = Places::of(config)?;
-        let store = state.runtime_env().object_store(&places.store)?;
-        let mut files = places.list(&store, &self.shared.commits).await?;
-        let here = self.without.iter().filter(|it| places.address == it.address());
-        let hidden: Vec<&Path> = here.map(|it| &it.path).collect();
-        files.retain(|file| !hidden.iter().any(|path| file.location.prefix_matches(path)));
-        let declared = match &self.made {
-            Some(made) => Some(Arc::clone(&made.inside)),
-            None => texts::declared(config, state)?,
-        };
-        if files.is_empty() && declared.is_none() {
-            return Err(TableError::Empty {
-                format: config.format().name(),
-                location: config.location.to_string(),
-            });
-        }
-        let shape = self.shape(&places, &files, declared.as_ref(), state, &store).await?;
-        let listed = |meta: ObjectMeta| {
-            let values = folders::values(&places, &meta.location, &shape.folders)?;
-            Ok(Listed { meta, values })
-        };
-        let order = config.sort_order()?;
-        let key = |(column, ascending, nulls_first): &(String, bool, bool)| -> SortExpr {
-            datafusion::prelude::ident(column).sort(*ascending, *nulls_first)
-        };
-        let order: Vec<SortExpr> = order.iter().map(key).collect();
-        let table = FilesTable {
-            store: places.store.clone(),
-            files: files.into_iter().map(listed).collect::<Result<_, TableError>>()?,
-            shape,
-            known: Arc::clone(&self.known),
-            order: if order.is_empty() { Vec::new() } else { vec![order] },
-        };
-        match &self.made {
-            Some(made) => texts::in_order(table, &made.all),
-            None => texts::read(config, table),
-        }
-    }
-
-    /// Where INSERT puts its rows.
-    fn written(&self) -> Result<Written, PlanError> {
-        let Self { config, made, .. } = self;
-        let refused = |reason: &str| {
-            Err(PlanError::Unsupported {
-                operator: format!("INSERT INTO {}", config.name),
-                reason: reason.to_owned(),
-            })
-        };
-        if config.format() != Format::Parquet {
-            return refused("rows are added to tables of Parquet files only");
-        }
-        let mut locations = config.location.iter();
-        let (Some(location), None) = (locations.next(), locations.next()) else {
-            return refused("it has several locations, and rows are added to tables of one folder");
-        };
-        if location.contains(['*', '?', '[']) || Format::of(location).is_some() {
-            return refused("its location is a pattern or a file, and rows are added to folders");
-        }
-        if !config.order.is_empty() {
-            return refused(
-                "its files are declared to be in an order, which a new file may not have",
-            );
-        }
-        // The statement has opened it.
-        let found = made.as_ref().map(|made| made.folders.clone()).or_else(|| self.known.folders());
-        let Some(folders) = found else { return refused("its columns are not known") };
-        let folders = folders.iter().map(|field| field.name().clone()).collect();
-        Ok(Written { location: location.to_owned(), folders })
-    }
-
-    /// The columns of the table with these files.
-    async fn shape(
-        &self,
-        places: &Places,
-        files: &[ObjectMeta],
-        declared: Option<&SchemaRef>,
-        state: &SessionState,
-        store: &Arc<dyn object_store::ObjectStore>,
-    ) -> Result<Arc<Shape>, TableError> {
-        let known = match self.known.look(files) {
-            Seen::All(shape) => return Ok(shape),
-            Seen::Some(known) => known,
-        };
-        let reading = Reading::of(&self.config, files)?;
-        let is_kept = reading.has_footers() && files.len() >= shelf::LEAST_FILES;
-        let of_others = match is_kept {
-            true => {
-                let known: HashSet<&Path> = files
-                    .iter()
-                    .zip(&known)
-                    .filter(|(_, known)| known.is_some())
-                    .map(|(file, _)| &file.location)
-                    .collect();
-                self.shared.shelf.read(&places.address, files, |path| known.contains(path)).await
+/// Lists the tables of a plan whose files its filters choose, each once.
+///
+/// # Errors
+/// A table that cannot be read.
+pub(crate) async fn list_filtered(
+    plan: &LogicalPlan,
+    state: &SessionState,
+) -> Result<(), PlanError> {
+    let mut wanted: Vec<(Arc<Later>, Vec<Vec<Expr>>)> = Vec::new();
+    plan.apply_with_subqueries(|node| {
+        if let LogicalPlan::TableScan(scan) = node
+            && let Ok(provider) = source_as_provider(&scan.source)
+            && let Some(table) = provider.downcast_ref::<FilesTable>()
+            && let Files::Later(later) = &table.files
+        {
+            // As the engine gives them to the table.
+            let filters = unnormalize_cols(scan.filters.iter().cloned());
+            let decided = filters.into_iter().filter(|filter| table.is_decided(filter)).collect();
+            match wanted.iter_mut().find(|(known, _)| Arc::ptr_eq(known, later)) {
+                Some((_, scans)) => scans.push(decided),
+                None => wanted.push((Arc::clone(later), vec![decided])),
             }
-            false => HashMap::new(),
-        };
-        // What CREATE TABLE AS and INSERT wrote has the table's columns.
-        let written = declared.filter(|_| self.made.is_some() && !is_kept);
-        let is_written =
-            |file: &ObjectMeta| dunlin_plan::write::folder_of(&file.location).is_some();
-        let mut inside: Vec<Option<(SchemaRef, Option<Arc<Facts>>)>> = files
-            .iter()
-            .zip(known)
-            .map(|(file, known)| {
-                match known.or_else(|| written.filter(|_| is_written(file)).cloned()) {
-                    Some(schema) => Some((schema, None)),
-                    None => of_others
-                        .get(&file.location)
-                        .map(|(schema, facts)| (Arc::clone(schema), Some(Arc::clone(facts)))),
-                }
-            })
-            .collect();
-        drop(of_others);
-        let new: Vec<ObjectMeta> = files
-            .iter()
-            .zip(&inside)
-            .filter(|(_, inside)| inside.is_none())
-            .map(|(file, _)| file.clone())
-            .collect();
-        let mut found = reading.inside(&new, is_kept, state, store).await?.into_iter();
-        let mut distinct: HashSet<SchemaRef> = HashSet::new();
-        let mut all = Vec::with_capacity(files.len());
-        for known in &mut inside {
-            let Some((schema, facts)) = known.take().or_else(|| found.next()) else { break };
-            // One schema for all files that have it: 100,000 copies would fill the memory.
-            let schema = match distinct.get(&schema) {
-                Some(same) => Arc::clone(same),
-                None => {
-                    distinct.insert(Arc::clone(&schema));
-                    schema
-                }
-            };
-            all.push((schema, facts));
         }
-        let schemas: Vec<SchemaRef> = all.iter().map(|(schema, _)| Arc::clone(schema)).collect();
-        let shape = self.built(reading, places, files, &schemas, declared, state).map(Arc::new);
-        self.known.remember(files, &all, shape.as_ref().ok());
-        if is_kept && !new.is_empty() {
-            let new: HashSet<&Path> = new.iter().map(|file| &file.location).collect();
-            let own = |path: &Path| self.known.own(path);
-            self.shared.shelf.write(&places.address, files, |path| new.contains(path), own).await;
-        }
-        shape
+        Ok(TreeNodeRecursion::Continue)
+    })
+    .map_err(PlanError::from_planning)?;
+    let list = |(later, scans): (Arc<Later>, Vec<Vec<Expr>>)| async move {
+        let listed = later.list(scans, state).await;
+        listed.map_err(|error| Unread { table: later.name().to_owned(), error })
+    };
+    let listed: Vec<_> = stream::iter(wanted).map(list).buffered(TABLES_AT_ONCE).collect().await;
+    for table in listed {
+        table?;
     }
-
-    /// The shape that files of these schemas have together.
-    fn built(
-        &self,
-        reading: Reading,
-        places: &Places,
-        files: &[ObjectMeta],
-        schemas: &[SchemaRef],
-        declared: Option<&SchemaRef>,
-        state: &SessionState,
-    ) -> Result<Shape, TableError> {
-        let pairs: Vec<(&Path, &SchemaRef)> =
-            files.iter().map(|file| &file.location).zip(schemas).collect();
-        reading.check_headers(&pairs, declared, self.config.csv.short_lines)?;
-        let inside = match declared {
-            Some(declared) => Arc::clone(declared),
-            None if reading.is_csv() => texts::found(&looking::relaxed(&pairs)),
-            None => merge::merged(pairs.iter().copied(), self.config.format().is_text())?,
-        };
-        if inside.fields().is_empty() {
-            return Err(TableError::Empty {
-                format: self.config.format().name(),
-                location: self.config.location.to_string(),
-            });
-        }
-        let folders = match &self.config.partitions {
-            _ if let Some(made) = &self.made => made.folders.clone(),
-            Partitions::Word(PartitionsWord::None) => Vec::new(),
-            Partitions::Word(PartitionsWord::Auto) => {
-                folders::found(places, files.iter().map(|file| &file.location))
-            }
-            Partitions::Columns(columns) => texts::columns(&self.config.name, columns, state)?,
-        };
-        Ok(Shape::new(reading, inside, folders))
-    }
+    Ok(())
 }
 
 #[cfg(test)]

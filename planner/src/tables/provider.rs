@@ -13,7 +13,6 @@ use datafusion::common::stats::{NdvFallback, Precision};
 use datafusion::common::{DFSchema, Result, ScalarValue, Statistics, project_schema};
 use datafusion::datasource::TableType;
 use datafusion::datasource::listing::PartitionedFile;
-use datafusion::datasource::listing::helpers::expr_applicable_for_cols;
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder};
 use datafusion::datasource::table_schema::TableSchemaBuilder;
 use datafusion::error::DataFusionError;
@@ -25,18 +24,21 @@ use datafusion::physical_optimizer::pruning::PruningPredicateBuilder;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
 use futures::{StreamExt, TryStreamExt, stream};
-use object_store::{ObjectMeta, ObjectStore};
+use object_store::ObjectStore;
 
 use super::facts::Facts;
 use super::files::KnownFiles;
-use super::looking::FILES_AT_ONCE;
+use super::later::{self, Later, Listed};
+use super::looking::{FILES_AT_ONCE, Reading};
 use super::shape::Shape;
 
-/// A file of a table, with the values of the columns from its folders.
-#[derive(Clone, Debug)]
-pub(super) struct Listed {
-    pub(super) meta: ObjectMeta,
-    pub(super) values: Vec<ScalarValue>,
+/// The files of a table.
+#[derive(Debug)]
+pub(super) enum Files {
+    /// They were listed.
+    Listed(Vec<Listed>),
+    /// They are listed when the filters of the statement are known.
+    Later(Arc<Later>),
 }
 
 /// One table as one query sees it.
@@ -44,7 +46,7 @@ pub(super) struct Listed {
 pub(crate) struct FilesTable {
     pub(super) store: ObjectStoreUrl,
     pub(super) shape: Arc<Shape>,
-    pub(super) files: Vec<Listed>,
+    pub(super) files: Files,
     pub(super) known: Arc<KnownFiles>,
     pub(super) order: Vec<Vec<SortExpr>>,
 }
@@ -58,19 +60,23 @@ impl FilesTable {
     }
 
     /// True for a filter that the values of folders decide.
-    fn is_decided(&self, filter: &Expr) -> bool {
-        let names: Vec<&str> = self.shape.folders.iter().map(|it| it.name().as_str()).collect();
-        !names.is_empty() && expr_applicable_for_cols(&names, filter)
+    pub(super) fn is_decided(&self, filter: &Expr) -> bool {
+        later::is_decided(&self.shape.folders, filter)
     }
 
     /// The files whose folders pass the filters.
-    fn in_folders(&self, state: &dyn Session, filters: Vec<Expr>) -> Result<Vec<&Listed>> {
-        let Some(filter) = conjunction(filters) else { return Ok(self.files.iter().collect()) };
+    fn in_folders<'a>(
+        &self,
+        files: &'a [Listed],
+        state: &dyn Session,
+        filters: Vec<Expr>,
+    ) -> Result<Vec<&'a Listed>> {
+        let Some(filter) = conjunction(filters) else { return Ok(files.iter().collect()) };
         let fields: Vec<Field> = self.shape.folders.iter().map(|it| it.as_ref().clone()).collect();
         let schema = DFSchema::from_unqualified_fields(fields.into(), Default::default())?;
         let filter = state.create_physical_expr(filter, &schema)?;
         let mut kept = Vec::new();
-        for file in &self.files {
+        for file in files {
             let values = file.values.iter().map(ScalarValue::to_array).collect::<Result<_>>()?;
             let row =
                 datafusion::arrow::array::RecordBatch::try_new(Arc::clone(schema.inner()), values)?;
@@ -86,12 +92,12 @@ impl FilesTable {
     /// The files with what is known of them. With a limit, no more files than its rows need.
     async fn with_facts(
         &self,
-        files: Vec<&Listed>,
+        (files, reading): (Vec<&Listed>, &Reading),
         limit: Option<usize>,
         state: &dyn Session,
         store: &Arc<dyn ObjectStore>,
     ) -> Result<(Vec<PartitionedFile>, bool)> {
-        let Shape { reading, inside, .. } = self.shape.as_ref();
+        let inside = &self.shape.inside;
         let known = &self.known;
         let total = files.len();
         if !state.config().collect_statistics() {
@@ -247,10 +253,18 @@ impl TableProvider for FilesTable {
         let (decided, filters): (Vec<Expr>, Vec<Expr>) =
             args.filters().unwrap_or_default().iter().cloned().partition(|it| self.is_decided(it));
         let store = state.runtime_env().object_store(&self.store)?;
-        let files = self.in_folders(state, decided)?;
+        let found;
+        let (files, reading) = match &self.files {
+            Files::Listed(files) => (files, &self.shape.reading),
+            Files::Later(later) => {
+                found = later.of_scan(&decided, state).await?;
+                (&found.files, &found.reading)
+            }
+        };
+        let files = self.in_folders(files, state, decided)?;
         // Filters may leave fewer rows than a file has.
         let enough = limit.filter(|_| filters.is_empty());
-        let (files, is_part) = self.with_facts(files, enough, state, &store).await?;
+        let (files, is_part) = self.with_facts((files, reading), enough, state, &store).await?;
         let files = self.in_ranges(state, &filters, files)?;
         if files.is_empty() {
             let schema = project_schema(&self.schema(), projection.as_ref())?;
@@ -264,7 +278,7 @@ impl TableProvider for FilesTable {
         let columns = TableSchemaBuilder::from(&shape.inside)
             .with_table_partition_cols(shape.folders.clone())
             .build();
-        let source = shape.reading.format.file_source(columns);
+        let source = reading.format.file_source(columns);
         let scan = FileScanConfigBuilder::new(self.store.clone(), source)
             .with_file_groups(groups)
             .with_statistics(statistics)
@@ -272,7 +286,7 @@ impl TableProvider for FilesTable {
             .with_limit(limit)
             .with_output_ordering(orders)
             .build();
-        Ok(ScanResult::new(shape.reading.plan(state, scan).await?))
+        Ok(ScanResult::new(reading.plan(state, scan).await?))
     }
 
     fn supports_filters_pushdown(

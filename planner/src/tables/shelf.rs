@@ -44,7 +44,7 @@ const MOST: usize = 256 << 20;
 pub(super) type Inside = (SchemaRef, Arc<Facts>);
 
 /// Where what is known of files is kept.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Shelf {
     store: Option<Arc<dyn ObjectStore>>,
     prefix: Path,
