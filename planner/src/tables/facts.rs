@@ -34,6 +34,12 @@ pub(super) struct Facts {
 }
 
 impl Facts {
+    /// A file of which only the columns are known.
+    pub(super) fn unknown(schema: SchemaRef) -> (SchemaRef, Arc<Self>) {
+        let statistics = Arc::new(Statistics::new_unknown(&schema));
+        (schema, Arc::new(Self { statistics, ordering: None }))
+    }
+
     /// The facts of a file with the columns `own` by the columns of `wanted`. Of a column that the file does not have, or has
     /// with values of another kind, nothing is known.
     pub(super) fn by(self: &Arc<Self>, own: &SchemaRef, wanted: &SchemaRef) -> Arc<Self> {

@@ -9,12 +9,13 @@ use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{FieldRef, SchemaRef};
 use datafusion::catalog::Session;
-use datafusion::datasource::file_format::{FileFormat, FileMeta};
+use datafusion::datasource::file_format::FileFormat;
 use datafusion::error::DataFusionError;
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore};
 use parking_lot::Mutex;
 
+use super::bounds;
 use super::error::FileTrouble;
 use super::facts::{Facts, Version};
 use super::shape::Shape;
@@ -26,6 +27,8 @@ const MOST_REMEMBERED: usize = 1_000_000;
 struct Known {
     version: Version,
     schema: SchemaRef,
+    /// False if no more than the header of the file was looked at.
+    is_sampled: bool,
     /// The facts by the file's own schema, if they were found with it.
     own: Option<Arc<Facts>>,
     /// The table's schema when they were found, and the facts.
@@ -68,14 +71,15 @@ impl KnownFiles {
         self.known.lock().folders = Some(folders.to_vec());
     }
 
-    /// What is known of these files.
-    pub(super) fn look(&self, files: &[ObjectMeta]) -> Seen {
+    /// What is known of these files. Of the first ones, `sampled` of them, the header alone says too little.
+    pub(super) fn look(&self, files: &[ObjectMeta], sampled: usize) -> Seen {
         let table = self.known.lock();
-        let schema = |file: &ObjectMeta| {
+        let schema = |(at, file): (usize, &ObjectMeta)| {
             let known = table.files.get(&file.location)?;
-            (known.version == Version::from(file)).then(|| Arc::clone(&known.schema))
+            let is_enough = known.is_sampled || at >= sampled;
+            (is_enough && known.version == Version::from(file)).then(|| Arc::clone(&known.schema))
         };
-        let schemas: Vec<Option<SchemaRef>> = files.iter().map(schema).collect();
+        let schemas: Vec<Option<SchemaRef>> = files.iter().enumerate().map(schema).collect();
         let are_the_same = files.len() == table.files.len() && schemas.iter().all(Option::is_some);
         match &table.shape {
             Some(shape) if are_the_same => Seen::All(Arc::clone(shape)),
@@ -84,29 +88,36 @@ impl KnownFiles {
     }
 
     /// Remembers these files with their schemas and facts, and the shape that they have together, if they have one. If they
-    /// are all files of the table, it forgets the others.
+    /// are all files of the table, it forgets the others. More than the headers was looked at of the first ones, `sampled` of
+    /// them.
     pub(super) fn remember(
         &self,
         files: &[ObjectMeta],
         found: &[(SchemaRef, Option<Arc<Facts>>)],
         shape: Option<&Arc<Shape>>,
-        are_all: bool,
+        (are_all, sampled): (bool, usize),
     ) {
         let mut table = self.known.lock();
         let mut next = HashMap::with_capacity(files.len());
-        for (file, (schema, own)) in files.iter().zip(found) {
+        for (at, (file, (schema, own))) in files.iter().zip(found).enumerate() {
             let version = Version::from(file);
             let before =
                 table.files.remove(&file.location).filter(|known| known.version == version);
+            let is_sampled = at < sampled || before.as_ref().is_some_and(|it| it.is_sampled);
             let (before, facts) = before.map_or((None, None), |known| (known.own, known.facts));
             let (schema, own) = (Arc::clone(schema), own.clone().or(before));
-            next.insert(file.location.clone(), Known { version, schema, own, facts });
+            next.insert(file.location.clone(), Known { version, schema, is_sampled, own, facts });
         }
         if !are_all && table.files.len() < MOST_REMEMBERED {
             next.extend(table.files.drain());
         }
         table.shape = shape.filter(|_| next.len() == files.len()).cloned();
         table.files = next;
+    }
+
+    /// The schema of a file, if it is known.
+    pub(super) fn schema(&self, path: &Path) -> Option<SchemaRef> {
+        Some(Arc::clone(&self.known.lock().files.get(path)?.schema))
     }
 
     /// The schema and the facts of a file, by its own columns, if they are known.
@@ -143,11 +154,10 @@ impl KnownFiles {
                 return Ok(facts);
             }
         }
-        let found = format.infer_stats_and_ordering(state, store, Arc::clone(schema), file).await;
-        let found = found
+        let found = bounds::facts(format, state, store, schema, file).await;
+        let facts = found
             .map_err(|error| DataFusionError::External(FileTrouble::of(&file.location, error)))?;
-        let FileMeta { statistics, ordering, .. } = found;
-        let facts = Arc::new(Facts { statistics: Arc::new(statistics), ordering });
+        let facts = Arc::new(facts);
         if let Some(known) = self.known.lock().files.get_mut(&file.location)
             && known.version == version
         {

@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::catalog::Session;
+use datafusion::datasource::file_format::FileFormat;
 use datafusion::datasource::file_format::arrow::ArrowFormat;
 use datafusion::datasource::file_format::avro::AvroFormat;
 use datafusion::datasource::file_format::csv::CsvFormat;
 use datafusion::datasource::file_format::file_compression_type::FileCompressionType;
 use datafusion::datasource::file_format::json::JsonFormat;
 use datafusion::datasource::file_format::parquet::ParquetFormat;
-use datafusion::datasource::file_format::{FileFormat, FileMeta};
 use datafusion::datasource::physical_plan::{FileScanConfig, FileScanConfigBuilder, JsonSource};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::execution::SessionState;
@@ -23,6 +23,7 @@ use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 
+use super::bounds;
 use super::config::{Compression, Format, TableConfig};
 use super::error::{FileTrouble, TableError};
 use super::facts::Facts;
@@ -92,15 +93,26 @@ impl Reading {
         })
     }
 
-    /// True if what is known of a file is worth keeping: a footer says all of it, and nothing else decides.
+    /// True if the footers of the files say more than their columns.
     pub(super) fn has_footers(&self) -> bool {
         self.kind == Format::Parquet
     }
 
-    /// The schema of each file, and, if `facts` are wanted, what else its footer says.
+    /// All that decides what is found in a file, besides the file.
+    pub(super) fn way(&self) -> String {
+        format!("{self:?}")
+    }
+
+    /// Of how many files of a table, the first ones, more is looked at than the header.
+    pub(super) fn sampled(&self) -> usize {
+        if self.header.is_some() { SAMPLED_FILES } else { usize::MAX }
+    }
+
+    /// The schema of each file, and, if `facts` are wanted, what else its footer says. Each file comes with its place in the
+    /// table.
     pub(super) async fn inside(
         &self,
-        files: &[ObjectMeta],
+        files: &[(usize, ObjectMeta)],
         facts: bool,
         state: &SessionState,
         store: &Arc<dyn ObjectStore>,
@@ -109,18 +121,16 @@ impl Reading {
             let schemas = self.schemas(files, state, store).await?;
             return Ok(schemas.into_iter().map(|schema| (schema, None)).collect());
         }
-        let look = |file: &ObjectMeta| {
+        let look = |(_, file): &(usize, ObjectMeta)| {
             let file = file.clone();
             async move {
                 let found = async {
                     let format = &self.format;
                     let one = std::slice::from_ref(&file);
                     let schema = format.infer_schema(state, store, one).await?;
-                    let of = Arc::clone(&schema);
-                    let FileMeta { statistics, ordering, .. } =
-                        format.infer_stats_and_ordering(state, store, of, &file).await?;
-                    let statistics = Arc::new(statistics);
-                    Ok((schema, Some(Arc::new(Facts { statistics, ordering }))))
+                    let facts =
+                        bounds::facts(format.as_ref(), state, store, &schema, &file).await?;
+                    Ok((schema, Some(Arc::new(facts))))
                 };
                 found
                     .await
@@ -133,15 +143,15 @@ impl Reading {
     /// The schema of each file.
     async fn schemas(
         &self,
-        files: &[ObjectMeta],
+        files: &[(usize, ObjectMeta)],
         state: &SessionState,
         store: &Arc<dyn ObjectStore>,
     ) -> Result<Vec<SchemaRef>, TableError> {
-        let look = |(number, file): (usize, &ObjectMeta)| {
-            let file = file.clone();
+        let look = |(number, file): &(usize, ObjectMeta)| {
+            let (number, file) = (*number, file.clone());
             async move {
                 let found = match (&self.header, self.kind) {
-                    (Some(header), Format::Csv) if number >= SAMPLED_FILES => {
+                    (Some(header), Format::Csv) if number >= self.sampled() => {
                         header.infer_schema(state, store, std::slice::from_ref(&file)).await
                     }
                     (_, Format::Json) if !self.is_array && !self.is_compressed => {
@@ -152,11 +162,8 @@ impl Reading {
                 found.map_err(|error| TableError::File(FileTrouble::of(&file.location, error)))
             }
         };
-        let found: Vec<SchemaRef> = stream::iter(files.iter().enumerate())
-            .map(look)
-            .buffered(FILES_AT_ONCE)
-            .try_collect()
-            .await?;
+        let found: Vec<SchemaRef> =
+            stream::iter(files).map(look).buffered(FILES_AT_ONCE).try_collect().await?;
         Ok(found)
     }
 

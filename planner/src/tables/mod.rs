@@ -5,6 +5,7 @@
 //!                        (listing)          (looking, files)                       (merge)        (provider)
 //! ```
 
+mod bounds;
 mod commits;
 pub(crate) mod config;
 mod error;

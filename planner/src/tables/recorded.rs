@@ -33,6 +33,7 @@ pub(super) struct RecordedStore {
 #[derive(Debug, Default)]
 struct State {
     listed: Vec<String>,
+    read: Vec<String>,
     pages: usize,
     /// Requests wait for the end of their round, if there are rounds.
     round: Option<usize>,
@@ -61,6 +62,20 @@ impl RecordedStore {
         let path = Path::parse(name).unwrap();
         self.inner.put(&path, text.to_owned().into()).await.unwrap();
         *self.objects.lock() = None;
+    }
+
+    /// Removes an object.
+    pub(super) async fn remove(&self, name: &str) {
+        self.inner.delete(&Path::parse(name).unwrap()).await.unwrap();
+        *self.objects.lock() = None;
+    }
+
+    /// The objects that were read since the last call, each once, in order of the alphabet.
+    pub(super) fn read(&self) -> Vec<String> {
+        let mut read = std::mem::take(&mut self.state.lock().read);
+        read.sort_unstable();
+        read.dedup();
+        read
     }
 
     /// The requests for listings since the last call: `prefix` for all below a folder, `prefix/` for the folder alone,
@@ -171,6 +186,9 @@ impl ObjectStore for RecordedStore {
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
+        if !options.head {
+            self.state.lock().read.push(location.to_string());
+        }
         self.inner.get_opts(location, options).await
     }
 

@@ -27,14 +27,16 @@ use prost::Message;
 
 use super::facts::{Facts, Version};
 
-/// A table with fewer files is looked into: that takes no longer.
+/// A table with fewer files that have footers is looked into: that takes no longer.
 pub(super) const LEAST_FILES: usize = 32;
+/// The same for other files. Their first rows are looked at, up to 16 MiB of each.
+pub(super) const LEAST_OTHERS: usize = 8;
 /// Files of a group, about.
 const GROUP_FILES: usize = 512;
 /// Objects that are read or written at the same time.
 const AT_ONCE: usize = 32;
 /// Part of every name, so that another form has other names.
-const FORM: &str = "1";
+const FORM: &str = "2";
 /// Level of Zstandard.
 const ZSTD: i32 = 1;
 /// An object has at most so many bytes once it is unpacked.
@@ -50,6 +52,18 @@ pub(super) struct Shelf {
     prefix: Path,
     /// What else decides what is found in a file: this engine.
     engine: String,
+}
+
+/// The files of a table that may be known, in order.
+pub(super) struct Looked<'a> {
+    /// The address of their store.
+    pub(super) address: &'a str,
+    /// How they are read.
+    pub(super) way: &'a str,
+    /// The files.
+    pub(super) files: &'a [ObjectMeta],
+    /// Of how many of them, the first ones, more is looked at than the header.
+    pub(super) sampled: usize,
 }
 
 /// The files of one group, in order.
@@ -95,23 +109,25 @@ impl Shelf {
     }
 
     /// The groups of a listing.
-    fn groups(&self, address: &str, files: &[ObjectMeta]) -> Vec<Group> {
+    fn groups(&self, of: &Looked<'_>) -> Vec<Group> {
+        let Looked { address, way, files, sampled } = *of;
         let count = files.len().div_ceil(GROUP_FILES).next_power_of_two();
-        let mut groups: Vec<Vec<&ObjectMeta>> = vec![Vec::new(); count];
-        for file in files {
-            groups[place(file.location.as_ref(), count)].push(file);
+        let mut groups: Vec<Vec<(usize, &ObjectMeta)>> = vec![Vec::new(); count];
+        for (at, file) in files.iter().enumerate() {
+            groups[place(file.location.as_ref(), count)].push((at, file));
         }
-        let key = |files: Vec<&ObjectMeta>| {
-            let mut text = format!("{FORM}\n{}\n{address}\n", self.engine);
-            for file in &files {
+        let key = |files: Vec<(usize, &ObjectMeta)>| {
+            let mut text = format!("{FORM}\n{}\n{address}\n{way}\n", self.engine);
+            for (at, file) in &files {
                 let Version { size, e_tag, modified } = Version::from(*file);
                 // Of a file with a tag, the time says nothing more.
                 let version = e_tag.unwrap_or_else(|| modified.to_string());
-                text += &format!("{}\n{size}\n{version}\n", file.location);
+                let header = if *at < sampled { "" } else { "header\n" };
+                text += &format!("{}\n{size}\n{version}\n{header}", file.location);
             }
             let name = keys::files(&digest_of(text.as_bytes()));
             let key = below(&self.prefix, name);
-            Group { key, files: files.into_iter().map(|file| file.location.clone()).collect() }
+            Group { key, files: files.into_iter().map(|(_, file)| file.location.clone()).collect() }
         };
         groups.into_iter().filter(|files| !files.is_empty()).map(key).collect()
     }
@@ -119,12 +135,11 @@ impl Shelf {
     /// What is known of files. Only groups that have an unknown file are read.
     pub(super) async fn read(
         &self,
-        address: &str,
-        files: &[ObjectMeta],
+        of: &Looked<'_>,
         is_known: impl Fn(&Path) -> bool,
     ) -> HashMap<Path, Inside> {
         let Some(store) = &self.store else { return HashMap::new() };
-        let mut wanted = self.groups(address, files);
+        let mut wanted = self.groups(of);
         wanted.retain(|group| !group.files.iter().all(&is_known));
         let read = stream::iter(wanted)
             .map(|Group { key, files }| {
@@ -142,14 +157,13 @@ impl Shelf {
     /// Keeps what is known of files. Only groups that have a new file are written, and only if all their files are known.
     pub(super) async fn write(
         &self,
-        address: &str,
-        files: &[ObjectMeta],
+        of: &Looked<'_>,
         is_new: impl Fn(&Path) -> bool,
         inside: impl Fn(&Path) -> Option<Inside>,
     ) {
         let Some(store) = &self.store else { return };
         let mut objects = Vec::new();
-        for group in self.groups(address, files) {
+        for group in self.groups(of) {
             if !group.files.iter().any(&is_new) {
                 continue;
             }
@@ -242,3 +256,6 @@ fn unpacked(bytes: &[u8], files: usize) -> Option<Vec<Inside>> {
     let known: Vec<Inside> = object.files.iter().map(file).collect::<Option<_>>()?;
     (known.len() == files).then_some(known)
 }
+
+#[cfg(test)]
+mod tests;

@@ -22,7 +22,7 @@ use super::listing::Places;
 use super::looking::Reading;
 use super::provider::{Files, FilesTable};
 use super::shape::Shape;
-use super::shelf::Shelf;
+use super::shelf::{Inside, Looked, Shelf};
 use super::sieve::Sieve;
 use super::{folders, looking, made, merge, shelf, texts};
 use crate::error::PlanError;
@@ -221,22 +221,19 @@ impl Table {
         store: &Arc<dyn ObjectStore>,
     ) -> Result<Arc<Shape>, TableError> {
         let Listing { places, files, is_all } = *of;
-        let known = match self.known.look(files) {
+        let reading = Reading::of(&self.config, files)?;
+        let sampled = reading.sampled();
+        let known = match self.known.look(files, sampled) {
             Seen::All(shape) => return Ok(shape),
             Seen::Some(known) => known,
         };
-        let reading = Reading::of(&self.config, files)?;
-        let is_kept = reading.has_footers() && files.len() >= shelf::LEAST_FILES;
+        let has_facts = reading.has_footers();
+        let least = if has_facts { shelf::LEAST_FILES } else { shelf::LEAST_OTHERS };
+        let is_kept = files.len() >= least;
+        let way = reading.way();
+        let looked = Looked { address: &places.address, way: &way, files, sampled };
         let of_others = match is_kept {
-            true => {
-                let known: HashSet<&Path> = files
-                    .iter()
-                    .zip(&known)
-                    .filter(|(_, known)| known.is_some())
-                    .map(|(file, _)| &file.location)
-                    .collect();
-                self.shared.shelf.read(&places.address, files, |path| known.contains(path)).await
-            }
+            true => self.of_others(&looked, &known).await,
             false => HashMap::new(),
         };
         // What CREATE TABLE AS and INSERT wrote has the table's columns.
@@ -249,20 +246,22 @@ impl Table {
             .map(|(file, known)| {
                 match known.or_else(|| written.filter(|_| is_written(file)).cloned()) {
                     Some(schema) => Some((schema, None)),
-                    None => of_others
-                        .get(&file.location)
-                        .map(|(schema, facts)| (Arc::clone(schema), Some(Arc::clone(facts)))),
+                    None => of_others.get(&file.location).map(|(schema, facts)| {
+                        (Arc::clone(schema), has_facts.then(|| Arc::clone(facts)))
+                    }),
                 }
             })
             .collect();
         drop(of_others);
-        let new: Vec<ObjectMeta> = files
+        let new: Vec<(usize, ObjectMeta)> = files
             .iter()
+            .enumerate()
             .zip(&inside)
             .filter(|(_, inside)| inside.is_none())
-            .map(|(file, _)| file.clone())
+            .map(|((at, file), _)| (at, file.clone()))
             .collect();
-        let mut found = reading.inside(&new, is_kept, state, store).await?.into_iter();
+        let facts = is_kept && has_facts;
+        let mut found = reading.inside(&new, facts, state, store).await?.into_iter();
         let mut distinct: HashSet<SchemaRef> = HashSet::new();
         let mut all = Vec::with_capacity(files.len());
         for known in &mut inside {
@@ -279,13 +278,32 @@ impl Table {
         }
         let schemas: Vec<SchemaRef> = all.iter().map(|(schema, _)| Arc::clone(schema)).collect();
         let shape = self.built(reading, places, files, &schemas, declared, state).map(Arc::new);
-        self.known.remember(files, &all, shape.as_ref().ok(), is_all);
+        self.known.remember(files, &all, shape.as_ref().ok(), (is_all, sampled));
         if is_kept && !new.is_empty() {
-            let new: HashSet<&Path> = new.iter().map(|file| &file.location).collect();
-            let own = |path: &Path| self.known.own(path);
-            self.shared.shelf.write(&places.address, files, |path| new.contains(path), own).await;
+            let new: HashSet<&Path> = new.iter().map(|(_, file)| &file.location).collect();
+            let own = |path: &Path| match has_facts {
+                true => self.known.own(path),
+                false => self.known.schema(path).map(Facts::unknown),
+            };
+            self.shared.shelf.write(&looked, |path| new.contains(path), own).await;
         }
         shape
+    }
+
+    /// What other processes have found in files that are not known here.
+    async fn of_others(
+        &self,
+        looked: &Looked<'_>,
+        known: &[Option<SchemaRef>],
+    ) -> HashMap<Path, Inside> {
+        let known: HashSet<&Path> = looked
+            .files
+            .iter()
+            .zip(known)
+            .filter(|(_, known)| known.is_some())
+            .map(|(file, _)| &file.location)
+            .collect();
+        self.shared.shelf.read(looked, |path| known.contains(path)).await
     }
 
     /// The shape that files of these schemas have together.
