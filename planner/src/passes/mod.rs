@@ -8,6 +8,7 @@ mod honest_orders;
 mod rewrite;
 mod rules;
 mod split_joins;
+mod top_files;
 
 pub(crate) use rules::optimizer_rules;
 pub(crate) use split_joins::split_joins;
