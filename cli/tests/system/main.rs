@@ -15,6 +15,7 @@ mod front;
 mod functions;
 mod fuzz;
 mod keeping;
+mod listing;
 mod mistakes;
 mod monsters;
 mod named;
