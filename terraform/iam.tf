@@ -14,6 +14,9 @@ locals {
   write_buckets     = distinct([for place in var.writing : split("/", place.location)[2]])
   write_bucket_arns = [for bucket in local.write_buckets : "arn:${local.partition}:s3:::${bucket}"]
   write_object_arns = [for place in var.writing : "arn:${local.partition}:s3:::${trimprefix(place.location, "s3://")}*"]
+  # What the sweeper may do there: commits that say "cancelled", and files that a statement of Dunlin has written.
+  write_commit_arns = [for arn in local.write_object_arns : "${arn}_dunlin/*.json"]
+  write_file_arns   = [for arn in local.write_object_arns : "${arn}dunlin-*"]
 
   # Aliases and versions are "NAME:…", so each function has two patterns.
   worker_function_arns = flatten([for name in keys(local.worker_functions) : [
@@ -33,6 +36,8 @@ locals {
     data_kms_key_arns    = distinct(compact(var.data_buckets[*].kms_key_arn))
     write_bucket_arns    = local.write_bucket_arns
     write_object_arns    = local.write_object_arns
+    write_commit_arns    = local.write_commit_arns
+    write_file_arns      = local.write_file_arns
     write_kms_key_arns   = distinct(compact([for data in var.data_buckets : data.kms_key_arn if contains(local.write_buckets, data.bucket)]))
     worker_function_arns = local.worker_function_arns
     account_resources    = length(local.worker_function_arns) > 0 ? ["*"] : []

@@ -24,6 +24,7 @@ use crate::query::hub::Hub;
 use crate::query::intake::Intake;
 use crate::query::queries::Queries;
 use crate::query::sweep::{self, Swept};
+use crate::query::writes::Writes;
 
 /// Why a gateway cannot serve.
 #[derive(Debug, thiserror::Error)]
@@ -72,10 +73,12 @@ fn open(
     };
     let handles = Arc::new(Handles::new(Arc::clone(&gateway.control), env.clone(), fence));
     let hub = Arc::clone(&gateway.hub);
+    let writes = Arc::new(Writes::new(current.clone(), env.clone()));
     let swept = Swept {
         handles: Arc::clone(&handles),
         local: gateway.local.clone(),
         hub: Arc::clone(&hub),
+        writes: Arc::clone(&writes),
     };
     let books = (options.metrics.is_some() || options.spans.is_some()).then(|| {
         let tariff = Arc::clone(&options.tariff);
@@ -100,7 +103,7 @@ fn open(
             metrics.ready.set(0);
         }
     });
-    let known = (handles, current.clone());
+    let known = (handles, writes);
     let queries = Queries::new(known, watched, links, options, Arc::clone(&metrics), stop.clone());
     let face = Face {
         intake,

@@ -75,10 +75,12 @@ pub(crate) async fn settle(
         }
         Settled::Failed(_) | Settled::Lost | Settled::Unknown => holding.end(Duties::given_up),
     };
-    if known.handle.known_end().is_some() {
+    if let Some(end) = known.handle.known_end() {
         news::tell(shared, News::ended(known.handle.query.clone()));
-        let (shared, query) = (Arc::clone(shared), known.handle.query.clone());
-        shared.clone().writing.spawn(async move { shared.retire(&query).await });
+        let (shared, known) = (Arc::clone(shared), Arc::clone(known));
+        shared.clone().writing.spawn(async move {
+            shared.retire(&known.handle.query, Some(&known.handle.root), &end).await;
+        });
     } else if let Some(owed) = owed {
         look_after(shared, known, task.stage, owed).await;
     }

@@ -13,7 +13,8 @@ use dunlin_manifest::ids::QueryId;
 use dunlin_manifest::keys;
 use dunlin_manifest::meter::Meter;
 use dunlin_manifest::query::{Place, QueryHandle, active, retire};
-use dunlin_manifest::records::{EngineFence, Requests};
+use dunlin_manifest::records::{End, EngineFence, Requests, Root};
+use dunlin_manifest::store::create::decode;
 use dunlin_manifest::store::{ControlStore, ObjectControlStore, StoreError};
 use dunlin_plan::stores::Stores;
 use dunlin_shuffle::ReadGovernor;
@@ -208,9 +209,10 @@ impl Shared {
         self.control.through(|inner| self.stores.view(inner, Some(&self.asked)))
     }
 
-    /// Removes the hint of a query that has ended, if this worker may.
-    pub(crate) async fn retire(&self, query: &QueryId) {
-        if self.options.retires {
+    /// Removes the hint of a query that has ended, if this worker may, and if the query has left nothing for a sweeper.
+    pub(crate) async fn retire(&self, query: &QueryId, root: Option<&Root>, end: &End) {
+        let is_left = root.is_some_and(|root| root.leaves_files(end));
+        if self.options.retires && !is_left {
             retire(&self.control, query).await;
         }
     }
@@ -294,16 +296,19 @@ impl Shared {
             counted.get(&end),
             counted.list(&prefix),
         );
-        let (handle, end, listed) = match asked {
+        let (handle, got, listed) = match asked {
             Err(StoreError::Malformed { key, reason }) => {
                 self.leave_unreadable(query, &key, &reason).await?;
                 return Ok(None);
             }
             asked => asked?,
         };
-        if end.is_some() {
+        if let Some(got) = got {
             self.forget(query);
-            self.retire(query).await;
+            // What another build has written is left to a sweeper.
+            if let Ok(end) = decode(&end, &got.body) {
+                self.retire(query, handle.as_ref().map(|handle| &*handle.root), &end).await;
+            }
             return Ok(None);
         }
         let Some(handle) = handle else { return Ok(None) };

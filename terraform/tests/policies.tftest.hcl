@@ -202,7 +202,11 @@ run "writing" {
     error_message = "Workers write files in the places of writing, and the gateway cancels writes and clears up."
   }
   assert {
-    condition     = !anytrue([for s in jsondecode(local.policies.sweeper).Statement : contains(["WriteData"], s.Sid)])
-    error_message = "The sweeper writes no data."
+    condition = { for s in jsondecode(local.policies.sweeper).Statement : s.Sid => [s.Action, s.Resource] if contains(["WriteData", "CancelWrites", "DeleteFilesThatDoNotCount", "TellThatAFileIsMissing"], s.Sid) } == {
+      CancelWrites              = [["s3:PutObject"], ["arn:aws:s3:::other/x/y/made/*_dunlin/*.json", "arn:aws:s3:::lake/tables/out/*_dunlin/*.json"]]
+      DeleteFilesThatDoNotCount = [["s3:DeleteObject"], ["arn:aws:s3:::other/x/y/made/*dunlin-*", "arn:aws:s3:::lake/tables/out/*dunlin-*"]]
+      TellThatAFileIsMissing    = [["s3:ListBucket"], ["arn:aws:s3:::other", "arn:aws:s3:::lake"]]
+    }
+    error_message = "The sweeper writes no data: it cancels writes that have failed, and deletes what they have left."
   }
 }

@@ -66,6 +66,8 @@ fn values(bucket: &str, state: &str, tables: &str) -> BTreeMap<&'static str, Val
         ("data_prefixes", json!([format!("{tables}/*")])),
         ("write_bucket_arns", json!([arn])),
         ("write_object_arns", json!([format!("{arn}/{tables}/made/*")])),
+        ("write_commit_arns", json!([format!("{arn}/{tables}/made/*_dunlin/*.json")])),
+        ("write_file_arns", json!([format!("{arn}/{tables}/made/*dunlin-*")])),
         ("write_kms_key_arns", json!([])),
         ("state_kms_key_arns", json!([])),
         ("data_kms_key_arns", json!([])),

@@ -78,7 +78,7 @@ pub async fn freeze_in_the_middle(objects: &Objects, worker: &Process) -> (u32, 
 }
 
 /// Waits until every thread of the process stands still: the signal is sent before they do.
-async fn stopped(worker: &Process) {
+pub async fn stopped(worker: &Process) {
     let tasks = format!("/proc/{}/task", worker.id());
     until("a frozen process", PATIENCE, || {
         let threads = std::fs::read_dir(&tasks).ok()?;

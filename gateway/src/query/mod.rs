@@ -43,4 +43,4 @@ mod threads;
 pub(crate) mod version;
 mod watch;
 mod write_error;
-mod writes;
+pub(crate) mod writes;

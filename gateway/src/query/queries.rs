@@ -37,7 +37,7 @@ use super::write_error::of_write;
 use super::writes::Writes;
 use crate::auth::Principal;
 use crate::metrics::Metrics;
-use crate::options::{Current, GatewayOptions, LinkMaker};
+use crate::options::{GatewayOptions, LinkMaker};
 
 /// How long a cancel waits for the end of a query that has committed its files.
 const LAST_STEP: Duration = Duration::from_secs(10);
@@ -98,7 +98,7 @@ pub(crate) struct Queries {
 
 impl Queries {
     pub(crate) fn new(
-        (handles, current): (Arc<Handles>, Current),
+        (handles, writes): (Arc<Handles>, Arc<Writes>),
         hub: Arc<Hub>,
         links: Option<Arc<dyn LinkMaker>>,
         options: &GatewayOptions,
@@ -113,7 +113,7 @@ impl Queries {
             most_answer: options.most_answer,
             is_swept_by_schedule: options.is_swept_by_schedule,
             watchers: Watchers::new(env.clone(), hub, periods, stop.clone()),
-            writes: Arc::new(Writes::new(current, env.clone())),
+            writes,
             results: ResultReader::new(handles.store().clone(), env),
             handles,
             stop,

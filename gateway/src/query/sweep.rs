@@ -2,11 +2,13 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use dunlin_manifest::ids::QueryId;
 use dunlin_manifest::query::sweep::{self, Opened, Site, SweepPeriods, Sweeper};
 use dunlin_manifest::query::{News, QueryHandle};
+use dunlin_manifest::records::End;
 use dunlin_manifest::store::ObjectControlStore;
 use futures::FutureExt;
 use tokio_util::sync::CancellationToken;
@@ -14,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::error::ErrorKind;
 use super::handles::Handles;
 use super::hub::Hub;
+use super::writes::Writes;
 use crate::metrics::Told;
 use crate::options::LocalRunner;
 
@@ -23,6 +26,7 @@ pub(crate) struct Swept {
     pub(crate) handles: Arc<Handles>,
     pub(crate) local: Option<Arc<dyn LocalRunner>>,
     pub(crate) hub: Arc<Hub>,
+    pub(crate) writes: Arc<Writes>,
 }
 
 #[async_trait]
@@ -57,6 +61,10 @@ impl Site for Swept {
         self.hub.tell(news);
     }
 
+    async fn settle(&self, handle: &QueryHandle, end: &End, seen: Duration) -> bool {
+        self.writes.settle(handle, end, seen).await
+    }
+
     fn trouble(&self) -> Option<String> {
         self.hub.trouble()
     }
@@ -79,8 +87,8 @@ pub(crate) async fn run(site: Swept, told: Told, periods: SweepPeriods, stop: Ca
         };
         pause = match found {
             Ok(Ok(swept)) => {
-                let is_idle =
-                    swept.queries == 0 && told.books.as_ref().is_none_or(|books| books.is_closed());
+                let is_idle = swept.queries + swept.unsettled == 0
+                    && told.books.as_ref().is_none_or(|books| books.is_closed());
                 tell(&told, swept).await;
                 if is_idle { (pause * 3 / 2).min(periods.idle) } else { periods.busy }
             }
@@ -105,7 +113,7 @@ async fn last(told: &Told) {
 
 /// Tells Prometheus what a sweep has found.
 async fn tell(Told { metrics, books }: &Told, found: sweep::Swept) {
-    let sweep::Swept { queries, open, running, still, gone } = found;
+    let sweep::Swept { queries, open, running, still, gone, .. } = found;
     let level = |count| i64::try_from(count).unwrap_or(i64::MAX);
     metrics.queries_open.set(level(queries));
     metrics.tasks_pending.set(level(open));

@@ -4,19 +4,18 @@
 //!  cancel ──> one create: "cancelled" ─ first ──────────────> the query ends as cancelled
 //!                                     └ "committed" is there > too late: it ends as it would have
 //!  failed ──> the same create, so that no task that still runs commits ──> files are deleted
+//!  ended while nobody asked ──> the sweeper does the same
 //! ```
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::Duration;
 
+use datafusion::error::Result;
 use dunlin_manifest::env::Env;
 use dunlin_manifest::ids::QueryId;
 use dunlin_manifest::query::QueryHandle;
-use dunlin_manifest::records::{End, EndStatus, WriteTarget};
-use dunlin_plan::write::{self, CommitName, State};
-use object_store::ObjectStore;
-use object_store::path::Path;
+use dunlin_manifest::records::{End, WriteTarget};
+use dunlin_plan::write::{State, Written};
 use parking_lot::Mutex;
 
 use super::error::CoreError;
@@ -33,28 +32,13 @@ pub(crate) struct Writes {
     settled: Mutex<HashMap<QueryId, State>>,
 }
 
-/// Where the files of one query are.
-struct Place {
-    store: Arc<dyn ObjectStore>,
-    folder: Path,
-    commit: CommitName,
-}
-
 impl Writes {
     pub(crate) fn new(current: Current, env: Env) -> Self {
         Self { current, env, settled: Mutex::default() }
     }
 
-    fn place(&self, target: &WriteTarget) -> Result<Place, CoreError> {
-        let store = self.current.now().planner.stores().get(&target.store).ok_or_else(|| {
-            CoreError::internal(format!(
-                "the query writes to {}, which the configuration of this gateway does not name",
-                target.store
-            ))
-        })?;
-        let folder = Path::parse(&target.folder).map_err(CoreError::internal)?;
-        let commit = target.first.map_or(CommitName::OfQuery, CommitName::First);
-        Ok(Place { store, folder, commit })
+    fn written(&self, query: &QueryId, target: &WriteTarget) -> Result<Written> {
+        Written::by(query, target, self.current.now().planner.stores())
     }
 
     /// Makes sure that a write which is not committed never is. Returns what became of it.
@@ -66,8 +50,8 @@ impl Writes {
         if let Some(known) = self.settled.lock().get(query) {
             return Ok(*known);
         }
-        let Place { store, folder, commit } = self.place(target)?;
-        let state = write::cancel(&store, &self.env, (&folder, &commit), query.as_str()).await;
+        let written = self.written(query, target).map_err(CoreError::internal)?;
+        let state = written.cancel(&self.env).await;
         let state = state.map_err(|error| CoreError::store(error.to_string()).about(query))?;
         self.remember(query, state);
         Ok(state)
@@ -88,75 +72,58 @@ impl Writes {
         if let Some(known) = self.settled.lock().get(query) {
             return Some(*known);
         }
-        let state = match end.status {
-            EndStatus::Succeeded => State::Committed,
-            EndStatus::Failed | EndStatus::Cancelled => {
-                let cancelled = self.cancel(query, target).await;
-                cancelled
-                    .inspect_err(|error| {
-                        tracing::warn!(%query, %error, "it is not known whether a query has committed its files");
-                    })
-                    .ok()?
-            }
-        };
+        let ended = async { self.written(query, target)?.ended(&self.env, end).await };
+        let state = ended
+            .await
+            .inspect_err(|error| {
+                tracing::warn!(%query, %error, "it is not known whether a query has committed its files");
+            })
+            .ok()?;
         self.remember(query, state);
-        // Each task ran once: no attempt lost.
-        let ran_once = end.summary.is_some_and(|summary| summary.attempts <= summary.tasks);
-        if state == State::Cancelled || !ran_once {
-            match self.place(target) {
-                Ok(place) => self.clean(query, place, state, Duration::ZERO),
-                Err(error) => {
-                    tracing::warn!(%query, %error, "files that were not committed are left");
-                }
-            }
+        if handle.root.leaves_files(end) {
+            self.clean(query, target, state, Duration::ZERO);
         }
         Some(state)
+    }
+
+    /// For the sweeper: settles the files of a query that has ended, `seen` after it was first seen so. Files are deleted at
+    /// once, and again when all tasks that still ran have noticed or were given up. True when nothing is left to do.
+    pub(crate) async fn settle(&self, handle: &QueryHandle, end: &End, seen: Duration) -> bool {
+        let Some(target) = &handle.root.write else { return true };
+        let Some(state) = self.ended(handle, end).await else { return false };
+        if seen < Duration::from_millis(handle.root.limits.lease_ms) {
+            return false;
+        }
+        let clean = async { self.written(&handle.query, target)?.clean(&self.env, state).await };
+        tell(&handle.query, clean.await)
     }
 
     /// Deletes the files of a query that was cancelled, once its tasks have noticed: after `pause`, and once more for those
     /// that notice late.
     pub(crate) fn clean_cancelled(&self, query: &QueryId, target: &WriteTarget, pause: Duration) {
         for pause in [pause, pause * 5] {
-            if let Ok(place) = self.place(target) {
-                self.clean(query, place, State::Cancelled, pause);
-            }
+            self.clean(query, target, State::Cancelled, pause);
         }
     }
 
     /// Deletes the files of attempts that lost, after `pause`.
-    fn clean(&self, query: &QueryId, place: Place, state: State, pause: Duration) {
+    fn clean(&self, query: &QueryId, target: &WriteTarget, state: State, pause: Duration) {
         let (query, env) = (query.clone(), self.env.clone());
+        let written = self.written(&query, target);
         tokio::spawn(async move {
             env.clock.sleep(pause).await;
-            match leftovers(&query, &place, state, &env).await {
-                Ok(0) => {}
-                Ok(deleted) => {
-                    tracing::info!(%query, deleted, "deleted files that were not committed");
-                }
-                Err(error) => {
-                    tracing::warn!(%query, %error, "files that were not committed are left");
-                }
-            }
+            let clean = async { written?.clean(&env, state).await };
+            tell(&query, clean.await)
         });
     }
 }
 
-/// Without its commit, nothing of a query that was committed is deleted.
-async fn leftovers(
-    query: &QueryId,
-    place: &Place,
-    state: State,
-    env: &Env,
-) -> Result<usize, Box<dyn std::error::Error + Send + Sync>> {
-    let Place { store, folder, commit } = place;
-    let record = match state {
-        State::Cancelled => None,
-        State::Committed => {
-            match write::committed(store, env, (folder, commit), query.as_str()).await? {
-                Some(record) => Some(record),
-                None => return Ok(0),
-            }
-        }
-    };
-    Ok(write::leftovers(store, folder, query.as_str(), record.as_ref()).await?)
+/// Says what was deleted, or that files are left. True if none are left.
+fn tell(query: &QueryId, deleted: Result<usize>) -> bool {
+    match &deleted {
+        Ok(0) => {}
+        Ok(deleted) => tracing::info!(%query, deleted, "deleted files that were not committed"),
+        Err(error) => tracing::warn!(%query, %error, "files that were not committed are left"),
+    }
+    deleted.is_ok()
 }

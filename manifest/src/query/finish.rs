@@ -79,14 +79,17 @@ impl QueryHandle {
         finish(self, end::failed(self.env.nonce(), error)).await
     }
 
-    /// Ends the query as CANCELLED unless it has ended already. Returns the end that is there.
+    /// Ends the query as CANCELLED unless it has ended already. Returns the end that is there. The hint of a query that may
+    /// have left files stays for a sweeper.
     ///
     /// # Errors
     /// A create that was not settled.
     pub async fn cancel(&self) -> Result<Arc<End>, AdvanceError> {
-        let end = end::cancelled(self.env.nonce());
-        let end = create_end(&self.store, &self.env, &self.query, end).await?;
-        Ok(self.known.remember_end(end))
+        let end = finish(self, end::cancelled(self.env.nonce())).await?;
+        if !self.root.leaves_files(&end) {
+            retire(&self.store, &self.query).await;
+        }
+        Ok(end)
     }
 }
 

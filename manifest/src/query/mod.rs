@@ -12,7 +12,8 @@
 //!          blocks                      the seals of groups, read by range
 //!          history                     the queries that have ended, newest first
 //!          hints                       the bell and the list of active queries: not needed, but faster
-//!          sweep                       queries whose processes died, all at once
+//!          sweep ──> glance            queries whose processes died, all at once; one of them
+//!            └─────────┴──> site       what a sweeper needs of its process
 //!          news                        what processes tell each other beside the store
 //! ```
 //! Any process may advance a query, any number of times, at the same time as others. Every step is a create that one
@@ -32,10 +33,12 @@ pub mod sweep;
 mod blocks;
 mod cursor;
 mod derive;
+mod glance;
 mod history;
 mod known;
 mod look;
 mod observer;
+mod site;
 
 pub use advance::{Advanced, PATIENCE};
 pub use blocks::Blocks;

@@ -8,40 +8,37 @@
 //! - one that was announced and whose `root` was never written: `SUBMISSION_FAILED`;
 //! - one whose `root` this build cannot read, after the longest time that a query may take: `TIMEOUT`.
 //!
+//! A query that writes files and did not succeed stays in `live/` until a sweeper has looked after its files
+//! ([`Site::settle`]), so this happens also if whoever ended the query died, and nobody ever asks for it.
+//!
 //! Of another build's query a process derives nothing. It ends the query when its time is over, or when nothing of it
 //! has moved for long.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use bytes::Bytes;
 use futures::StreamExt;
 
 use crate::decide::end;
 use crate::model::ids::{Attempt, QueryId, StageId, TaskId};
 use crate::model::keys;
-use crate::model::records::{End, EndStatus, ErrorCode, QueryError, Route};
+use crate::model::records::{ErrorCode, QueryError, Route};
 use crate::model::view::QueryView;
-use crate::query::advance::PATIENCE;
-use crate::query::error::AdvanceError;
 use crate::query::finish::create_end;
+use crate::query::glance::{Found, Seen, look};
 use crate::query::handle::QueryHandle;
-use crate::query::hints::{active, retire, ring};
-use crate::query::news::{News, Reminder};
+use crate::query::hints::active;
+use crate::query::news::Reminder;
 use crate::store::control::{ControlStore, StoreError};
-use crate::store::create::load;
-use crate::store::object::ObjectControlStore;
+
+pub use crate::query::site::{Opened, Site};
 
 /// Queries advanced at the same time.
 const AT_ONCE: usize = 8;
 /// Refusals read for the message of `NO_COMPATIBLE_WORKER`.
 const REFUSALS_SHOWN: usize = 5;
-/// Refusals are listed when a query has made no progress for this long.
-const LOOK_FOR_REFUSALS: Duration = Duration::from_secs(3);
-
 /// A query of another build may stand still for so many times its `no_worker_ms`.
 const FOREIGN_PATIENCE: u32 = 5;
 const ORPHANED: &str = "the gateway that took the query died before it was written down; submit it again under a new Idempotency-Key";
@@ -62,6 +59,9 @@ pub struct SweepPeriods {
     pub orphan: Duration,
     /// How long a query whose root this build cannot read may stay before it is ended.
     pub unreadable: Duration,
+    /// How long the files of a query that has ended are looked after. Then they stay as they are, because this process
+    /// may not reach them.
+    pub unsettled: Duration,
 }
 
 impl Default for SweepPeriods {
@@ -72,54 +72,7 @@ impl Default for SweepPeriods {
             refused: Duration::from_secs(10),
             orphan: Duration::from_secs(15 * 60),
             unreadable: Duration::from_secs(12 * 3600),
-        }
-    }
-}
-
-/// What a process that sweeps knows and has.
-#[async_trait]
-pub trait Site: Send + Sync + Debug {
-    /// The store.
-    fn store(&self) -> &ObjectControlStore;
-
-    /// The handle of a query.
-    async fn open(&self, query: &QueryId) -> Opened;
-
-    /// The handles that somebody waits with.
-    fn in_use(&self) -> Vec<Arc<QueryHandle>>;
-
-    /// Runs an inline query here. False if this process runs none.
-    async fn run_here(&self, query: &QueryId) -> bool;
-
-    /// Tells others of work.
-    async fn tell(&self, news: News);
-
-    /// What a user should know about why no worker comes, if this process knows something.
-    fn trouble(&self) -> Option<String> {
-        None
-    }
-}
-
-/// The result of opening a query.
-#[derive(Clone, Debug)]
-pub enum Opened {
-    /// Its handle.
-    Handle(Arc<QueryHandle>),
-    /// It has no root.
-    Missing,
-    /// Its root is of another version.
-    Unreadable,
-    /// The store did not tell.
-    Unknown,
-}
-
-impl From<Result<Option<QueryHandle>, StoreError>> for Opened {
-    fn from(opened: Result<Option<QueryHandle>, StoreError>) -> Self {
-        match opened {
-            Ok(Some(handle)) => Self::Handle(Arc::new(handle)),
-            Ok(None) => Self::Missing,
-            Err(StoreError::Malformed { .. }) => Self::Unreadable,
-            Err(_) => Self::Unknown,
+            unsettled: Duration::from_secs(3600),
         }
     }
 }
@@ -160,6 +113,8 @@ struct Care {
 pub struct Swept {
     /// Active queries.
     pub queries: usize,
+    /// Queries that have ended, and whose files are not settled yet.
+    pub unsettled: usize,
     /// Their tasks that may be claimed and are not.
     pub open: usize,
     /// Their tasks that are claimed and run.
@@ -180,23 +135,10 @@ pub struct Sweeper {
     rootless: HashMap<QueryId, Duration>,
     /// Queries whose root cannot be read by this build, with the time when each was first seen.
     unreadable: HashMap<QueryId, Duration>,
+    /// Queries that have ended and whose files are not settled yet, with the time when each was first seen.
+    unsettled: HashMap<QueryId, Duration>,
     /// When a worker was last seen at any fleet query.
     fleet_seen: Option<Duration>,
-}
-
-/// The result of one look at an active query.
-#[derive(Debug)]
-enum Found {
-    /// It has ended. True if it has an answer.
-    Ended(bool),
-    /// It has no root.
-    Rootless,
-    /// It is still running.
-    Going { handle: Arc<QueryHandle>, view: Box<QueryView>, news: News, idle: bool },
-    /// Its root is of another version.
-    Unreadable,
-    /// The store did not tell.
-    Unknown,
 }
 
 impl Sweeper {
@@ -209,6 +151,7 @@ impl Sweeper {
             cares: HashMap::new(),
             rootless: HashMap::new(),
             unreadable: HashMap::new(),
+            unsettled: HashMap::new(),
             fleet_seen: None,
         }
     }
@@ -224,33 +167,43 @@ impl Sweeper {
         let gone: Vec<_> = gone.map(|(_, care)| care.handle).collect();
         self.rootless.retain(|query, _| known.contains(query));
         self.unreadable.retain(|query, _| known.contains(query));
+        self.unsettled.retain(|query, _| known.contains(query));
         self.put_back(&known).await;
         let looks: Vec<(QueryId, Found)> = futures::stream::iter(queries)
             .map(|query| {
                 let site = Arc::clone(&self.site);
                 let since = self.cares.get(&query).map(|care| care.since);
+                let ended = self.unsettled.get(&query).copied();
+                let longest = self.periods.unsettled;
                 async move {
-                    let still = since.map(|since| now(site.as_ref()).saturating_sub(since));
-                    let found = look(site.as_ref(), &query, still).await;
+                    let until_now = |since: Duration| now(site.as_ref()).saturating_sub(since);
+                    let seen = Seen {
+                        still: since.map(until_now),
+                        ended: ended.map(until_now).unwrap_or_default(),
+                        longest,
+                    };
+                    let found = look(site.as_ref(), &query, seen).await;
                     (query, found)
                 }
             })
             .buffer_unordered(AT_ONCE)
             .collect()
             .await;
-        let mut swept = Swept { queries: looks.len(), gone, ..Swept::default() };
+        let mut swept = Swept { gone, ..Swept::default() };
         let now = now(self.site.as_ref());
         let mut standing = Vec::new();
         for (query, found) in looks {
             match &found {
                 Found::Going { news, .. } => {
+                    swept.queries += 1;
                     swept.open += news.open.iter().map(|open| *open as usize).sum::<usize>();
                     swept.running += news.running as usize;
                 }
-                Found::Ended(_) => {
+                Found::Ended { unsettled, .. } => {
+                    swept.unsettled += usize::from(*unsettled);
                     swept.gone.extend(self.cares.get(&query).map(|care| Arc::clone(&care.handle)));
                 }
-                Found::Rootless | Found::Unreadable | Found::Unknown => {}
+                Found::Rootless | Found::Unreadable | Found::Unknown => swept.queries += 1,
             }
             if let Some(idle) = self.note(now, &query, found).await {
                 standing.push(idle);
@@ -289,7 +242,12 @@ impl Sweeper {
     ) -> Option<(Arc<QueryHandle>, Box<QueryView>)> {
         match found {
             Found::Unknown => None,
-            Found::Ended(answered) => {
+            Found::Ended { answered, unsettled } => {
+                if unsettled {
+                    self.unsettled.entry(query.clone()).or_insert(now);
+                } else {
+                    self.unsettled.remove(query);
+                }
                 if let Some(care) = self.cares.remove(query)
                     && answered
                     && care.handle.root.route == Route::Fleet
@@ -425,62 +383,6 @@ impl Sweeper {
             Err(error) => tracing::warn!(%query, %error, "a query could not be ended"),
         }
     }
-}
-
-/// Looks at a query and writes what is due. `still`: how long no worker was seen at it.
-async fn look(site: &dyn Site, query: &QueryId, still: Option<Duration>) -> Found {
-    try_look(site, query, still).await.unwrap_or_else(|error| {
-        tracing::warn!(%query, %error, "a query could not be advanced");
-        Found::Unknown
-    })
-}
-
-async fn try_look(
-    site: &dyn Site,
-    query: &QueryId,
-    still: Option<Duration>,
-) -> Result<Found, AdvanceError> {
-    let store = site.store();
-    let handle = match site.open(query).await {
-        Opened::Handle(handle) => handle,
-        Opened::Missing => {
-            let end: Option<End> = load(store, &keys::end(query)).await?;
-            if end.is_none() {
-                return Ok(Found::Rootless);
-            }
-            retire(store, query).await;
-            return Ok(Found::Ended(false));
-        }
-        Opened::Unreadable => return Ok(Found::Unreadable),
-        Opened::Unknown => return Ok(Found::Unknown),
-    };
-    if let Some(end) = handle.ended().await? {
-        retire(store, query).await;
-        return Ok(Found::Ended(end.status == EndStatus::Succeeded));
-    }
-    let with_beats = still.is_some_and(|still| still >= LOOK_FOR_REFUSALS);
-    handle.look(with_beats).await?;
-    // What is due is left to those who are at work on the query until the next sweep.
-    let advanced = handle.advance_patiently(PATIENCE).await?;
-    if let Some(end) = advanced.ended {
-        retire(store, query).await;
-        return Ok(Found::Ended(end.status == EndStatus::Succeeded));
-    }
-    let mut news = handle.news_of(&advanced.open, advanced.running);
-    if !handle.is_own() {
-        // Its tasks are not known here. One worker of its build finds them.
-        news.open = vec![1];
-    }
-    if !advanced.open.is_empty() && handle.root.route == Route::Inline {
-        site.run_here(query).await;
-        news.open.clear();
-    } else if advanced.moved && !advanced.open.is_empty() {
-        site.tell(news.clone()).await;
-        ring(store, store.env()).await;
-    }
-    let idle = (!advanced.open.is_empty() && advanced.running == 0) || !handle.is_own();
-    let view = Box::new(handle.view());
-    Ok(Found::Going { handle, view, news, idle })
 }
 
 /// The text of a refusal, which is a JSON object with an `engine` or plain text.

@@ -192,7 +192,7 @@ pub(super) async fn commit(
 ///
 /// # Errors
 /// The store's.
-pub async fn cancel(
+pub(super) async fn cancel(
     store: &Arc<dyn ObjectStore>,
     env: &Env,
     at: (&Path, &CommitName),
@@ -207,7 +207,7 @@ pub async fn cancel(
 ///
 /// # Errors
 /// The store's, or there is none.
-pub async fn committed(
+pub(super) async fn committed(
     store: &Arc<dyn ObjectStore>,
     env: &Env,
     at: (&Path, &CommitName),
@@ -271,7 +271,7 @@ async fn create_or_read(
 ///
 /// # Errors
 /// The store's.
-pub async fn leftovers(
+pub(super) async fn leftovers(
     store: &Arc<dyn ObjectStore>,
     folder: &Path,
     query: &str,

@@ -36,6 +36,14 @@ pub enum WriteError {
         /// Why not.
         why: &'static str,
     },
+    /// The configuration of this process does not name the store of a write.
+    #[error(
+        "the query writes to {store}, which the configuration of this process does not name; add its [[writing]] entry"
+    )]
+    OutOfReach {
+        /// The store.
+        store: String,
+    },
     /// The list of the files would be larger than an object of this kind may be.
     #[error("{files} files are too many for one commit; write larger files, or fewer folders")]
     TooMany {

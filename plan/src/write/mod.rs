@@ -18,18 +18,19 @@ mod error;
 mod exec;
 mod files;
 mod folders;
+mod settle;
 mod spec;
 mod upload;
 
 pub use self::access::WriteAccess;
 pub use self::commit::{
-    COMMITS, CommitRecord, State, WrittenFile, below_raw, cancel, committed, first_of, folder_of,
-    leftovers, query_of,
+    COMMITS, CommitRecord, State, WrittenFile, below_raw, first_of, folder_of, query_of,
 };
 pub use self::encode::check_schema;
 pub use self::error::WriteError;
 pub use self::exec::{CommitExec, WriteExec, result_schema};
 pub use self::folders::{NULL_FOLDER, is_folder_type};
+pub use self::settle::Written;
 pub use self::spec::{CommitName, CsvStyle, Made, WriteCompression, WriteFormat, WriteSpec};
 
 #[cfg(test)]

@@ -10,7 +10,8 @@ use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 
 use super::commit::{self, CommitRecord, State, WrittenFile};
-use super::{CommitName, cancel, committed, folder_of, leftovers, query_of};
+use super::commit::{cancel, committed, leftovers};
+use super::{CommitName, folder_of, query_of};
 
 const ONE: &str = "0190a000-0000-7000-8000-000000000001";
 const OTHER: &str = "0190a000-0000-7000-8000-000000000002";

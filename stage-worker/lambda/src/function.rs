@@ -68,7 +68,7 @@ impl Function {
         };
         let fence = fence::current()?;
         let build = fence.build.clone();
-        let sweep = Sweep::new(control.clone(), fence, functions.clone());
+        let sweep = Sweep::new((control.clone(), stores.clone()), fence, functions.clone());
         let worker = Worker::new(control, stores, options, CancellationToken::new())?;
         let init = Mutex::new(Some(since_start().unwrap_or_else(|| begun.elapsed())));
         Ok(Self { env, size, build, worker, functions, sweep, init })

@@ -11,8 +11,10 @@ use dunlin_manifest::ids::QueryId;
 use dunlin_manifest::keys;
 use dunlin_manifest::query::sweep::{Opened, Site, SweepPeriods, Sweeper, Swept};
 use dunlin_manifest::query::{News, QueryHandle, Wake};
-use dunlin_manifest::records::EngineFence;
+use dunlin_manifest::records::{End, EngineFence};
 use dunlin_manifest::store::{ControlStore, ObjectControlStore, StoreError};
+use dunlin_plan::stores::Stores;
+use dunlin_plan::write::Written;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 
@@ -36,11 +38,12 @@ pub(crate) struct Sweep {
 
 impl Sweep {
     pub(crate) fn new(
-        store: ObjectControlStore,
+        (store, stores): (ObjectControlStore, Stores),
         fence: EngineFence,
         functions: Option<Arc<Functions>>,
     ) -> Self {
-        let place = Place { store: store.clone(), fence, functions, held: Mutex::default() };
+        let (control, held) = (store.clone(), Mutex::default());
+        let place = Place { store: control, stores, fence, functions, held };
         let sweeper = Sweeper::new(Arc::new(place), SweepPeriods::default());
         Self { store, sweeper: tokio::sync::Mutex::new(sweeper), told: Mutex::default() }
     }
@@ -95,6 +98,8 @@ impl Sweep {
 #[derive(Debug)]
 struct Place {
     store: ObjectControlStore,
+    /// The stores of the configuration, for files that statements have written.
+    stores: Stores,
     fence: EngineFence,
     functions: Option<Arc<Functions>>,
     held: Mutex<HashMap<QueryId, Arc<QueryHandle>>>,
@@ -135,6 +140,27 @@ impl Site for Place {
     async fn tell(&self, news: News) {
         if let Some(functions) = &self.functions {
             functions.tell(news).await;
+        }
+    }
+
+    async fn settle(&self, handle: &QueryHandle, end: &End, seen: Duration) -> bool {
+        let Some(target) = &handle.root.write else { return true };
+        let (query, env) = (&handle.query, self.store.env());
+        let settle = async {
+            let written = Written::by(query, target, &self.stores)?;
+            let state = written.ended(env, end).await?;
+            written.clean(env, state).await
+        };
+        match settle.await {
+            Ok(deleted) => {
+                tracing::info!(%query, deleted, "settled the files of a query that has ended");
+                // Tasks that still run may write until they have noticed, or were given up.
+                seen >= Duration::from_millis(handle.root.limits.lease_ms)
+            }
+            Err(error) => {
+                tracing::warn!(%query, %error, "files that were not committed are left");
+                false
+            }
         }
     }
 

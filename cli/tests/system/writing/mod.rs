@@ -2,6 +2,7 @@
 //! and nothing if the statement did not succeed.
 
 mod again;
+mod swept;
 mod words;
 
 use std::path::Path;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::records::end::{End, EndStatus};
 use crate::model::records::stage::StageSpec;
 use crate::model::route::Route;
 
@@ -52,6 +53,16 @@ pub struct Root {
     /// Without it, the trace is the query's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trace: Option<String>,
+}
+
+impl Root {
+    /// True if the query may have left files that do not count, or has not told anybody that its write is not to be:
+    /// somebody who may must look after them before the query is forgotten.
+    #[must_use]
+    pub fn leaves_files(&self, end: &End) -> bool {
+        let ran_once = end.summary.is_some_and(|summary| summary.attempts <= summary.tasks);
+        self.write.is_some() && !(end.status == EndStatus::Succeeded && ran_once)
+    }
 }
 
 /// The files that a query writes, for who ends the query or cleans up after it. The plan of its last stage says more.
