@@ -25,9 +25,11 @@ use crate::StoreError;
 use crate::config::{StateConfig, StoreParams};
 use crate::location::{Location, address};
 
+pub(crate) use self::only_new::OnlyNew;
 pub use self::outside::{Inside, check_outside};
 
 mod bounded;
+mod only_new;
 mod open;
 mod outside;
 

@@ -17,6 +17,7 @@ use crate::StoreError;
 use crate::config::StoreParams;
 use crate::location::Location;
 use crate::renewing::{Client, RenewingStore};
+use crate::stores::only_new::Conditional;
 use crate::stores::outside::{Inside, Outside, check_outside};
 
 /// A store, and who makes links to its objects.
@@ -69,7 +70,7 @@ fn open_s3(
         .with_url(location.store.as_str())
         .with_conditional_put(S3ConditionalPut::ETagMatch)
         .with_retry(retries())
-        .with_http_connector(SpawnedReqwestConnector::new(io.clone()));
+        .with_http_connector(Conditional(io.clone()));
     let mut options = client_options(params)?;
     // Whoever sets an endpoint in the environment, as for every tool of AWS, says there whether it is encrypted.
     let from_env = ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"];

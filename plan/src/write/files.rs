@@ -16,7 +16,7 @@ use super::encode::{self, Encoder};
 use super::error::WriteError;
 use super::folders;
 use super::spec::WriteSpec;
-use super::upload::Upload;
+use super::upload::{Author, Onto, Upload};
 
 /// The writer of a task whose partitions write into the same files.
 #[derive(Debug)]
@@ -133,8 +133,15 @@ impl Files {
         } else {
             (self.at.clone(), self.at.clone())
         };
-        let is_new = self.spec.commit.is_none() && !self.spec.replaces;
-        let upload = Upload::new(Arc::clone(&self.store), whole, is_new);
+        let onto = match self.spec.commit.is_none() && !self.spec.replaces {
+            true => Onto::Nothing(Author {
+                query: self.query.clone(),
+                attempt: self.attempt.clone(),
+                on_s3: self.spec.store.starts_with("s3:"),
+            }),
+            false => Onto::Anything,
+        };
+        let upload = Upload::new(Arc::clone(&self.store), whole, onto);
         Ok(Open { folder: folder.clone(), path, encoder, upload, rows: 0, bytes: 0 })
     }
 

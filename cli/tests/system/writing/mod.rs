@@ -2,6 +2,7 @@
 //! and nothing if the statement did not succeed.
 
 mod again;
+mod one_file;
 mod swept;
 mod words;
 
