@@ -24,6 +24,8 @@ pub(super) struct Guess {
     pub(super) format: Format,
     /// True if the format must be said: the place does not tell it, or files of another format lie there, too.
     pub(super) says_format: bool,
+    /// One of its files, below the folder that was looked at.
+    pub(super) sample: String,
     /// Its files.
     pub(super) files: usize,
     /// Their bytes.
@@ -83,12 +85,13 @@ fn visit(folder: &Folder<'_>, path: &str, name: &str, add: &mut impl FnMut(Guess
         count(folder, &mut formats);
         let is_mixed = formats.len() > 1;
         for (format, files, bytes) in formats.values().copied() {
+            let sample = first(folder, path, format).unwrap_or_default();
             let suffix = if is_mixed { format!("_{}", format.name()) } else { String::new() };
             let name = identifier(&format!("{name}{suffix}"));
             // A folder is one of Parquet files unless something else is said.
             let says_format = is_mixed || format != Format::Parquet;
             let places = vec![path.to_owned()];
-            add(Guess { name, places, format, says_format, files, bytes });
+            add(Guess { name, places, format, says_format, sample, files, bytes });
         }
         return;
     }
@@ -116,7 +119,8 @@ fn visit(folder: &Folder<'_>, path: &str, name: &str, add: &mut impl FnMut(Guess
                 "" => identifier(name),
                 stem => identifier(stem),
             };
-            add(Guess { name, places, format: *kind, says_format: false, files, bytes });
+            let (format, sample) = (*kind, format!("{path}{first}"));
+            add(Guess { name, places, format, says_format: false, sample, files, bytes });
         }
     }
     for (name, below) in &folder.folders {
@@ -130,6 +134,15 @@ fn count<'a>(folder: &Folder<'a>, formats: &mut BTreeMap<&'a str, (Format, usize
         (*files, *bytes) = (*files + 1, *bytes + size);
     }
     folder.folders.values().for_each(|below| count(below, formats));
+}
+
+/// The first file of a format in a folder or below.
+fn first(folder: &Folder<'_>, path: &str, format: Format) -> Option<String> {
+    let own = folder.files.iter().find(|(_, of, _)| *of == format);
+    own.map(|(name, ..)| format!("{path}{name}")).or_else(|| {
+        let mut below = folder.folders.iter();
+        below.find_map(|(name, below)| first(below, &format!("{path}{name}/"), format))
+    })
 }
 
 /// A name up to its ending, without the numbers at its end: what files of one table have in common.

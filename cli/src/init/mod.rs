@@ -1,26 +1,30 @@
 //! `dunlin init`: writes a configuration from what lies in a folder or bucket.
 //!
 //! ```text
-//!   location ─ list ─> guess ─ open each table ─> dunlin.toml, with the columns as comments
+//!   location ─ list ─> guess ─ look into the text of one file ─ open each table ─> dunlin.toml, with the columns as comments
 //! ```
 //! It only reads, but for the one file that it writes. What cannot be opened is written as a comment, with the reason.
 
 mod guess;
+mod text;
 
 use std::fmt::Write;
 use std::io::Write as _;
+use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use dunlin_manifest::env::Env;
 use dunlin_plan::location::Location;
 use dunlin_plan::words;
+use dunlin_plan::write::below_raw;
 use dunlin_planner::Planner;
 use dunlin_planner::config::{Config, Format};
 use dunlin_process::report;
 use futures::{StreamExt, TryStreamExt};
-use object_store::ObjectMeta;
+use object_store::{GetOptions, GetRange, ObjectMeta, ObjectStore};
 
 use crate::init::guess::{Guess, Guesses, tables};
+use crate::init::text::{SAMPLE, Style, style};
 use crate::validate;
 
 /// Files that are looked at. Nobody corrects a guess of more by hand.
@@ -109,6 +113,7 @@ struct Looked {
 struct Opened {
     guess: Guess,
     locations: Vec<String>,
+    style: Style,
     about: Result<String>,
 }
 
@@ -129,7 +134,7 @@ async fn look(options: &Options, params: &str, io: &tokio::runtime::Handle) -> R
         let path = at.path.filename().unwrap_or_default().to_owned();
         Guesses { tables: tables(&[(path, 1)], "files").tables, left: 0 }
     } else {
-        let files = list(&base, params, io).await?;
+        let files = Reach::of(&base, params, io)?.list().await?;
         is_cut = files.len() >= MOST_FILES;
         tables(&files, at.path.filename().or(at.store.host_str()).unwrap_or("files"))
     };
@@ -145,13 +150,15 @@ async fn look(options: &Options, params: &str, io: &tokio::runtime::Handle) -> R
         whole if whole.is_empty() => "./".to_owned(),
         location => location,
     };
-    let guesses = std::mem::take(&mut found.tables).into_iter();
-    let guesses: Vec<(Guess, Vec<String>)> = guesses
-        .map(|guess| {
-            let locations = guess.places.iter().map(location).collect();
-            (guess, locations)
-        })
-        .collect();
+    let reach = Reach::of(if is_file { &options.location } else { &base }, params, io)?;
+    let mut guesses = Vec::new();
+    for guess in std::mem::take(&mut found.tables) {
+        let locations: Vec<String> = guess.places.iter().map(location).collect();
+        let sample = if is_file { "" } else { guess.sample.as_str() };
+        // A file that cannot be read is told where its table is opened.
+        let style = reach.style(sample, guess.format).await.unwrap_or_default();
+        guesses.push((guess, locations, style));
+    }
     let opened = Box::pin(open(guesses, params, io)).await?;
     let text = written(options, params, &opened);
     // What is written must be what is read.
@@ -163,42 +170,76 @@ async fn look(options: &Options, params: &str, io: &tokio::runtime::Handle) -> R
     Ok(Looked { text, told })
 }
 
-/// The files below a folder, by their path there, with their sizes.
-async fn list(base: &str, params: &str, io: &tokio::runtime::Handle) -> Result<Vec<(String, u64)>> {
-    let base = if base.is_empty() { "./" } else { base };
-    let text = format!("{NO_STATE}{}", table("files", &[base.to_owned()], None, params));
-    let stores = Config::parse(&text)?.open_stores(io)?.hedged(Env::system());
-    let at = Location::parse(base)?;
-    let store = stores.get(&at.address()).context("no parameters reach its store")?;
-    let files: Vec<ObjectMeta> = store
-        .list(Some(&at.path))
-        .take(MOST_FILES)
-        .try_collect()
-        .await
-        .with_context(|| format!("{base} cannot be listed"))?;
-    let below = |file: &ObjectMeta| {
-        let parts = file.location.prefix_match(&at.path)?;
-        let parts: Vec<String> = parts.map(|part| part.as_ref().to_owned()).collect();
-        Some((parts.join("/"), file.size))
-    };
-    Ok(files.iter().filter_map(below).collect())
+/// What is looked at: a folder, or one file.
+struct Reach {
+    store: Arc<dyn ObjectStore>,
+    at: Location,
+    base: String,
+}
+
+impl Reach {
+    fn of(base: &str, params: &str, io: &tokio::runtime::Handle) -> Result<Self> {
+        let base = if base.is_empty() { "./" } else { base };
+        let only = table("files", &[base.to_owned()], None, Style::default(), params);
+        let text = format!("{NO_STATE}{only}");
+        let stores = Config::parse(&text)?.open_stores(io)?.hedged(Env::system());
+        let at = Location::parse(base)?;
+        let store = stores.get(&at.address()).context("no parameters reach its store")?;
+        Ok(Self { store, at, base: base.to_owned() })
+    }
+
+    /// The files below a folder, by their path there, with their sizes.
+    async fn list(&self) -> Result<Vec<(String, u64)>> {
+        let Self { store, at, base } = self;
+        let files: Vec<ObjectMeta> = store
+            .list(Some(&at.path))
+            .take(MOST_FILES)
+            .try_collect()
+            .await
+            .with_context(|| format!("{base} cannot be listed"))?;
+        let below = |file: &ObjectMeta| {
+            let parts = file.location.prefix_match(&at.path)?;
+            let parts: Vec<String> = parts.map(|part| part.as_ref().to_owned()).collect();
+            Some((parts.join("/"), file.size))
+        };
+        Ok(files.iter().filter_map(below).collect())
+    }
+
+    /// How the text of a file below the folder is written, or of the one file.
+    async fn style(&self, file: &str, format: Format) -> Result<Style> {
+        if !format.is_text() {
+            return Ok(Style::default());
+        }
+        let path = match file {
+            "" => self.at.path.clone(),
+            file => below_raw(&self.at.path, file),
+        };
+        let options =
+            GetOptions { range: Some(GetRange::Bounded(0..SAMPLE)), ..GetOptions::default() };
+        let found = self.store.get_opts(&path, options).await?;
+        let is_whole = found.meta.size <= SAMPLE;
+        let bytes = found.bytes().await?;
+        Ok(style(path.filename().unwrap_or_default(), format, &bytes, is_whole))
+    }
 }
 
 /// Opens the tables. What they have is said as `dunlin validate` says it.
 async fn open(
-    guesses: Vec<(Guess, Vec<String>)>,
+    guesses: Vec<(Guess, Vec<String>, Style)>,
     params: &str,
     io: &tokio::runtime::Handle,
 ) -> Result<Vec<Opened>> {
     let mut text = NO_STATE.to_owned();
-    guesses.iter().for_each(|(guess, locations)| text += &section(guess, locations, params));
+    for (guess, locations, style) in &guesses {
+        text += &section(guess, locations, *style, params);
+    }
     let config = Config::parse(&text)?;
     let stores = config.open_stores(io)?.hedged(Env::system());
     let planner = Planner::open(&config, &stores)?;
     let mut opened = Vec::new();
-    for (guess, locations) in guesses {
+    for (guess, locations, style) in guesses {
         let about = validate::open(&planner, &guess.name).await.map(|about| plain(&about));
-        opened.push(Opened { guess, locations, about });
+        opened.push(Opened { guess, locations, style, about });
     }
     Ok(opened)
 }
@@ -220,23 +261,30 @@ fn head(options: &Options, params: &str) -> String {
     text
 }
 
-fn section(guess: &Guess, locations: &[String], params: &str) -> String {
-    table(&guess.name, locations, guess.says_format.then_some(guess.format), params)
+fn section(guess: &Guess, locations: &[String], style: Style, params: &str) -> String {
+    table(&guess.name, locations, guess.says_format.then_some(guess.format), style, params)
 }
 
-fn table(name: &str, locations: &[String], format: Option<Format>, params: &str) -> String {
+fn table(
+    name: &str,
+    locations: &[String],
+    format: Option<Format>,
+    style: Style,
+    params: &str,
+) -> String {
     let location = match locations {
         [one] => quoted(one),
         all => serde_json::Value::from(all).to_string(),
     };
-    let mut text = format!("[[tables]]\nname = {}\nlocation = {location}\n", quoted(name));
+    let mut section = format!("[[tables]]\nname = {}\nlocation = {location}\n", quoted(name));
     if let Some(format) = format {
-        let _ = writeln!(text, "format = {}", quoted(format.name()));
+        let _ = writeln!(section, "format = {}", quoted(format.name()));
     }
+    section += &text::lines(style);
     if !params.is_empty() {
-        let _ = write!(text, "[tables.params]\n{params}");
+        let _ = write!(section, "[tables.params]\n{params}");
     }
-    text
+    section
 }
 
 /// The whole file.
@@ -246,8 +294,8 @@ fn written(options: &Options, params: &str, opened: &[Opened]) -> String {
         plain(&options.location),
         head(options, params)
     );
-    for Opened { guess, locations, about } in opened {
-        let section = section(guess, locations, params);
+    for Opened { guess, locations, style, about } in opened {
+        let section = section(guess, locations, *style, params);
         match about {
             Ok(about) => {
                 let _ = write!(text, "\n# {}: {about}\n{section}", guess.format.name());

@@ -43,6 +43,68 @@ fn what_lies_in_a_folder_becomes_a_configuration_that_works() {
     assert!(printed.contains("location = \"lake/people.csv\""), "{printed}");
 }
 
+/// What is packed with gzip.
+fn packed(text: &str) -> Vec<u8> {
+    use std::io::Write;
+    let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    packer.write_all(text.as_bytes()).unwrap();
+    packer.finish().unwrap()
+}
+
+/// How text files are written is seen in the files, and said in the configuration where it is not the default.
+#[test]
+fn text_files_are_read_as_they_are_written() {
+    let desk = Desk::new();
+    let lake = desk.path().join("lake");
+    std::fs::create_dir_all(lake.join("days/day=1")).unwrap();
+    let file = |name: &str, bytes: &[u8]| std::fs::write(lake.join(name), bytes).unwrap();
+    file("plain.csv", b"name,age\nAda,36\nBob,41\n");
+    file("semi.csv", b"name;price\nx;1,50\n\"y;z\";2,75\n");
+    file("tabs.csv", b"name\tage\nAda\t36\n");
+    file("pipes.tsv", b"name|age\nAda|36\n");
+    file("headless.csv", b"1,Ada\n2,Bob\n");
+    file("packed.csv.gz", &packed("k;v\n1;one\n2;two\n"));
+    // Its name does not tell.
+    file("hidden.csv", &packed("1|one\n2|two\n"));
+    file("hidden_lines.json", &packed("{\"k\":7}\n"));
+    file("days/day=1/a.csv", b"10;x\n20;y\n");
+    // Longer than what is looked at.
+    let long: String = (0..20_000).map(|row| format!("{row};text {row}\n")).collect();
+    file("long.csv", format!("id;text\n{long}").as_bytes());
+    desk.run(&["init", "lake"]).ok();
+    let text = std::fs::read_to_string(desk.path().join("dunlin.toml")).unwrap();
+    assert!(!text.contains("cannot be read as it is"), "{text}");
+    for (sql, wanted) in [
+        ("select max(age) as a, max(name) as n from plain", "{\"a\":41,\"n\":\"Bob\"}\n"),
+        (
+            "select price as p, name as n from semi order by name limit 1",
+            "{\"p\":\"1,50\",\"n\":\"x\"}\n",
+        ),
+        ("select name as n from semi order by name desc limit 1", "{\"n\":\"y;z\"}\n"),
+        ("select age as a, name as n from tabs", "{\"a\":36,\"n\":\"Ada\"}\n"),
+        ("select age as a, name as n from pipes", "{\"a\":36,\"n\":\"Ada\"}\n"),
+        (
+            "select count(*) as n, sum(column_1) as s, max(column_2) as m from headless",
+            "{\"n\":2,\"s\":3,\"m\":\"Bob\"}\n",
+        ),
+        ("select sum(k) as s, max(v) as m from packed", "{\"s\":3,\"m\":\"two\"}\n"),
+        ("select sum(column_1) as s, max(column_2) as m from hidden", "{\"s\":3,\"m\":\"two\"}\n"),
+        ("select k from hidden_lines", "{\"k\":7}\n"),
+        (
+            "select count(*) as n, sum(column_1) as s, max(day) as d from days",
+            "{\"n\":2,\"s\":30,\"d\":1}\n",
+        ),
+        ("select count(*) as n, max(id) as m from long", "{\"n\":20000,\"m\":19999}\n"),
+    ] {
+        let answer = desk.run(&["sql", "-q", "--config", "dunlin.toml", sql]).ok();
+        assert_eq!(answer, wanted, "{sql}\n{text}");
+    }
+    // One file that is named.
+    let printed = desk.run(&["init", "lake/semi.csv", "--output", "-"]).ok();
+    assert!(printed.contains("[tables.csv]\ndelimiter = \";\"\n"), "{printed}");
+    assert!(!text.contains("delimiter = \",\""), "{text}");
+}
+
 #[test]
 fn what_cannot_be_looked_at_is_told() {
     let desk = Desk::new();
