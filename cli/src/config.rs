@@ -1,5 +1,7 @@
 //! `dunlin config`: what is in effect, and what may be written.
 
+use std::io::Write;
+
 use anyhow::Result;
 use dunlin_planner::config::Config;
 use dunlin_process::ConfigOptions;
@@ -29,9 +31,18 @@ pub enum Command {
 pub fn run(command: &Command) -> Result<()> {
     match command {
         Command::Print { config, effective } => {
-            print!("{}", Config::effective(&load(config)?.tree, *effective));
+            print(&Config::effective(&load(config)?.tree, *effective))
         }
-        Command::Schema => println!("{}", serde_json::to_string_pretty(&Config::schema())?),
+        Command::Schema => {
+            print(&format!("{}\n", serde_json::to_string_pretty(&Config::schema())?))
+        }
     }
-    Ok(())
+}
+
+/// Prints a text. Whoever reads it may have seen enough (`| head`).
+fn print(text: &str) -> Result<()> {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
 }
