@@ -21,6 +21,7 @@
 //! | [`words`] | what the engine and the stores report, in words for people |
 //! | [`write`](mod@write) | what COPY, INSERT and CREATE TABLE AS do with rows: files, and the object that commits them |
 //! | [`damaged`] | which part of which Parquet file is damaged |
+//! | [`disk`] | the local disk for spills |
 //! | [`operators`] | properties of an operator that gateway and workers need |
 //!
 //! What this crate promises: a plan that one process encoded means the same in another process with the same
@@ -31,6 +32,7 @@ pub mod arrays;
 pub mod config;
 pub mod config_text;
 pub mod damaged;
+pub mod disk;
 mod error;
 pub mod fence;
 pub mod functions;

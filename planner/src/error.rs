@@ -2,7 +2,7 @@
 
 use datafusion::error::DataFusionError;
 use dunlin_manifest::records::ErrorCode;
-use dunlin_plan::{SettingError, words};
+use dunlin_plan::{SettingError, disk, words};
 
 use crate::mistakes::{self, Mistake, Scene, Told};
 use crate::too_complex::TooComplex;
@@ -86,6 +86,9 @@ impl PlanError {
             Self::Execution { source: Some(cause), .. } if is_out_of_memory(cause.as_ref()) => {
                 ErrorCode::OutOfMemory
             }
+            Self::Execution { source: Some(cause), .. } if is_out_of_disk(cause.as_ref()) => {
+                ErrorCode::DiskFull
+            }
             Self::Execution { .. } => ErrorCode::ExecutionFailed,
             Self::Store { .. } => ErrorCode::StoreUnavailable,
         }
@@ -166,10 +169,26 @@ impl PlanError {
             DataFusionError::ObjectStore(_)
                 | DataFusionError::IoError(_)
                 | DataFusionError::ResourcesExhausted(_)
-        );
+        ) || is_out_of_disk(&error);
         let message = words::sentence_in(&error, read);
         Self::Execution { message, retryable, source: Some(Box::new(error)) }
     }
+}
+
+/// Whether a plan could not spill as much as it needed.
+fn is_out_of_disk(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        // A store that is full is told by its own error.
+        if error.is::<datafusion::object_store::Error>() {
+            return false;
+        }
+        if disk::is_full(error) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }
 
 /// Whether a plan could not have the memory that it needed.

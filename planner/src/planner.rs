@@ -1,6 +1,7 @@
 //! From SQL text to a route, a stage graph and an explanation.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use datafusion::catalog::MemoryCatalogProviderList;
@@ -16,7 +17,7 @@ use dunlin_manifest::meter::Meter;
 use dunlin_manifest::pinned::InputWatch;
 use dunlin_plan::config::EngineConfig;
 use dunlin_plan::stores::Stores;
-use dunlin_plan::{functions, session};
+use dunlin_plan::{disk, functions, session};
 
 use crate::catalog::TableName;
 use crate::complexity::{StatementLimits, check_constants};
@@ -81,7 +82,17 @@ impl Planner {
     /// # Errors
     /// A runtime that cannot be built.
     pub fn open(config: &Config, stores: &Stores) -> Result<Self, PlanError> {
+        let worker = &config.worker;
+        let folder = worker.spill_dir.as_ref().map(PathBuf::from);
+        let spills = disk::spills(folder.as_ref(), worker.spill_bytes).map_err(|error| {
+            let folder = worker.spill_dir.as_deref().unwrap_or_default();
+            let message = format!(
+                "the folder for spills, {folder:?} of [worker] spill_dir, cannot be made: {error}"
+            );
+            PlanError::Store { message, source: Some(error.into()) }
+        })?;
         let runtime = RuntimeEnvBuilder::new()
+            .with_disk_manager_builder(spills)
             .with_object_store_registry(stores.registry())
             .with_memory_pool(pool(config.worker.memory_bytes))
             // A cached listing would hide files that arrived later.

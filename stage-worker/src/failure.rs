@@ -7,7 +7,7 @@
 use datafusion::error::DataFusionError;
 use dunlin_manifest::records::{ErrorCode, FailClass};
 use dunlin_plan::write::WriteError;
-use dunlin_plan::{damaged, words};
+use dunlin_plan::{damaged, disk, words};
 use dunlin_shuffle::ShuffleError;
 
 /// Why an attempt failed, with the content of its `fail` record.
@@ -61,7 +61,7 @@ pub(crate) fn classify_reading(error: &DataFusionError, read: &[String]) -> Atte
         if let Some(shuffle) = cause.downcast_ref::<ShuffleError>() {
             return classify_shuffle(shuffle);
         }
-        if is_full_disk(cause) {
+        if disk::is_full(cause) {
             return AttemptError { class: FailClass::Retry, code: ErrorCode::DiskFull, message };
         }
         if let Some(store) = cause.downcast_ref::<object_store::Error>() {
@@ -99,22 +99,6 @@ fn class_of_store(error: &object_store::Error) -> FailClass {
     if is_trouble { FailClass::Store } else { FailClass::Retry }
 }
 
-/// The engine's words for spills over [`WorkerOptions::spill_bytes`](crate::WorkerOptions::spill_bytes). It has no type for
-/// this error.
-const SPILL_LIMIT: &str = "used disk space during the spilling process";
-
-/// The operating system's words for a full disk.
-const NO_SPACE: &str = "No space left on device";
-
-/// True if the operating system has no room for a file, or spills may have no more.
-fn is_full_disk(cause: &(dyn std::error::Error + 'static)) -> bool {
-    use std::io::ErrorKind::{QuotaExceeded, StorageFull};
-    let Some(error) = cause.downcast_ref::<std::io::Error>() else { return false };
-    // The engine wraps some errors as text in errors of another kind.
-    let says = |words| error.to_string().contains(words);
-    matches!(error.kind(), StorageFull | QuotaExceeded) || says(SPILL_LIMIT) || says(NO_SPACE)
-}
-
 /// The same of the exchange's error.
 pub(crate) fn classify_shuffle(error: &ShuffleError) -> AttemptError {
     match error {
@@ -131,13 +115,21 @@ pub(crate) fn classify_shuffle(error: &ShuffleError) -> AttemptError {
         other if other.is_retryable() => AttemptError {
             class: FailClass::Retry,
             code: ErrorCode::StoreUnavailable,
-            message: other.to_string(),
+            message: with_cause(&other.to_string()),
         },
         other => AttemptError {
             class: FailClass::Fatal,
             code: ErrorCode::ExchangeFailed,
             message: other.to_string(),
         },
+    }
+}
+
+/// What a store says, after what it means and what to do, if that is known.
+fn with_cause(said: &str) -> String {
+    match words::cause(said) {
+        Some(cause) if !said.contains(cause) => format!("{cause} ({said})"),
+        _ => said.to_owned(),
     }
 }
 

@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use datafusion::error::DataFusionError;
-use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use dunlin_manifest::env::Env;
@@ -17,7 +16,7 @@ use dunlin_manifest::keys;
 use dunlin_manifest::query::AdvanceError;
 use dunlin_manifest::store::{ControlStore, ObjectControlStore};
 use dunlin_plan::stores::Stores;
-use dunlin_plan::{fence, functions};
+use dunlin_plan::{disk, fence, functions};
 use dunlin_shuffle::{ReadGovernor, ReadLimits};
 use tokio::sync::RwLock;
 use tokio_util::sync::CancellationToken;
@@ -129,18 +128,10 @@ impl Worker {
             FairSpillPool::new(options.memory_bytes),
             NonZeroUsize::new(5).unwrap_or(NonZeroUsize::MIN),
         );
-        let disk = match &options.spill_dir {
-            Some(folder) => {
-                std::fs::create_dir_all(folder)
-                    .map_err(|source| StartError::SpillFolder { folder: folder.clone(), source })?;
-                DiskManagerMode::Directories(vec![folder.clone()])
-            }
-            None => DiskManagerMode::OsTmpDirectory,
-        };
-        let mut spills = DiskManagerBuilder::default().with_mode(disk);
-        if let Some(most) = options.spill_bytes {
-            spills.set_max_temp_directory_size(most);
-        }
+        let folder = options.spill_dir.as_ref();
+        let spills = disk::spills(folder, options.spill_bytes).map_err(|source| {
+            StartError::SpillFolder { folder: folder.cloned().unwrap_or_default(), source }
+        })?;
         let runtime = RuntimeEnvBuilder::new()
             .with_memory_pool(Arc::new(pool))
             .with_disk_manager_builder(spills)

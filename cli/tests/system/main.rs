@@ -4,6 +4,7 @@
 
 mod apart;
 mod bad_days;
+mod bad_input;
 mod budget;
 mod chains;
 mod common;

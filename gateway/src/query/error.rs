@@ -185,9 +185,10 @@ impl From<StoreError> for CoreError {
 /// What a store says in short, after what it means if that is known.
 fn of_state(error: &(dyn std::error::Error + Send + Sync + 'static)) -> String {
     let said = words::said(error);
-    match words::meaning(&said) {
-        Some(meaning) => format!("{meaning} ({said})"),
-        None => said,
+    match words::cause(&said) {
+        // What is in words already is not said twice.
+        Some(cause) if !said.contains(cause) => format!("{cause} ({said})"),
+        _ => said,
     }
 }
 

@@ -99,6 +99,13 @@ fn of_cause(error: &(dyn Error + Send + Sync + 'static), read: &[String]) -> Str
 
 fn of_io(error: &std::io::Error) -> String {
     let text = error.to_string();
+    // The engine writes no other files than spills: those of stores have errors of their own.
+    if crate::disk::is_full_io(error) {
+        return format!(
+            "the local disk for spills is full: give the folder of [worker] spill_dir more room, or the process more memory_bytes ({})",
+            plain(&text)
+        );
+    }
     match super::stores::cause(&text) {
         Some(meaning) => format!("{meaning} ({})", plain(&text)),
         None => format!("a file or a connection failed: {}", plain(&text)),

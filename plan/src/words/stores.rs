@@ -57,7 +57,8 @@ pub fn meaning(text: &str) -> Option<&'static str> {
 }
 
 /// What the words of a store, or of the way to it, mean, and what to do.
-pub(super) fn cause(text: &str) -> Option<&'static str> {
+#[must_use]
+pub fn cause(text: &str) -> Option<&'static str> {
     let of_way = || CAUSES.iter().find(|(word, _)| text.contains(word)).map(|(_, cause)| *cause);
     meaning(text).or_else(of_way)
 }

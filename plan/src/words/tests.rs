@@ -132,5 +132,8 @@ fn a_store_is_quoted_in_short_with_what_it_means() {
     assert_eq!(of_store(&gone), "t/a is not there: it was deleted, or the location is wrong");
     let full =
         DataFusionError::IoError(std::io::Error::other("No space left on device (os error 28)"));
-    assert!(sentence(&full).starts_with("the volume is full: free room ("));
+    assert!(sentence(&full).starts_with("the local disk for spills is full: "));
+    let source = Box::new(std::io::Error::from_raw_os_error(28));
+    let full = datafusion::object_store::Error::Generic { store: "LocalFileSystem", source };
+    assert!(of_store(&full).starts_with("the volume is full: free room ("));
 }
