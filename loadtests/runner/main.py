@@ -76,7 +76,7 @@ class Run:
         self.name = options.scenario
         self.scenario = SCENARIOS[self.name]
         if options.url and self.scenario.needs_control:
-            raise Failure(f"{self.name} stops and starts processes, so it cannot run with --url")
+            raise Failure(f"{self.name} needs the processes themselves, so it cannot run with --url")
         self.out = os.path.abspath(options.out or os.path.join(WORK, self.name))
         scale = options.scale if options.scale is not None else self.scenario.scale[options.size]
         self.scale = int(scale) if scale == int(scale) else scale

@@ -15,7 +15,7 @@ class Scenario:
     workers: dict = field(default_factory=lambda: {"small": 2, "full": 2})
     # False: the workers are not started before k6; the scenario starts them.
     workers_run: bool = True
-    # True: it stops and starts processes, so it cannot run with --url.
+    # True: it stops, starts or looks at processes, so it cannot run with --url.
     needs_control: bool = False
     # True: it also asks on the route `inline`, so its checksums cannot come from there.
     asks_inline: bool = False
@@ -61,6 +61,10 @@ SCENARIOS = {
     "async": Scenario("submit, wait, fetch rows and presigned links, at a fixed rate", sets=("other",)),
     "spike": Scenario("ten times the load within ten seconds", asks_inline=True, sets=("panels", "other")),
     "breakpoint": Scenario("more and more load until the latency breaks: the capacity", asks_inline=True, sets=("tpch", "panels"), may_break=("step_ms",)),
+    "capacity": Scenario(
+        "processor seconds for each query by class, and queries a second of a few clients", asks_inline=True,
+        sets=("tpch", "panels"), needs_control=True,
+    ),
     "soak": Scenario("a steady load for long: memory, objects and dollars must not grow", asks_inline=True),
     "chaos": Scenario("a mix of queries while gateways and workers are killed", asks_inline=True, workers={"small": 3, "full": 3}),
     "idempotency_storm": Scenario("many clients send one request with one key: one query", sets=("other",)),
