@@ -188,7 +188,7 @@ class Installation:
             done = self.run(container["command"] + container["args"], variables)
             if done.returncode != 0:
                 raise SystemExit(f"helm: run: {title}: helm test, {container['name']}: {done.stdout}{done.stderr}")
-            if container["args"][0] == "sql" and ", fleet," not in done.stderr:
+            if container["args"][0] == "sql" and " · fleet · " not in done.stderr:
                 raise SystemExit(f"helm: run: {title}: no worker has run the statement: {done.stderr}")
             say(f"{title}: helm test, {container['name']}: {' '.join((done.stdout + done.stderr).split()) or 'ok'}")
 
