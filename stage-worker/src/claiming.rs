@@ -7,6 +7,7 @@ use dunlin_manifest::keys;
 use dunlin_manifest::model::encoding::encode;
 use dunlin_manifest::records::Claim;
 use dunlin_manifest::store::create::{self, Decision};
+use dunlin_plan::words;
 use dunlin_shuffle::Ready;
 use futures::FutureExt;
 use futures::future::{BoxFuture, Shared as SharedFuture};
@@ -45,6 +46,7 @@ pub(crate) fn send_claim(
             }
             Err(error) => {
                 // The claim may be written. Then it stays silent, and the next attempt may be claimed after the lease.
+                let error = words::explained(&error);
                 tracing::warn!(query = %handle.query, %key, %error, "a claim is left unsettled");
                 Claimed::Unknown
             }

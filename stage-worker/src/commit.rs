@@ -16,6 +16,7 @@ use dunlin_manifest::records::{
 use dunlin_manifest::store::MAX_RECORD;
 use dunlin_manifest::store::create::{self, Decision};
 use dunlin_plan::redact::redact;
+use dunlin_plan::words;
 use dunlin_shuffle::Ready;
 use tokio::task::JoinHandle;
 use tracing::Instrument;
@@ -155,7 +156,7 @@ async fn write_and_commit(shared: &Arc<Shared>, known: &Arc<Known>, finished: Fi
         Err(error) => {
             // The commit may still be written, so the data stays. If it is not written, a later attempt does the work
             // again.
-            tracing::warn!(%error, "a commit is left unsettled");
+            tracing::warn!(error = %words::explained(&error), "a commit is left unsettled");
             Settled::Unknown
         }
     }

@@ -15,6 +15,7 @@ use dunlin_manifest::ids::QueryId;
 use dunlin_manifest::query::{AdvanceError, Look};
 use dunlin_manifest::records::Route;
 use dunlin_manifest::store::StoreError;
+use dunlin_plan::words;
 use futures::FutureExt;
 use tokio::task::JoinSet;
 
@@ -72,6 +73,7 @@ async fn slot_loop(shared: Arc<Shared>, engine: Engine, slot: usize, linger: Opt
         let found = match look(&shared, slot, &mut compute, &mut ears).await {
             Ok(found) => found,
             Err(error) => {
+                let error = words::explained(&error);
                 tracing::warn!(%error, "the state store could not be looked at");
                 Found::Nothing
             }

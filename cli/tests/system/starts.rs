@@ -193,3 +193,57 @@ async fn a_worker_that_starts_before_its_store_works_as_soon_as_it_comes() {
     let answer = api.results(&query, PATIENCE).await;
     assert_eq!(answer.batches.iter().map(|batch| batch.num_rows()).sum::<usize>(), 1);
 }
+
+/// Makes a bucket, as a user does who has forgotten it.
+fn make_bucket(s3: &S3, bucket: &str) {
+    let (key, secret) = s3.root();
+    let mut curl = std::process::Command::new("curl");
+    curl.args(["--silent", "--show-error", "--fail", "--request", "PUT"]).args([
+        "--aws-sigv4",
+        "aws:amz:us-east-1:s3",
+        "--user",
+        &format!("{key}:{secret}"),
+    ]);
+    assert!(curl.arg(format!("{}/{bucket}", s3.endpoint)).status().unwrap().success());
+}
+
+/// A worker repeats why it can do nothing. When its bucket is there, it works without a restart.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_says_why_and_finds_a_bucket_that_was_missing() {
+    let Some(s3) = S3::from_env() else { return };
+    let (key, secret) = s3.root();
+    let bucket = unique("missing");
+    let tables =
+        dunlin_cli::tpch::tables_toml(&format!("file://{}/", crate::common::data(0.01).display()));
+    let text = config(&bucket, &s3.endpoint, key, secret, &tables);
+    let cases = [
+        (Setup::with(|_| text), "the bucket does not exist: make it", "NoSuchBucket"),
+        (
+            Setup::with(|_| config(&s3.bucket, &s3.endpoint, key, "wrong", &tables)),
+            "the secret key is wrong",
+            "SignatureDoesNotMatch",
+        ),
+    ];
+    let mut workers = Vec::new();
+    for (setup, meaning, word) in &cases {
+        let config = setup.config.display().to_string();
+        let log = setup.path().join("worker.log");
+        workers.push(Process::start(binary(), &["worker", "--config", &config], &log).unwrap());
+        until("the worker's word", PATIENCE, || {
+            let text = std::fs::read_to_string(&log).unwrap_or_default();
+            let told = text.lines().find(|line| line.contains("could not be looked at"))?;
+            assert!(told.contains(meaning) && told.contains(word), "{told}");
+            Some(())
+        })
+        .await;
+    }
+    make_bucket(&s3, &bucket);
+    let setup = &cases[0].0;
+    let (_gateway, address) =
+        start_gateway(binary(), &setup.config, &setup.path().join("gateway.log")).unwrap();
+    let api = Api::new(&format!("http://{address}"));
+    let query = api.begin("select count(*) as n from nation", &json!({ "route": "fleet" })).await;
+    let answer = api.results(&query, PATIENCE).await;
+    assert_eq!(answer.batches.iter().map(|batch| batch.num_rows()).sum::<usize>(), 1);
+    assert!(workers.iter_mut().all(Process::is_running));
+}

@@ -99,7 +99,7 @@ pub enum ErrorKind {
     #[error("{}", .0.message)]
     Query(QueryError),
     /// The coordination store does not answer.
-    #[error("the store does not answer: {}", of_state(.0.as_ref()))]
+    #[error("the store does not answer: {}", words::explained(.0.as_ref()))]
     Store(#[source] BoxError),
     /// A defect of Dunlin.
     #[error("internal error: {0}")]
@@ -179,16 +179,6 @@ impl From<StoreError> for CoreError {
             StoreError::Malformed { .. } => Self::internal(error),
             other => Self::store(other),
         }
-    }
-}
-
-/// What a store says in short, after what it means if that is known.
-fn of_state(error: &(dyn std::error::Error + Send + Sync + 'static)) -> String {
-    let said = words::said(error);
-    match words::cause(&said) {
-        // What is in words already is not said twice.
-        Some(cause) if !said.contains(cause) => format!("{cause} ({said})"),
-        _ => said,
     }
 }
 

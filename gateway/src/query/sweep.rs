@@ -10,6 +10,7 @@ use dunlin_manifest::query::sweep::{self, Opened, Site, SweepPeriods, Sweeper};
 use dunlin_manifest::query::{News, QueryHandle};
 use dunlin_manifest::records::End;
 use dunlin_manifest::store::ObjectControlStore;
+use dunlin_plan::words;
 use futures::FutureExt;
 use tokio_util::sync::CancellationToken;
 
@@ -93,7 +94,7 @@ pub(crate) async fn run(site: Swept, told: Told, periods: SweepPeriods, stop: Ca
                 if is_idle { (pause * 3 / 2).min(periods.idle) } else { periods.busy }
             }
             Ok(Err(error)) => {
-                tracing::warn!(%error, "a sweep failed");
+                tracing::warn!(error = %words::explained(&error), "a sweep failed");
                 periods.idle
             }
             Err(_) => {

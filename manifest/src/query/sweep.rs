@@ -366,7 +366,7 @@ impl Sweeper {
         let more = view.refusals.len().saturating_sub(workers.len());
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
         format!(
-            "no running worker can compute for this query, which needs {} (build {}): refused by {}{more}; tasks were open for {waited} s",
+            "no running worker can compute for this query, which needs {} (build {}): refused by {}{more}; tasks were open for {waited} s; start workers of this build, and submit the query again",
             handle.root.engine.engine,
             handle.root.engine.build,
             workers.join(", "),

@@ -83,6 +83,17 @@ pub fn said(error: &(dyn Error + 'static)) -> String {
     text
 }
 
+/// What a store, or the way to it, reports: what it means and what to do, where that is known, and the store's own words.
+#[must_use]
+pub fn explained(error: &(dyn Error + 'static)) -> String {
+    let own = said(error);
+    match cause(&own) {
+        // What is in words already is not said twice.
+        Some(meaning) if !own.contains(meaning) => format!("{meaning} ({own})"),
+        _ => own,
+    }
+}
+
 /// The text on one line, with the code and the message of an XML document in its place.
 fn short(text: &str) -> String {
     let text = text.split_whitespace().collect::<Vec<_>>().join(" ");

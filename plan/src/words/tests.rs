@@ -127,6 +127,9 @@ fn a_store_is_quoted_in_short_with_what_it_means() {
         of_store(&error),
         "the bucket does not exist: make it, or mend the location (S3 error: Server returned non-2xx status code: 404 Not Found: NoSuchBucket: The specified bucket does not exist)"
     );
+    assert_eq!(explained(&error), of_store(&error));
+    let unknown = datafusion::object_store::Error::Generic { store: "S3", source: "odd".into() };
+    assert_eq!(explained(&unknown), "S3 error: odd");
     let gone =
         datafusion::object_store::Error::NotFound { path: "t/a".to_owned(), source: "x".into() };
     assert_eq!(of_store(&gone), "t/a is not there: it was deleted, or the location is wrong");
