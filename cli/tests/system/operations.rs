@@ -14,7 +14,7 @@ use tokio::net::TcpListener;
 use crate::common::api::Api;
 use crate::common::objects::until;
 use crate::common::reference::Reference;
-use crate::common::{Setup, binary, data};
+use crate::common::{Setup, binary, data, worker_binary};
 
 const SCALE: f64 = 0.05;
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -22,13 +22,6 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const ENV: &str = "/usr/bin/env";
 const CONTEXT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
-
-/// The small binary of containers.
-fn worker_binary() -> String {
-    let found = binary().with_file_name("dunlin-worker");
-    assert!(found.exists(), "{} is not built; run cargo build --workspace", found.display());
-    found.display().to_string()
-}
 
 /// Takes what is posted to it, and answers 200.
 async fn collector() -> (String, Arc<Mutex<Vec<u8>>>) {
@@ -116,7 +109,7 @@ async fn metrics_logs_and_traces_tell_of_a_query() {
     let (mut gateway, address) = start_listening(Path::new(ENV), &arguments, &log).unwrap();
     let page = metrics_of(&log).unwrap();
     let worker_log = setup.path().join("worker.log");
-    let worker = worker_binary();
+    let worker = worker_binary().display().to_string();
     let arguments = [
         "DUNLIN_LOG_FORMAT=json",
         "DUNLIN_LOG=info,dunlin_worker=debug",
@@ -187,12 +180,11 @@ async fn health_checks_tell_who_is_alive() {
     assert!(run(&program, &["health", "--url", &url]).status.success());
 
     let file = setup.path().join("alive").display().to_string();
-    let alive = || run(&worker_binary(), &["alive", "--file", &file]);
+    let alive = || run(&worker_binary().display().to_string(), &["alive", "--file", &file]);
     assert_eq!(alive().status.code(), Some(1));
     let log = setup.path().join("worker.log");
-    let worker = worker_binary();
     let arguments = ["--config", &config, "--alive-file", &file];
-    let mut worker = Process::start(Path::new(&worker), &arguments, &log).unwrap();
+    let mut worker = Process::start(&worker_binary(), &arguments, &log).unwrap();
     until("a living worker", PATIENCE, || alive().status.success().then_some(())).await;
     worker.stop(PATIENCE).unwrap();
 }

@@ -2,6 +2,8 @@
 //! reference answers of a single DataFusion process.
 
 pub mod api;
+pub mod build;
+pub mod clock;
 pub mod objects;
 pub mod policy;
 pub mod reference;
@@ -22,6 +24,13 @@ pub const FILES: usize = 8;
 /// The binary under test.
 pub fn binary() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_dunlin"))
+}
+
+/// The small binary of containers.
+pub fn worker_binary() -> PathBuf {
+    let found = binary().with_file_name("dunlin-worker");
+    assert!(found.exists(), "{} is not built; run cargo build --workspace", found.display());
+    found
 }
 
 /// TPC-H data at `scale`, made once for all tests.

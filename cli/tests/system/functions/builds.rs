@@ -1,7 +1,4 @@
 //! Two builds at once: queries of the old one end on its functions, while a new gateway calls the new ones.
-//!
-//! The other build is a copy of the programs in which the hash of the build is changed. Its fence is another one, so the
-//! two treat each other as they would after an upgrade.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -12,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::{NAME, PATIENCE, Plan, SCALE, function, gateway_of, tasks};
 use crate::common::api::Api;
+use crate::common::build::of_another_build;
 use crate::common::reference::Reference;
 use crate::common::{S3, Setup, binary, data, unique};
 
@@ -20,22 +18,6 @@ fn alias_of(worker: &Path) -> String {
     let output = Command::new(worker).arg("--about").output().unwrap();
     let about: Value = serde_json::from_slice(&output.stdout).unwrap();
     about["build"].as_str().unwrap().to_owned()
-}
-
-/// A copy of a program in `folder`, of another build.
-fn of_another_build(program: &Path, folder: &Path) -> PathBuf {
-    let copy = folder.join(program.file_name().unwrap());
-    std::fs::copy(program, &copy).unwrap();
-    let hash = dunlin_plan::fence::current().unwrap().build;
-    // The compiler may have the text in pieces of eight bytes.
-    let known = &hash[..8];
-    let other: String = known.chars().rev().collect();
-    assert_ne!(known, other);
-    let change = format!("s/{known}/{other}/g");
-    let mut sed = Command::new("sed");
-    let status = sed.env("LC_ALL", "C").args(["-i", &change]).arg(&copy).status();
-    assert!(status.unwrap().success());
-    copy
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
