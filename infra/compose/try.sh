@@ -8,6 +8,8 @@ readonly TRY_PIN="duckdb==2.0.1"
 readonly TRY_SCALE=0.01
 readonly PATIENCE=120
 
+. infra/compose/bad_days.sh
+
 try_began=$SECONDS
 tpch_pid=""
 volumes=()
@@ -298,6 +300,7 @@ try() {
   [ ! -x scripts/loadtest ] || step "k6 smoke" smoke
   step "metrics" metrics
   step "SIGTERM while busy" stop_while_busy
+  bad_days
   mapfile -t volumes < <(volumes_of_all | sort -u)
   step "stop and remove" take_down
   step "nothing is left" nothing_left
