@@ -91,7 +91,8 @@ fn class_of_store(error: &object_store::Error) -> FailClass {
         object_store::Error::Generic { source, .. } => {
             // What was sent, and what came back, is in the texts of the causes.
             let said = words::said(source.as_ref());
-            words::meaning(&said).is_none()
+            let is_told = ["No space left on device", "Permission denied"];
+            words::meaning(&said).is_none() && !is_told.iter().any(|word| said.contains(word))
         }
         object_store::Error::JoinError { .. } => true,
         _ => false,

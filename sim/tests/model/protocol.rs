@@ -191,7 +191,7 @@ impl Protocol {
     fn answer(&self, state: &mut State, index: u8, answer: Answer) -> Option<()> {
         let sent = state.sent.remove(usize::from(index));
         let process = sent.waiter?;
-        let created = matches!(answer, Answer::Right | Answer::AnswerLost)
+        let created = matches!(answer, Answer::Right | Answer::Unanswered)
             && self.carry_out(state, sent.key, sent.body);
         if answer != Answer::Right {
             state.faults -= 1;
@@ -265,7 +265,7 @@ impl Model for Protocol {
             }
             actions.push(Action::Answer { index, answer: Answer::Right });
             if state.faults > 0 {
-                let faults = [Answer::AnswerLost, Answer::Refused, Answer::Late, Answer::Conflict];
+                let faults = [Answer::Unanswered, Answer::Refused, Answer::Late, Answer::Conflict];
                 actions.extend(faults.map(|answer| Action::Answer { index, answer }));
             }
         }

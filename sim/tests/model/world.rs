@@ -105,7 +105,7 @@ pub(crate) enum Answer {
     /// It is carried out, and answered.
     Right,
     /// It is carried out, and the answer is lost.
-    AnswerLost,
+    Unanswered,
     /// It is not carried out.
     Refused,
     /// The sender gives up. It may land at any time, or never.
