@@ -51,7 +51,7 @@ fn nothing_goes_wrong_in_any_state_of_a_larger_world() {
     for world in [
         Protocol { kills: 1, ..SMALL },
         Protocol { sweepers: 1, ..SMALL },
-        Protocol { attempts: 3, ..SMALL },
+        Protocol { attempts: 3, sweepers: 1, ..SMALL },
         Protocol { faults: 2, ..SMALL },
     ] {
         let began = Instant::now();

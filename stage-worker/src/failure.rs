@@ -110,27 +110,19 @@ pub(crate) fn classify_shuffle(error: &ShuffleError) -> AttemptError {
             AttemptError {
                 class: class_of_store(source),
                 code: ErrorCode::StoreUnavailable,
-                message: error.to_string(),
+                message: words::with_cause(error.to_string()),
             }
         }
         other if other.is_retryable() => AttemptError {
             class: FailClass::Retry,
             code: ErrorCode::StoreUnavailable,
-            message: with_cause(&other.to_string()),
+            message: words::with_cause(other.to_string()),
         },
         other => AttemptError {
             class: FailClass::Fatal,
             code: ErrorCode::ExchangeFailed,
             message: other.to_string(),
         },
-    }
-}
-
-/// What a store says, after what it means and what to do, if that is known.
-fn with_cause(said: &str) -> String {
-    match words::cause(said) {
-        Some(cause) if !said.contains(cause) => format!("{cause} ({said})"),
-        _ => said.to_owned(),
     }
 }
 

@@ -57,8 +57,7 @@ pub fn meaning(text: &str) -> Option<&'static str> {
 }
 
 /// What the words of a store, or of the way to it, mean, and what to do.
-#[must_use]
-pub fn cause(text: &str) -> Option<&'static str> {
+pub(super) fn cause(text: &str) -> Option<&'static str> {
     let of_way = || CAUSES.iter().find(|(word, _)| text.contains(word)).map(|(_, cause)| *cause);
     meaning(text).or_else(of_way)
 }
@@ -86,11 +85,16 @@ pub fn said(error: &(dyn Error + 'static)) -> String {
 /// What a store, or the way to it, reports: what it means and what to do, where that is known, and the store's own words.
 #[must_use]
 pub fn explained(error: &(dyn Error + 'static)) -> String {
-    let own = said(error);
-    match cause(&own) {
+    with_cause(said(error))
+}
+
+/// What a store, or the way to it, says, after what it means and what to do, if that is known.
+#[must_use]
+pub fn with_cause(said: String) -> String {
+    match cause(&said) {
         // What is in words already is not said twice.
-        Some(meaning) if !own.contains(meaning) => format!("{meaning} ({own})"),
-        _ => own,
+        Some(meaning) if !said.contains(meaning) => format!("{meaning} ({said})"),
+        _ => said,
     }
 }
 
