@@ -28,6 +28,7 @@ pub mod serve;
 mod session;
 mod shell;
 pub mod sql;
+pub mod sweep;
 pub mod tpch;
 pub mod validate;
 

@@ -6,8 +6,8 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use dunlin_cli::{
-    config, demo, doctor, gc, health, help, init, key, own, pki, query, record, serve, sql, tpch,
-    validate,
+    config, demo, doctor, gc, health, help, init, key, own, pki, query, record, serve, sql, sweep,
+    tpch, validate,
 };
 use dunlin_process::ConfigOptions;
 
@@ -79,6 +79,8 @@ enum Command {
     /// Find queries of a gateway again: list, status, results, cancel, attach, analyze.
     #[command(subcommand)]
     Query(query::Command),
+    /// Look after all active queries for a while: for a schedule, where no gateway runs.
+    Sweep(sweep::Options),
     /// Delete what ended queries have left in the state.
     Gc(gc::Options),
     /// Try the store of the state: whether it can coordinate queries, how fast it is, and what to do.
@@ -150,6 +152,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Tls(command) => pki::run(&command),
         Command::Completions { shell } => help::completions(shell, Arguments::command()),
         Command::Man { folder } => help::man(&folder, Arguments::command()),
+        Command::Sweep(options) => sweep::run(&options),
         Command::Gc(options) => gc::run(&options),
         Command::Doctor(options) => doctor::run(&options),
         Command::Record(options) => record::run(&options),

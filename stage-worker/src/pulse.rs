@@ -8,6 +8,7 @@ use bytes::Bytes;
 use dunlin_manifest::decide::OpenTask;
 use dunlin_manifest::keys;
 use dunlin_manifest::store::ControlStore;
+use futures::future::join;
 use tokio_util::sync::CancellationToken;
 
 use crate::known::Known;
@@ -16,7 +17,7 @@ use crate::shared::Shared;
 /// The heartbeat of an attempt, and its watch for the end of the query. Both stop when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Pulse {
-    /// Cancelled once the query has ended.
+    /// Cancelled once the query has ended, or the task is committed by another attempt.
     pub(crate) over: CancellationToken,
     task: tokio::task::JoinHandle<()>,
 }
@@ -34,20 +35,29 @@ impl Pulse {
                 }
             };
             let beating = async {
+                let mut latest = shared.env.clock.monotonic();
                 for beats in 1u64.. {
                     shared.env.clock.sleep(period).await;
+                    let now = shared.env.clock.monotonic();
+                    let silent = now.saturating_sub(std::mem::replace(&mut latest, now));
+                    let beaten = beat(&shared, &known, task, beats);
+                    let both = join(beaten, is_superseded(&known, task, silent));
                     // A request that hangs must not delay the next heartbeat.
-                    tokio::select! {
-                        () = beat(&shared, &known, task, beats) => {}
-                        () = shared.env.clock.sleep(period) => {}
+                    let is_over = tokio::select! {
+                        ((), superseded) = both => superseded,
+                        () = shared.env.clock.sleep(period) => false,
+                    };
+                    if is_over {
+                        return;
                     }
                 }
             };
             // Nor must a look for the end.
             tokio::select! {
-                () = watching => ended.cancel(),
+                () = watching => {}
                 () = beating => {}
             }
+            ended.cancel();
         };
         Self { over, task: tokio::spawn(pulse) }
     }
@@ -67,4 +77,15 @@ async fn beat(shared: &Shared, known: &Known, task: OpenTask, beats: u64) {
     if let Err(error) = handle.store().put(&key, Bytes::from(body)).await {
         tracing::debug!(%key, %error, "a heartbeat was lost");
     }
+}
+
+/// True if another attempt has committed the task. It is asked for only if that may be so: a later attempt is known, or this
+/// process was silent for longer than the lease, because it was frozen.
+async fn is_superseded(known: &Known, task: OpenTask, silent: Duration) -> bool {
+    let handle = &known.handle;
+    let is_followed =
+        handle.latest_claim(task.stage, task.task).is_some_and(|latest| latest > task.attempt);
+    let lease = Duration::from_millis(handle.root.limits.lease_ms);
+    (is_followed || silent >= lease)
+        && matches!(handle.is_committed(task.stage, task.task).await, Ok(true))
 }

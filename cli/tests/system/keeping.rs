@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, SystemTime};
 
-use dunlin_cli::fleet::Fleet;
+use dunlin_cli::fleet::{Fleet, start_gateway};
 use dunlin_manifest::keys;
 use serde_json::{Value, json};
 
@@ -84,6 +84,27 @@ async fn what_ended_queries_left_is_deleted_by_hand_and_by_gateways_and_answers_
     assert_eq!(answer.status().as_u16(), 410);
     let problem: Value = answer.json().await.unwrap();
     assert_eq!(problem["code"], "RESULT_EXPIRED", "{problem}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_scheduled_sweep_ends_what_nobody_else_looks_after() {
+    let limits = "[limits]\nheartbeat_ms = 200\nlease_ms = 1000\nno_worker_ms = 2000\n";
+    let setup = Setup::folder(&data(SCALE), limits);
+    let log = setup.path().join("gateway.log");
+    let (mut gateway, address) = start_gateway(binary(), &setup.config, &log).unwrap();
+    let api = Api::new(&format!("http://{address}"));
+    let settings = json!({ "route": "fleet" });
+    let query = api.begin("select count(*) from lineitem", &settings).await;
+    gateway.kill();
+    let objects = Objects::new(&setup.path().join("state"), &query);
+    assert!(!objects.has_ended());
+    let config = setup.config.display().to_string();
+    let (is_right, told, error) = dunlin(&["sweep", "--config", &config, "--seconds", "60"]);
+    assert!(is_right && told.starts_with("0 active queries, 0 tasks run"), "{told}{error}");
+    assert!(objects.has_ended());
+    let (_gateway, address) = start_gateway(binary(), &setup.config, &log).unwrap();
+    let end = Api::new(&format!("http://{address}")).status(&query, "0s").await;
+    assert_eq!(end["error"]["code"], "NO_COMPATIBLE_WORKER", "{end}");
 }
 
 #[test]

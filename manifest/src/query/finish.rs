@@ -71,6 +71,14 @@ impl QueryHandle {
         Ok(self.known.remember_end(end).nonce == nonce)
     }
 
+    /// True if the task is committed, by whatever attempt. Costs one GET.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn is_committed(&self, stage: StageId, task: TaskId) -> Result<bool, StoreError> {
+        Ok(self.store.get(&keys::commit(&self.query, stage, task)).await?.is_some())
+    }
+
     /// Ends the query as FAILED unless it has ended already. Returns the end that is there.
     ///
     /// # Errors
@@ -141,13 +149,13 @@ pub(super) async fn conclude(
         let failing_ms = handle.observer.lock().failing_ms(stage, task);
         let records = fails.iter().map(|failed| failed.fail.as_ref());
         if let Verdict::Fail(error) = decide::judge(records, failing_ms, limits)
-            && !is_committed(handle, stage, task).await?
+            && !handle.is_committed(stage, task).await?
         {
             return handle.fail(error).await.map(Some);
         }
     }
     for &(stage, task) in &steps.exhausted {
-        if !is_committed(handle, stage, task).await? {
+        if !handle.is_committed(stage, task).await? {
             return handle.fail(end::workers_lost(stage, task, limits)).await.map(Some);
         }
     }
@@ -190,14 +198,6 @@ async fn fails(
         fails.push(fail);
     }
     Ok(fails)
-}
-
-async fn is_committed(
-    handle: &QueryHandle,
-    stage: StageId,
-    task: TaskId,
-) -> Result<bool, StoreError> {
-    Ok(handle.store.get(&keys::commit(&handle.query, stage, task)).await?.is_some())
 }
 
 /// Ends a query whose last stage is sealed, after the seals of all stages are settled.

@@ -289,6 +289,12 @@ impl QueryHandle {
         Ok(bytes)
     }
 
+    /// The latest attempt of a task that this process knows to be claimed.
+    #[must_use]
+    pub fn latest_claim(&self, stage: StageId, task: TaskId) -> Option<Attempt> {
+        self.view.lock().stages.get(&stage)?.claims.get(&task).copied()
+    }
+
     /// Remembers that an attempt was claimed.
     pub fn note_claim(&self, stage: StageId, task: TaskId, attempt: Attempt) {
         self.view.lock().stage(stage).add_claim(task, attempt);

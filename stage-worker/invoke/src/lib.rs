@@ -15,6 +15,7 @@ mod call;
 pub mod check;
 pub mod event;
 mod functions;
+pub mod sweep;
 pub mod tree;
 
 pub use call::{Call, CallError, Kind, Sdk};

@@ -1,20 +1,16 @@
 //! A call that looks after all active queries, for installations in which no gateway runs all the time. A schedule makes it
 //! once a minute.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use dunlin_invoke::Functions;
-use dunlin_manifest::ids::QueryId;
+use dunlin_invoke::sweep::sweeper;
 use dunlin_manifest::keys;
-use dunlin_manifest::query::sweep::{Opened, Site, SweepPeriods, Sweeper, Swept};
-use dunlin_manifest::query::{News, QueryHandle, Wake};
-use dunlin_manifest::records::{End, EngineFence};
+use dunlin_manifest::query::sweep::{Sweeper, Swept};
+use dunlin_manifest::records::EngineFence;
 use dunlin_manifest::store::{ControlStore, ObjectControlStore, StoreError};
 use dunlin_plan::stores::Stores;
-use dunlin_plan::write::Written;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 
@@ -42,9 +38,7 @@ impl Sweep {
         fence: EngineFence,
         functions: Option<Arc<Functions>>,
     ) -> Self {
-        let (control, held) = (store.clone(), Mutex::default());
-        let place = Place { store: control, stores, fence, functions, held };
-        let sweeper = Sweeper::new(Arc::new(place), SweepPeriods::default());
+        let sweeper = sweeper((store.clone(), stores), fence, functions);
         Self { store, sweeper: tokio::sync::Mutex::new(sweeper), told: Mutex::default() }
     }
 
@@ -91,80 +85,5 @@ impl Sweep {
             "ActiveQueries": swept.queries,
         });
         println!("{line}");
-    }
-}
-
-/// What the function has for sweeps.
-#[derive(Debug)]
-struct Place {
-    store: ObjectControlStore,
-    /// The stores of the configuration, for files that statements have written.
-    stores: Stores,
-    fence: EngineFence,
-    functions: Option<Arc<Functions>>,
-    held: Mutex<HashMap<QueryId, Arc<QueryHandle>>>,
-}
-
-/// Handles that are kept between sweeps.
-const HELD: usize = 256;
-
-#[async_trait]
-impl Site for Place {
-    fn store(&self) -> &ObjectControlStore {
-        &self.store
-    }
-
-    async fn open(&self, query: &QueryId) -> Opened {
-        if let Some(handle) = self.held.lock().get(query) {
-            return Opened::Handle(Arc::clone(handle));
-        }
-        let opened = Opened::from(QueryHandle::open(self.store.clone(), query, &self.fence).await);
-        if let Opened::Handle(handle) = &opened {
-            let mut held = self.held.lock();
-            held.retain(|_, handle| handle.known_end().is_none());
-            if held.len() < HELD {
-                held.insert(query.clone(), Arc::clone(handle));
-            }
-        }
-        opened
-    }
-
-    fn in_use(&self) -> Vec<Arc<QueryHandle>> {
-        Vec::new()
-    }
-
-    async fn run_here(&self, _: &QueryId) -> bool {
-        false
-    }
-
-    async fn tell(&self, news: News) {
-        if let Some(functions) = &self.functions {
-            functions.tell(news).await;
-        }
-    }
-
-    async fn settle(&self, handle: &QueryHandle, end: &End, seen: Duration) -> bool {
-        let Some(target) = &handle.root.write else { return true };
-        let (query, env) = (&handle.query, self.store.env());
-        let settle = async {
-            let written = Written::by(query, target, &self.stores)?;
-            let state = written.ended(env, end).await?;
-            written.clean(env, state).await
-        };
-        match settle.await {
-            Ok(deleted) => {
-                tracing::info!(%query, deleted, "settled the files of a query that has ended");
-                // Tasks that still run may write until they have noticed, or were given up.
-                seen >= Duration::from_millis(handle.root.limits.lease_ms)
-            }
-            Err(error) => {
-                tracing::warn!(%query, %error, "files that were not committed are left");
-                false
-            }
-        }
-    }
-
-    fn trouble(&self) -> Option<String> {
-        self.functions.as_ref().and_then(|functions| functions.trouble())
     }
 }
