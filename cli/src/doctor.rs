@@ -16,8 +16,9 @@ use dunlin_manifest::env::Env;
 use dunlin_manifest::keys;
 use dunlin_manifest::probe::{self, ProbeOptions, Unfit};
 use dunlin_manifest::store::{Changed, ControlStore, ObjectControlStore, StoreError, below};
+use dunlin_plan::words;
 use dunlin_planner::config::Config;
-use dunlin_process::{ConfigOptions, report};
+use dunlin_process::ConfigOptions;
 use futures::future::join_all;
 use object_store::{ObjectStoreExt, PutPayload};
 use serde_json::json;
@@ -170,8 +171,7 @@ async fn examine(config: &Config, io: &tokio::runtime::Handle) -> Result<Vec<Lin
                 Unfit::NotAtomic { .. } | Unfit::Overwrites => "conditional creates",
                 Unfit::Inconsistent(_) => "read and list",
             };
-            let said = report::report(&error.into());
-            lines.push(Line::of(check, Verdict::Wrong, "see the next line", &said));
+            lines.push(Line::of(check, Verdict::Wrong, "not fit", &words::explained(&error)));
             true
         }
     };
@@ -190,12 +190,8 @@ async fn examine(config: &Config, io: &tokio::runtime::Handle) -> Result<Vec<Lin
     let checked = checks.await;
     clean(&control, &nonce).await;
     if let Err(error) = checked {
-        lines.push(Line::of(
-            "requests",
-            Verdict::Wrong,
-            "see the next line",
-            &report::report(&error),
-        ));
+        let said = words::explained(error.as_ref());
+        lines.push(Line::of("requests", Verdict::Wrong, "they fail", &said));
     }
     Ok(lines)
 }

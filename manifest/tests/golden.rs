@@ -297,11 +297,11 @@ fn decisions_are_what_they_always_were() {
     assert_eq!(
         short,
         [
-            "c4ecc634ef766b7a",
-            "d52c00d642100569",
-            "563a6a0ac61f8c14",
-            "6a35200a4f2711f7",
-            "11bdbd0c0f49730e"
+            "0e632d820ca44662",
+            "146ccd1db7bcd48d",
+            "477c4751c0a05f1f",
+            "f5fdfc3abf942879",
+            "4d45711e95d9c6a9"
         ]
     );
 }

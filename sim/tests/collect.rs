@@ -63,6 +63,7 @@ async fn what_an_ended_query_has_left_goes_step_by_step_and_a_living_query_loses
     let (over, alive) =
         (submitted(&store, three_stages()).await, submitted(&store, three_stages()).await);
     assert_eq!(drive(&handle(&store, &over).await).await.status, EndStatus::Succeeded);
+    store.delete(&keys::active(&over)).await.unwrap();
     let worker = handle(&store, &alive).await;
     let first = open(&worker).await[0];
     let nonce = claim(&worker, first).await.unwrap();

@@ -90,7 +90,7 @@ fn class_of_store(error: &object_store::Error) -> FailClass {
     let is_trouble = match error {
         object_store::Error::Generic { source, .. } => {
             // What was sent, and what came back, is in the texts of the causes.
-            let said = words::said(source.as_ref());
+            let said = words::whole(source.as_ref());
             let is_told = ["No space left on device", "Permission denied"];
             words::meaning(&said).is_none() && !is_told.iter().any(|word| said.contains(word))
         }

@@ -48,6 +48,8 @@ impl Pulse {
                         () = shared.env.clock.sleep(period) => false,
                     };
                     if is_over {
+                        let query = &known.handle.query;
+                        tracing::info!(%query, "the task is committed by another attempt, so this one stops");
                         return;
                     }
                 }

@@ -6,6 +6,7 @@ use std::process::Command;
 use std::time::{Duration, SystemTime};
 
 use dunlin_cli::fleet::{Fleet, start_gateway};
+use dunlin_manifest::ids::QueryId;
 use dunlin_manifest::keys;
 use serde_json::{Value, json};
 
@@ -68,8 +69,7 @@ async fn what_ended_queries_left_is_deleted_by_hand_and_by_gateways_and_answers_
     assert_eq!(told["kinds"]["data"]["deleted"]["objects"], of_data(), "{told}");
     assert!(of_data() > 0);
     // The gateway does it itself once the query has ended long enough ago.
-    let end = Objects::new(&state, &query);
-    let end = end.keys().into_iter().find(|(key, _)| matches!(key, keys::Key::End)).unwrap().1;
+    let end = state.join(keys::end(&QueryId::parse(&query).unwrap()));
     older(&end, 2 * HOUR);
     until("the gateway has collected", HOUR, || (of_data() == 0).then_some(())).await;
     let answer = api.results(&query, HOUR).await;

@@ -18,7 +18,7 @@ pub use clean::{between, lowered, plain};
 pub use engine::{sentence, sentence_in};
 pub use files::file_of;
 pub use numbers::{bytes, count, grouped};
-pub use stores::{explained, meaning, of_store, said, with_cause};
+pub use stores::{explained, meaning, of_store, said, whole, with_cause};
 pub use types::{sql_type, with_sql_types};
 
 #[cfg(test)]

@@ -65,6 +65,19 @@ pub(super) fn cause(text: &str) -> Option<&'static str> {
 /// An error of a store and its causes on one line: documents are short, each cause is told once.
 #[must_use]
 pub fn said(error: &(dyn Error + 'static)) -> String {
+    cut(whole(error))
+}
+
+fn cut(text: String) -> String {
+    match text.chars().count() > LONGEST {
+        true => text.chars().take(LONGEST).chain("…".chars()).collect(),
+        false => text,
+    }
+}
+
+/// The same, however long it is.
+#[must_use]
+pub fn whole(error: &(dyn Error + 'static)) -> String {
     let mut text = String::new();
     let mut cause = Some(error);
     while let Some(error) = cause {
@@ -76,16 +89,13 @@ pub fn said(error: &(dyn Error + 'static)) -> String {
         }
         cause = error.source();
     }
-    if text.chars().count() > LONGEST {
-        text = text.chars().take(LONGEST).chain("…".chars()).collect();
-    }
     text
 }
 
 /// What a store, or the way to it, reports: what it means and what to do, where that is known, and the store's own words.
 #[must_use]
 pub fn explained(error: &(dyn Error + 'static)) -> String {
-    with_cause(said(error))
+    with_cause(whole(error))
 }
 
 /// What a store, or the way to it, says, after what it means and what to do, if that is known.
@@ -93,8 +103,8 @@ pub fn explained(error: &(dyn Error + 'static)) -> String {
 pub fn with_cause(said: String) -> String {
     match cause(&said) {
         // What is in words already is not said twice.
-        Some(meaning) if !said.contains(meaning) => format!("{meaning} ({said})"),
-        _ => said,
+        Some(meaning) if !said.contains(meaning) => format!("{meaning} ({})", cut(said)),
+        _ => cut(said),
     }
 }
 
@@ -119,8 +129,10 @@ fn short(text: &str) -> String {
 #[must_use]
 pub fn of_store(error: &object_store::Error) -> String {
     use object_store::Error as Store;
-    let own = said(error);
-    if let Some(meaning) = cause(&own) {
+    let whole = whole(error);
+    let meaning = cause(&whole);
+    let own = cut(whole);
+    if let Some(meaning) = meaning {
         return format!("{meaning} ({own})");
     }
     match error {
