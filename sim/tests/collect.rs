@@ -115,6 +115,8 @@ async fn what_an_ended_query_has_left_goes_step_by_step_and_a_living_query_loses
 
     // All this time the other query was there, and it goes on to its end.
     assert!(used.iter().all(|key| guard.path().join(key).exists()));
+    // It would be over its time.
+    age(guard.path(), &keys::root(&alive), Duration::ZERO);
     assert_eq!(drive(&handle(&store, &alive).await).await.status, EndStatus::Succeeded);
 }
 
