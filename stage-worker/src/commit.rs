@@ -204,7 +204,7 @@ pub(crate) async fn fail(
         v: RECORD_VERSION,
         nonce: shared.env.nonce(),
         worker: shared.name.clone(),
-        alone: rest::is_alone(shared, known),
+        alone: rest::is_alone(shared, known, &task),
         class: error.class,
         code: error.code.clone(),
         // The record stays, and anybody who may see the query reads it.

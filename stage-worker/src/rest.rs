@@ -2,15 +2,25 @@
 //! attempt after the other. A worker with a full disk would otherwise take every task and fail it, faster than the others
 //! compute.
 
+use std::collections::BTreeSet;
+
 use dunlin_manifest::decide::{self, OpenTask};
 use dunlin_manifest::records::{ErrorCode, Fail, FailClass, Route};
 
 use crate::known::Known;
 use crate::shared::Shared;
 
-/// True if no other worker takes tasks of this query, as far as this one knows.
-pub(crate) fn is_alone(shared: &Shared, known: &Known) -> bool {
-    known.handle.root.route == Route::Inline || shared.has_no_peers()
+/// True if there is no worker, as far as this one knows, that would take the task and has not failed it yet.
+pub(crate) fn is_alone(shared: &Shared, known: &Known, task: &OpenTask) -> bool {
+    if known.handle.root.route == Route::Inline {
+        return true;
+    }
+    let Some(workers) = shared.workers() else { return false };
+    let failures = known.handle.failures(task).unwrap_or_default();
+    let failed = failures.iter().filter(|failed| failed.fail.class == FailClass::Retry);
+    let mut names: BTreeSet<&str> = failed.map(|failed| failed.fail.worker.as_str()).collect();
+    names.insert(&shared.name);
+    names.len() >= workers
 }
 
 /// An attempt of this process has failed.
@@ -41,7 +51,7 @@ pub(crate) fn is_rested(shared: &Shared, known: &Known, task: &OpenTask) -> bool
     }
     // How former attempts have failed is read by the next look.
     let failures = known.handle.failures(task);
-    let until = |fails: Vec<_>| decide::rest(&fails, &shared.name, is_alone(shared, known));
+    let until = |fails: Vec<_>| decide::rest(&fails, &shared.name, is_alone(shared, known, task));
     failures.map(until).is_some_and(|until| now >= until)
 }
 

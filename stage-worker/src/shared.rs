@@ -185,9 +185,9 @@ impl Shared {
         *self.place.lock() = place;
     }
 
-    /// True if this process was told that it is the only one that listens.
-    pub(crate) fn has_no_peers(&self) -> bool {
-        self.place.lock().is_some_and(|place| place.of == 1)
+    /// How many worker processes listen, if this one was told; it is one of them.
+    pub(crate) fn workers(&self) -> Option<usize> {
+        self.place.lock().map(|place| place.of as usize)
     }
 
     /// How many workers there are.
