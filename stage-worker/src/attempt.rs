@@ -111,7 +111,12 @@ async fn claim_and_run(
             attempt.next = next;
             let decided = Arc::clone(&attempt.decided);
             let scanned = Arc::clone(&attempt.scan_meter);
-            let watched = run_watched(shared, attempt, compute, &pulse, &claiming).await;
+            // Files of a statement that writes are seen by others as soon as they are there, so none is begun by who may
+            // lose the claim.
+            let watched = match known.handle.root.write.is_some() && ready.clone().await.is_err() {
+                true => Ok(Run::NotWon),
+                false => run_watched(shared, attempt, compute, &pulse, &claiming).await,
+            };
             if !matches!(watched, Ok(Run::Done(..))) {
                 known.add_lost(&scanned);
             }
