@@ -111,11 +111,9 @@ async fn claim_and_run(
             attempt.next = next;
             let decided = Arc::clone(&attempt.decided);
             let scanned = Arc::clone(&attempt.scan_meter);
-            // Files of a statement that writes are seen by others as soon as they are there, so none is begun by who may
-            // lose the claim.
-            let watched = match known.handle.root.write.is_some() && ready.clone().await.is_err() {
-                true => Ok(Run::NotWon),
-                false => run_watched(shared, attempt, compute, &pulse, &claiming).await,
+            let watched = match may_begin(known, &ready).await {
+                true => run_watched(shared, attempt, compute, &pulse, &claiming).await,
+                false => Ok(Run::NotWon),
             };
             if !matches!(watched, Ok(Run::Done(..))) {
                 known.add_lost(&scanned);
@@ -172,6 +170,12 @@ async fn claim_and_run(
             }
         }
     }
+}
+
+/// Whether the plan may begin. Files of a statement that writes are seen by others as soon as they are there, so none is
+/// begun by who may lose the claim.
+async fn may_begin(known: &Known, ready: &Ready) -> bool {
+    known.handle.root.write.is_none() || ready.clone().await.is_ok()
 }
 
 /// How an attempt ended whose claim is lost, or unknown.
