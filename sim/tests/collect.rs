@@ -10,13 +10,14 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use common::{claim, commit, drive, folder, handle, open, submitted, three_stages};
+use common::{claim, commit, drive, folder, handle, open, submission, submitted, three_stages};
 use dunlin_manifest::env::Env;
 use dunlin_manifest::ids::QueryId;
 use dunlin_manifest::keys;
 use dunlin_manifest::query::{Collected, Keep, collect, last_collected};
-use dunlin_manifest::records::EndStatus;
+use dunlin_manifest::records::{EndStatus, WriteTarget};
 use dunlin_manifest::store::{ControlStore, ObjectControlStore};
+use dunlin_manifest::submit::submit;
 use object_store::{ObjectStoreExt, PutPayload};
 
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -155,4 +156,23 @@ async fn a_hint_of_an_ended_query_goes_at_once() {
     store.put(&keys::active(&over), Bytes::new()).await.unwrap();
     assert_eq!(pass(&store, false).await.kinds["hints"].deleted.objects, 1);
     assert!(store.list(keys::ACTIVE).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn the_hint_of_a_write_that_nobody_has_looked_after_stays() {
+    let (store, guard) = folder(&Env::system());
+    let mut write = submission(store.env(), three_stages());
+    write.root.write =
+        Some(WriteTarget { store: "file:///".to_owned(), folder: "made".to_owned(), first: None });
+    let query = write.query.clone();
+    submit(&store, write).await.unwrap();
+    handle(&store, &query).await.cancel().await.unwrap();
+    age(guard.path(), &keys::end(&query), 49 * HOUR);
+    assert_eq!(pass(&store, false).await.kinds["hints"].waiting.objects, 1);
+    assert!(guard.path().join(keys::active(&query)).exists());
+    // Without its records nobody can look after it any more.
+    age(guard.path(), &keys::end(&query), 8 * 24 * HOUR);
+    pass(&store, false).await;
+    pass(&store, false).await;
+    assert!(!guard.path().join(keys::active(&query)).exists());
 }

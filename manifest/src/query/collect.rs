@@ -17,13 +17,16 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures::future::try_join;
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::ObjectStore;
 use object_store::path::Path;
 
 use crate::model::ids::QueryId;
 use crate::model::keys;
+use crate::model::records::{End, Root};
 use crate::store::control::{ControlStore, StoreError};
+use crate::store::create::load;
 use crate::store::object::{ObjectControlStore, below};
 
 /// How long objects stay after the end of their query.
@@ -122,6 +125,8 @@ struct Queries {
     now_ms: i64,
     ended: HashMap<QueryId, i64>,
     living: HashSet<QueryId>,
+    /// Ended, with files that a sweeper must still look after. It finds them by their hints.
+    unsettled: HashSet<QueryId>,
 }
 
 /// What happens to an object.
@@ -145,6 +150,9 @@ impl Queries {
             let is_old = key.starts_with(CACHES) && self.age(stamp_ms) >= CACHED;
             return if is_old { Fate::Delete } else { Fate::Waiting };
         };
+        if key.starts_with(keys::ACTIVE) && self.unsettled.contains(&query) {
+            return Fate::Waiting;
+        }
         if let Some(ended) = self.ended.get(&query) {
             return if self.age(*ended) >= keep { Fate::Delete } else { Fate::Waiting };
         }
@@ -257,10 +265,29 @@ async fn queries(
         done.put_back += 1;
     }
     done.ended = ended.len() as u64;
+    let mut unsettled = HashSet::new();
+    for query in hinted.iter().filter(|query| ended.contains_key(*query)) {
+        if leaves_files(store, query).await? {
+            unsettled.insert(query.clone());
+        }
+    }
     let living: HashSet<QueryId> =
         rooted.into_iter().chain(hinted).filter(|query| !ended.contains_key(query)).collect();
     done.living = living.len() as u64;
-    Ok(Queries { now_ms, ended, living })
+    Ok(Queries { now_ms, ended, living, unsettled })
+}
+
+/// Whether a query that has ended may have left files that do not count. Of one of another version this is not known.
+async fn leaves_files(store: &ObjectControlStore, query: &QueryId) -> Result<bool, StoreError> {
+    let (root, end) = (keys::root(query), keys::end(query));
+    match try_join(load(store, &root), load(store, &end)).await {
+        Ok((root, end)) => {
+            let both: Option<(Root, End)> = root.zip(end);
+            Ok(both.is_some_and(|(root, end)| root.leaves_files(&end)))
+        }
+        Err(StoreError::Malformed { .. }) => Ok(true),
+        Err(error) => Err(error),
+    }
 }
 
 /// Objects of one kind.
