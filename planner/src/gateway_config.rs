@@ -2,6 +2,9 @@
 //!
 //! Plain data. The code that uses a value explains it, and `docs/configuration.md` has units, defaults and reasons.
 
+use std::time::Duration;
+
+use dunlin_manifest::query::Keep;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -58,16 +61,30 @@ pub struct GcConfig {
     pub ends_ms: u64,
 }
 
+impl GcConfig {
+    /// How long objects stay.
+    #[must_use]
+    pub fn keep(&self) -> Keep {
+        Keep {
+            data: Duration::from_millis(self.data_ms),
+            answers: Duration::from_millis(self.answers_ms),
+            records: Duration::from_millis(self.records_ms),
+            ends: Duration::from_millis(self.ends_ms),
+        }
+    }
+}
+
 impl Default for GcConfig {
     fn default() -> Self {
-        const HOUR: u64 = 3_600_000;
+        let Keep { data, answers, records, ends } = Keep::default();
+        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         Self {
             enabled: None,
-            every_ms: HOUR / 6,
-            data_ms: HOUR,
-            answers_ms: 2 * 24 * HOUR,
-            records_ms: 7 * 24 * HOUR,
-            ends_ms: 30 * 24 * HOUR,
+            every_ms: 600_000,
+            data_ms: millis(data),
+            answers_ms: millis(answers),
+            records_ms: millis(records),
+            ends_ms: millis(ends),
         }
     }
 }

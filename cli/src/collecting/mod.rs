@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use dunlin_manifest::query::{Collected, Keep, collect, last_collected};
+use dunlin_manifest::query::{Collected, collect, last_collected};
 use dunlin_manifest::store::ObjectControlStore;
 use dunlin_plan::stores::Stores;
 use dunlin_planner::gateway_config::GcConfig;
@@ -17,10 +17,11 @@ pub(crate) use self::folder::Staged;
 
 /// The folders of a state, if it is in folders.
 pub(crate) fn folders(stores: &Stores) -> Vec<PathBuf> {
-    let places =
-        BTreeSet::from([stores.state.path.as_ref(), stores.control_location().path.as_ref()]);
-    let is_folder = stores.state.store.scheme() == "file";
-    places.into_iter().filter(|_| is_folder).map(|path| PathBuf::from(format!("/{path}"))).collect()
+    // The records may be in another place than the data, and on another kind of store.
+    let places = [&stores.state, stores.control_location()];
+    let folders = places.into_iter().filter(|place| place.store.scheme() == "file");
+    let folders: BTreeSet<_> = folders.map(|place| format!("/{}", place.path)).collect();
+    folders.into_iter().map(PathBuf::from).collect()
 }
 
 /// One pass over the objects and over the files that are no objects.
@@ -30,13 +31,8 @@ pub(crate) async fn pass(
     config: &GcConfig,
     is_dry: bool,
 ) -> Result<(Collected, Staged)> {
-    let keep = Keep {
-        data: Duration::from_millis(config.data_ms),
-        answers: Duration::from_millis(config.answers_ms),
-        records: Duration::from_millis(config.records_ms),
-        ends: Duration::from_millis(config.ends_ms),
-    };
-    let collected = collect(control, &keep, is_dry).await.context("the state cannot be read")?;
+    let collected =
+        collect(control, &config.keep(), is_dry).await.context("the state cannot be read")?;
     let folders = folders.to_vec();
     let walked = tokio::task::spawn_blocking(move || {
         folders.iter().map(|folder| folder::tidy(folder, is_dry)).sum::<Staged>()
