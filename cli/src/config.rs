@@ -1,12 +1,11 @@
 //! `dunlin config`: what is in effect, and what may be written.
 
-use std::io::Write;
-
 use anyhow::Result;
 use dunlin_planner::config::Config;
 use dunlin_process::ConfigOptions;
 
 use crate::serve::load;
+use crate::stdout::print;
 
 /// `dunlin config`.
 #[derive(Clone, Debug, clap::Subcommand)]
@@ -36,13 +35,5 @@ pub fn run(command: &Command) -> Result<()> {
         Command::Schema => {
             print(&format!("{}\n", serde_json::to_string_pretty(&Config::schema())?))
         }
-    }
-}
-
-/// Prints a text. Whoever reads it may have seen enough (`| head`).
-fn print(text: &str) -> Result<()> {
-    match std::io::stdout().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
-        _ => Ok(()),
     }
 }

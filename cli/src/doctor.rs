@@ -24,6 +24,7 @@ use object_store::{ObjectStoreExt, PutPayload};
 use serde_json::json;
 
 use crate::serve::load;
+use crate::stdout::print;
 
 /// `dunlin doctor`.
 #[derive(Clone, Debug, clap::Args)]
@@ -89,15 +90,16 @@ pub fn run(options: &Options) -> Result<()> {
     let outcome = io.block_on(examine(&config, io.handle()));
     io.shutdown_background();
     let lines = outcome?;
-    if options.json {
+    let text = if options.json {
         let line = |line: &Line| {
             let verdict = word(line.verdict).to_lowercase();
             json!({ "check": line.check, "seen": line.seen, "verdict": verdict, "cure": line.cure })
         };
-        println!("{:#}", json!({ "checks": lines.iter().map(line).collect::<Vec<_>>() }));
+        format!("{:#}\n", json!({ "checks": lines.iter().map(line).collect::<Vec<_>>() }))
     } else {
-        print!("{}", as_text(&lines));
-    }
+        as_text(&lines)
+    };
+    print(&text)?;
     let wrong = lines.iter().filter(|line| line.verdict == Verdict::Wrong).count();
     if wrong > 0 {
         bail!("{wrong} of {} checks say that this store cannot hold the state", lines.len());
@@ -138,7 +140,7 @@ async fn examine(config: &Config, io: &tokio::runtime::Handle) -> Result<Vec<Lin
     if let Some(apart) = &config.state.control {
         lines.push(Line::ok("records", apart.location.clone()));
     }
-    if !stores.state.is_remote() && stores.state.store.scheme() == "memory" {
+    if stores.state.store.scheme() == "memory" {
         lines.push(Line::of(
             "kind",
             Verdict::Note,
@@ -147,7 +149,7 @@ async fn examine(config: &Config, io: &tokio::runtime::Handle) -> Result<Vec<Lin
         ));
     }
     let began = env.clock.monotonic();
-    let unfit = match probe::probe(&control, &env, ProbeOptions::default()).await {
+    match probe::probe(&control, &env, ProbeOptions::default()).await {
         Ok(report) => {
             let took = env.clock.monotonic().saturating_sub(began);
             lines.push(Line::ok(
@@ -163,7 +165,6 @@ async fn examine(config: &Config, io: &tokio::runtime::Handle) -> Result<Vec<Lin
                 "read and list",
                 "what was written is seen at once, and what was deleted is gone",
             ));
-            false
         }
         Err(error) => {
             let check = match &error {
@@ -172,11 +173,8 @@ async fn examine(config: &Config, io: &tokio::runtime::Handle) -> Result<Vec<Lin
                 Unfit::Inconsistent(_) => "read and list",
             };
             lines.push(Line::of(check, Verdict::Wrong, "not fit", &words::explained(&error)));
-            true
+            return Ok(lines);
         }
-    };
-    if unfit {
-        return Ok(lines);
     }
     let nonce = env.nonce();
     let checks = async {

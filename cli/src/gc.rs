@@ -1,13 +1,13 @@
 //! `dunlin gc`: deletes what ended queries have left in the state. Gateways over a folder do it by themselves.
 
 use anyhow::{Result, bail};
-use dunlin_manifest::env::Env;
 use dunlin_manifest::query::{Collected, Sum};
 use dunlin_process::ConfigOptions;
 use serde_json::{Value, json};
 
 use crate::collecting::{Staged, folders, pass};
-use crate::serve::load;
+use crate::serve::{Opened, load};
+use crate::stdout::print;
 
 /// `dunlin gc`.
 #[derive(Clone, Debug, clap::Args)]
@@ -28,20 +28,15 @@ pub struct Options {
 /// # Errors
 /// The state cannot be read, or something could not be deleted.
 pub fn run(options: &Options) -> Result<()> {
-    let config = load(&options.config)?.config;
-    let io = dunlin_process::runtime()?;
-    let outcome = io.block_on(async {
-        let stores = config.open_stores(io.handle())?.hedged(Env::system());
-        let control = stores.control(Env::system());
-        pass(&control, &folders(&stores), &config.gateway.gc, options.dry_run).await
-    });
-    io.shutdown_background();
+    let opened = Opened::of(load(&options.config)?)?;
+    let (folders, gc) = (folders(&opened.stores), opened.config.gateway.gc);
+    let outcome = opened.io.block_on(pass(&opened.control, &folders, &gc, options.dry_run));
+    opened.end();
     let (collected, staged) = outcome?;
-    if options.json {
-        println!("{:#}", as_json(&collected, staged));
-    } else {
-        print!("{}", as_text(&collected, staged, options.dry_run));
-    }
+    print(&match options.json {
+        true => format!("{:#}\n", as_json(&collected, staged)),
+        false => as_text(&collected, staged, options.dry_run),
+    })?;
     if collected.failed > 0 {
         bail!(
             "{} objects could not be deleted: this process needs the right to delete below the state, see docs/security.md",

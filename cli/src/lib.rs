@@ -28,6 +28,7 @@ pub mod serve;
 mod session;
 mod shell;
 pub mod sql;
+mod stdout;
 pub mod sweep;
 pub mod tpch;
 pub mod validate;

@@ -1,12 +1,14 @@
 //! `dunlin record`: a stored record as text. All records are JSON but the seal of a group, which is binary.
 
-use std::io::{Read, Write};
+use std::io::Read;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use clap::Args;
 use dunlin_manifest::records::block::{decode_block, is_block};
 use serde_json::{Value, json};
+
+use crate::stdout::print;
 
 /// Arguments of `dunlin record`.
 #[derive(Clone, Debug, Args)]
@@ -28,11 +30,7 @@ pub fn run(options: &Options) -> Result<()> {
         std::fs::read(&options.file)
             .with_context(|| format!("cannot read {}", options.file.display()))?
     };
-    match writeln!(std::io::stdout(), "{:#}", as_text(&bytes)?) {
-        // Whoever reads has seen enough.
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-        written => Ok(written?),
-    }
+    print(&format!("{:#}\n", as_text(&bytes)?))
 }
 
 fn as_text(bytes: &[u8]) -> Result<Value> {

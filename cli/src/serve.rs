@@ -65,13 +65,13 @@ pub(crate) struct Loaded {
 }
 
 /// What every command opens at its start.
-struct Opened {
+pub(crate) struct Opened {
     from: ConfigOptions,
     tree: Tree,
-    config: Config,
-    stores: Stores,
-    control: ObjectControlStore,
-    io: Runtime,
+    pub(crate) config: Config,
+    pub(crate) stores: Stores,
+    pub(crate) control: ObjectControlStore,
+    pub(crate) io: Runtime,
 }
 
 /// Reads a command's configuration and starts logging.
@@ -89,7 +89,7 @@ fn read(from: &ConfigOptions) -> Result<Loaded> {
 }
 
 impl Opened {
-    fn of(loaded: Loaded) -> Result<Self> {
+    pub(crate) fn of(loaded: Loaded) -> Result<Self> {
         let Loaded { from, tree, config } = loaded;
         let io = dunlin_process::runtime()?;
         let stores = config.open_stores(io.handle())?.hedged(Env::system());
@@ -109,7 +109,7 @@ impl Opened {
     }
 
     /// The functions of the configuration.
-    async fn functions(&self) -> Option<Functions> {
+    pub(crate) async fn functions(&self) -> Option<Functions> {
         let config = self.config.functions.as_ref()?;
         Some(dunlin_process::functions(config, self.control.env().clone()).await)
     }
@@ -212,7 +212,7 @@ impl Opened {
         Ok(())
     }
 
-    fn end(self) {
+    pub(crate) fn end(self) {
         // Plans that still run lose nothing: their tasks were given back, or other attempts will follow.
         self.io.shutdown_background();
     }

@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use dunlin_invoke::sweep::sweeper;
-use dunlin_manifest::env::Env;
 use dunlin_manifest::keys;
 use dunlin_manifest::store::ControlStore;
 use dunlin_plan::fence;
 use dunlin_process::ConfigOptions;
 
-use crate::serve::load;
+use crate::serve::{Opened, load};
+use crate::stdout::print;
 
 /// Pause between two looks.
 const PAUSE: Duration = Duration::from_secs(2);
@@ -34,19 +34,12 @@ pub struct Options {
 /// # Errors
 /// The state cannot be read.
 pub fn run(options: &Options) -> Result<()> {
-    let config = load(&options.config)?.config;
-    let io = dunlin_process::runtime()?;
-    let outcome = io.block_on(async {
-        let env = Env::system();
-        let stores = config.open_stores(io.handle())?.hedged(env.clone());
-        let control = stores.control(env.clone());
-        let functions = match &config.functions {
-            Some(functions) => {
-                Some(Arc::new(dunlin_process::functions(functions, env.clone()).await))
-            }
-            None => None,
-        };
-        let mut sweeper = sweeper((control.clone(), stores), fence::current()?, functions);
+    let opened = Opened::of(load(&options.config)?)?;
+    let outcome = opened.io.block_on(async {
+        let (control, env) = (&opened.control, opened.control.env());
+        let functions = opened.functions().await.map(Arc::new);
+        let site = (control.clone(), opened.stores.clone());
+        let mut sweeper = sweeper(site, fence::current()?, functions);
         let until = env.clock.monotonic() + Duration::from_secs(options.seconds);
         let swept = loop {
             let swept = sweeper.sweep().await.context("the state cannot be read")?;
@@ -59,11 +52,10 @@ pub fn run(options: &Options) -> Result<()> {
         control.put(keys::SWEPT, Default::default()).await?;
         anyhow::Ok(swept)
     });
-    io.shutdown_background();
+    opened.end();
     let swept = outcome?;
-    println!(
-        "{} active queries, {} tasks run, {} tasks wait for a worker",
+    print(&format!(
+        "{} active queries, {} tasks run, {} tasks wait for a worker\n",
         swept.queries, swept.running, swept.open
-    );
-    Ok(())
+    ))
 }

@@ -200,11 +200,12 @@ pub(crate) async fn fail(
     }
     let ended_ms = shared.env.clock.wall_ms();
     let took = shared.env.clock.monotonic().saturating_sub(started);
+    let failures = handle.failures(&task).unwrap_or_default();
     let record = Fail {
         v: RECORD_VERSION,
         nonce: shared.env.nonce(),
         worker: shared.name.clone(),
-        alone: rest::is_alone(shared, known, &task),
+        alone: rest::is_alone(shared, known, &failures),
         class: error.class,
         code: error.code.clone(),
         // The record stays, and anybody who may see the query reads it.

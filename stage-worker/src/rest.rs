@@ -4,19 +4,19 @@
 
 use std::collections::BTreeSet;
 
-use dunlin_manifest::decide::{self, OpenTask};
+use dunlin_manifest::decide::{self, Failed, OpenTask};
 use dunlin_manifest::records::{ErrorCode, Fail, FailClass, Route};
 
 use crate::known::Known;
 use crate::shared::Shared;
 
-/// True if there is no worker, as far as this one knows, that would take the task and has not failed it yet.
-pub(crate) fn is_alone(shared: &Shared, known: &Known, task: &OpenTask) -> bool {
+/// True if there is no worker, as far as this one knows, that would take a task with these failures and has not failed it
+/// yet.
+pub(crate) fn is_alone(shared: &Shared, known: &Known, failures: &[Failed]) -> bool {
     if known.handle.root.route == Route::Inline {
         return true;
     }
     let Some(workers) = shared.workers() else { return false };
-    let failures = known.handle.failures(task).unwrap_or_default();
     let failed = failures.iter().filter(|failed| failed.fail.class == FailClass::Retry);
     let mut names: BTreeSet<&str> = failed.map(|failed| failed.fail.worker.as_str()).collect();
     names.insert(&shared.name);
@@ -50,9 +50,8 @@ pub(crate) fn is_rested(shared: &Shared, known: &Known, task: &OpenTask) -> bool
         return true;
     }
     // How former attempts have failed is read by the next look.
-    let failures = known.handle.failures(task);
-    let until = |fails: Vec<_>| decide::rest(&fails, &shared.name, is_alone(shared, known, task));
-    failures.map(until).is_some_and(|until| now >= until)
+    let Some(failures) = known.handle.failures(task) else { return false };
+    now >= decide::rest(&failures, &shared.name, is_alone(shared, known, &failures))
 }
 
 /// True if an attempt of the task has failed for want of memory.

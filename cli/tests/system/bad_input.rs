@@ -9,11 +9,10 @@ use std::time::{Duration, Instant};
 use dunlin_cli::fleet::{Fleet, Process, start_gateway, start_listening};
 use dunlin_cli::tpch;
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
 
 use crate::common::api::Api;
 use crate::common::session::assume;
-use crate::common::{S3, Setup, binary, data, unique};
+use crate::common::{S3, Setup, binary, data, silent, unique};
 
 const SCALE: f64 = 0.01;
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -212,14 +211,7 @@ async fn an_object_that_a_policy_denies_is_named() {
 /// A state store that takes connections and never answers.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_state_store_that_hangs_is_told_at_the_start_within_seconds() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let endpoint = format!("http://{}", listener.local_addr().unwrap());
-    tokio::spawn(async move {
-        let mut held = Vec::new();
-        while let Ok((stream, _)) = listener.accept().await {
-            held.push(stream);
-        }
-    });
+    let endpoint = silent().await;
     let asked = Instant::now();
     let ended = tokio::task::spawn_blocking(move || {
         let setup = Setup::with(|_| {

@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use crate::common::api::Api;
-use crate::common::{Setup, binary, data};
+use crate::common::{Setup, binary, data, silent};
 
 /// What the engine writes, and no client should read.
 const FOREIGN: &[&str] = &[
@@ -267,14 +267,7 @@ async fn a_bucket_that_cannot_be_used_is_told_with_what_to_do() {
 /// A store that takes a request and never answers is told within seconds, and everything else serves.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_store_that_hangs_is_told_within_seconds() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let endpoint = format!("http://{}", listener.local_addr().unwrap());
-    tokio::spawn(async move {
-        let mut held = Vec::new();
-        while let Ok((stream, _)) = listener.accept().await {
-            held.push(stream);
-        }
-    });
+    let endpoint = silent().await;
     let table = format!(
         "[[tables]]\nname = \"silent\"\nlocation = \"s3://silent/t/\"\n[tables.params]\ns3_endpoint = \"{endpoint}\"\ns3_key = \"k\"\ns3_secret = \"s\"\nallow_http = true\n"
     );

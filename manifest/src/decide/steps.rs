@@ -8,7 +8,6 @@ use std::sync::Arc;
 use crate::decide::facts::Decided;
 use crate::decide::seals::{group_tasks, groups};
 use crate::model::ids::{Attempt, StageId, TaskId};
-use crate::model::keys::group_of;
 use crate::model::records::{Limits, Root, StageManifest};
 use crate::model::view::{QueryView, StageView};
 
@@ -85,8 +84,7 @@ pub fn next_steps(
             continue;
         }
         for task in 0..count(tasks) {
-            let grouped = state.groups.contains(&group_of(task));
-            if !grouped && !state.commits.contains(&task) {
+            if !state.has_winner(task) {
                 let seen = || seen(spec.id, task);
                 steps.add_task(&root.limits, spec.id, task, state, seen);
             }

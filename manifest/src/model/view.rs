@@ -55,6 +55,12 @@ impl StageView {
         self.fails.values().map(|attempts| attempts.len() as u64).sum()
     }
 
+    /// True if a task has its winner.
+    #[must_use]
+    pub fn has_winner(&self, task: TaskId) -> bool {
+        self.sealed || self.commits.contains(&task) || self.groups.contains(&keys::group_of(task))
+    }
+
     /// Adds an attempt that was claimed.
     pub fn add_claim(&mut self, task: TaskId, attempt: Attempt) {
         let highest = self.claims.entry(task).or_insert(attempt);

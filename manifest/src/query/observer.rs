@@ -55,10 +55,7 @@ impl Observer {
         let mut live = BTreeSet::new();
         for (&stage, state) in &view.stages {
             for (&task, &attempt) in &state.claims {
-                let over = state.sealed
-                    || state.commits.contains(&task)
-                    || state.groups.contains(&group_of(task));
-                if over {
+                if state.has_winner(task) {
                     continue;
                 }
                 live.insert((stage, task));
@@ -84,12 +81,8 @@ impl Observer {
     fn note_failing(&mut self, now: Duration, view: &QueryView) {
         let mut failing = BTreeSet::new();
         for (&stage, state) in &view.stages {
-            let is_open = |task: &&TaskId| {
-                !state.sealed
-                    && !state.commits.contains(*task)
-                    && !state.groups.contains(&group_of(**task))
-            };
-            failing.extend(state.fails.keys().filter(is_open).map(|&task| (stage, task)));
+            let tasks = state.fails.keys().copied().filter(|task| !state.has_winner(*task));
+            failing.extend(tasks.map(|task| (stage, task)));
         }
         self.failing.retain(|key, _| failing.contains(key));
         for key in failing {

@@ -210,3 +210,16 @@ impl S3 {
 pub fn unique(name: &str) -> String {
     format!("{name}-{}", &dunlin_manifest::env::Env::system().nonce()[..12])
 }
+
+/// Where a server listens that takes connections and never answers.
+pub async fn silent() -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        let mut held = Vec::new();
+        while let Ok((stream, _)) = listener.accept().await {
+            held.push(stream);
+        }
+    });
+    endpoint
+}
