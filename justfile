@@ -66,6 +66,14 @@ monsters:
 model:
     cargo test --workspace --test model -- --include-ignored --nocapture
 
+# Whole processes in simulated worlds with faults, deaths and cancels: `just sim 20000`, `just sim 1 4711` for one seed
+sim seeds="500" first="0":
+    DUNLIN_WORLD_SEEDS={{ seeds }} DUNLIN_WORLD_FIRST={{ first }} cargo test --workspace --test world every_answer -- --nocapture
+
+# Everybody dies at each store request of each of five queries, before and after the store has done it
+crash-points:
+    DUNLIN_WORLD_POINTS=all cargo test --workspace --test world everybody_may_die -- --nocapture
+
 # Kill, freeze and restart real processes
 survival:
     cargo test -p dunlin --test system survival:: -- --nocapture

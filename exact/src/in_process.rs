@@ -50,7 +50,15 @@ impl InProcess {
     /// The configuration cannot be used.
     #[must_use]
     pub fn open(config: &Config) -> Self {
-        let stores = config.open_stores(&tokio::runtime::Handle::current()).unwrap();
+        Self::over(config, config.open_stores(&tokio::runtime::Handle::current()).unwrap())
+    }
+
+    /// The planner of a configuration, over stores that are open.
+    ///
+    /// # Panics
+    /// The configuration cannot be used.
+    #[must_use]
+    pub fn over(config: &Config, stores: Stores) -> Self {
         Self {
             planner: Planner::open(config, &stores).unwrap(),
             stores,

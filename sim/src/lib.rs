@@ -1,7 +1,9 @@
-//! Test tools for the protocol: a store that fails on request, a clock that the test moves, and the test suite that
-//! every store must pass.
+//! Test tools for the protocol: a store that fails on request, clocks that a test moves, and the test suite that every
+//! store must pass.
 //!
 //! ```text
+//!   clock        time that jumps to the next sleeper, on one thread: a run is a function of its seed
+//!   hub          what a gateway does for a fleet on that clock
 //!   fault        FaultStore (lost responses, 409s, late writes) and ManualClock
 //!   far          an S3 server whose answers take as long as those of Amazon S3, and the chains of requests
 //!   lambda       AWS Lambda: its Invoke API and Runtime API, with functions as processes that are frozen and killed
@@ -11,10 +13,12 @@
 //!   tests/collect   what ended queries have left goes, and nothing else
 //!   tests/model  the protocol as a model, in all its states
 //! ```
-//! The deterministic simulation of whole processes will be added here.
+//! The simulation of whole processes is in `sim/world`, and that of large fleets in `stage-worker/src/fleet`.
 
+pub mod clock;
 pub mod conformance;
 pub mod far;
 pub mod fault;
+pub mod hub;
 pub mod lambda;
 pub mod role;

@@ -36,6 +36,11 @@ pub(crate) struct Engine {
 impl Engine {
     /// DataFusion, on a thread of each slot.
     pub(crate) fn real() -> Self {
+        Self { has_threads: true, ..Self::here() }
+    }
+
+    /// DataFusion, on the runtime of the slots.
+    pub(crate) fn here() -> Self {
         let run = |shared: Arc<Shared>, attempt| {
             let clock = Arc::clone(&shared.env.clock);
             let plan = async move { run::run(&shared, attempt).await }.boxed();
@@ -48,7 +53,12 @@ impl Engine {
             });
             measured.boxed()
         };
-        Self { run: Arc::new(run), has_threads: true }
+        Self { run: Arc::new(run), has_threads: false }
+    }
+
+    /// True if plans run on threads of their own.
+    pub(crate) fn has_threads(&self) -> bool {
+        self.has_threads
     }
 
     /// Another function, on the runtime of the slot, so that a paused clock sees it wait.

@@ -82,8 +82,8 @@ pub enum StartError {
 }
 
 /// A name for a worker. Simulated workers have no process of their own, and their names must repeat with their seed.
-fn name(env: &Env) -> String {
-    let process = if cfg!(test) { 0 } else { std::process::id() };
+fn name(env: &Env, engine: &Engine) -> String {
+    let process = if engine.has_threads() { std::process::id() } else { 0 };
     format!("{process}-{}", &env.nonce()[..8])
 }
 
@@ -115,6 +115,20 @@ impl Worker {
         Self::with_engine(control, stores, options, stopping, Engine::real())
     }
 
+    /// The same without any thread: plans run on the runtime that calls [`Worker::run`]. A simulation needs it, because
+    /// there a run is a function of its seed. Elsewhere long plans would delay heartbeats.
+    ///
+    /// # Errors
+    /// As [`Worker::new`].
+    pub fn without_threads(
+        control: ObjectControlStore,
+        stores: Stores,
+        options: WorkerOptions,
+        stopping: CancellationToken,
+    ) -> Result<Self, StartError> {
+        Self::with_engine(control, stores, options, stopping, Engine::here())
+    }
+
     /// The same with something in the engine's place.
     pub(crate) fn with_engine(
         control: ObjectControlStore,
@@ -139,7 +153,7 @@ impl Worker {
             .build_arc()?;
         let slots = options.slots.max(1);
         let shared = Shared {
-            name: name(&env),
+            name: name(&env, &engine),
             fence: fence::current()?,
             functions: functions::session(),
             governor: ReadGovernor::new(ReadLimits::default()),

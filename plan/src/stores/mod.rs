@@ -148,6 +148,14 @@ impl Stores {
         Self { on_demand: Some(OnDemand { io: io.clone(), opened: Arc::default() }), ..self }
     }
 
+    /// The same stores with another one at this address, as a simulation has it.
+    #[must_use]
+    pub fn with(self, address: &str, store: Arc<dyn ObjectStore>) -> Self {
+        let mut stores = self.stores.as_ref().clone();
+        stores.insert(address.to_owned(), store);
+        Self { stores: Arc::new(stores), ..self }
+    }
+
     /// The same stores. Their views send a request once more when its answer is late by this clock.
     #[must_use]
     pub fn hedged(self, env: Env) -> Self {

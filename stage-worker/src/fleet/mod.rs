@@ -2,17 +2,15 @@
 //!
 //! ```text
 //!   tests ──> report ──> simulate ──┬──> engine    what runs in DataFusion's place    ──> shape
-//!                                   ├──> gateway   news, places, the watcher
-//!                                   └──> store     latencies, 503s, what was asked    ──> rates, tally, clock
+//!                                   ├──> store     latencies, 503s, what was asked    ──> rates, tally
+//!                                   └──> dunlin_sim: clock, hub (news, places, the watcher)
 //! ```
 //! It exists because the protocol's promises about size (requests a task, the time between two stages, no LIST storms)
 //! cannot be measured on the machine of a developer, and can be computed: all that matters is which requests wait for
 //! which. Everything that decides is the real code: workers, slots, handles, seals. The store's latencies and rates, the
 //! time that a task computes, and the gateway are imitations.
 
-mod clock;
 mod engine;
-mod gateway;
 mod rates;
 mod report;
 mod shape;

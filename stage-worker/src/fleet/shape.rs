@@ -19,7 +19,7 @@ use dunlin_manifest::records::{
 };
 use dunlin_manifest::submit::Submission;
 
-use crate::fleet::clock::mixed;
+use dunlin_sim::clock::mixed;
 
 const PLAN: &[u8] = b"a plan that nobody decodes";
 /// Half of all PUTs take at most this, and half of all GETs.

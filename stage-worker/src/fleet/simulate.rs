@@ -27,15 +27,15 @@ use object_store::path::Path;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::fleet::clock::SimClock;
 use crate::fleet::engine::engine;
-use crate::fleet::gateway::{Ear, Hub, watch};
 use crate::fleet::rates::{Partition, Split};
 use crate::fleet::shape::Shape;
 use crate::fleet::store::FarStore;
 use crate::fleet::tally::Tally;
 use crate::options::WorkerOptions;
 use crate::worker::{Visit, Worker};
+use dunlin_sim::clock::SimClock;
+use dunlin_sim::hub::{Ear, Hub, watch};
 
 /// The workers start within this time, so that their periods do not fall together.
 const START: Duration = Duration::from_secs(1);
@@ -86,7 +86,7 @@ pub(super) fn simulate(options: &Options) -> std::io::Result<Outcome> {
     let seed = options.shape.seed;
     let env = clock.env(seed);
     let store = FarStore::new(&clock, &env, options.split, seed ^ 1);
-    let fleet = Fleet { options: *options, hub: Hub::new(&env, options.workers), env, store };
+    let fleet = Fleet { options: *options, hub: Hub::new(options.workers), env, store };
     clock.run(seed, Box::pin(fleet.run()))?.map_err(std::io::Error::other)
 }
 
@@ -97,7 +97,7 @@ pub(super) fn visits(options: &Options, visit: Visit) -> std::io::Result<(u32, O
     let seed = options.shape.seed;
     let env = clock.env(seed);
     let store = FarStore::new(&clock, &env, options.split, seed ^ 1);
-    let fleet = Fleet { options: *options, hub: Hub::new(&env, options.workers), env, store };
+    let fleet = Fleet { options: *options, hub: Hub::new(options.workers), env, store };
     clock.run(seed, Box::pin(fleet.visits(visit)))?.map_err(std::io::Error::other)
 }
 
@@ -181,7 +181,7 @@ impl Fleet {
         stores: &Stores,
         stopping: &CancellationToken,
     ) -> Result<Worker, Failure> {
-        let ear = Ear::new(&self.hub, u32::try_from(index)?);
+        let ear = Ear::new(&self.hub, &self.env, u32::try_from(index)?);
         let options =
             WorkerOptions { wake: Some(Arc::new(ear)), ..WorkerOptions::remote(1, 2 << 30) };
         let engine = engine(self.options.shape, self.options.reads_heads);

@@ -26,9 +26,9 @@ use object_store::{
 };
 use parking_lot::Mutex;
 
-use crate::fleet::clock::SimClock;
 use crate::fleet::rates::{Partition, Rates, Split};
 use crate::fleet::tally::{Asked, Op, Tally};
+use dunlin_sim::clock::SimClock;
 
 /// Entries of one LIST page.
 const PAGE: usize = 1_000;

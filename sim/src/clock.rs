@@ -26,7 +26,7 @@ const BEGIN_MS: u64 = 1_800_000_000_000;
 
 /// The clock of all processes of a simulation.
 #[derive(Clone, Debug, Default)]
-pub(super) struct SimClock(Arc<Mutex<Sleepers>>);
+pub struct SimClock(Arc<Mutex<Sleepers>>);
 
 #[derive(Debug, Default)]
 struct Sleepers {
@@ -37,17 +37,17 @@ struct Sleepers {
 
 impl SimClock {
     /// The time since the simulation began.
-    pub(super) fn now(&self) -> Duration {
+    pub fn now(&self) -> Duration {
         self.0.lock().now
     }
 
     /// A time of this clock as the time since 1970.
-    pub(super) fn since_1970(at: Duration) -> Duration {
+    pub fn since_1970(at: Duration) -> Duration {
         Duration::from_millis(BEGIN_MS) + at
     }
 
     /// Runs `work` and what it spawns on this thread, with this clock.
-    pub(super) fn run<T>(&self, seed: u64, work: impl Future<Output = T>) -> std::io::Result<T> {
+    pub fn run<T>(&self, seed: u64, work: impl Future<Output = T>) -> std::io::Result<T> {
         let clock = self.clone();
         // Without drivers: what asks for real time or for a socket panics.
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -74,7 +74,7 @@ impl SimClock {
 
     /// The environment of processes with this clock. All draw from one source of numbers, in the order in which they
     /// come.
-    pub(super) fn env(&self, seed: u64) -> Env {
+    pub fn env(&self, seed: u64) -> Env {
         Env {
             clock: Arc::new(self.clone()),
             entropy: Arc::new(Seeded(Mutex::new(seed))),
@@ -144,7 +144,7 @@ impl Entropy for Seeded {
 }
 
 /// A number that looks random and depends on nothing but `number`.
-pub(super) fn mixed(number: u64) -> u64 {
+pub fn mixed(number: u64) -> u64 {
     let mut mixed = number;
     mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

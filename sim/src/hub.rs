@@ -26,8 +26,7 @@ const REPAIR: Duration = Duration::from_secs(1);
 
 /// The news of a gateway.
 #[derive(Debug)]
-pub(super) struct Hub {
-    env: Env,
+pub struct Hub {
     workers: u32,
     news: Mutex<Vec<News>>,
     latest: watch::Sender<usize>,
@@ -36,9 +35,9 @@ pub(super) struct Hub {
 
 impl Hub {
     /// A gateway to which so many workers listen.
-    pub(super) fn new(env: &Env, workers: usize) -> Arc<Self> {
+    #[must_use]
+    pub fn new(workers: usize) -> Arc<Self> {
         Arc::new(Self {
-            env: env.clone(),
             workers: u32::try_from(workers).unwrap_or(u32::MAX),
             news: Mutex::default(),
             latest: watch::Sender::new(0),
@@ -47,7 +46,7 @@ impl Hub {
     }
 
     /// Tells all who listen.
-    pub(super) fn push(&self, news: News) {
+    pub fn push(&self, news: News) {
         if news.ended {
             self.ended.notify_one();
         }
@@ -55,44 +54,47 @@ impl Hub {
         all.push(news);
         self.latest.send_replace(all.len());
     }
-
-    async fn way(&self) {
-        self.env.clock.sleep(self.env.jitter(WAY)).await;
-    }
 }
 
 /// How one worker listens.
 #[derive(Debug)]
-pub(super) struct Ear {
+pub struct Ear {
     hub: Arc<Hub>,
+    env: Env,
     index: u32,
     /// News heard so far; `None` before the first request, which is answered at once.
     at: tokio::sync::Mutex<Option<usize>>,
 }
 
 impl Ear {
-    /// The worker with this place.
-    pub(super) fn new(hub: &Arc<Hub>, index: u32) -> Self {
-        Self { hub: Arc::clone(hub), index, at: tokio::sync::Mutex::default() }
+    /// The worker with this place. `env` is that of its process.
+    #[must_use]
+    pub fn new(hub: &Arc<Hub>, env: &Env, index: u32) -> Self {
+        let (hub, env) = (Arc::clone(hub), env.clone());
+        Self { hub, env, index, at: tokio::sync::Mutex::default() }
+    }
+
+    async fn way(&self) {
+        self.env.clock.sleep(self.env.jitter(WAY)).await;
     }
 }
 
 #[async_trait]
 impl Wake for Ear {
     async fn tell(&self, news: News) {
-        self.hub.way().await;
+        self.way().await;
         self.hub.push(news);
     }
 
     async fn listen(&self) -> Heard {
         let mut at = self.at.lock().await;
         let mut latest = self.hub.latest.subscribe();
-        self.hub.way().await;
+        self.way().await;
         if let Some(at) = *at {
             // It fails only if the hub is gone.
             let _ = latest.wait_for(|latest| *latest > at).await;
         }
-        self.hub.way().await;
+        self.way().await;
         let news = self.hub.news.lock();
         let new = news[at.unwrap_or(news.len())..].to_vec();
         *at = Some(news.len());
@@ -102,16 +104,16 @@ impl Wake for Ear {
 }
 
 /// Watches a query until it has ended. `None` if it has not ended after `limit`.
-pub(super) async fn watch(handle: &QueryHandle, hub: &Hub, limit: Duration) -> Option<Arc<End>> {
+pub async fn watch(handle: &QueryHandle, hub: &Hub, limit: Duration) -> Option<Arc<End>> {
     tokio::select! {
         end = ask(handle, hub) => Some(end),
-        end = repair(handle, hub) => Some(end),
-        () = hub.env.clock.sleep(limit) => None,
+        end = repair(handle) => Some(end),
+        () = handle.store().env().clock.sleep(limit) => None,
     }
 }
 
 async fn ask(handle: &QueryHandle, hub: &Hub) -> Arc<End> {
-    let clock = &hub.env.clock;
+    let clock = &handle.store().env().clock;
     let begun = clock.monotonic();
     loop {
         // What fails is asked again.
@@ -126,20 +128,20 @@ async fn ask(handle: &QueryHandle, hub: &Hub) -> Arc<End> {
     }
 }
 
-async fn repair(handle: &QueryHandle, hub: &Hub) -> Arc<End> {
+async fn repair(handle: &QueryHandle) -> Arc<End> {
     loop {
-        hub.env.clock.sleep(REPAIR).await;
-        if let Ok(Some(end)) = move_on(handle, hub).await {
+        handle.store().env().clock.sleep(REPAIR).await;
+        if let Ok(Some(end)) = move_on(handle).await {
             return end;
         }
     }
 }
 
-async fn move_on(handle: &QueryHandle, hub: &Hub) -> Result<Option<Arc<End>>, AdvanceError> {
+async fn move_on(handle: &QueryHandle) -> Result<Option<Arc<End>>, AdvanceError> {
     handle.look(false).await?;
     let advanced = handle.advance_patiently(PATIENCE).await?;
     if advanced.moved && !advanced.open.is_empty() {
-        ring(handle.store(), &hub.env).await;
+        ring(handle.store(), handle.store().env()).await;
     }
     Ok(advanced.ended)
 }
