@@ -74,6 +74,16 @@ sim seeds="500" first="0":
 crash-points:
     DUNLIN_WORLD_POINTS=all cargo test --workspace --test world everybody_may_die -- --nocapture
 
+# TPC-H in a loop while real processes are killed and frozen, and MinIO is killed: `just chaos 1000` kills, on a folder and on MinIO
+chaos kills="50":
+    #!/usr/bin/env bash
+    set -euo pipefail
+    export DUNLIN_MINIO_RUN=.tools/minio-chaos.run DUNLIN_CHAOS_KILLS={{ kills }}
+    exports=$(scripts/minio start)
+    eval "$exports"
+    trap 'scripts/minio stop' EXIT
+    cargo test --workspace --test system chaos:: -- --nocapture --test-threads 1
+
 # Kill, freeze and restart real processes
 survival:
     cargo test -p dunlin --test system survival:: -- --nocapture

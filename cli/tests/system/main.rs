@@ -7,6 +7,7 @@ mod bad_days;
 mod bad_input;
 mod budget;
 mod chains;
+mod chaos;
 mod clocks;
 mod common;
 mod configuration;

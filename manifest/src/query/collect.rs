@@ -201,8 +201,12 @@ pub async fn collect(
     // The end is the last that goes. It stays if anything else of any query did.
     let is_clean = done.failed == 0;
     for (kind, prefix) in [("idempotency keys", "idem/"), ("ends", keys::ENDS)] {
-        pass(&records(kind, prefix), &mut done, is_dry, |_, stamp| {
-            if is_clean && queries.age(stamp) >= keep.ends { Fate::Delete } else { Fate::Waiting }
+        pass(&records(kind, prefix), &mut done, is_dry, |key, stamp| {
+            // Without its end, a query whose hint stays would be taken for one that was never written.
+            let is_hinted =
+                keys::query_of(key).is_some_and(|query| queries.unsettled.contains(&query));
+            let goes = is_clean && !is_hinted && queries.age(stamp) >= keep.ends;
+            if goes { Fate::Delete } else { Fate::Waiting }
         })
         .await?;
     }

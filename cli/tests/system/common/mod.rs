@@ -145,6 +145,12 @@ impl S3 {
         })
     }
 
+    /// A server that a test has started for itself.
+    pub fn of(endpoint: &str, bucket: &str, key: &str, secret: &str) -> Self {
+        let [endpoint, bucket, key, secret] = [endpoint, bucket, key, secret].map(str::to_owned);
+        Self { endpoint, bucket, key, secret }
+    }
+
     /// `[…params]` of a configuration that reaches this server at `endpoint`. Tests that count requests do so behind
     /// another endpoint, and want to see each request once.
     pub fn params(&self, section: &str, endpoint: &str) -> String {
