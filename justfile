@@ -74,6 +74,10 @@ sim seeds="500" first="0":
 crash-points:
     DUNLIN_WORLD_POINTS=all cargo test --workspace --test world everybody_may_die -- --nocapture
 
+# Breaks rules of the protocol in the code, one after the other, and tells whether simulated worlds notice
+mutants *names:
+    scripts/mutants {{ names }}
+
 # TPC-H in a loop while real processes are killed and frozen, and MinIO is killed: `just chaos 1000` kills, on a folder and on MinIO
 chaos kills="50":
     #!/usr/bin/env bash
@@ -83,6 +87,10 @@ chaos kills="50":
     eval "$exports"
     trap 'scripts/minio stop' EXIT
     cargo test --workspace --test system chaos:: -- --nocapture --test-threads 1
+
+# Changed records, plans and rows for their decoders: `just fuzz-records 60` for an hour
+fuzz-records minutes="1" seed="7":
+    DUNLIN_FUZZ_MINUTES={{ minutes }} DUNLIN_FUZZ_SEED={{ seed }} cargo test --workspace --test world no_damaged -- --nocapture
 
 # Kill, freeze and restart real processes
 survival:
@@ -117,6 +125,10 @@ sim-fleet workers="1000" tasks="100000" stages="8" seed="1":
     export DUNLIN_FLEET_WORKERS={{ workers }} DUNLIN_FLEET_TASKS={{ tasks }}
     export DUNLIN_FLEET_STAGES={{ stages }} DUNLIN_FLEET_SEED={{ seed }}
     cargo test -p dunlin-worker --lib fleet::tests::a_fleet_at -- --ignored --nocapture
+
+# What coordination costs on a store with the latencies of Amazon S3, in simulated time: requests a task, between stages, idle
+bench-coordination:
+    cargo test --workspace --lib what_coordination_costs -- --ignored --nocapture
 
 # TPC-H data, a gateway, two workers, 22 queries
 demo *args:

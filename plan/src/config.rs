@@ -6,6 +6,7 @@
 
 use std::fmt;
 
+use dunlin_manifest::model::vouch::RootKey;
 use serde::Deserialize;
 
 /// `[state]`.
@@ -21,6 +22,31 @@ pub struct StateConfig {
     /// Another place for the records; without it they are at `location`, like the data.
     #[serde(default)]
     pub control: Option<ControlConfig>,
+    /// A secret text, the same for all gateways and workers. With it, no process runs a query for which no gateway has
+    /// vouched.
+    #[serde(default)]
+    pub root_secret: Option<RootSecret>,
+}
+
+/// A secret text from which the key that vouches for queries follows.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(transparent)]
+pub struct RootSecret(String);
+
+impl RootSecret {
+    /// The key.
+    #[must_use]
+    pub fn key(&self) -> RootKey {
+        RootKey::of(&self.0)
+    }
+}
+
+/// Never prints the secret.
+impl fmt::Debug for RootSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RootSecret")
+    }
 }
 
 /// `[state.control]`: where the records that decide about queries are.

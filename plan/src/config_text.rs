@@ -69,7 +69,7 @@ pub async fn from_env(otherwise: &Path) -> Result<(String, String), TextError> {
 /// The text of an object, read with the credentials of the role or of the environment.
 async fn object(url: &str) -> Result<String, TextError> {
     let params = StoreParams::default();
-    let place = StateConfig { location: url.to_owned(), params, control: None };
+    let place = StateConfig { location: url.to_owned(), params, control: None, root_secret: None };
     let io = tokio::runtime::Handle::current();
     let stores = Stores::open(&place, std::iter::empty(), &io)
         .map_err(|source| TextError::Store { url: url.to_owned(), source })?;

@@ -135,6 +135,7 @@ impl StageGraph {
             explain: self.explain,
             owner: None,
             trace: None,
+            code: None,
         };
         Submission { query: query.clone(), root, plans: self.plans, idem }
     }

@@ -1,4 +1,4 @@
-//! Which task a slot claims next, of those that are known to be open.
+//! Which task a slot claims next, of those that are known to be open, or of the stragglers.
 
 use std::time::Duration;
 
@@ -82,6 +82,25 @@ fn choose_once(
     let place = usize::from(u16::from_le_bytes([seed.as_bytes()[0], seed.as_bytes()[1]]));
     let chosen = free.get(place * places(same) / (usize::from(u16::MAX) + 1)).copied();
     chosen.map_or(Some(Choice::Nothing), |chosen| take(known, chosen, false))
+}
+
+/// The second attempt of a task that takes far longer than others, for a slot that has nothing else to do. Whoever runs in
+/// this process would only share its processor with it.
+pub(crate) fn straggler(
+    shared: &Shared,
+    known: &Known,
+    stragglers: &[OpenTask],
+    slot: usize,
+) -> Option<OpenTask> {
+    let is_own = |task: &OpenTask| {
+        let taken = known.taken.lock();
+        (0..task.attempt).any(|attempt| taken.contains(&(task.stage, task.task, attempt)))
+    };
+    let mut foreign = free(shared, known, stragglers);
+    foreign.retain(|task| !is_own(task));
+    let seed = number(&format!("{}/{slot}", shared.name)) as usize;
+    let chosen = *foreign.get(seed % foreign.len().max(1))?;
+    matches!(take(known, chosen, false), Some(Choice::Task { .. })).then_some(chosen)
 }
 
 /// The task that a slot will choose next of a stage, if it is one of its own place.

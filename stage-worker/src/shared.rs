@@ -60,6 +60,8 @@ pub(crate) struct Shared {
     pub(crate) queries: parking_lot::Mutex<HashMap<QueryId, Arc<Known>>>,
     /// Queries whose records this build cannot read.
     pub(crate) unreadable: parking_lot::Mutex<HashSet<QueryId>>,
+    /// Queries that this worker may not run, and when it has said so.
+    pub(crate) refusals: parking_lot::Mutex<HashMap<QueryId, Refusal>>,
     /// Queries that this process has seen end, the latest last. Their hints may still be there.
     pub(crate) ended: parking_lot::Mutex<VecDeque<QueryId>>,
     /// The latest list of active queries, and when it was asked for.
@@ -232,6 +234,7 @@ impl Shared {
     /// Forgets the queries that are not among these.
     pub(crate) fn keep_only(&self, queries: &[QueryId]) {
         self.unreadable.lock().retain(|query| queries.contains(query));
+        self.refusals.lock().retain(|query, _| queries.contains(query));
         self.queries.lock().retain(|query, known| {
             let stays = queries.contains(query);
             if !stays {
@@ -344,9 +347,45 @@ impl Shared {
     /// Tells whoever waits for a query that this worker may not run it.
     async fn refuse(&self, query: &QueryId, reason: &str) -> Result<(), StoreError> {
         tracing::warn!(%query, %reason, "a query is left to others");
+        let refusal = Refusal { said: self.env.clock.monotonic(), reason: reason.to_owned() };
+        self.refusals.lock().insert(query.clone(), refusal);
+        self.say_refusal(query, reason).await
+    }
+
+    /// Says again that this worker may not run a query, if it may not and has not said so lately. Who waits for the query
+    /// would otherwise take this worker for one that is gone.
+    pub(crate) async fn refuse_again(&self, query: &QueryId) {
+        let now = self.env.clock.monotonic();
+        let due = {
+            let mut refusals = self.refusals.lock();
+            let refusal = refusals.get_mut(query);
+            let due = refusal.filter(|refusal| now.saturating_sub(refusal.said) >= REFUSE_AGAIN);
+            due.map(|refusal| {
+                refusal.said = now;
+                refusal.reason.clone()
+            })
+        };
+        if let Some(reason) = due
+            && let Err(error) = self.say_refusal(query, &reason).await
+        {
+            tracing::debug!(%query, %error, "a refusal was lost");
+        }
+    }
+
+    async fn say_refusal(&self, query: &QueryId, reason: &str) -> Result<(), StoreError> {
         let hint = keys::refusal(query, &self.name);
         self.control.put(&hint, bytes::Bytes::from(reason.to_owned())).await
     }
+}
+
+/// A worker that may not run a query says so again after this time, as long as the query is active.
+const REFUSE_AGAIN: Duration = Duration::from_secs(5);
+
+/// What this worker has said of a query that it may not run.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    said: Duration,
+    reason: String,
 }
 
 /// The bytes that a pool has, if they are limited.

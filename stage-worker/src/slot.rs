@@ -21,7 +21,7 @@ use tokio::task::JoinSet;
 
 use crate::ahead::Ahead;
 use crate::attempt::{self, Chosen, Ran};
-use crate::choice::{Choice, choose, next_own};
+use crate::choice::{Choice, choose, next_own, straggler};
 use crate::commit::Settled;
 use crate::compute::{Compute, Engine};
 use crate::duty::Duties;
@@ -189,7 +189,10 @@ async fn look_at(
         }
         let known = match shared.known(&query).await {
             Ok(Some(known)) => known,
-            Ok(None) => continue,
+            Ok(None) => {
+                shared.refuse_again(&query).await;
+                continue;
+            }
             Err(error) => {
                 // A query that cannot be read must not keep this worker from the others.
                 tracing::warn!(%query, %error, "a query could not be read");
@@ -198,6 +201,7 @@ async fn look_at(
             }
         };
         if known.refused.is_some() {
+            shared.refuse_again(&query).await;
             continue;
         }
         // The gateway of an inline query runs it; see `Worker::run_query`.
@@ -324,7 +328,13 @@ impl<'a> Turn<'a> {
             if shared.is_leaving() {
                 return Ok(());
             }
-            let choice = choose(shared, known, &advanced.open, slot, looks.lost_in_all);
+            let mut choice = choose(shared, known, &advanced.open, slot, looks.lost_in_all);
+            if choice == Choice::Nothing
+                && let Some(task) = straggler(shared, known, &advanced.stragglers, slot)
+            {
+                tracing::info!(query = %known.handle.query, ?task, "a second attempt of a slow task");
+                choice = Choice::Task { task, is_own: false };
+            }
             let Choice::Task { task, is_own } = choice else {
                 // A commit that is under way may open the next stage.
                 if self.settle(compute).await {

@@ -172,6 +172,7 @@ impl Worker {
             writing: TaskTracker::new(),
             queries: parking_lot::Mutex::default(),
             unreadable: parking_lot::Mutex::default(),
+            refusals: parking_lot::Mutex::default(),
             ended: parking_lot::Mutex::default(),
             active: tokio::sync::Mutex::default(),
             rung: tokio::sync::Notify::new(),

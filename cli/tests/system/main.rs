@@ -33,4 +33,5 @@ mod sick;
 mod sql;
 mod starts;
 mod survival;
+mod vouched;
 mod writing;

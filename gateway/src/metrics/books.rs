@@ -99,7 +99,6 @@ impl Books {
         let route = handle.root.route.as_str();
         let metrics = &self.metrics;
         let status = status(end);
-        metrics.queries.get_or_create(&[("status", status), ("route", route)]).inc();
         if let Some(error) = &end.error {
             metrics.refused(error.code.as_str());
         }
@@ -127,6 +126,8 @@ impl Books {
                 metrics.phase(phase, route, Duration::from_millis(ms));
             }
         }
+        // Last: whoever sees that the query is counted sees all its figures.
+        metrics.queries.get_or_create(&[("status", status), ("route", route)]).inc();
         if let Some(sink) = &self.sink {
             let error = end.error.as_ref().map(|error| error.message.clone());
             let traced = Traced {

@@ -205,10 +205,41 @@ async fn workers_that_refuse_a_query_are_named() {
     let id = json(gateway.submit(&fleet()).send().await.unwrap()).await["query_id"].clone();
     let id = id.as_str().unwrap();
     let key = keys::refusal(&QueryId::parse(id).unwrap(), "w7");
-    site.control.put(&key, Bytes::from_static(b"{\"engine\":\"dunlin-9\"}")).await.unwrap();
-    let status = json(gateway.get(&format!("/v1/queries/{id}?wait=30s")).await).await;
+    // A worker that is alive says so again and again.
+    let refusing = async {
+        loop {
+            let body = Bytes::from_static(b"{\"engine\":\"dunlin-9\"}");
+            site.control.put(&key, body).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    let path = format!("/v1/queries/{id}?wait=30s");
+    let status = tokio::select! {
+        status = gateway.get(&path) => json(status).await,
+        () = refusing => unreachable!("it refuses for ever"),
+    };
     assert_eq!(status["error"]["code"], "NO_COMPATIBLE_WORKER");
     assert!(status["error"]["message"].as_str().unwrap().contains("w7 (dunlin-9)"));
+}
+
+/// A worker that has refused once may be gone, and others may be starting.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_old_refusal_does_not_end_a_query_that_waits_for_workers() {
+    let site = Site::new();
+    let mut options = impatient();
+    options.limits.no_worker_ms = 16_000;
+    options.sweep.refused = Duration::from_millis(300);
+    let gateway = site.gateway(None, options).await;
+    let id = json(gateway.submit(&fleet()).send().await.unwrap()).await["query_id"].clone();
+    let id = id.as_str().unwrap();
+    let key = keys::refusal(&QueryId::parse(id).unwrap(), "w7");
+    site.control.put(&key, Bytes::from_static(b"gone")).await.unwrap();
+    // Longer than a lease, which is how long living workers that refuse are believed.
+    let status = json(gateway.get(&format!("/v1/queries/{id}?wait=14s")).await).await;
+    assert_eq!(status["error"], Value::Null, "{status}");
+    let status = json(gateway.get(&format!("/v1/queries/{id}?wait=30s")).await).await;
+    let said = status["error"]["message"].as_str().unwrap();
+    assert!(said.contains("no worker is running"), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

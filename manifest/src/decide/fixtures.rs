@@ -53,6 +53,7 @@ pub(crate) fn root(stages: Vec<StageSpec>) -> Root {
         owner: None,
         write: None,
         trace: None,
+        code: None,
     }
 }
 

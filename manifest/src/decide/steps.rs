@@ -14,6 +14,11 @@ use crate::model::view::{QueryView, StageView};
 /// How many times at most the lease of a task doubles after its claims were lost.
 const LEASE_DOUBLINGS: u32 = 5;
 
+/// A claim that is younger than this is no straggler.
+const STRAGGLER_MS: u64 = 5_000;
+/// A straggler has run for so many times as long as the slowest task that is done.
+const STRAGGLES: u64 = 2;
+
 /// A record that is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Due {
@@ -41,6 +46,18 @@ pub struct Seen {
     pub silent_ms: u64,
     /// How long this process has known the claim.
     pub age_ms: u64,
+    /// The same, whether or not the latest look tells if the claim is alive.
+    pub known_ms: u64,
+    /// The longest time for which this process has known a claim of the same stage whose task is done now.
+    pub usual_ms: Option<u64>,
+}
+
+impl Seen {
+    /// True if the claim takes so long that a second attempt may be done first, although it is alive.
+    fn straggles(&self) -> bool {
+        let slow = |usual: u64| self.known_ms >= usual.saturating_mul(STRAGGLES).max(STRAGGLER_MS);
+        self.usual_ms.is_some_and(slow)
+    }
 }
 
 /// What follows from a view.
@@ -50,6 +67,9 @@ pub struct Steps {
     pub due: Vec<Due>,
     /// Tasks that may be claimed: later stages first, then in the manifest's order (largest first).
     pub open: Vec<OpenTask>,
+    /// Tasks that run far longer than others of their stage, half of which are done and none of which is open. An idle
+    /// slot of another process may claim a second attempt; whichever commits first wins.
+    pub stragglers: Vec<OpenTask>,
     /// Tasks that have failed attempts and no commit.
     pub failed: Vec<(StageId, TaskId)>,
     /// Tasks whose claims were lost too often.
@@ -83,11 +103,18 @@ pub fn next_steps(
         if complete {
             continue;
         }
+        let (before, mut stragglers, mut done) = (steps.open.len(), Vec::new(), 0_usize);
         for task in 0..count(tasks) {
-            if !state.has_winner(task) {
-                let seen = || seen(spec.id, task);
-                steps.add_task(&root.limits, spec.id, task, state, seen);
+            if state.has_winner(task) {
+                done += 1;
+                continue;
             }
+            let seen = || seen(spec.id, task);
+            stragglers.extend(steps.add_task(&root.limits, spec.id, task, state, seen));
+        }
+        // Files that a query writes are seen by others as soon as they are there, so it has no attempts to spare.
+        if steps.open.len() == before && 2 * done >= tasks && root.write.is_none() {
+            steps.stragglers.extend(stragglers);
         }
     }
     steps.finished = root.stages.last().is_some_and(|last| view.is_sealed(last.id));
@@ -120,7 +147,7 @@ fn count(tasks: usize) -> u32 {
 }
 
 impl Steps {
-    /// Adds what follows for a task that has no winner yet.
+    /// Adds what follows for a task that has no winner yet. Returns the second attempt of a straggler.
     fn add_task(
         &mut self,
         limits: &Limits,
@@ -128,14 +155,14 @@ impl Steps {
         task: TaskId,
         state: &StageView,
         seen: impl FnOnce() -> Seen,
-    ) {
+    ) -> Option<OpenTask> {
         let fails = state.fails.get(&task);
         if fails.is_some() {
             self.failed.push((stage, task));
         }
         let Some(&latest) = state.claims.get(&task) else {
             self.open.push(OpenTask { stage, task, attempt: 0 });
-            return;
+            return None;
         };
         let failed = fails.is_some_and(|fails| fails.contains(&latest));
         let failures = fails.map_or(0, |fails| count(fails.len()));
@@ -145,13 +172,18 @@ impl Steps {
         let patience = latest.saturating_sub(failures).min(LEASE_DOUBLINGS);
         let dead = seen.silent_ms >= limits.lease_ms << patience
             || seen.age_ms >= limits.task_limit_ms << patience;
+        let next = OpenTask { stage, task, attempt: latest + 1 };
         if !failed && !dead {
             self.running += 1;
-        } else if (latest + 1).saturating_sub(failures) >= limits.max_claims {
+            let is_first = latest == failures;
+            return (is_first && seen.straggles()).then_some(next);
+        }
+        if (latest + 1).saturating_sub(failures) >= limits.max_claims {
             self.exhausted.push((stage, task));
         } else {
-            self.open.push(OpenTask { stage, task, attempt: latest + 1 });
+            self.open.push(next);
         }
+        None
     }
 }
 
@@ -159,6 +191,7 @@ impl Steps {
 mod tests {
     use super::*;
     use crate::decide::fixtures::{decided, partitioned, root, stage};
+    use crate::model::records::WriteTarget;
 
     /// Steps over one stage of `tasks` tasks whose view `shape` fills in.
     fn steps(tasks: u32, silent_ms: u64, shape: impl FnOnce(&mut QueryView)) -> Steps {
@@ -170,6 +203,7 @@ mod tests {
         next_steps(&root, &view, &BTreeMap::from([(0, manifest)]), |_, _| Seen {
             silent_ms,
             age_ms: silent_ms,
+            ..Seen::default()
         })
     }
 
@@ -203,6 +237,42 @@ mod tests {
         };
         assert_eq!(steps(1, 0, failed).open, open);
         assert_eq!(steps(1, 0, failed).failed, vec![(0, 0)]);
+    }
+
+    #[test]
+    fn a_straggler_gets_one_second_attempt_once_half_of_its_stage_is_done() {
+        let spec = stage(0, 4, vec![]);
+        let mut root = root(vec![spec, stage(1, 1, vec![partitioned(0, 0)])]);
+        let scan = BTreeMap::from([(0, Arc::new(decided(&root, 0, &[])))]);
+        let mut view = QueryView::default();
+        view.stage(0).commits.extend([0, 1]);
+        view.stage(0).claims.extend([(2, 0), (3, 0)]);
+        let seen = |known_ms: u64, usual_ms| Seen { known_ms, usual_ms, ..Seen::default() };
+        let of = |root: &Root, view: &QueryView, of_two: Seen| {
+            let usual = seen(1_000, Some(4_000));
+            let steps =
+                next_steps(root, view, &scan, |_, task| if task == 2 { of_two } else { usual });
+            assert!(steps.open.is_empty());
+            steps.stragglers
+        };
+        let second = vec![OpenTask { stage: 0, task: 2, attempt: 1 }];
+        assert_eq!(of(&root, &view, seen(8_000, Some(4_000))), second);
+        assert_eq!(of(&root, &view, seen(7_999, Some(4_000))), []);
+        assert_eq!(of(&root, &view, seen(4_999, Some(10))), [], "short tasks are not worth it");
+        assert_eq!(of(&root, &view, seen(u64::MAX, None)), [], "nobody knows what is usual");
+        let mut early = view.clone();
+        early.stage(0).commits.remove(&1);
+        early.stage(0).claims.insert(1, 0);
+        assert_eq!(of(&root, &early, seen(8_000, Some(4_000))), []);
+        // The second attempt has no third one beside it; after a failure the next attempt is the only one.
+        view.stage(0).claims.insert(2, 1);
+        assert_eq!(of(&root, &view, seen(80_000, Some(4_000))), []);
+        view.stage(0).fails.entry(2).or_default().insert(0);
+        let third = vec![OpenTask { stage: 0, task: 2, attempt: 2 }];
+        assert_eq!(of(&root, &view, seen(80_000, Some(4_000))), third);
+        let target = WriteTarget { store: String::new(), folder: String::new(), first: None };
+        root.write = Some(target);
+        assert_eq!(of(&root, &view, seen(80_000, Some(4_000))), []);
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //!     └──> keys ────> view              under which name, and what a LIST of names shows
 //!   route, error_code                   words that records and protocols share
 //!   trace                               the ids under which traces name queries, stages and attempts
+//!   vouch                               the code by which a gateway vouches for a query
 //! ```
 //! Every other module of the crate uses this one. This module uses no other module of the crate.
 
@@ -17,6 +18,7 @@ pub mod records;
 pub mod route;
 pub mod trace;
 pub mod view;
+pub mod vouch;
 
 pub use error_code::ErrorCode;
 pub use route::Route;

@@ -79,8 +79,8 @@ pub struct QueryView {
     pub stages: BTreeMap<StageId, StageView>,
     /// Heartbeats: stamp and size, by attempt.
     pub beats: BTreeMap<(StageId, TaskId, Attempt), (i64, u64)>,
-    /// Workers that saw the query and are not allowed to run it.
-    pub refusals: BTreeSet<String>,
+    /// Workers that saw the query and are not allowed to run it, with the stamp of what each has said last.
+    pub refusals: BTreeMap<String, i64>,
 }
 
 impl QueryView {
@@ -108,7 +108,7 @@ impl QueryView {
                 self.beats.insert((stage, task, attempt), (entry.modified_ms, entry.size));
             }
             Key::Refusal(worker) => {
-                self.refusals.insert(worker);
+                self.refusals.insert(worker, entry.modified_ms);
             }
             Key::Active
             | Key::End
@@ -194,7 +194,7 @@ mod tests {
         let stage = &view.stages[&0];
         assert_eq!((stage.claims[&0], stage.attempts(), stage.failures()), (1, 2, 1));
         assert!(stage.fails[&0].contains(&0) && stage.commits.contains(&1) && !stage.sealed);
-        assert!(view.refusals.contains("w") && view.beats[&(0, 0, 1)] == (12, 1));
+        assert!(view.refusals.contains_key("w") && view.beats[&(0, 0, 1)] == (12, 1));
         assert_eq!((view.facts(), view.spanned_ms()), (4, 7));
         let before = view.clone();
         view.add(&query, &entries[2]);

@@ -22,6 +22,8 @@ pub struct Advanced {
     pub ended: Option<Arc<End>>,
     /// Tasks that may be claimed now, best first.
     pub open: Vec<OpenTask>,
+    /// Second attempts of tasks that take far longer than others, for idle slots of other processes.
+    pub stragglers: Vec<OpenTask>,
     /// Claims that seem to be alive.
     pub running: usize,
     /// True if something was found or written that gives other processes work.
@@ -31,6 +33,10 @@ pub struct Advanced {
 impl Advanced {
     fn ended(end: Arc<End>) -> Self {
         Self { ended: Some(end), ..Self::default() }
+    }
+
+    fn of(Steps { open, stragglers, running, .. }: Steps) -> Self {
+        Self { ended: None, open, stragglers, running, moved: false }
     }
 }
 
@@ -110,7 +116,7 @@ impl QueryHandle {
             return self.fail(error).await.map(Advanced::ended);
         }
         let moved = self.has_unconfirmed_seals();
-        Ok(Advanced { ended: None, open: steps.open, running: steps.running, moved })
+        Ok(Advanced { moved, ..Advanced::of(steps) })
     }
 
     /// What the query has used too much of, if it has a limit.
@@ -199,5 +205,5 @@ async fn move_on(
     if ended.is_some() {
         return Ok(Advanced { ended, moved, ..Advanced::default() });
     }
-    Ok(Advanced { ended: None, open: steps.open, running: steps.running, moved })
+    Ok(Advanced { moved, ..Advanced::of(steps) })
 }

@@ -163,15 +163,15 @@ pub(super) async fn conclude(
 }
 
 /// True if the query is older than its time to live. The age is a lower bound: the time that this process has known
-/// the query, or the time between the stamps of the query's own objects.
+/// the query, or the time between the stamps of the query's own objects, as far as its own clock agrees.
 pub(super) fn is_over_age(handle: &QueryHandle) -> bool {
     age(handle) > Duration::from_millis(handle.root.limits.ttl_ms)
 }
 
 /// How old the query is, at least.
 fn age(handle: &QueryHandle) -> Duration {
-    let known = handle.observer.lock().known_for(handle.env.clock.monotonic());
-    known.max(Duration::from_millis(handle.view.lock().spanned_ms()))
+    let spanned_ms = handle.view.lock().spanned_ms();
+    handle.observer.lock().age(handle.env.clock.monotonic(), spanned_ms)
 }
 
 async fn fails(

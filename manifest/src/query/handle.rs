@@ -60,6 +60,16 @@ impl QueryHandle {
         let key = keys::root(query);
         let Some(got) = store.get(&key).await? else { return Ok(None) };
         let root: Root = create::decode(&key, &got.body)?;
+        let foreign =
+            |reason: &str| StoreError::Malformed { key: key.clone(), reason: reason.to_owned() };
+        if root.query != query.as_str() {
+            return Err(foreign("it is the root of another query"));
+        }
+        if !store.root_key().vouches(&root) {
+            return Err(foreign(
+                "it is damaged, or no gateway with this process's [state] root_secret has written it",
+            ));
+        }
         let handle = Self::with_root(store, query, Arc::new(root), fence);
         let mut view = handle.view.lock();
         view.root_ms = Some(got.modified_ms);

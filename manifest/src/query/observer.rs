@@ -17,6 +17,9 @@ struct Token {
     changed_at: Duration,
 }
 
+/// The clock of a store and that of a process may go apart by so much.
+const CLOCKS_DIFFER: Duration = Duration::from_secs(60);
+
 /// A group of a stage.
 pub(crate) type Group = (StageId, u32);
 
@@ -25,11 +28,15 @@ pub(crate) type Group = (StageId, u32);
 #[derive(Debug, Default)]
 pub(crate) struct Observer {
     first: Option<Duration>,
+    /// What the stamps of the query's objects spanned at the first look, in milliseconds.
+    first_spanned_ms: Option<u64>,
     /// When the latest look began. Nothing is known of what happened after it.
     looked_at: Duration,
     /// Since when each task is known to have failed attempts and no commit.
     failing: BTreeMap<(StageId, TaskId), Duration>,
     tokens: BTreeMap<(StageId, TaskId), Token>,
+    /// The longest time for which a claim of each stage was known whose task is done.
+    longest: BTreeMap<StageId, Duration>,
     /// The groups whose heartbeats the latest look has listed. Only claims of these may be judged.
     judged: BTreeSet<Group>,
     /// Since when each record is due that another process is expected to write; `None`: the end.
@@ -51,6 +58,7 @@ impl Observer {
         listed: BTreeSet<Group>,
     ) {
         self.looked_at = began;
+        self.first_spanned_ms.get_or_insert(view.spanned_ms());
         self.note_failing(now, view);
         let mut live = BTreeSet::new();
         for (&stage, state) in &view.stages {
@@ -74,7 +82,11 @@ impl Observer {
                 }
             }
         }
-        self.tokens.retain(|key, _| live.contains(key));
+        for ((stage, _), token) in self.tokens.extract_if(.., |key, _| !live.contains(key)) {
+            let took = now.saturating_sub(token.claimed_at);
+            let longest = self.longest.entry(stage).or_default();
+            *longest = (*longest).max(took);
+        }
         self.judged = listed;
     }
 
@@ -100,11 +112,14 @@ impl Observer {
     /// alive. A process that was frozen after the look learns nothing from the time that has passed since.
     pub(crate) fn seen(&self, stage: StageId, task: TaskId) -> Seen {
         let Some(token) = self.tokens.get(&(stage, task)) else { return Seen::default() };
-        if !self.judged.contains(&(stage, group_of(task))) {
-            return Seen::default();
-        }
         let since = |at: Duration| millis(self.looked_at.saturating_sub(at));
-        Seen { silent_ms: since(token.changed_at), age_ms: since(token.claimed_at) }
+        let usual_ms = self.longest.get(&stage).copied().map(millis);
+        let known_ms = since(token.claimed_at);
+        let alive = Seen { known_ms, usual_ms, ..Seen::default() };
+        if !self.judged.contains(&(stage, group_of(task))) {
+            return alive;
+        }
+        Seen { silent_ms: since(token.changed_at), age_ms: known_ms, ..alive }
     }
 
     /// The groups with a claim that has been silent for longer than `after`, the longest silent first: their heartbeats
@@ -124,6 +139,15 @@ impl Observer {
     /// How long this process has known the query.
     pub(crate) fn known_for(&self, now: Duration) -> Duration {
         self.first.map_or(Duration::ZERO, |first| now.saturating_sub(first))
+    }
+
+    /// How old a query is at least whose stamps span so much: as long as this process has known it, or what was spanned at
+    /// its first look and the time since. A store whose clock jumps while this process looks makes no query older.
+    pub(crate) fn age(&self, now: Duration, spanned_ms: u64) -> Duration {
+        let known = self.known_for(now);
+        let before = self.first_spanned_ms.unwrap_or(spanned_ms);
+        let at_most = Duration::from_millis(before).saturating_add(known + CLOCKS_DIFFER);
+        known.max(Duration::from_millis(spanned_ms).min(at_most))
     }
 
     /// Records what is due now (`None`: the end). Returns what has been due for less than `patience`.
@@ -203,6 +227,49 @@ mod tests {
     }
 
     #[test]
+    fn a_clock_that_jumps_makes_no_query_older_for_who_knows_it() {
+        let (second, hour) = (Duration::from_secs(1), Duration::from_secs(3_600));
+        let view = |newest_ms| QueryView { root_ms: Some(0), newest_ms, ..QueryView::default() };
+        let spanned = |view: &QueryView| view.spanned_ms();
+        let mut observer = Observer::default();
+        observer.begin(hour);
+        observer.observe((hour, hour), &view(2_000), BTreeSet::new());
+        assert_eq!(observer.age(hour, spanned(&view(2_000))), 2 * second);
+        // The store's clock jumps by 13 hours, and this one has gone on by a second.
+        let jumped = view(13 * 3_600_000);
+        observer.observe((hour + second, hour + second), &jumped, BTreeSet::new());
+        assert!(observer.age(hour + second, spanned(&jumped)) < 2 * CLOCKS_DIFFER);
+        // Who meets the query only now believes the stamps, and who has known it for long needs none.
+        let mut late = Observer::default();
+        late.begin(hour);
+        late.observe((hour, hour), &jumped, BTreeSet::new());
+        assert_eq!(late.age(hour, spanned(&jumped)), 13 * hour);
+        assert_eq!(observer.age(14 * hour, 0), 13 * hour);
+    }
+
+    #[test]
+    fn the_longest_of_the_tasks_that_are_done_is_what_is_usual() {
+        let query = QueryId::at(1, &[7; 10]);
+        let seconds = Duration::from_secs;
+        let mut view = QueryView::default();
+        for task in 0..3 {
+            let key = keys::claim(&query, 0, task, 0);
+            view.add(&query, &Listed { key, size: 1, modified_ms: 1 });
+        }
+        let mut observer = Observer::default();
+        let mut observe = |at: u64, done: Option<TaskId>| {
+            view.stage(0).commits.extend(done);
+            observer.observe((seconds(at), seconds(at)), &view, BTreeSet::new());
+            let seen = observer.seen(0, 2);
+            (seen.known_ms, seen.usual_ms, seen.age_ms)
+        };
+        assert_eq!(observe(1, None), (0, None, 0));
+        assert_eq!(observe(4, Some(0)), (3_000, Some(3_000), 0));
+        assert_eq!(observe(6, Some(1)), (5_000, Some(5_000), 0));
+        assert_eq!(observe(20, None), (19_000, Some(5_000), 0));
+    }
+
+    #[test]
     fn a_slow_look_makes_no_claim_older_and_a_frozen_process_learns_nothing() {
         let query = QueryId::at(1, &[7; 10]);
         let seconds = Duration::from_secs;
@@ -215,7 +282,8 @@ mod tests {
         observer.observe((seconds(0), seconds(10)), &view, beats());
         // However long the process stood still after this: the look had seen nothing for ten seconds.
         observer.observe((seconds(20), seconds(500)), &view, beats());
-        assert_eq!(observer.seen(0, 0), Seen { silent_ms: 10_000, age_ms: 10_000 });
+        let seen = observer.seen(0, 0);
+        assert_eq!((seen.silent_ms, seen.age_ms), (10_000, 10_000));
         assert_eq!((observer.failing_ms(0, 1), observer.failing_ms(0, 0)), (10_000, 0));
         view.stage(0).commits.insert(1);
         observer.observe((seconds(501), seconds(501)), &view, beats());

@@ -151,6 +151,7 @@ pub async fn submit(
     let env = store.env();
     let Submission { query, mut root, plans, idem } = submission;
     let large = pack(&mut root, plans);
+    store.root_key().sign(&mut root);
     let record = encode(&root);
     let bytes = u64::try_from(record.len()).unwrap_or(u64::MAX);
     if bytes > MAX_RECORD {

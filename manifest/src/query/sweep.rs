@@ -37,6 +37,8 @@ pub use crate::query::site::{Opened, Site};
 
 /// Queries advanced at the same time.
 const AT_ONCE: usize = 8;
+/// A worker that has repeated its refusal is alive for so long. The longest pause of an idle one is 23 s.
+const REFUSES_FOR: Duration = Duration::from_secs(60);
 /// Refusals read for the message of `NO_COMPATIBLE_WORKER`.
 const REFUSALS_SHOWN: usize = 5;
 /// A query of another build may stand still for so many times its `no_worker_ms`.
@@ -51,8 +53,8 @@ pub struct SweepPeriods {
     pub busy: Duration,
     /// Longest pause while there are none.
     pub idle: Duration,
-    /// How long a query with refusals may make no progress. Refusals show that workers are alive and none of them
-    /// fits, so waiting longer would not help.
+    /// How long a query with refusals may make no progress. Refusals that are repeated show that workers are alive and none
+    /// of them fits, so waiting longer would not help.
     pub refused: Duration,
     /// How long an announced query may have no `root` before it is ended as never submitted. This is long, because a
     /// client's retry may still write the root.
@@ -106,6 +108,36 @@ struct Care {
     /// When a worker was last seen at the query, or when the query was first seen.
     since: Duration,
     reminder: Reminder,
+    refusals: BTreeMap<String, Refused>,
+}
+
+/// A refusal: its stamp, and when this process has seen another stamp than before.
+#[derive(Clone, Copy, Debug)]
+struct Refused {
+    stamp_ms: i64,
+    repeated: Option<Duration>,
+}
+
+impl Care {
+    fn note_refusals(&mut self, now: Duration, view: &QueryView) {
+        for (worker, &stamp_ms) in &view.refusals {
+            let first = Refused { stamp_ms, repeated: None };
+            let refused = self.refusals.entry(worker.clone()).or_insert(first);
+            if refused.stamp_ms != stamp_ms {
+                *refused = Refused { stamp_ms, repeated: Some(now) };
+            }
+        }
+    }
+
+    /// The workers that refuse the query and are alive. One that has refused it once may be gone, and a fleet that can run
+    /// it may be starting.
+    fn refusing(&self, now: Duration) -> Vec<&str> {
+        let lately = |refused: &Refused| {
+            refused.repeated.is_some_and(|at| now.saturating_sub(at) < REFUSES_FOR)
+        };
+        let refusals = self.refusals.iter().filter(|(_, refused)| lately(refused));
+        refusals.map(|(worker, _)| worker.as_str()).collect()
+    }
 }
 
 /// What a sweep has found.
@@ -279,7 +311,9 @@ impl Sweeper {
                     traces: Traces::default(),
                     since: now,
                     reminder: Reminder::default(),
+                    refusals: BTreeMap::new(),
                 });
+                care.note_refusals(now, &view);
                 // Objects from before this gateway's first look do not show that a worker is alive.
                 if care.traces.take(&view) && known {
                     care.since = now;
@@ -298,6 +332,7 @@ impl Sweeper {
     /// Ends a query that no worker takes.
     async fn judge(&self, now: Duration, handle: &QueryHandle, view: &QueryView) {
         let Some(care) = self.cares.get(&handle.query) else { return };
+        let refusing = care.refusing(now);
         let mut since = care.since;
         if let Some(seen) = self.fleet_seen
             && handle.root.route == Route::Fleet
@@ -306,7 +341,7 @@ impl Sweeper {
         }
         // This process runs it when one of its own slots is free, so it has a worker and waits for it.
         if handle.root.route == Route::Inline
-            && view.refusals.is_empty()
+            && refusing.is_empty()
             && self.site.run_here(&handle.query).await
         {
             return;
@@ -316,7 +351,7 @@ impl Sweeper {
         let lease = Duration::from_millis(handle.root.limits.lease_ms);
         let refused = self.periods.refused.max(lease);
         let patience = match handle.is_own() {
-            true if view.refusals.is_empty() => patience,
+            true if refusing.is_empty() => patience,
             true => patience.min(refused),
             // Its tasks are not listed, so less is seen of it.
             false => patience.saturating_mul(FOREIGN_PATIENCE),
@@ -336,7 +371,7 @@ impl Sweeper {
         }
         let error = QueryError {
             code: ErrorCode::NoCompatibleWorker,
-            message: self.nobody(handle, view, still).await,
+            message: self.nobody(handle, &refusing, still).await,
             retryable: true,
         };
         tracing::warn!(query = %handle.query, message = error.message, "no worker takes the query");
@@ -345,25 +380,29 @@ impl Sweeper {
         }
     }
 
-    async fn nobody(&self, handle: &QueryHandle, view: &QueryView, still: Duration) -> String {
+    async fn nobody(&self, handle: &QueryHandle, refusing: &[&str], still: Duration) -> String {
         let waited = still.as_secs();
-        if let Some(trouble) = self.site.trouble().filter(|_| view.refusals.is_empty()) {
+        if let Some(trouble) = self.site.trouble().filter(|_| refusing.is_empty()) {
             return format!(
                 "no worker is running: tasks were open for {waited} s and nobody claimed one; {trouble}"
             );
         }
-        if view.refusals.is_empty() {
+        if refusing.is_empty() {
             return format!(
                 "no worker is running: tasks were open for {waited} s and nobody claimed one; start a worker on the same state location and submit the query again"
             );
         }
         let mut workers = Vec::new();
-        for worker in view.refusals.iter().take(REFUSALS_SHOWN) {
+        for &worker in refusing.iter().take(REFUSALS_SHOWN) {
             let body = self.site.store().get(&keys::refusal(&handle.query, worker)).await;
             let why = body.ok().flatten().map(|got| reason(&got.body)).unwrap_or_default();
-            workers.push(if why.is_empty() { worker.clone() } else { format!("{worker} ({why})") });
+            workers.push(if why.is_empty() {
+                worker.to_owned()
+            } else {
+                format!("{worker} ({why})")
+            });
         }
-        let more = view.refusals.len().saturating_sub(workers.len());
+        let more = refusing.len().saturating_sub(workers.len());
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
         format!(
             "no running worker can compute for this query, which needs {} (build {}): refused by {}{more}; tasks were open for {waited} s; start workers of this build, and submit the query again",

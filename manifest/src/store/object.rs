@@ -13,6 +13,7 @@ use object_store::{GetOptions, ObjectStore, ObjectStoreExt, PutMode, PutOptions,
 
 use crate::env::Env;
 use crate::model::view::Listed;
+use crate::model::vouch::RootKey;
 use crate::store::control::{
     Changed, ControlStore, Got, MAX_RECORD, Put, REQUEST_BUDGET, StoreError,
 };
@@ -26,6 +27,7 @@ pub struct ObjectControlStore {
     data_prefix: Path,
     /// Listings of the records' store come in the order of their keys.
     sorted: bool,
+    root_key: RootKey,
     env: Env,
 }
 
@@ -34,7 +36,19 @@ impl ObjectControlStore {
     #[must_use]
     pub fn new(inner: Arc<dyn ObjectStore>, prefix: Path, env: Env) -> Self {
         let (data, data_prefix) = (Arc::clone(&inner), prefix.clone());
-        Self { inner, prefix, data, data_prefix, sorted: false, env }
+        Self { inner, prefix, data, data_prefix, sorted: false, env, root_key: RootKey::default() }
+    }
+
+    /// The same state, in which queries count only if somebody with this key has vouched for them.
+    #[must_use]
+    pub fn with_root_key(self, root_key: RootKey) -> Self {
+        Self { root_key, ..self }
+    }
+
+    /// The key that vouches for queries.
+    #[must_use]
+    pub fn root_key(&self) -> &RootKey {
+        &self.root_key
     }
 
     /// The same state, where listings come in the order of their keys, as those of buckets do. A folder's do not.

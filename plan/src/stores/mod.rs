@@ -11,6 +11,7 @@ use datafusion::execution::object_store::ObjectStoreRegistry;
 use dunlin_manifest::env::Env;
 use dunlin_manifest::hedge::{HedgedStore, Hedger};
 use dunlin_manifest::meter::{Meter, MeteredStore};
+use dunlin_manifest::model::vouch::RootKey;
 use dunlin_manifest::pinned::{InputWatch, PinnedStore};
 use dunlin_manifest::records::Pin;
 use dunlin_manifest::store::ObjectControlStore;
@@ -22,7 +23,7 @@ use url::Url;
 
 use self::bounded::BoundedStore;
 use crate::StoreError;
-use crate::config::{StateConfig, StoreParams};
+use crate::config::{RootSecret, StateConfig, StoreParams};
 use crate::location::{Location, address};
 
 pub(crate) use self::only_new::OnlyNew;
@@ -52,6 +53,8 @@ pub struct Stores {
     pub state: Location,
     /// Location of the records, if it is another one.
     control: Option<Location>,
+    /// What vouches for queries.
+    root_key: RootKey,
     /// How fast the stores across a network answer.
     hedgers: Arc<BTreeMap<String, Arc<Hedger>>>,
     /// Who makes links to objects of a store.
@@ -134,6 +137,7 @@ impl Stores {
             stores,
             state,
             control,
+            root_key: state_config.root_secret.as_ref().map(RootSecret::key).unwrap_or_default(),
             hedgers,
             signers: Arc::new(signers),
             hedging: None,
@@ -201,7 +205,9 @@ impl Stores {
         let place = self.control_location();
         let in_directory = place.store.host_str().is_some_and(|host| host.ends_with("--x-s3"));
         let sorted = place.is_remote() && !in_directory;
-        let control = ObjectControlStore::new(store, prefix, env).sorted(sorted);
+        let control = ObjectControlStore::new(store, prefix, env)
+            .sorted(sorted)
+            .with_root_key(self.root_key.clone());
         match &self.control {
             Some(_) => {
                 let (store, prefix) = at(&self.state);

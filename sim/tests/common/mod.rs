@@ -107,6 +107,7 @@ pub(crate) fn submission(env: &Env, stages: Vec<StageSpec>) -> Submission {
         owner: None,
         write: None,
         trace: None,
+        code: None,
     };
     let plans = vec![(blake3::hash(PLAN).to_hex().to_string(), Bytes::from_static(PLAN))];
     Submission { query, root, plans, idem: None }

@@ -131,6 +131,7 @@ impl Cast {
             location: format!("memory:///{STATE}"),
             params: Default::default(),
             control: None,
+            root_secret: None,
         };
         let stores = Stores::open(&config, [], &tokio::runtime::Handle::current()).unwrap();
         let address = stores.state.address();
@@ -217,6 +218,7 @@ impl Cast {
             }
             Event::StartWorker => self.start_worker(),
             Event::Cancel => self.cancel(known),
+            Event::Damage => self.store.damage(),
         }
     }
 

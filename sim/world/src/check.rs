@@ -58,6 +58,32 @@ pub(crate) async fn ended(
     Ok(Arc::new(end))
 }
 
+/// The same where objects were damaged: whoever finds it may say so in any words, but no row may be wrong.
+pub(crate) async fn damaged(
+    control: &ObjectControlStore,
+    id: &QueryId,
+    query: &Query,
+) -> Result<(EndStatus, Option<ErrorCode>), String> {
+    let end: Option<End> = match create::load(control, &keys::end(id)).await {
+        Ok(end) => end,
+        Err(_) => return Ok((EndStatus::Failed, Some(ErrorCode::Internal))),
+    };
+    // The root cannot be read, and the client was told so.
+    let Some(end) = end else { return Ok((EndStatus::Failed, Some(ErrorCode::Internal))) };
+    let code = end.error.as_ref().map(|error| error.code.clone());
+    if end.status != EndStatus::Succeeded || query.writes {
+        return Ok((end.status, code));
+    }
+    match rows(control, id, &end).await {
+        // The reader says that the answer is damaged.
+        Err(_) => Ok((EndStatus::Failed, Some(ErrorCode::ExchangeFailed))),
+        Ok(rows) => match query.expected.difference(&Table::new(&rows), query.is_ordered) {
+            Some(difference) => Err(format!("WRONG ROWS: {difference}")),
+            None => Ok((end.status, code)),
+        },
+    }
+}
+
 /// The rows of the answer.
 async fn rows(
     control: &ObjectControlStore,

@@ -8,10 +8,11 @@ use dunlin_manifest::env::Env;
 use dunlin_manifest::ids::QueryId;
 use dunlin_manifest::query::{News, QueryHandle, SubmitError, ring};
 use dunlin_manifest::records::{Adaptive, End, EngineFence, Limits};
-use dunlin_manifest::store::ObjectControlStore;
+use dunlin_manifest::store::{ObjectControlStore, StoreError};
 use dunlin_manifest::submit;
 use dunlin_plan::fence;
 use dunlin_plan::stores::Stores;
+use dunlin_plan::write::{State, Written};
 use dunlin_sim::hub::{Hub, watch};
 
 use crate::life::Life;
@@ -30,6 +31,7 @@ const SWEEP: Duration = Duration::from_secs(2);
 pub(crate) struct Gateway {
     pub(crate) life: Arc<Life>,
     control: ObjectControlStore,
+    stores: Stores,
     hub: Arc<Hub>,
     fence: EngineFence,
 }
@@ -43,7 +45,8 @@ impl Gateway {
         hub: &Arc<Hub>,
     ) -> Self {
         let fence = fence::current().unwrap();
-        let gateway = Self { life, control: control.clone(), hub: Arc::clone(hub), fence };
+        let (hub, of_gateway) = (Arc::clone(hub), (control.clone(), stores.clone()));
+        let gateway = Self { life, control: of_gateway.0, stores: of_gateway.1, hub, fence };
         let mut sweeper = sweeper((control, stores), gateway.fence.clone(), None);
         let env = gateway.env().clone();
         tokio::spawn(async move {
@@ -77,7 +80,7 @@ impl Gateway {
             let idem = Some((KEY.to_owned(), REQUEST.to_owned()));
             let (graph, limits) = (query.graph.clone(), Limits::default());
             let mut submission = graph.into_submission(id, self.env(), &query.sql, limits, idem);
-            submission.root.adaptive = adaptive.clone();
+            submission.root.adaptive = *adaptive;
             submission
         };
         let submitted = match submit::submit(&self.control, submission(&id)).await {
@@ -92,17 +95,34 @@ impl Gateway {
         Ok(query)
     }
 
-    /// Waits for the end of a query. `None`: not yet, or the store cannot be read now.
-    pub(crate) async fn wait(&self, query: &QueryId) -> Option<Arc<End>> {
-        let opened = QueryHandle::open(self.control.clone(), query, &self.fence).await;
-        watch(&opened.ok()??, &self.hub, WAIT).await
+    /// Waits for the end of a query. `None`: not yet, or the store cannot be read now. A root that cannot be read is an
+    /// answer as well.
+    pub(crate) async fn wait(&self, query: &QueryId) -> Option<Result<Arc<End>, String>> {
+        match QueryHandle::open(self.control.clone(), query, &self.fence).await {
+            Ok(handle) => watch(&handle?, &self.hub, WAIT).await.map(Ok),
+            Err(error @ StoreError::Malformed { .. }) => Some(Err(error.to_string())),
+            Err(_) => None,
+        }
     }
 
     /// Cancels a query. False if it is not known whether it is.
     pub(crate) async fn cancel(&self, query: &QueryId) -> bool {
-        match QueryHandle::open(self.control.clone(), query, &self.fence).await {
-            Ok(Some(handle)) => handle.cancel().await.is_ok(),
-            Ok(None) | Err(_) => false,
+        let opened = QueryHandle::open(self.control.clone(), query, &self.fence).await;
+        let Ok(Some(handle)) = opened else { return false };
+        if let Some(target) = &handle.root.write {
+            // As `gateway/src/query/queries.rs`: what is committed is not cancelled.
+            match handle.ended().await {
+                Ok(None) => {}
+                Ok(Some(_)) => return true,
+                Err(_) => return false,
+            }
+            let written = Written::by(query, target, &self.stores).unwrap();
+            match written.cancel(self.env()).await {
+                Ok(State::Committed) => return true,
+                Ok(State::Cancelled) => {}
+                Err(_) => return false,
+            }
         }
+        handle.cancel().await.is_ok()
     }
 }

@@ -31,5 +31,5 @@ mod store;
 
 pub use fate::Fate;
 pub use prepared::Prepared;
-pub use run::{Outcome, run};
+pub use run::{Outcome, objects, run};
 pub use scenario::{Crash, Scenario};

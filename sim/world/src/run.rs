@@ -8,6 +8,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use dunlin_manifest::env::Clock;
 use dunlin_manifest::ids::QueryId;
 use dunlin_manifest::records::{EndStatus, ErrorCode};
@@ -29,6 +30,8 @@ use crate::store::{STATE, Store};
 const BEFORE: Duration = Duration::from_secs(1);
 /// A query that takes longer after the last event hangs.
 const LIMIT: Duration = Duration::from_secs(3 * 3_600);
+/// Records that are damaged are waited for until the query's time is over.
+const DAMAGED: Duration = Duration::from_secs(13 * 3_600);
 /// After the last event the store is bad for so long.
 const BAD: Duration = Duration::from_secs(30);
 /// A client gives a gateway up that does not answer for so long.
@@ -68,10 +71,26 @@ pub fn run(prepared: &Prepared, scenario: &Scenario) -> Result<Outcome, String> 
     let play = Play { cast, query };
     let played = clock.run(scenario.seed, play.run()).map_err(|error| error.to_string())?;
     let outcome = played?;
-    if query.writes {
+    if query.writes && !scenario.is_damaged() {
         check::written(prepared, &store, query, outcome.status)?;
     }
     Ok(outcome)
+}
+
+/// All objects of the state that a query writes if nothing goes wrong, by their keys.
+///
+/// # Errors
+/// As [`run`].
+pub fn objects(prepared: &Prepared, scenario: &Scenario) -> Result<Vec<(String, Bytes)>, String> {
+    let clock = SimClock::default();
+    let luck = (Dice::new(scenario.seed, 2), scenario.odds);
+    let store = Store::new(Arc::clone(&prepared.tables), &clock, luck, scenario.crash);
+    let cast = Cast::new(scenario, &clock, Arc::clone(&store));
+    let play = Play { cast, query: &prepared.queries[scenario.query] };
+    clock.run(scenario.seed, play.run()).map_err(|error| error.to_string())??;
+    let prefix = format!("{STATE}/");
+    let written = store.written().into_iter();
+    Ok(written.map(|(path, bytes)| (path.replacen(&prefix, "", 1), bytes)).collect())
 }
 
 struct Play<'a> {
@@ -86,10 +105,11 @@ impl Play<'_> {
         clock.sleep(BEFORE).await;
         let known: Known = watch::Sender::new(None);
         let last = scenario.events.last().map_or(Duration::ZERO, |(at, _)| *at);
+        let limit = if scenario.is_damaged() { DAMAGED } else { LIMIT };
         let id = tokio::select! {
             id = self.clients(&known) => id?,
             never = self.happen(&known) => match never {},
-            () = clock.sleep(last + LIMIT) => {
+            () = clock.sleep(last + limit) => {
                 return Err(format!("the query hangs: {:?}", *known.borrow()));
             }
         };
@@ -98,6 +118,20 @@ impl Play<'_> {
         clock.sleep(Duration::from_millis(self.cast.between(0, 90_000))).await;
         let env = clock.env(scenario.seed);
         let control = ObjectControlStore::new(store.calm(), Path::from(STATE), env);
+        if scenario.is_damaged() {
+            let (status, code) = check::damaged(&control, &id, self.query).await?;
+            let (_, struck, trace, _) = store.told();
+            return Ok(Outcome {
+                status,
+                code,
+                took,
+                requests,
+                repeated: 0,
+                killed,
+                struck,
+                trace,
+            });
+        }
         let end = check::ended(&control, &id, self.query, scenario).await?;
         clock.sleep(Duration::from_secs(60)).await;
         self.cast.kill_all();
@@ -138,10 +172,14 @@ impl Play<'_> {
             self.pause(3_000).await;
         };
         known.send_replace(Some(id.clone()));
-        while self.ask(async |gateway| gateway.wait(&id).await).await.is_none() {
-            self.pause(1_000).await;
+        loop {
+            match self.ask(async |gateway| gateway.wait(&id).await).await {
+                Some(Err(_)) if self.cast.scenario.is_damaged() => return Ok(id),
+                Some(Err(error)) => return Err(error),
+                Some(Ok(_)) => return Ok(id),
+                None => self.pause(1_000).await,
+            }
         }
-        Ok(id)
     }
 
     /// Asks a gateway. `None` if it says nothing, died, or there is none.

@@ -35,6 +35,8 @@ pub(crate) enum Event {
     StartWorker,
     /// The client cancels.
     Cancel,
+    /// A byte of an object of the state becomes another one, or the object loses its end.
+    Damage,
 }
 
 /// A run.
@@ -147,6 +149,25 @@ impl Scenario {
             events: Vec::new(),
             crash,
         }
+    }
+
+    /// Objects are damaged while the query runs, and nothing else goes wrong.
+    #[must_use]
+    pub fn damaged(seed: u64, queries: usize) -> Self {
+        let mut dice = Dice::new(seed, 5);
+        let query = dice.choice(queries - 1).unwrap_or_default();
+        let mut scenario = Self::crash(query, dice.is(5_000), None);
+        scenario.seed = seed;
+        let mut at = 0;
+        for _ in 0..dice.between(1, 3) {
+            at += dice.below(700);
+            scenario.events.push((Duration::from_millis(at), Event::Damage));
+        }
+        scenario
+    }
+
+    pub(crate) fn is_damaged(&self) -> bool {
+        self.events.iter().any(|(_, event)| *event == Event::Damage)
     }
 
     pub(crate) fn is_cancelled(&self) -> bool {

@@ -7,7 +7,7 @@
 //! Each process sees it through a [`View`] with its own life. Stamps are of simulated time. What must never happen to an
 //! object (a record that is overwritten with another text) is written down when it happens.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,6 +49,7 @@ pub(crate) struct Store {
     tables: Arc<dyn ObjectStore>,
     clock: SimClock,
     stamps: Mutex<HashMap<Path, Duration>>,
+    written: Mutex<BTreeMap<Path, Bytes>>,
     seen: Mutex<Seen>,
     crash: Option<Crash>,
     /// Rung when the crash has happened.
@@ -90,6 +91,7 @@ impl Store {
             tables,
             clock: clock.clone(),
             stamps: Mutex::default(),
+            written: Mutex::default(),
             seen: Mutex::new(seen),
             crash,
             crashed: Notify::new(),
@@ -118,6 +120,32 @@ impl Store {
     pub(crate) fn told(&self) -> (u64, Struck, u64, Vec<String>) {
         let seen = self.seen.lock();
         (seen.requests, seen.struck.clone(), seen.trace, seen.wrong.clone())
+    }
+
+    /// All objects that were ever written to the state, with what was written.
+    pub(crate) fn written(&self) -> Vec<(String, Bytes)> {
+        let written = self.written.lock();
+        written.iter().map(|(path, bytes)| (path.to_string(), bytes.clone())).collect()
+    }
+
+    /// Damages an object of the state, if there is one.
+    pub(crate) fn damage(&self) {
+        let (path, bytes) = {
+            let (written, mut seen) = (self.written.lock(), self.seen.lock());
+            let Some(chosen) = seen.dice.choice(written.len()) else { return };
+            let (path, bytes) = written.iter().nth(chosen).unwrap();
+            let mut bytes = bytes.to_vec();
+            let Some(at) = seen.dice.choice(bytes.len()) else { return };
+            match seen.dice.below(4) {
+                0 => bytes.truncate(at),
+                _ => bytes[at] ^= 1 << seen.dice.below(8),
+            }
+            (path.clone(), bytes)
+        };
+        self.note(&format!("damaged {path}"));
+        // A store in memory answers at once.
+        let put = self.objects.put(&path, bytes.into()).now_or_never();
+        put.unwrap().unwrap();
     }
 
     /// Writes down that something happened.
@@ -167,7 +195,11 @@ impl Store {
                 self.seen.lock().wrong.push(format!("{path} was overwritten"));
             }
         }
+        let bytes = Bytes::from(payload.clone());
         let done = self.objects.put_opts(path, payload, options).await?;
+        if path.as_ref().starts_with(STATE) {
+            self.written.lock().insert(path.clone(), bytes);
+        }
         self.stamps.lock().insert(path.clone(), self.clock.now());
         Ok(done)
     }

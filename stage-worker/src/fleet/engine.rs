@@ -61,7 +61,9 @@ impl StandIn {
         for input in &attempt.part.spec.inputs {
             self.read_blocks(shared, attempt, input.stage).await?;
         }
-        shared.env.clock.sleep(self.shape.run_time(stage, task)).await;
+        let number = attempt.name.split('-').nth(1).and_then(|number| number.parse().ok());
+        let time = self.shape.attempt_time(stage, task, number.unwrap_or_default());
+        shared.env.clock.sleep(time).await;
         let target = &attempt.part.target;
         target.ready.clone().await.map_err(failed)?;
         let key = (target.key_of)(0);

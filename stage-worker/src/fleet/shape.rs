@@ -35,18 +35,28 @@ pub(super) struct Shape {
     pub(super) tasks: u32,
     /// Slices that a task writes.
     pub(super) slices: u32,
-    /// Of a thousand tasks, so many run three times as long.
+    /// Of a thousand tasks, so many run `straggle` times as long.
     pub(super) stragglers: u64,
+    /// How many times as long the first attempt of a straggler runs, and every other one if it is the task that is slow.
+    pub(super) straggle: u32,
+    /// True if a second attempt of a straggler is as fast as any: its machine was slow.
+    pub(super) is_machine: bool,
     /// Seed of all of it.
     pub(super) seed: u64,
 }
 
 impl Shape {
-    /// How long a task computes: 0.5 to 1.5 s, or three times as long.
+    /// How long a task computes: 0.5 to 1.5 s, or far longer.
     pub(super) fn run_time(&self, stage: u32, task: u32) -> Duration {
+        self.attempt_time(stage, task, 0)
+    }
+
+    /// The same for an attempt.
+    pub(super) fn attempt_time(&self, stage: u32, task: u32, attempt: u32) -> Duration {
         let number = self.number(stage, task);
         let time = Duration::from_micros(500_000 + number % 1_000_000);
-        if (number >> 32) % 1_000 < self.stragglers { time * 3 } else { time }
+        let straggles = (number >> 32) % 1_000 < self.stragglers;
+        if straggles && (attempt == 0 || !self.is_machine) { time * self.straggle } else { time }
     }
 
     fn number(&self, stage: u32, task: u32) -> u64 {
@@ -174,6 +184,7 @@ impl Shape {
             owner: None,
             write: None,
             trace: None,
+            code: None,
         };
         let plans = vec![(blake3::hash(PLAN).to_hex().to_string(), Bytes::from_static(PLAN))];
         Submission { query, root, plans, idem: None }

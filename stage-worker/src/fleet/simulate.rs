@@ -101,6 +101,16 @@ pub(super) fn visits(options: &Options, visit: Visit) -> std::io::Result<(u32, O
     clock.run(seed, Box::pin(fleet.visits(visit)))?.map_err(std::io::Error::other)
 }
 
+/// Requests of an idle hour, by what they are for: nobody submits anything.
+pub(super) fn idle(options: &Options) -> std::io::Result<BTreeMap<&'static str, u64>> {
+    let clock = SimClock::default();
+    let seed = options.shape.seed;
+    let env = clock.env(seed);
+    let store = FarStore::new(&clock, &env, options.split, seed ^ 1);
+    let fleet = Fleet { options: *options, hub: Hub::new(options.workers), env, store };
+    clock.run(seed, Box::pin(fleet.idle()))?.map_err(std::io::Error::other)
+}
+
 struct Fleet {
     options: Options,
     env: Env,
@@ -143,6 +153,20 @@ impl Fleet {
         while workers.join_next().await.is_some() {}
         let committed = committed(&self.store).await?;
         Ok(Outcome { end, began, over, tally, partitions, committed })
+    }
+
+    async fn idle(self) -> Result<BTreeMap<&'static str, u64>, Failure> {
+        let stores = Stores::open(&state(), [], &tokio::runtime::Handle::current())?;
+        let stopping = CancellationToken::new();
+        for index in 0..self.options.workers {
+            let worker = self.worker(index, &stores, &stopping)?;
+            tokio::spawn(async move { worker.run().await });
+        }
+        self.env.clock.sleep(IDLE).await;
+        let before = self.store.tally();
+        self.env.clock.sleep(Duration::from_secs(3_600)).await;
+        let purposes = self.store.tally().since(&before).purposes;
+        Ok(purposes.into_iter().map(|(purpose, count)| (purpose, count.requests)).collect())
     }
 
     async fn visits(self, visit: Visit) -> Result<(u32, Outcome), Failure> {
@@ -224,7 +248,12 @@ impl Fleet {
 }
 
 fn state() -> StateConfig {
-    StateConfig { location: "memory://".to_owned(), params: Default::default(), control: None }
+    StateConfig {
+        location: "memory://".to_owned(),
+        params: Default::default(),
+        control: None,
+        root_secret: None,
+    }
 }
 
 /// The tasks that have a commit. A task has at most one: its key has no attempt.

@@ -21,7 +21,15 @@ use crate::worker::Visit;
 const SPLIT: Split = Split::Digits(1);
 
 fn options(workers: usize, tasks: u32, stages: u32, seed: u64) -> Options {
-    let shape = Shape { stages, tasks: tasks / stages, slices: 16, stragglers: 10, seed };
+    let shape = Shape {
+        stages,
+        tasks: tasks / stages,
+        slices: 16,
+        stragglers: 10,
+        straggle: 3,
+        is_machine: false,
+        seed,
+    };
     Options { workers, shape, split: SPLIT, hedges: true, reads_heads: true, deaths: 0 }
 }
 
@@ -94,6 +102,26 @@ fn a_fleet_outlives_a_fifth_of_its_workers() {
     assert!(took < Duration::from_secs(60), "it took {took:?}");
 }
 
+/// On slow machines a few tasks take minutes. Idle workers attempt them once more, and the first commit wins.
+#[test]
+fn slow_machines_are_overtaken_by_second_attempts() {
+    let mut options = options(40, 400, 2, 5);
+    (options.shape.straggle, options.shape.is_machine) = (200, true);
+    let outcome = simulate(&options).unwrap();
+    check(&options, &outcome);
+    let summary = outcome.end.as_ref().unwrap().summary.unwrap();
+    let (more, took) =
+        (summary.attempts - summary.tasks, outcome.over.saturating_sub(outcome.began));
+    let Shape { stages, tasks, .. } = options.shape;
+    let all = (0..stages).flat_map(|stage| (0..tasks).map(move |task| (stage, task)));
+    let slow =
+        |&(stage, task): &(u32, u32)| options.shape.run_time(stage, task) > Duration::from_secs(60);
+    let slow = all.filter(slow).count() as u64;
+    println!("{slow} slow tasks, {more} attempts more, {took:?}");
+    assert!(slow > 0 && more >= slow && more <= 2 * slow, "{more} attempts more for {slow}");
+    assert!(took < Duration::from_secs(60), "it took {took:?}");
+}
+
 /// Functions: each call runs what it finds, and is over when nothing is left for it.
 #[test]
 fn workers_that_only_visit_run_a_query_and_leave_nothing_behind() {
@@ -148,6 +176,44 @@ fn told(name: &str, options: &Options) {
         // At a size where the protocol breaks, the tables are what people want to see.
         Some(error) => println!("the query FAILED: {error:?}"),
         None => check(options, &outcome),
+    }
+}
+
+#[test]
+#[ignore = "for its figures; `just bench-coordination`"]
+fn what_coordination_costs() {
+    println!(
+        "\n| workers | requests a task | first claim after the last commit, ms (median of the stages) | coordination a stage, s (longest) |"
+    );
+    println!("|---|---|---|---|");
+    let row = |workers: usize, options: &Options| {
+        let outcome = simulate(options).unwrap();
+        check(options, &outcome);
+        let stages = report::stages(options, &outcome);
+        let mut claims: Vec<_> = stages.iter().skip(1).map(|stage| stage.first_claim).collect();
+        claims.sort_unstable();
+        let median = claims.get(claims.len() / 2).map_or(0, Duration::as_millis);
+        let longest = stages.iter().map(report::StageTimes::coordination).max().unwrap();
+        let tasks = f64::from(options.shape.stages * options.shape.tasks);
+        let requests = f64::from(u32::try_from(report::coordination(&outcome)).unwrap());
+        println!(
+            "| {workers} | {:.1} | {median} | {:.2} |",
+            requests / tasks,
+            longest.as_secs_f64()
+        );
+    };
+    for workers in [1, 8, 32] {
+        let mut options = options(workers, 8 * 32, 8, 1);
+        options.shape.stragglers = 0;
+        row(workers, &options);
+    }
+    let mut wide = options(1_000, 4_000, 4, 1);
+    wide.shape.stragglers = 0;
+    row(1_000, &wide);
+    for workers in [1, 8, 32] {
+        let idle = simulate::idle(&options(workers, 8, 1, 1)).unwrap();
+        let all: u64 = idle.values().sum();
+        println!("an idle hour of {workers} workers: {all} requests {idle:?}");
     }
 }
 

@@ -53,6 +53,10 @@ pub struct Root {
     /// Without it, the trace is the query's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trace: Option<String>,
+    /// The code of the gateway's key over everything else in this record, in hex. Without it, or with another one, the query
+    /// is run by nobody ([`RootKey`](crate::model::vouch::RootKey)).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
 }
 
 impl Root {

@@ -7,6 +7,8 @@
 //! ```
 #![allow(clippy::unwrap_used)]
 
+mod fuzz;
+
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{LazyLock, Mutex};
@@ -122,4 +124,14 @@ fn everybody_may_die_at_any_request() {
     }
     print(&outcomes, began);
     assert!(outcomes.iter().all(|outcome| outcome.status == EndStatus::Succeeded));
+}
+
+/// A damaged object gives the exact answer, or an error, and never a wrong row.
+#[test]
+fn damaged_objects_give_no_wrong_row() {
+    let began = Instant::now();
+    let first = number("DUNLIN_WORLD_FIRST").unwrap_or(0);
+    let count = number("DUNLIN_WORLD_DAMAGED").unwrap_or(100);
+    let queries = PREPARED.queries();
+    print(&worlds(count, |number| Scenario::damaged(first + number, queries)), began);
 }
