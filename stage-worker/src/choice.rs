@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use dunlin_manifest::decide::OpenTask;
-use dunlin_manifest::query::Place;
+use dunlin_manifest::query::{Advanced, Place};
 use dunlin_manifest::records::StageId;
 
 use crate::known::Known;
@@ -31,19 +31,25 @@ const LATELY: Duration = Duration::from_secs(1);
 
 /// One of the open tasks that no other slot of this process took, of the first stage. A slot that knows its place among
 /// all slots takes the tasks of that place first, so that they do not compete, and then what is left. Without one it
-/// chooses somewhere among the largest tasks, and after `lost` claims somewhere else. So the largest tasks begin first.
+/// chooses somewhere among the largest tasks, and after `lost` claims somewhere else. So the largest tasks begin first. If
+/// none is open, a straggler is attempted once more.
 pub(crate) fn choose(
     shared: &Shared,
     known: &Known,
-    open: &[OpenTask],
+    advanced: &Advanced,
     slot: usize,
     lost: u32,
 ) -> Choice {
-    loop {
+    let choice = loop {
         // A slot that was faster has taken what this one would have.
-        if let Some(choice) = choose_once(shared, known, open, slot, lost) {
-            return choice;
+        if let Some(choice) = choose_once(shared, known, &advanced.open, slot, lost) {
+            break choice;
         }
+    };
+    let second = || straggler(shared, known, &advanced.stragglers, slot);
+    match choice {
+        Choice::Nothing => second().map_or(choice, |task| Choice::Task { task, is_own: false }),
+        choice => choice,
     }
 }
 
@@ -86,7 +92,7 @@ fn choose_once(
 
 /// The second attempt of a task that takes far longer than others, for a slot that has nothing else to do. Whoever runs in
 /// this process would only share its processor with it.
-pub(crate) fn straggler(
+fn straggler(
     shared: &Shared,
     known: &Known,
     stragglers: &[OpenTask],
@@ -100,7 +106,9 @@ pub(crate) fn straggler(
     foreign.retain(|task| !is_own(task));
     let seed = number(&format!("{}/{slot}", shared.name)) as usize;
     let chosen = *foreign.get(seed % foreign.len().max(1))?;
-    matches!(take(known, chosen, false), Some(Choice::Task { .. })).then_some(chosen)
+    take(known, chosen, false)?;
+    tracing::info!(query = %known.handle.query, task = ?chosen, "a second attempt of a slow task");
+    Some(chosen)
 }
 
 /// The task that a slot will choose next of a stage, if it is one of its own place.

@@ -21,7 +21,7 @@ use tokio::task::JoinSet;
 
 use crate::ahead::Ahead;
 use crate::attempt::{self, Chosen, Ran};
-use crate::choice::{Choice, choose, next_own, straggler};
+use crate::choice::{Choice, choose, next_own};
 use crate::commit::Settled;
 use crate::compute::{Compute, Engine};
 use crate::duty::Duties;
@@ -328,13 +328,7 @@ impl<'a> Turn<'a> {
             if shared.is_leaving() {
                 return Ok(());
             }
-            let mut choice = choose(shared, known, &advanced.open, slot, looks.lost_in_all);
-            if choice == Choice::Nothing
-                && let Some(task) = straggler(shared, known, &advanced.stragglers, slot)
-            {
-                tracing::info!(query = %known.handle.query, ?task, "a second attempt of a slow task");
-                choice = Choice::Task { task, is_own: false };
-            }
+            let choice = choose(shared, known, &advanced, slot, looks.lost_in_all);
             let Choice::Task { task, is_own } = choice else {
                 // A commit that is under way may open the next stage.
                 if self.settle(compute).await {
