@@ -26,6 +26,7 @@ use dunlin_manifest::probe::{self, ProbeOptions};
 use dunlin_manifest::store::{ControlStore, ObjectControlStore};
 use dunlin_plan::fence;
 use dunlin_plan::stores::Stores;
+use dunlin_plan::words;
 use dunlin_planner::Planner;
 use dunlin_planner::config::Config;
 use dunlin_planner::cost::Tariff;
@@ -50,6 +51,10 @@ pub(crate) use embedded::Embedded;
 
 /// The most bytes of an answer in the store that a gateway sends which is a function.
 const MOST_OF_A_FUNCTION: u64 = 24 << 20;
+
+/// A store whose requests fail is tried again for so long, with this pause.
+const PROBED: Duration = Duration::from_secs(3);
+const AGAIN: Duration = Duration::from_millis(200);
 
 /// Who may call the function URL, as AWS names it; set by Terraform.
 const URL_AUTH: &str = "DUNLIN_URL_AUTH";
@@ -207,7 +212,18 @@ impl Opened {
     }
 
     async fn probe(&self) -> Result<()> {
-        let report = probe::probe(&self.control, &Env::system(), ProbeOptions::default()).await?;
+        let env = self.control.env();
+        let began = env.clock.monotonic();
+        let report = loop {
+            match probe::probe(&self.control, env, ProbeOptions::default()).await {
+                // One broken answer among a thousand says nothing of the store.
+                Err(error) if error.is_retryable() && env.clock.monotonic() - began < PROBED => {
+                    tracing::warn!(error = %words::explained(&error), "the store is tried again");
+                    env.clock.sleep(AGAIN).await;
+                }
+                outcome => break outcome?,
+            }
+        };
         tracing::info!(races = report.races, ways = report.ways, "the state store is fit");
         Ok(())
     }

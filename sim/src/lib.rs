@@ -5,7 +5,7 @@
 //!   clock        time that jumps to the next sleeper, on one thread: a run is a function of its seed
 //!   hub          what a gateway does for a fleet on that clock
 //!   fault        FaultStore (lost responses, 409s, late writes) and ManualClock
-//!   far          an S3 server whose answers take as long as those of Amazon S3, and the chains of requests
+//!   far          a wire that tears, and an S3 server whose answers take as long as those of Amazon S3, and the chains of requests
 //!   lambda       AWS Lambda: its Invoke API and Runtime API, with functions as processes that are frozen and killed
 //!   role         who gives a process the credentials of a role
 //!   conformance  one suite for memory, a folder and S3 servers: tests/conformance*.rs

@@ -34,4 +34,5 @@ mod sql;
 mod starts;
 mod survival;
 mod vouched;
+mod wire;
 mod writing;

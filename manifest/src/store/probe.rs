@@ -69,6 +69,18 @@ pub enum Unfit {
     Inconsistent(&'static str),
 }
 
+impl Unfit {
+    /// Whether another probe may find the store fit.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Store(error) => error.is_retryable(),
+            Self::Create(error) => error.is_retryable(),
+            Self::NotAtomic { .. } | Self::Overwrites | Self::Inconsistent(_) => false,
+        }
+    }
+}
+
 /// Probes a store. Everything that it writes is below `probe/` and is deleted afterwards.
 ///
 /// # Errors

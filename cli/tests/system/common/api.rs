@@ -128,6 +128,29 @@ impl Api {
         answer(self.http.get(url).header("accept", ARROW).send().await.unwrap()).await
     }
 
+    /// The same from a gateway whose store may be away: then why there are no rows yet.
+    pub async fn try_results(&self, query: &str, patience: Duration) -> Result<Answer, String> {
+        let url = format!("{}/v1/queries/{query}", self.base);
+        let start = Instant::now();
+        loop {
+            let told = self.http.get(format!("{url}?wait=5s")).send().await.unwrap();
+            let (status, body) = (told.status(), told.text().await.unwrap());
+            let told: Value = serde_json::from_str(&body).unwrap_or_default();
+            match told["status"].as_str() {
+                Some("SUCCEEDED") => break,
+                Some("FAILED" | "CANCELLED") => panic!("{body}"),
+                _ if start.elapsed() > patience => return Err(format!("{status}: {body}")),
+                _ => {}
+            }
+        }
+        let asked = self.http.get(format!("{url}/results")).header("accept", ARROW);
+        let response = asked.send().await.unwrap();
+        match response.status() {
+            StatusCode::OK => read(response).await,
+            status => Err(format!("{status}: {}", response.text().await.unwrap_or_default())),
+        }
+    }
+
     /// What a query took, as text.
     pub async fn analysis(&self, query: &str) -> String {
         let url = format!("{}/v1/queries/{query}/analyze", self.base);
@@ -156,21 +179,29 @@ impl Api {
 }
 
 async fn answer(response: Response) -> Answer {
+    if response.status() != StatusCode::OK {
+        let status = response.status();
+        panic!("{status}: {}", response.text().await.unwrap());
+    }
+    read(response).await.unwrap()
+}
+
+/// Reads an answer to its end; an error if it breaks off.
+async fn read(response: Response) -> Result<Answer, String> {
     let text = |name: &str| {
         let value = response.headers().get(name);
         value.map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default()
     };
     let (query, summary) = (text("dunlin-query-id"), text("dunlin-summary"));
-    let status = response.status();
-    let bytes = response.bytes().await.unwrap();
-    assert_eq!(status, StatusCode::OK, "query {query}: {}", String::from_utf8_lossy(&bytes));
-    let reader = arrow_ipc::reader::StreamReader::try_new(Cursor::new(bytes), None).unwrap();
-    let schema = reader.schema();
-    let mut batches: Vec<RecordBatch> = reader.map(Result::unwrap).collect();
-    if batches.is_empty() {
-        batches.push(RecordBatch::new_empty(schema));
+    let bytes = response.bytes().await.map_err(|error| error.to_string())?;
+    let reader = arrow_ipc::reader::StreamReader::try_new(Cursor::new(bytes), None);
+    let reader = reader.map_err(|error| error.to_string())?;
+    let mut batches = vec![RecordBatch::new_empty(reader.schema())];
+    for batch in reader {
+        batches.push(batch.map_err(|error| error.to_string())?);
     }
-    Answer { query, batches, summary: serde_json::from_str(&summary).unwrap_or(Value::Null) }
+    let summary = serde_json::from_str(&summary).unwrap_or(Value::Null);
+    Ok(Answer { query, batches, summary })
 }
 
 /// The number of the line `stage N: …; partitions=P; tasks=T` of a distributed plan that scans `table`:
