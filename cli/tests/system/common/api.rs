@@ -196,9 +196,11 @@ async fn read(response: Response) -> Result<Answer, String> {
     let bytes = response.bytes().await.map_err(|error| error.to_string())?;
     let reader = arrow_ipc::reader::StreamReader::try_new(Cursor::new(bytes), None);
     let reader = reader.map_err(|error| error.to_string())?;
-    let mut batches = vec![RecordBatch::new_empty(reader.schema())];
-    for batch in reader {
-        batches.push(batch.map_err(|error| error.to_string())?);
+    let schema = reader.schema();
+    let batches: Result<Vec<RecordBatch>, _> = reader.collect();
+    let mut batches = batches.map_err(|error| error.to_string())?;
+    if batches.is_empty() {
+        batches.push(RecordBatch::new_empty(schema));
     }
     let summary = serde_json::from_str(&summary).unwrap_or(Value::Null);
     Ok(Answer { query, batches, summary })
