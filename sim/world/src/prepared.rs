@@ -46,6 +46,10 @@ const QUERIES: [&str; 5] = [
     "select o.customer, l.part from orders o left join lines l on o.id = l.order_id and l.part > 1000000 where o.id < 40 union all select customer, id from orders where customer < 3",
 ];
 
+/// A query whose second stage has rows in every partition, however many there are.
+const WIDE: &str =
+    "select order_id, count(*) as n, sum(price) as total from lines group by order_id";
+
 /// The second query, written to files.
 const WRITTEN: usize = 1;
 
@@ -97,10 +101,8 @@ impl Prepared {
         let planner = InProcess::over(&config, stores);
         let copy = format!("copy ({}) to 'memory:///made/t/' (format parquet)", QUERIES[WRITTEN]);
         let wanted = QUERIES.iter().map(|sql| (*sql, (*sql).to_owned(), PARTITIONS));
-        let wanted = wanted.chain([
-            (QUERIES[WRITTEN], copy, PARTITIONS),
-            (QUERIES[0], QUERIES[0].to_owned(), MANY),
-        ]);
+        let wanted =
+            wanted.chain([(QUERIES[WRITTEN], copy, PARTITIONS), (WIDE, WIDE.to_owned(), MANY)]);
         let mut queries = Vec::new();
         for (rows, sql, partitions) in wanted {
             let graph = planner.plan(&sql, partitions).await.graph.unwrap();
