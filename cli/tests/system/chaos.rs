@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use arrow::array::RecordBatch;
 use dunlin_cli::fleet::{Process, start_gateway};
 use dunlin_cli::tpch;
-use dunlin_sim::clock::mixed;
+use dunlin_exact::Rng;
 use parking_lot::{Mutex, RwLock};
 use serde_json::{Value, json};
 
@@ -42,15 +42,6 @@ const KEEP_NOTHING: &str =
 /// Processes that are to be killed: those that `just chaos` asks for, or as many as CI has time for.
 fn kills(usual: u64) -> u64 {
     std::env::var("DUNLIN_CHAOS_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(usual)
-}
-
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        mixed(self.0) % bound.max(1)
-    }
 }
 
 /// A server of its own, which is killed and started again on the same folder.
@@ -124,7 +115,7 @@ impl Drop for Minio {
 /// What clients see of it.
 struct Town {
     urls: RwLock<Vec<String>>,
-    dice: Mutex<Dice>,
+    dice: Mutex<Rng>,
     is_over: AtomicBool,
     answers: AtomicU64,
     reference: Arc<Reference>,
@@ -132,7 +123,7 @@ struct Town {
 
 impl Town {
     fn below(&self, bound: u64) -> u64 {
-        self.dice.lock().below(bound)
+        self.dice.lock().below(usize::try_from(bound).unwrap().max(1)) as u64
     }
 
     fn url(&self) -> String {
@@ -160,7 +151,7 @@ impl Mob {
         println!("chaos: seed {seed}");
         let town = Town {
             urls: RwLock::default(),
-            dice: Mutex::new(Dice(seed)),
+            dice: Mutex::new(Rng::new(seed)),
             is_over: AtomicBool::new(false),
             answers: AtomicU64::new(0),
             reference: Reference::over(data),

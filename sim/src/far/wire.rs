@@ -153,11 +153,7 @@ impl Shared {
     ) -> Result<(), Over> {
         let mut piece = vec![0; PIECE];
         loop {
-            let read = from.read(&mut piece).await?;
-            if read == 0 {
-                return Err(Over);
-            }
-            let bytes = &piece[..read];
+            let bytes = next(&mut from, &mut piece).await?;
             if begins_request(bytes) {
                 self.torn.requests.fetch_add(1, Ordering::Relaxed);
                 if self.is(|tears| tears.slow, &self.torn.slow) {
@@ -188,20 +184,25 @@ impl Shared {
     ) -> Result<(), Over> {
         let mut piece = vec![0; PIECE];
         loop {
-            let read = from.read(&mut piece).await?;
-            if read == 0 {
-                return Err(Over);
-            }
-            let mut until = read;
+            let bytes = next(&mut from, &mut piece).await?;
+            let mut until = bytes.len();
             let is_cut = self.is(|tears| tears.cut_after, &self.torn.cut_after);
             if is_cut {
-                until = usize::try_from(self.below(read as u64)).unwrap_or(0);
+                until = usize::try_from(self.below(bytes.len() as u64)).unwrap_or(0);
             }
-            to.lock().await.write_all(&piece[..until]).await?;
+            to.lock().await.write_all(&bytes[..until]).await?;
             if is_cut {
                 return Err(Over);
             }
         }
+    }
+}
+
+/// What comes next.
+async fn next<'a>(from: &mut OwnedReadHalf, piece: &'a mut [u8]) -> Result<&'a [u8], Over> {
+    match from.read(piece).await? {
+        0 => Err(Over),
+        read => Ok(&piece[..read]),
     }
 }
 

@@ -38,12 +38,7 @@ pub(crate) async fn ended(
     let end = end.ok_or("the end that was seen is gone")?;
     match (end.status, &end.error) {
         (EndStatus::Succeeded, _) if query.writes => {}
-        (EndStatus::Succeeded, _) => {
-            let got = Table::new(&rows(control, id, &end).await?);
-            if let Some(difference) = query.expected.difference(&got, query.is_ordered) {
-                return Err(format!("WRONG ROWS: {difference}"));
-            }
-        }
+        (EndStatus::Succeeded, _) => compared(query, &rows(control, id, &end).await?)?,
         (EndStatus::Cancelled, _) if scenario.is_cancelled() => {}
         (EndStatus::Cancelled, _) => return Err("cancelled, and nobody has asked for it".into()),
         // The gateway that cancelled a write died before it could say so, and the tasks found it out.
@@ -80,10 +75,15 @@ pub(crate) async fn damaged(
     match rows(control, id, &end).await {
         // The reader says that the answer is damaged.
         Err(_) => Ok((EndStatus::Failed, Some(ErrorCode::ExchangeFailed))),
-        Ok(rows) => match query.expected.difference(&Table::new(&rows), query.is_ordered) {
-            Some(difference) => Err(format!("WRONG ROWS: {difference}")),
-            None => Ok((end.status, code)),
-        },
+        Ok(rows) => compared(query, &rows).map(|()| (end.status, code)),
+    }
+}
+
+/// Whether these are the rows of the query.
+fn compared(query: &Query, rows: &[RecordBatch]) -> Result<(), String> {
+    match query.expected.difference(&Table::new(rows), query.is_ordered) {
+        Some(difference) => Err(format!("WRONG ROWS: {difference}")),
+        None => Ok(()),
     }
 }
 
@@ -128,21 +128,26 @@ async fn rows(
     Ok(rows)
 }
 
-/// The invariants, as the records show them.
-async fn records(control: &ObjectControlStore, id: &QueryId, end: &End) -> Result<(), String> {
+/// The keys of all objects of the state.
+async fn listed(control: &ObjectControlStore) -> Result<Vec<String>, String> {
     let listed = control.object_store().list(Some(control.prefix()));
     let objects: Vec<_> = listed.try_collect().await.map_err(text)?;
     let prefix = format!("{}/", control.prefix());
+    let keys = objects.iter().filter_map(|meta| meta.location.as_ref().strip_prefix(&prefix));
+    Ok(keys.map(str::to_owned).collect())
+}
+
+/// The invariants, as the records show them.
+async fn records(control: &ObjectControlStore, id: &QueryId, end: &End) -> Result<(), String> {
     let mut attempts: BTreeMap<(u32, u32), Vec<u32>> = BTreeMap::new();
     let mut commits = Vec::new();
-    for meta in &objects {
-        let key = meta.location.as_ref().strip_prefix(&prefix).unwrap_or_default();
-        match keys::parse(key) {
+    for key in listed(control).await? {
+        match keys::parse(&key) {
             Some((of, _)) if of != *id => return Err(format!("{key} is of another query")),
             Some((_, Key::Claim(stage, task, attempt))) => {
                 attempts.entry((stage, task)).or_default().push(attempt);
             }
-            Some((_, Key::Commit(stage, task))) => commits.push((stage, task, key.to_owned())),
+            Some((_, Key::Commit(stage, task))) => commits.push((stage, task, key)),
             _ => {}
         }
     }
@@ -205,11 +210,9 @@ pub(crate) async fn left(control: &ObjectControlStore) -> Result<(), String> {
     for _ in 0..3 {
         collect(control, &Keep::default(), false).await.map_err(text)?;
     }
-    let listed = control.object_store().list(Some(control.prefix()));
-    let objects: Vec<_> = listed.try_collect().await.map_err(text)?;
-    let prefix = format!("{}/", control.prefix());
-    let names = objects.iter().filter_map(|meta| meta.location.as_ref().strip_prefix(&prefix));
+    let names = listed(control).await?;
     let left: Vec<_> = names
+        .iter()
         .filter(|key| !["bell/", "gate/", "probe/"].iter().any(|mark| key.starts_with(mark)))
         .collect();
     match left.is_empty() {

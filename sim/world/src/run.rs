@@ -63,14 +63,8 @@ pub struct Outcome {
 /// # Errors
 /// What is wrong, in words.
 pub fn run(prepared: &Prepared, scenario: &Scenario) -> Result<Outcome, String> {
-    let clock = SimClock::default();
-    let luck = (Dice::new(scenario.seed, 2), scenario.odds);
-    let store = Store::new(Arc::clone(&prepared.tables), &clock, luck, scenario.crash);
-    let cast = Cast::new(scenario, &clock, Arc::clone(&store));
+    let (store, outcome) = play(prepared, scenario)?;
     let query = &prepared.queries[scenario.query];
-    let play = Play { cast, query };
-    let played = clock.run(scenario.seed, play.run()).map_err(|error| error.to_string())?;
-    let outcome = played?;
     if query.writes && !scenario.is_damaged() {
         check::written(prepared, &store, query, outcome.status)?;
     }
@@ -82,15 +76,21 @@ pub fn run(prepared: &Prepared, scenario: &Scenario) -> Result<Outcome, String> 
 /// # Errors
 /// As [`run`].
 pub fn objects(prepared: &Prepared, scenario: &Scenario) -> Result<Vec<(String, Bytes)>, String> {
+    let (store, _) = play(prepared, scenario)?;
+    let prefix = format!("{STATE}/");
+    let written = store.written().into_iter();
+    Ok(written.map(|(path, bytes)| (path.replacen(&prefix, "", 1), bytes)).collect())
+}
+
+/// Plays a scenario in a store of its own.
+fn play(prepared: &Prepared, scenario: &Scenario) -> Result<(Arc<Store>, Outcome), String> {
     let clock = SimClock::default();
     let luck = (Dice::new(scenario.seed, 2), scenario.odds);
     let store = Store::new(Arc::clone(&prepared.tables), &clock, luck, scenario.crash);
     let cast = Cast::new(scenario, &clock, Arc::clone(&store));
     let play = Play { cast, query: &prepared.queries[scenario.query] };
-    clock.run(scenario.seed, play.run()).map_err(|error| error.to_string())??;
-    let prefix = format!("{STATE}/");
-    let written = store.written().into_iter();
-    Ok(written.map(|(path, bytes)| (path.replacen(&prefix, "", 1), bytes)).collect())
+    let outcome = clock.run(scenario.seed, play.run()).map_err(|error| error.to_string())??;
+    Ok((store, outcome))
 }
 
 struct Play<'a> {

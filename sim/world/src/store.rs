@@ -187,15 +187,14 @@ impl Store {
         payload: PutPayload,
         options: PutOptions,
     ) -> Result<PutResult> {
-        if options.mode == PutMode::Overwrite && is_written_once(path) {
-            let new = Bytes::from(payload.clone());
-            if let Ok(old) = self.objects.get(path).await
-                && old.bytes().await? != new
-            {
-                self.seen.lock().wrong.push(format!("{path} was overwritten"));
-            }
-        }
         let bytes = Bytes::from(payload.clone());
+        if options.mode == PutMode::Overwrite
+            && is_written_once(path)
+            && let Ok(old) = self.objects.get(path).await
+            && old.bytes().await? != bytes
+        {
+            self.seen.lock().wrong.push(format!("{path} was overwritten"));
+        }
         let done = self.objects.put_opts(path, payload, options).await?;
         if path.as_ref().starts_with(STATE) {
             self.written.lock().insert(path.clone(), bytes);

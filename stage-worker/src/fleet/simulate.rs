@@ -84,9 +84,7 @@ pub(super) struct Outcome {
 pub(super) fn simulate(options: &Options) -> std::io::Result<Outcome> {
     let clock = SimClock::default();
     let seed = options.shape.seed;
-    let env = clock.env(seed);
-    let store = FarStore::new(&clock, &env, options.split, seed ^ 1);
-    let fleet = Fleet { options: *options, hub: Hub::new(options.workers), env, store };
+    let fleet = Fleet::new(options, &clock);
     clock.run(seed, Box::pin(fleet.run()))?.map_err(std::io::Error::other)
 }
 
@@ -95,9 +93,7 @@ pub(super) fn simulate(options: &Options) -> std::io::Result<Outcome> {
 pub(super) fn visits(options: &Options, visit: Visit) -> std::io::Result<(u32, Outcome)> {
     let clock = SimClock::default();
     let seed = options.shape.seed;
-    let env = clock.env(seed);
-    let store = FarStore::new(&clock, &env, options.split, seed ^ 1);
-    let fleet = Fleet { options: *options, hub: Hub::new(options.workers), env, store };
+    let fleet = Fleet::new(options, &clock);
     clock.run(seed, Box::pin(fleet.visits(visit)))?.map_err(std::io::Error::other)
 }
 
@@ -105,9 +101,7 @@ pub(super) fn visits(options: &Options, visit: Visit) -> std::io::Result<(u32, O
 pub(super) fn idle(options: &Options) -> std::io::Result<BTreeMap<&'static str, u64>> {
     let clock = SimClock::default();
     let seed = options.shape.seed;
-    let env = clock.env(seed);
-    let store = FarStore::new(&clock, &env, options.split, seed ^ 1);
-    let fleet = Fleet { options: *options, hub: Hub::new(options.workers), env, store };
+    let fleet = Fleet::new(options, &clock);
     clock.run(seed, Box::pin(fleet.idle()))?.map_err(std::io::Error::other)
 }
 
@@ -121,6 +115,14 @@ struct Fleet {
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 impl Fleet {
+    /// Nobody has started yet.
+    fn new(options: &Options, clock: &SimClock) -> Self {
+        let seed = options.shape.seed;
+        let env = clock.env(seed);
+        let store = FarStore::new(clock, &env, options.split, seed ^ 1);
+        Self { options: *options, hub: Hub::new(options.workers), env, store }
+    }
+
     async fn run(self) -> Result<Outcome, Failure> {
         let stopping = CancellationToken::new();
         let mut workers = JoinSet::new();

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use datafusion::prelude::SessionContext;
+use dunlin_exact::Rng;
 use dunlin_manifest::decide;
 use dunlin_manifest::keys::{self, Key};
 use dunlin_manifest::model::encoding::{decode, encode};
@@ -22,7 +23,6 @@ use dunlin_manifest::records::{Claim, Commit, End, Fail, Idem, Root, Seal};
 use dunlin_plan::task;
 use dunlin_plan::wire::schema_from_text;
 use dunlin_shuffle::StageData;
-use dunlin_sim::clock::mixed;
 use dunlin_world::{Scenario, objects};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -31,15 +31,6 @@ use crate::{PREPARED, number};
 
 /// The longest that one input may take.
 const PATIENCE: Duration = Duration::from_secs(5);
-
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        usize::try_from(mixed(self.0) % (bound.max(1) as u64)).unwrap()
-    }
-}
 
 /// Decodes a record, and whatever is decoded is written and read again without a change.
 fn record<T: DeserializeOwned + serde::Serialize + PartialEq>(bytes: &[u8]) -> Option<T> {
@@ -110,7 +101,7 @@ fn read(key: &str, bytes: &[u8], context: &SessionContext) {
     }
 }
 
-fn change(dice: &mut Dice, bytes: &mut Vec<u8>, other: &[u8]) {
+fn change(dice: &mut Rng, bytes: &mut Vec<u8>, other: &[u8]) {
     if dice.below(2) == 0
         && let Ok(mut json) = serde_json::from_slice::<Value>(bytes)
     {
@@ -136,7 +127,7 @@ fn change(dice: &mut Dice, bytes: &mut Vec<u8>, other: &[u8]) {
 }
 
 /// Changes one value somewhere.
-fn change_json(dice: &mut Dice, json: &mut Value) {
+fn change_json(dice: &mut Rng, json: &mut Value) {
     let deeper = dice.below(4) > 0;
     match json {
         Value::Object(fields) if deeper && !fields.is_empty() => {
@@ -195,7 +186,7 @@ fn no_damaged_object_panics_or_hangs_its_reader() {
         read(key, bytes, &context);
     }
     let seed = number("DUNLIN_FUZZ_SEED").unwrap_or(7);
-    let (mut dice, began, mut count) = (Dice(seed), Instant::now(), 0_u64);
+    let (mut dice, began, mut count) = (Rng::new(seed), Instant::now(), 0_u64);
     while began.elapsed() < time {
         let (key, bytes) = &corpus[dice.below(corpus.len())];
         let other = &corpus[dice.below(corpus.len())].1;
