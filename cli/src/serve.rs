@@ -14,8 +14,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use dunlin_config::{Tree, redact};
 use dunlin_gateway::{
-    Current, DoorOptions, Gateway, GatewayOptions, Guest, Hub, LinkMaker, LocalRunner, Metrics,
-    SpanSink, WatchPeriods,
+    Current, DoorOptions, Gateway, GatewayOptions, Guest, Hub, InlineLimits, LinkMaker,
+    LocalRunner, Metrics, SpanSink, WatchPeriods,
 };
 use dunlin_invoke::Functions;
 use dunlin_invoke::event::Package;
@@ -191,6 +191,7 @@ impl Opened {
             options.watch = WatchPeriods::remote();
         }
         options.inline = door::inline_limits(&config.gateway.inline, config.worker.memory_bytes)?;
+        options.inline.resident_bytes = dunlin_process::resident_bytes(&config.worker);
         options.most = most(config);
         options.tariff = Arc::new(self.tariff()?);
         options.planning.queue = config.planning.queue;
@@ -369,9 +370,11 @@ fn open_guest() -> Result<(Guest, Runtime)> {
         let own = opened.worker(cores(), wake, CancellationToken::new())?;
         let options = opened.gateway_options(GatewayOptions::default().http, door)?;
         // A function streams at most 200 MB, and rows as text are several times as long as in the store.
-        let memory = std::env::var(MEMORY).ok().and_then(|text| text.parse().ok());
+        let memory: Option<u64> = std::env::var(MEMORY).ok().and_then(|text| text.parse().ok());
         let tariff = (*options.tariff).clone().of_function(memory.unwrap_or(0));
+        let resident_bytes = memory.map(|megabytes| megabytes << 20);
         let options = GatewayOptions {
+            inline: InlineLimits { resident_bytes, ..options.inline },
             tariff: Arc::new(tariff),
             most_answer: Some(MOST_OF_A_FUNCTION),
             is_swept_by_schedule: true,

@@ -172,6 +172,8 @@ pub struct InlineLimits {
     pub memory_bytes: usize,
     /// Threads of each query that compute at the same time.
     pub threads: usize,
+    /// Bytes that the process may have in memory. Near them, the inline query that began last ends. `None`: no limit.
+    pub resident_bytes: Option<u64>,
 }
 
 impl InlineLimits {
@@ -184,6 +186,7 @@ impl InlineLimits {
             time: Duration::from_millis(config.time_limit_ms),
             memory_bytes: config.memory_bytes.unwrap_or(memory),
             threads: config.threads.unwrap_or_else(cores),
+            resident_bytes: None,
         }
     }
 }

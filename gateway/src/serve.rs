@@ -90,6 +90,13 @@ fn open(
     let (watched, links) = (Arc::clone(&hub), gateway.links.clone());
     let intake =
         Arc::new(Intake::new(gateway, current.clone(), Arc::clone(&handles), options, told));
+    let (watch, stopped) = (intake.watch_memory(), stop.clone());
+    tokio::spawn(async move {
+        tokio::select! {
+            () = watch => {}
+            () = stopped.cancelled() => {}
+        }
+    });
     let (watching, planning, stopping) = (Arc::clone(&hub), Arc::downgrade(&intake), stop.clone());
     metrics.ready.set(1);
     metrics.on_scrape(move |metrics| {

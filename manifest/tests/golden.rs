@@ -162,6 +162,7 @@ fn blocks() -> SealedBlocks {
             tasks: 1,
             attempts: 2,
             scan_bytes: 3,
+            input_rows: 4,
             requests: requests(),
             slot: slot(),
             lost: requests(),
@@ -298,11 +299,11 @@ fn decisions_are_what_they_always_were() {
     assert_eq!(
         short,
         [
-            "0e632d820ca44662",
-            "146ccd1db7bcd48d",
-            "477c4751c0a05f1f",
-            "f5fdfc3abf942879",
-            "4d45711e95d9c6a9"
+            "07cf5ec169ce839e",
+            "7e3d8a77f2e3b8cb",
+            "1641e40de5bbf096",
+            "3b9c9f5e9d163042",
+            "cfdaef6b4a2a68bd"
         ]
     );
 }

@@ -22,6 +22,7 @@
 //! | [`write`](mod@write) | what COPY, INSERT and CREATE TABLE AS do with rows: files, and the object that commits them |
 //! | [`damaged`] | which part of which Parquet file is damaged |
 //! | [`disk`] | the local disk for spills |
+//! | [`pressure`] | ends a plan before the process is killed for its memory |
 //! | [`operators`] | properties of an operator that gateway and workers need |
 //!
 //! What this crate promises: a plan that one process encoded means the same in another process with the same
@@ -40,6 +41,7 @@ pub mod gather;
 pub mod guard;
 pub mod location;
 pub mod operators;
+pub mod pressure;
 pub mod priority;
 pub mod redact;
 mod renewing;

@@ -35,7 +35,6 @@ use crate::compute::Compute;
 use crate::failure::AttemptError;
 use crate::known::{Known, StageError};
 use crate::ledger::micros;
-use crate::pressure;
 use crate::pulse::Pulse;
 use crate::run::{self, Attempt, Part, Rows};
 use crate::shared::Shared;
@@ -303,7 +302,7 @@ async fn run_watched(
         () = pulse.over.cancelled() => Ok(Run::Ended),
         () = not_won(claiming.clone()) => Ok(Run::NotWon),
         () = pressed.short.cancelled() => {
-            Err(pressure::too_much(shared.options.resident_bytes.unwrap_or(0)))
+            Err(too_much(shared.options.resident_bytes.unwrap_or(0)))
         }
     };
     running.abort();
@@ -314,6 +313,18 @@ async fn run_watched(
         () = shared.env.clock.sleep(ABORT_PATIENCE) => compute.abandon(),
     }
     stopped
+}
+
+/// How an attempt ends that was ended before the process had more than `limit` bytes.
+fn too_much(limit: u64) -> AttemptError {
+    AttemptError {
+        class: FailClass::Retry,
+        code: ErrorCode::OutOfMemory,
+        message: format!(
+            "the worker had nearly all the memory that its container or function may have ({} MB), and ended this task so that it is not killed itself: give the workers more memory, or a smaller [worker] memory_bytes, or use more target_partitions",
+            limit >> 20
+        ),
+    }
 }
 
 fn lost(error: &dyn std::error::Error) -> AttemptError {

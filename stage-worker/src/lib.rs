@@ -34,7 +34,6 @@ mod ledger;
 mod looks;
 mod news;
 mod options;
-mod pressure;
 mod pulse;
 mod rest;
 mod run;

@@ -16,6 +16,7 @@ use dunlin_manifest::query::{Place, QueryHandle, active, retire};
 use dunlin_manifest::records::{End, EngineFence, Requests, Root};
 use dunlin_manifest::store::create::decode;
 use dunlin_manifest::store::{ControlStore, ObjectControlStore, StoreError};
+use dunlin_plan::pressure::Pressure;
 use dunlin_plan::stores::Stores;
 use dunlin_shuffle::ReadGovernor;
 use futures::try_join;
@@ -27,7 +28,6 @@ use crate::crowd::Crowd;
 use crate::known::{Known, refusal};
 use crate::ledger::Ledger;
 use crate::options::WorkerOptions;
-use crate::pressure::Pressure;
 
 /// What the slots of a process share.
 #[derive(Debug)]
@@ -74,7 +74,7 @@ pub(crate) struct Shared {
     /// How many processes listened when this one was last told its place.
     pub(crate) listeners: AtomicU32,
     pub(crate) busy: AtomicU64,
-    pub(crate) pressure: Pressure,
+    pub(crate) pressure: Arc<Pressure>,
     /// Attempts share it. One whose task has lacked memory before has it alone.
     pub(crate) memory: RwLock<()>,
     /// Slots that are at work on a query, also if they only wait for commits.

@@ -15,6 +15,7 @@ use dunlin_manifest::ids::QueryId;
 use dunlin_manifest::keys;
 use dunlin_manifest::query::AdvanceError;
 use dunlin_manifest::store::{ControlStore, ObjectControlStore};
+use dunlin_plan::pressure::{self, Pressure};
 use dunlin_plan::stores::Stores;
 use dunlin_plan::{disk, fence, functions};
 use dunlin_shuffle::{ReadGovernor, ReadLimits};
@@ -27,7 +28,6 @@ use crate::compute::{Compute, Engine};
 use crate::ledger::{Ledger, Paid};
 use crate::news;
 use crate::options::WorkerOptions;
-use crate::pressure::{self, Pressure};
 use crate::shared::Shared;
 use crate::slot::{keep_slot, work_on};
 
@@ -180,7 +180,7 @@ impl Worker {
             place: parking_lot::Mutex::default(),
             listeners: AtomicU32::new(0),
             busy: AtomicU64::new(0),
-            pressure: Pressure::default(),
+            pressure: Arc::new(Pressure::default()),
             memory: RwLock::new(()),
             at_work: AtomicU64::new(0),
             local: parking_lot::Mutex::default(),

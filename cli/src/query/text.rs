@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMillisecondArray};
 use arrow::error::ArrowError;
+use dunlin_plan::words::bytes;
 use serde_json::Value;
 
 use super::find::id_of;
 use crate::link::Status;
-use crate::session::{amount, duration};
+use crate::session::duration;
 
 /// Columns of a list in their order; what else the gateway says comes after them.
 const FIRST: [&str; 8] =
@@ -91,8 +92,8 @@ pub(super) fn status(status: &Status) -> String {
     }
     if let Some(receipt) = &status.receipt {
         lines.push(("time", duration(std::time::Duration::from_millis(receipt.wall_ms))));
-        lines.push(("scanned", amount(receipt.bytes_scanned)));
-        lines.push(("exchanged", amount(receipt.shuffle_bytes)));
+        lines.push(("scanned", bytes(receipt.bytes_scanned)));
+        lines.push(("exchanged", bytes(receipt.shuffle_bytes)));
         if let Some(cost) = receipt.cost_usd {
             lines.push(("cost", format!("${:.6}", cost.total)));
         }

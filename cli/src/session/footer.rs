@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use dunlin_plan::words::{bytes, count};
+
 use crate::client::{RequestCounts, Summary};
 
 /// `12 rows · 1.84 s · fleet · 38 tasks · scanned 214 MB · exchanged 61 MB · 143 requests · $0.0021 · query 01a1…`.
@@ -24,10 +26,10 @@ pub(super) fn footer(rows: u64, took: Duration, summary: &Summary, query: &str) 
         parts.push(format!("{}{notes}", count(summary.tasks, "task")));
     }
     if summary.bytes_scanned > 0 {
-        parts.push(format!("scanned {}", amount(summary.bytes_scanned)));
+        parts.push(format!("scanned {}", bytes(summary.bytes_scanned)));
     }
     if summary.shuffle_bytes > 0 {
-        parts.push(format!("exchanged {}", amount(summary.shuffle_bytes)));
+        parts.push(format!("exchanged {}", bytes(summary.shuffle_bytes)));
     }
     let requests = all(&summary.requests) + all(&summary.requests_gateway);
     if requests > 0 {
@@ -59,45 +61,6 @@ pub(super) fn dollars(total: f64) -> String {
         digits += 1;
     }
     format!("${total:.0$}", usize::try_from(digits).unwrap_or(2))
-}
-
-fn count(number: u64, what: &str) -> String {
-    format!("{} {what}{}", grouped(number), if number == 1 { "" } else { "s" })
-}
-
-/// `1,234,567`.
-fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-/// Bytes with three figures: `214 MB`.
-#[allow(clippy::cast_precision_loss)] // three figures are shown
-pub(crate) fn amount(bytes: u64) -> String {
-    let mut value = bytes as f64;
-    let mut unit = "B";
-    for next in ["kB", "MB", "GB", "TB", "PB"] {
-        if value < 999.5 {
-            break;
-        }
-        value /= 1e3;
-        unit = next;
-    }
-    let digits = if unit == "B" || value >= 99.95 {
-        0
-    } else if value >= 9.995 {
-        1
-    } else {
-        2
-    };
-    format!("{value:.digits$} {unit}")
 }
 
 /// A time for people: `812 ms`, `1.84 s`, `2 min 5 s`.
@@ -141,16 +104,10 @@ mod tests {
     #[test]
     fn numbers_have_the_figures_that_count() {
         assert_eq!(
-            [999, 1_000, 61_400, 999_600].map(amount),
-            ["999 B", "1.00 kB", "61.4 kB", "1.00 MB"]
-        );
-        assert_eq!(
             [0.0, 0.000_009_16, 0.25, 12.345].map(dollars),
             ["$0", "$0.0000092", "$0.25", "$12.35"]
         );
         assert_eq!(duration(Duration::from_secs(125)), "2 min 5 s");
         assert_eq!(duration(Duration::from_millis(999)), "999 ms");
-        assert_eq!(grouped(1_000_000), "1,000,000");
-        assert_eq!(grouped(100), "100");
     }
 }

@@ -3,7 +3,9 @@
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
-use super::footer::{amount, dollars, duration};
+use dunlin_plan::words::{bytes, count, grouped};
+
+use super::footer::{dollars, duration};
 use crate::link::{Progress, Status};
 
 /// A query that is shorter than this shows no progress.
@@ -49,8 +51,8 @@ impl Meter {
     }
 
     /// Shows how much has been received.
-    pub(super) fn received(&mut self, rows: u64, bytes: u64) {
-        self.state = format!("received {rows} rows · {}", amount(bytes));
+    pub(super) fn received(&mut self, rows: u64, size: u64) {
+        self.state = format!("received {} · {}", count(rows, "row"), bytes(size));
         self.draw();
     }
 
@@ -109,12 +111,14 @@ fn describe(status: &Status, elapsed: Duration) -> String {
         parts.push(format!("stage {}/{}", (at.stages_done + 1).min(at.stages), at.stages));
     }
     if let Some(rows) = at.rows {
-        parts.push(format!("{rows} rows"));
+        let rate = each_second(rows, elapsed)
+            .map_or_else(String::new, |rate| format!(", {}/s", grouped(rate)));
+        parts.push(format!("{}{rate}", count(rows, "row")));
     }
-    if let Some(bytes) = at.bytes_scanned {
-        let rate =
-            per_second(bytes, elapsed).map_or_else(String::new, |rate| format!(", {rate}/s"));
-        parts.push(format!("read {}{rate}", amount(bytes)));
+    if let Some(size) = at.bytes_scanned {
+        let rate = each_second(size, elapsed)
+            .map_or_else(String::new, |rate| format!(", {}/s", bytes(rate)));
+        parts.push(format!("read {}{rate}", bytes(size)));
     }
     if let Some(cost) = status.cost_usd {
         parts.push(dollars(cost));
@@ -130,9 +134,10 @@ fn describe(status: &Status, elapsed: Duration) -> String {
     parts.join(" · ")
 }
 
-fn per_second(bytes: u64, elapsed: Duration) -> Option<String> {
+/// How many of `total` came in a second; `None` while that would say little.
+fn each_second(total: u64, elapsed: Duration) -> Option<u64> {
     let millis = u64::try_from(elapsed.as_millis()).ok().filter(|millis| *millis >= 500)?;
-    Some(amount(bytes.saturating_mul(1_000) / millis))
+    Some(total.saturating_mul(1_000) / millis)
 }
 
 /// The time that is left, if the rest takes as long as what is done. Of later stages the tasks are not known yet, so each
@@ -173,8 +178,13 @@ mod tests {
         let read_bytes = json!({"progress": {"tasks": 1, "bytes_scanned": 1_900_000}});
         assert!(read(read_bytes).ends_with(" · read 1.90 MB"));
         assert_eq!(read(json!({"phase": "queued"})), "queued");
-        let half = json!({"cost_usd": 0.000_21, "progress": {"stages_done": 2, "stages": 4, "tasks_done": 5, "tasks": 10, "bytes_scanned": 20_000_000}});
+        let half = json!({"cost_usd": 0.000_21, "progress": {"stages_done": 2, "stages": 4, "tasks_done": 5, "tasks": 10, "bytes_scanned": 20_000_000, "rows": 1_500_000}});
         let told = after(half, 10);
-        assert!(told.ends_with(" · read 20.0 MB, 2.00 MB/s · $0.00021 · about 6 s left"), "{told}");
+        assert!(
+            told.ends_with(
+                " · 1,500,000 rows, 150,000/s · read 20.0 MB, 2.00 MB/s · $0.00021 · about 6 s left"
+            ),
+            "{told}"
+        );
     }
 }

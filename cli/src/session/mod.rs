@@ -6,7 +6,7 @@ mod interrupts;
 mod meter;
 mod talk;
 
-pub(crate) use footer::{amount, duration};
+pub(crate) use footer::duration;
 pub(crate) use home::Home;
 pub(crate) use interrupts::Interrupts;
 pub(crate) use talk::{Options, Session};

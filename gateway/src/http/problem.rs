@@ -189,7 +189,9 @@ fn status_of(kind: &ErrorKind) -> StatusCode {
         ErrorKind::WaitOver(_)
         | ErrorKind::WaitOverCancelled(_)
         | ErrorKind::Guest(GuestError::TimeLimit { .. }) => StatusCode::GATEWAY_TIMEOUT,
-        ErrorKind::Guest(GuestError::Panicked) => StatusCode::INTERNAL_SERVER_ERROR,
+        ErrorKind::Guest(GuestError::OutOfMemory { .. } | GuestError::Panicked) => {
+            StatusCode::INTERNAL_SERVER_ERROR
+        }
         ErrorKind::Plan(error) => status_of_plan_error(error),
         ErrorKind::Query(error) => status_of_query_error(error),
         ErrorKind::Store(_) => StatusCode::SERVICE_UNAVAILABLE,

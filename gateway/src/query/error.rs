@@ -118,6 +118,15 @@ pub enum GuestError {
         /// The limit.
         most: Duration,
     },
+    /// The process had nearly all the memory that it may have.
+    #[error(
+        "the gateway had nearly all the memory that its container or function may have ({} MB), and ended this inline query so that it is not killed itself: submit it to the fleet (settings: {{\"route\": \"fleet\"}}), or give the gateway more memory, or a smaller [gateway.inline] memory_bytes",
+        .most >> 20
+    )]
+    OutOfMemory {
+        /// Bytes that the process may have.
+        most: u64,
+    },
     /// An operator panicked.
     #[error("an operator panicked")]
     Panicked,
@@ -296,6 +305,7 @@ impl CoreError {
             ErrorKind::Busy(_) => ErrorCode::GatewayBusy,
             ErrorKind::WaitOver(_) | ErrorKind::WaitOverCancelled(_) => ErrorCode::WaitOver,
             ErrorKind::Guest(GuestError::TimeLimit { .. }) => ErrorCode::InlineTimeLimit,
+            ErrorKind::Guest(GuestError::OutOfMemory { .. }) => ErrorCode::OutOfMemory,
             ErrorKind::Guest(GuestError::Panicked) => ErrorCode::Internal,
             ErrorKind::Plan(error) => error.code(),
             ErrorKind::Query(error) => error.code.clone(),

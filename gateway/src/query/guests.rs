@@ -33,6 +33,7 @@ use datafusion::physical_plan::sorts::sort_preserving_merge::SortPreservingMerge
 use datafusion::physical_plan::union::UnionExec;
 use dunlin_manifest::env::Env;
 use dunlin_plan::guard::{Stop, StopOnDrop};
+use dunlin_plan::pressure::{self, Pressed, Pressure};
 use dunlin_plan::priority;
 use dunlin_planner::InlinePlan;
 use futures::{FutureExt, Stream, StreamExt};
@@ -58,18 +59,26 @@ pub(super) struct Guests {
     seats: Seats,
     /// Seats for statements that read no file and multiply no rows.
     tiny: Seats,
+    pressure: Arc<Pressure>,
 }
 
 impl Guests {
     pub(super) fn new(env: Env, limits: InlineLimits) -> Self {
         let seats = Seats::new("queries run inline", limits.slots, limits.queue);
         let tiny = Seats::new("small queries run inline", limits.slots, limits.queue);
-        Self { env, limits, seats, tiny }
+        Self { env, limits, seats, tiny, pressure: Arc::default() }
     }
 
     /// Bytes of memory of one guest.
     pub(super) fn memory(&self) -> usize {
         self.limits.memory_bytes / self.limits.slots.max(1)
+    }
+
+    /// Ends the guest that began last whenever the process has nearly all the memory that it may have. Never resolves.
+    pub(super) fn watch_memory(&self) -> impl Future<Output = ()> + Send + 'static {
+        let (pressure, env) = (Arc::clone(&self.pressure), self.env.clone());
+        let most = self.limits.resident_bytes;
+        async move { pressure::watch(&pressure, most, &env).await }
     }
 
     /// Runs `plan` as soon as a seat is free, and waits at most `patience` for it. Returns the running plan, whose
@@ -89,24 +98,32 @@ impl Guests {
         let plan = plan.guarded(&stop)?;
         let threads = if tiny { 1 } else { self.limits.threads };
         let running = Arc::clone(plan.plan());
+        let pressed = self.pressure.enter();
+        let short = pressed.short.clone().cancelled_owned();
         let (sender, batches) = mpsc::channel(BATCHES_AHEAD);
         let kind = ThreadKind { name: "dunlin-guest", stack: STACK, nice: priority::NICE, threads };
-        let done = kind.run(move || work(plan, seat, sender)).map_err(no_thread)?;
+        let done = kind.run(move || work(plan, (seat, pressed), sender)).map_err(no_thread)?;
         let rows = Rows {
             schema: running.schema(),
             batches,
             done: Box::pin(done.map(|done| done.is_ok())),
             late: self.env.clock.sleep(self.limits.time).boxed(),
             limit: self.limits.time,
+            short: Box::pin(short),
+            resident: self.limits.resident_bytes.unwrap_or(0),
             stop: Some(stop.on_drop()),
         };
         Ok((running, Box::pin(rows)))
     }
 }
 
-async fn work(plan: InlinePlan, seat: Seat, sender: mpsc::Sender<DfResult<RecordBatch>>) {
+async fn work(
+    plan: InlinePlan,
+    held: (Seat, Pressed),
+    sender: mpsc::Sender<DfResult<RecordBatch>>,
+) {
     // Held until the work has ended: a guest that does not stop keeps its seat.
-    let _seat = seat;
+    let _held = held;
     // The plan runs on a thread of the runtime, not on the thread that waits for it. Otherwise both would compute.
     let rows = async move {
         let mut rows = match plan.run() {
@@ -139,6 +156,9 @@ struct Rows {
     done: Pin<Box<dyn Future<Output = bool> + Send>>,
     late: Pin<Box<dyn Future<Output = ()> + Send>>,
     limit: Duration,
+    /// Resolves when the process has nearly all its memory, and this guest must end.
+    short: Pin<Box<dyn Future<Output = ()> + Send>>,
+    resident: u64,
     /// Asks the guest to stop when it is dropped. `None` when no more rows will come.
     stop: Option<StopOnDrop>,
 }
@@ -156,6 +176,10 @@ impl Stream for Rows {
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         if self.stop.is_none() {
             return Poll::Ready(None);
+        }
+        if self.short.poll_unpin(context).is_ready() {
+            let error = GuestError::OutOfMemory { most: self.resident };
+            return self.end(Some(DataFusionError::External(Box::new(error))));
         }
         match self.batches.poll_recv(context) {
             Poll::Ready(Some(batch)) => return Poll::Ready(Some(batch)),

@@ -115,6 +115,11 @@ impl Intake {
         }
     }
 
+    /// Ends inline queries before the process has more memory than it may. Never resolves.
+    pub(crate) fn watch_memory(&self) -> impl Future<Output = ()> + Send + 'static {
+        self.guests.watch_memory()
+    }
+
     /// Statements that are planned now, and those that wait for it.
     pub(crate) fn planning(&self) -> (usize, usize) {
         self.planning.counts()

@@ -72,6 +72,23 @@ async fn a_full_house_refuses_and_says_when_to_come_back_and_small_talk_goes_on(
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_that_has_nearly_all_its_memory_ends_what_began_last_and_serves() {
+    let site = Site::new();
+    let mut options = one_seat();
+    // This process has more already.
+    options.inline.resident_bytes = Some(1 << 20);
+    let gateway = site.gateway(None, options).await;
+    let response = gateway.sql(RUNAWAY).send().await.unwrap();
+    assert_eq!(response.status(), 500);
+    let problem = json(response).await;
+    assert_eq!(problem["code"], "OUT_OF_MEMORY");
+    let detail = problem["detail"].as_str().unwrap();
+    assert!(detail.contains("(1 MB)") && detail.contains("submit it to the fleet"), "{detail}");
+    let response = gateway.sql("select 1 as one").send().await.unwrap();
+    assert_eq!(json(response).await, json!([{"one": 1}]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_query_that_finds_no_seat_waits_for_one() {
     let site = Site::new();
     let mut options = one_seat();

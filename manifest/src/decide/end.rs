@@ -17,7 +17,7 @@ pub fn totals<'a>(seals: impl IntoIterator<Item = &'a Seal>, answer: Option<&Sea
         bytes += seal.bytes;
         sums += seal.totals();
     }
-    let SealTotals { tasks, attempts, scan_bytes, requests, slot, lost, usage } = sums;
+    let SealTotals { tasks, attempts, scan_bytes, requests, slot, lost, usage, .. } = sums;
     let (rows, result_bytes) = answer.map_or((0, 0), |seal| (seal.rows, seal.bytes));
     Summary {
         rows,

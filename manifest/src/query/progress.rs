@@ -20,6 +20,9 @@ pub struct Progress {
     /// Bytes that committed tasks have read from tables, as far as this process knows.
     #[serde(skip_serializing_if = "is_zero")]
     pub bytes_scanned: u64,
+    /// Rows that committed tasks have read from tables and from the exchange, as far as this process knows.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub rows: u64,
     /// Attempts claimed.
     #[serde(skip)]
     pub attempts: u64,
@@ -49,7 +52,9 @@ impl QueryHandle {
             progress.tasks_done += count(done);
             progress.attempts += state.map_or(0, |state| state.attempts());
         }
-        progress.bytes_scanned = self.used().scan_bytes;
+        let used = self.used();
+        progress.bytes_scanned = used.scan_bytes;
+        progress.rows = used.input_rows;
         progress
     }
 

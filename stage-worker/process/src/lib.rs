@@ -67,6 +67,13 @@ pub fn runtime() -> Result<tokio::runtime::Runtime> {
         .build()?)
 }
 
+/// Bytes that a process of this configuration may have in memory: what it says, or what its container may have. `None`: no
+/// limit is known.
+#[must_use]
+pub fn resident_bytes(config: &WorkerConfig) -> Option<u64> {
+    config.resident_bytes.or_else(memory::of_container)
+}
+
 /// What a worker of this configuration may use.
 #[must_use]
 pub fn worker_options(config: &WorkerConfig, stores: &Stores, slots: usize) -> WorkerOptions {
@@ -77,7 +84,7 @@ pub fn worker_options(config: &WorkerConfig, stores: &Stores, slots: usize) -> W
     };
     options.spill_dir = config.spill_dir.as_ref().map(Into::into);
     options.spill_bytes = config.spill_bytes;
-    options.resident_bytes = config.resident_bytes.or_else(memory::of_container);
+    options.resident_bytes = resident_bytes(config);
     if let Some(millis) = config.idle_poll_ms {
         options.idle_poll = Duration::from_millis(millis.max(1));
     }

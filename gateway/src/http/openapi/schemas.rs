@@ -132,7 +132,7 @@ fn statuses() -> Value {
         "Tags": { "type": "object", "additionalProperties": { "type": "string" } },
         "Progress": object(&["stages_done", "stages", "tasks_done", "tasks"], json!({
             "stages_done": count(), "stages": count(), "tasks_done": count(), "tasks": count(),
-            "bytes_scanned": count()
+            "bytes_scanned": count(), "rows": count()
         })),
         "Requests": object(&["put", "get", "list", "head", "delete", "hedged"], json!({
             "put": count(), "get": count(), "list": count(), "head": count(), "delete": count(), "hedged": count()

@@ -287,13 +287,13 @@ impl std::ops::AddAssign for Requests {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::model::encoding::{decode, encode};
+    use crate::model::encoding::{RECORD_VERSION, decode, encode};
 
     #[test]
     fn a_fail_record_keeps_its_bytes_whoever_wrote_its_code() {
         for code in ["EXECUTION_FAILED", "A_CODE_OF_A_LATER_VERSION"] {
             let text = format!(
-                r#"{{"v":9,"nonce":"n","worker":"w","class":"FATAL","code":"{code}","message":"why","began_ms":1,"ended_ms":2}}"#
+                r#"{{"v":{RECORD_VERSION},"nonce":"n","worker":"w","class":"FATAL","code":"{code}","message":"why","began_ms":1,"ended_ms":2}}"#
             );
             let fail: Fail = decode(text.as_bytes()).unwrap();
             assert_eq!((fail.class, fail.code.as_str()), (FailClass::Fatal, code));

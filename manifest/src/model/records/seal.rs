@@ -78,6 +78,8 @@ pub struct SealTotals {
     pub attempts: u64,
     /// Bytes read from tables.
     pub scan_bytes: u64,
+    /// Rows read from tables and from the exchange.
+    pub input_rows: u64,
     /// Requests.
     pub requests: Requests,
     /// Time of slots.
@@ -96,6 +98,7 @@ impl SealTotals {
         self.tasks += 1;
         self.attempts += u64::from(attempt) + 1;
         self.scan_bytes += metrics.scan_bytes;
+        self.input_rows += metrics.input_rows;
         self.requests += metrics.requests;
         self.slot += metrics.slot;
         self.lost += metrics.lost;
@@ -108,6 +111,7 @@ impl std::ops::AddAssign for SealTotals {
         self.tasks += other.tasks;
         self.attempts += other.attempts;
         self.scan_bytes += other.scan_bytes;
+        self.input_rows += other.input_rows;
         self.requests += other.requests;
         self.slot += other.slot;
         self.lost += other.lost;

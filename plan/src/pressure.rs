@@ -1,58 +1,57 @@
-//! Ends an attempt before the operating system ends the process.
+//! Ends a plan before the operating system ends the process.
 //!
 //! The engine counts what its operators reserve, and not what they use. A process that has more than its container or its
-//! function may have is killed, without a word, with all its attempts. Other workers wait for the lease, take the same
-//! tasks, and die in the same way. So the process looks at its own memory, and ends the attempt that began last with a
-//! failure that says why. The next attempt of that task runs alone in its process, or on a larger function.
+//! function may have is killed, without a word, with all that it runs. Other workers wait for the leases, take the same
+//! tasks, and die in the same way; a gateway takes all its clients with it. So the process looks at its own memory, and ends
+//! the attempt or the inline query that began last with a failure that says why.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use dunlin_manifest::env::Env;
-use dunlin_manifest::records::{ErrorCode, FailClass};
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
-use crate::failure::AttemptError;
-
-/// Pause between two looks while tasks run, and while none does.
+/// Pause between two looks while plans run, and while none does.
 const PERIOD: (Duration, Duration) = (Duration::from_millis(25), Duration::from_millis(500));
 /// Memory that is left for what happens between two looks.
 const LEFT: u64 = 24 << 20;
 
-/// The attempts that run, in the order in which they began.
+/// The plans that run in this process, in the order in which they began.
 #[derive(Debug, Default)]
-pub(crate) struct Pressure {
+pub struct Pressure {
     running: Mutex<(u64, BTreeMap<u64, CancellationToken>)>,
 }
 
-/// An attempt that runs.
+/// A plan that runs.
 #[derive(Debug)]
-pub(crate) struct Pressed<'a> {
-    all: &'a Pressure,
+pub struct Pressed {
+    all: Arc<Pressure>,
     number: u64,
-    /// Cancelled when the attempt must end, so that the process does not.
-    pub(crate) short: CancellationToken,
+    /// Cancelled when the plan must end, so that the process does not.
+    pub short: CancellationToken,
 }
 
-impl Drop for Pressed<'_> {
+impl Drop for Pressed {
     fn drop(&mut self) {
         self.all.running.lock().1.remove(&self.number);
     }
 }
 
 impl Pressure {
-    /// An attempt begins.
-    pub(crate) fn enter(&self) -> Pressed<'_> {
+    /// A plan begins.
+    #[must_use]
+    pub fn enter(self: &Arc<Self>) -> Pressed {
         let short = CancellationToken::new();
         let mut running = self.running.lock();
         running.0 += 1;
         let number = running.0;
         running.1.insert(number, short.clone());
-        Pressed { all: self, number, short }
+        Pressed { all: Arc::clone(self), number, short }
     }
 
-    /// Ends the attempt that began last, which loses least. False if none runs.
+    /// Ends the plan that began last, which loses least. False if none runs.
     fn relieve(&self) -> bool {
         let youngest = self.running.lock().1.pop_last();
         youngest.is_some_and(|(_, short)| {
@@ -62,28 +61,16 @@ impl Pressure {
     }
 }
 
-/// How an attempt ends that was ended for this.
-pub(crate) fn too_much(limit: u64) -> AttemptError {
-    AttemptError {
-        class: FailClass::Retry,
-        code: ErrorCode::OutOfMemory,
-        message: format!(
-            "the worker had nearly all the memory that its container or function may have ({} MB), and ended this task so that it is not killed itself: give the workers more memory, or a smaller [worker] memory_bytes, or use more target_partitions",
-            limit >> 20
-        ),
-    }
-}
-
 /// When the memory of a process is too much.
 #[derive(Debug)]
 struct Gauge {
     limit: u64,
-    /// What the process had when an attempt was last ended. The allocator may keep freed memory: then nothing grows.
+    /// What the process had when a plan was last ended. The allocator may keep freed memory: then nothing grows.
     borne: u64,
 }
 
 impl Gauge {
-    /// True if an attempt must end now.
+    /// True if a plan must end now.
     fn is_too_much(&mut self, resident: u64) -> bool {
         let most = self.limit - (self.limit / 16).max(LEFT).min(self.limit / 4);
         if resident < most {
@@ -99,7 +86,7 @@ impl Gauge {
 }
 
 /// Looks at the memory of this process until it is dropped. `limit` is what it may have.
-pub(crate) async fn watch(pressure: &Pressure, limit: Option<u64>, env: &Env) {
+pub async fn watch(pressure: &Pressure, limit: Option<u64>, env: &Env) {
     let Some(limit) = limit.filter(|limit| *limit > 0) else {
         return std::future::pending().await;
     };
@@ -112,7 +99,7 @@ pub(crate) async fn watch(pressure: &Pressure, limit: Option<u64>, env: &Env) {
             tracing::error!(
                 resident,
                 limit,
-                "an attempt is ended, because the process has too much memory"
+                "what began last is ended, because the process has too much memory"
             );
         }
     }
@@ -133,7 +120,7 @@ mod tests {
     const MB: u64 = 1 << 20;
 
     #[test]
-    fn one_attempt_ends_for_each_growth_above_the_limit() {
+    fn one_plan_ends_for_each_growth_above_the_limit() {
         let mut gauge = Gauge { limit: 512 * MB, borne: 0 };
         assert!(!gauge.is_too_much(470 * MB));
         assert!(gauge.is_too_much(481 * MB));
@@ -146,8 +133,8 @@ mod tests {
     }
 
     #[test]
-    fn the_attempt_that_began_last_ends_first() {
-        let pressure = Pressure::default();
+    fn the_plan_that_began_last_ends_first() {
+        let pressure = Arc::new(Pressure::default());
         let (first, second) = (pressure.enter(), pressure.enter());
         assert!(pressure.relieve());
         assert!(second.short.is_cancelled() && !first.short.is_cancelled());
