@@ -11,6 +11,10 @@ use dunlin_cli::{
 };
 use dunlin_process::ConfigOptions;
 
+/// The operators of several threads allocate and free all the time.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[derive(Debug, Parser)]
 #[command(
     name = "dunlin",

@@ -16,6 +16,10 @@ use axum::body::Body;
 use lambda_http::request::RequestContext;
 use lambda_http::{Error, Request, RequestExt, run_with_streaming_response, service_fn};
 
+/// The operators of several threads allocate and free all the time.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> Result<(), Error> {
     let begun = Instant::now();
     // What the package's script asks.

@@ -5,6 +5,7 @@
 mod conform_unions;
 mod filter_barriers;
 mod honest_orders;
+mod reorder_joins;
 mod rewrite;
 mod rules;
 mod split_joins;

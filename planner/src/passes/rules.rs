@@ -1,19 +1,26 @@
 //! The rules of the physical optimiser, and their order.
 //!
 //! ```text
-//!  conform_unions, honest_orders, top_files,  DataFusion's own rules …
+//!  conform_unions, honest_orders, top_files,
+//!  reorder_joins,                             DataFusion's own rules …
 //!                                             raise_barriers, FilterPushdown, remove_barriers
 //! ```
 
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 
 use crate::passes::rewrite::Rule;
-use crate::passes::{conform_unions, filter_barriers, honest_orders, top_files};
+use crate::passes::{conform_unions, filter_barriers, honest_orders, reorder_joins, top_files};
 
 /// The rules of the physical optimiser: DataFusion's own rules, and Dunlin's rules that keep answers exact.
 pub(crate) fn optimizer_rules() -> Vec<Rule> {
     // First, before any other rule moves the casts of unions.
-    let mut rules = vec![conform_unions::rule(), honest_orders::rule(), top_files::rule()];
+    let mut rules = vec![
+        conform_unions::rule(),
+        honest_orders::rule(),
+        top_files::rule(),
+        // Before any rule chooses how joins are run.
+        reorder_joins::rule(),
+    ];
     for rule in PhysicalOptimizer::new().rules {
         let pushes = rule.name().starts_with("FilterPushdown");
         if pushes {

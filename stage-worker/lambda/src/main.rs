@@ -25,6 +25,10 @@ use serde_json::Value;
 
 use crate::function::Function;
 
+/// The operators of several threads allocate and free all the time.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> Result<(), Error> {
     let begun = Instant::now();
     // What the package's script asks.

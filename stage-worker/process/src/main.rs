@@ -10,6 +10,10 @@ use dunlin_manifest::env::Env;
 use dunlin_plan::worker_file::WorkerFile;
 use dunlin_process::{ConfigOptions, Options, Start, alive, logging, report, runtime, tree, work};
 
+/// The operators of several threads allocate and free all the time.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[derive(Debug, Parser)]
 #[command(
     name = "dunlin-worker",

@@ -138,6 +138,10 @@ impl Row {
     }
 }
 
+/// The operators of several threads allocate and free all the time.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> Result<()> {
     let options = Options::parse();
     let folder = std::path::absolute(&options.folder)?;
