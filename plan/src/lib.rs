@@ -21,6 +21,7 @@
 //! | [`words`] | what the engine and the stores report, in words for people |
 //! | [`write`](mod@write) | what COPY, INSERT and CREATE TABLE AS do with rows: files, and the object that commits them |
 //! | [`damaged`] | which part of which Parquet file is damaged |
+//! | [`best_first`] | reads the files that can hold the first rows of an order, the best first |
 //! | [`disk`] | the local disk for spills |
 //! | [`pressure`] | ends a plan before the process is killed for its memory |
 //! | [`operators`] | properties of an operator that gateway and workers need |
@@ -30,6 +31,7 @@
 //! links.
 
 pub mod arrays;
+pub mod best_first;
 pub mod config;
 pub mod config_text;
 pub mod damaged;

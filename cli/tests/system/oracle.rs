@@ -17,6 +17,7 @@ use serde_json::json;
 use crate::common::api::{self, Api};
 use crate::common::objects::Objects;
 use crate::common::reference::Reference;
+use crate::common::used::{self, Used};
 use crate::common::{Setup, binary, data, scale};
 
 const QUERIES: std::ops::RangeInclusive<usize> = 1..=22;
@@ -36,10 +37,12 @@ async fn fleet_answers(partitions: usize) {
         assert_eq!(api::scan_stage(text, "lineitem"), (16, 16), "{text}");
     }
     let mut workers = BTreeSet::new();
+    let mut used = Vec::new();
     for number in QUERIES {
         let answer = api.sql(&tpch::query(number).unwrap(), &settings).await;
         reference.check_tpch(&format!("fleet, {partitions} partitions"), number, &answer.batches);
         assert_eq!(answer.summary["route"], "fleet", "Q{number}");
+        used.push(Used::of(number, &answer.summary));
         let objects = Objects::new(&setup.state, &answer.query);
         workers.extend(objects.workers());
         if number == 1 && partitions == 16 {
@@ -47,6 +50,9 @@ async fn fleet_answers(partitions: usize) {
             let scans = objects.commits().iter().filter(|(stage, _)| *stage == 0).count();
             assert_eq!(scans, 16, "tasks of the scan of Q1");
         }
+    }
+    if partitions == 16 && std::env::var_os("DUNLIN_ORACLE_SCALE").is_none() {
+        used::hold(&used);
     }
     let pids: BTreeSet<String> =
         workers.iter().filter_map(|name| name.split('-').next()).map(str::to_owned).collect();

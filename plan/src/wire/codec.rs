@@ -27,6 +27,7 @@ use prost::Message;
 use super::series::{self, SeriesNode};
 use super::windows::{self, WindowNode};
 use super::wrapped::{Form, WireExec};
+use crate::best_first::{BestFirstExec, FirstKey, Place, has_places};
 use crate::write::{CommitExec, WriteExec, WriteSpec};
 
 /// Dunlin's codec. It is the only one, in the planner and in the workers.
@@ -64,6 +65,23 @@ struct Node {
     conform: Option<datafusion_proto::protobuf::Schema>,
     #[prost(message, optional, tag = "6")]
     write: Option<WriteNode>,
+    #[prost(message, optional, tag = "7")]
+    best_first: Option<BestFirstNode>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct BestFirstNode {
+    #[prost(uint32, tag = "1")]
+    column: u32,
+    #[prost(bool, tag = "2")]
+    descending: bool,
+    #[prost(bool, tag = "3")]
+    nulls_first: bool,
+    #[prost(uint64, tag = "4")]
+    rows: u64,
+    /// For each partition the places of its files, 16 bytes each.
+    #[prost(bytes = "vec", repeated, tag = "5")]
+    files: Vec<Vec<u8>>,
 }
 
 /// An operator of a write. With a schema it is the one that commits.
@@ -128,6 +146,7 @@ impl PhysicalExtensionCodec for DunlinCodec {
                 let schema: Schema = (&schema).try_into()?;
                 Ok(Arc::new(ConformExec::try_new(Arc::clone(input), Arc::new(schema))?))
             }
+            (Node { best_first: Some(best), .. }, [input]) => decode_best_first(&best, input),
             (Node { write: Some(write), .. }, [input]) => {
                 let spec: WriteSpec = serde_json::from_slice(&write.spec)
                     .map_err(|error| internal_datafusion_err!("own operator: {error}"))?;
@@ -173,6 +192,8 @@ impl PhysicalExtensionCodec for DunlinCodec {
         } else if let Some(conform) = node.downcast_ref::<ConformExec>() {
             let schema = conform.schema().as_ref().try_into()?;
             Node { conform: Some(schema), ..Node::default() }
+        } else if let Some(best) = node.downcast_ref::<BestFirstExec>() {
+            Node { best_first: Some(encode_best_first(best)?), ..Node::default() }
         } else if let Some(write) = node.downcast_ref::<WriteExec>() {
             Node { write: Some(encode_write(write.spec(), None)?), ..Node::default() }
         } else if let Some(commit) = node.downcast_ref::<CommitExec>() {
@@ -198,6 +219,44 @@ impl PhysicalExtensionCodec for DunlinCodec {
         };
         own.encode(buf).map_err(|error| internal_datafusion_err!("own operator: {error}"))
     }
+}
+
+fn encode_best_first(best: &BestFirstExec) -> Result<BestFirstNode> {
+    let FirstKey { column, descending, nulls_first } = best.key();
+    let too_large = |_| internal_datafusion_err!("BestFirstExec: a number is too large");
+    let bytes = |places: &Vec<Place>| places.iter().flat_map(|it| it.to_le_bytes()).collect();
+    Ok(BestFirstNode {
+        column: column.try_into().map_err(too_large)?,
+        descending,
+        nulls_first,
+        rows: best.rows() as u64,
+        files: best.files().iter().map(bytes).collect(),
+    })
+}
+
+fn decode_best_first(
+    node: &BestFirstNode,
+    input: &Arc<dyn ExecutionPlan>,
+) -> Result<Arc<dyn ExecutionPlan>> {
+    let malformed = || internal_datafusion_err!("BestFirstExec is malformed");
+    let key = FirstKey {
+        column: node.column as usize,
+        descending: node.descending,
+        nulls_first: node.nulls_first,
+    };
+    let schema = input.schema();
+    let field = schema.fields().get(key.column).ok_or_else(malformed)?;
+    if !has_places(field.data_type()) {
+        return Err(malformed());
+    }
+    let places = |bytes: &Vec<u8>| {
+        let (places, rest) = bytes.as_chunks();
+        let places = places.iter().map(|place| Place::from_le_bytes(*place)).collect();
+        if rest.is_empty() { Ok(places) } else { Err(malformed()) }
+    };
+    let files = node.files.iter().map(places).collect::<Result<_>>()?;
+    let rows = usize::try_from(node.rows).map_err(|_| malformed())?;
+    Ok(Arc::new(BestFirstExec::new(Arc::clone(input), key, rows, files)))
 }
 
 fn encode_write(spec: &WriteSpec, rows: Option<&SchemaRef>) -> Result<WriteNode> {

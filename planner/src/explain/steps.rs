@@ -18,6 +18,7 @@ use datafusion::physical_plan::limit::{GlobalLimitExec, LocalLimitExec};
 use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::sorts::sort_preserving_merge::SortPreservingMergeExec;
 use datafusion::physical_plan::windows::{BoundedWindowAggExec, WindowAggExec};
+use dunlin_plan::best_first::BestFirstExec;
 use dunlin_plan::location::{Location, address};
 use dunlin_plan::operators::file_scan;
 use dunlin_plan::words::{bytes, count, with_sql_types};
@@ -54,6 +55,8 @@ pub enum Step {
     Filter { condition: String },
     /// Drops rows that cannot match the keys of another stage.
     KeyFilter { stage: u32, keys: Vec<String> },
+    /// Opens the files that can hold the first rows by a column first, and stops when the others cannot matter.
+    BestFirst { by: String, files: usize },
     /// Joins two sides. If `whole`, every task reads all of the left side.
     Join {
         kind: String,
@@ -292,6 +295,10 @@ fn rows(plan: &Arc<dyn ExecutionPlan>) -> Option<Step> {
         let keys = filter.keys().iter().map(named).collect();
         return Some(Step::KeyFilter { stage: filter.stage(), keys });
     }
+    if let Some(best) = plan.downcast_ref::<BestFirstExec>() {
+        let by = best.schema().field(best.key().column).name().clone();
+        return Some(Step::BestFirst { by, files: best.files().iter().map(Vec::len).sum() });
+    }
     if let Some(write) = plan.downcast_ref::<WriteExec>() {
         let (spec, schema) = (write.spec(), write.input().schema());
         let by = spec.folders.iter().map(|at| schema.field(*at).name().clone()).collect();
@@ -382,6 +389,11 @@ impl fmt::Display for Step {
             Self::KeyFilter { stage, keys } => {
                 write!(f, "drop rows whose {} is not among the keys of stage {stage}", list(keys))
             }
+            Self::BestFirst { by, files } => write!(
+                f,
+                "open the {} best first by {by}, and stop when no other can matter",
+                count(*files, "file")
+            ),
             Self::Join { kind, left, right, on, condition, whole } => {
                 write!(f, "{kind} join {left} and {right}")?;
                 if !on.is_empty() {

@@ -2,6 +2,7 @@
 //!
 //! A plan stays executable after every pass, and gives the same rows.
 
+mod best_first;
 mod conform_unions;
 mod filter_barriers;
 mod honest_orders;

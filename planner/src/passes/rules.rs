@@ -4,12 +4,15 @@
 //!  conform_unions, honest_orders, top_files,
 //!  reorder_joins,                             DataFusion's own rules …
 //!                                             raise_barriers, FilterPushdown, remove_barriers
+//!                                                                                             best_first
 //! ```
 
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 
 use crate::passes::rewrite::Rule;
-use crate::passes::{conform_unions, filter_barriers, honest_orders, reorder_joins, top_files};
+use crate::passes::{
+    best_first, conform_unions, filter_barriers, honest_orders, reorder_joins, top_files,
+};
 
 /// The rules of the physical optimiser: DataFusion's own rules, and Dunlin's rules that keep answers exact.
 pub(crate) fn optimizer_rules() -> Vec<Rule> {
@@ -31,5 +34,7 @@ pub(crate) fn optimizer_rules() -> Vec<Rule> {
             rules.push(filter_barriers::remove());
         }
     }
+    // Last, when files no longer move between partitions.
+    rules.push(best_first::rule());
     rules
 }

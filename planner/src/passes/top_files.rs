@@ -29,6 +29,7 @@ use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::sorts::sort::SortExec;
+use dunlin_plan::best_first::has_places;
 use dunlin_plan::operators::file_scan;
 
 use crate::operators::rebuild;
@@ -91,7 +92,7 @@ fn scanned(scan: &FileScanConfig, key: Key) -> Option<Arc<dyn ExecutionPlan>> {
     };
     let schema = scan.file_source.table_schema().table_schema();
     let data_type = schema.fields().get(column)?.data_type();
-    if !has_sure_order(data_type) {
+    if !has_places(data_type) {
         return None;
     }
     let files = || scan.file_groups.iter().flat_map(FileGroup::iter);
@@ -117,25 +118,6 @@ fn scanned(scan: &FileScanConfig, key: Key) -> Option<Arc<dyn ExecutionPlan>> {
             .build();
         DataSourceExec::from_data_source(scan) as Arc<dyn ExecutionPlan>
     })
-}
-
-/// True for types whose values have one order, in which footers give the first and the last value as it is.
-fn has_sure_order(data_type: &DataType) -> bool {
-    matches!(
-        data_type,
-        DataType::Int8
-            | DataType::Int16
-            | DataType::Int32
-            | DataType::Int64
-            | DataType::Date32
-            | DataType::Date64
-            | DataType::Time32(_)
-            | DataType::Time64(_)
-            | DataType::Timestamp(_, _)
-            | DataType::Decimal32(_, _)
-            | DataType::Decimal64(_, _)
-            | DataType::Decimal128(_, _)
-    )
 }
 
 /// What is known of a file. "Small" comes first in the order that is wanted.

@@ -37,6 +37,7 @@ use crate::operators::broadcast_is_sound;
 pub const SHARES_NOTHING: &[&str] = &[
     "AggregateExec",
     "AsyncFuncExec",
+    "BestFirstExec",
     "BoundedWindowAggExec",
     "BufferExec",
     "CoalesceBatchesExec",

@@ -29,7 +29,8 @@ const NOT_SPLIT: &[(&str, &str)] = &[
 ];
 
 /// Dunlin's own operators.
-const OWN: &[&str] = &["ConformExec", "ExchangeReaderExec", "KeyFilterExec", "WriteExec"];
+const OWN: &[&str] =
+    &["BestFirstExec", "ConformExec", "ExchangeReaderExec", "KeyFilterExec", "WriteExec"];
 
 #[test]
 fn every_operator_of_datafusion_has_been_judged() {

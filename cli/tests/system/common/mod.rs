@@ -8,6 +8,7 @@ pub mod objects;
 pub mod policy;
 pub mod reference;
 pub mod session;
+pub mod used;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
