@@ -21,6 +21,7 @@
 
 mod build;
 mod estimate;
+mod facts;
 mod graph;
 mod search;
 mod selectivity;

@@ -13,7 +13,8 @@ use std::collections::HashMap;
 use datafusion::common::JoinType;
 use datafusion::common::config::ConfigOptions;
 
-use super::estimate::{Estimate, Facts, estimate, float, width};
+use super::estimate::{Estimate, estimate, width};
+use super::facts::{Facts, float};
 use super::graph::{At, Condition, Graph, Set, Shape, members, only};
 use super::selectivity;
 

@@ -21,7 +21,7 @@ use datafusion::physical_expr::expressions::{
 };
 use datafusion::physical_expr::{PhysicalExpr, split_conjunction};
 
-use super::estimate::{Facts, float, number};
+use super::facts::{Facts, float, number};
 
 const TEXT_IS: f64 = 1.0 / 20.0;
 const BELOW: f64 = 1.0 / 3.0;
