@@ -90,13 +90,7 @@ fn open(
     let (watched, links) = (Arc::clone(&hub), gateway.links.clone());
     let intake =
         Arc::new(Intake::new(gateway, current.clone(), Arc::clone(&handles), options, told));
-    let (watch, stopped) = (intake.watch_memory(), stop.clone());
-    tokio::spawn(async move {
-        tokio::select! {
-            () = watch => {}
-            () = stopped.cancelled() => {}
-        }
-    });
+    tokio::spawn(stop.clone().run_until_cancelled_owned(intake.watch_memory()));
     let (watching, planning, stopping) = (Arc::clone(&hub), Arc::downgrade(&intake), stop.clone());
     metrics.ready.set(1);
     metrics.on_scrape(move |metrics| {

@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, AsArray, RecordBatch};
 use datafusion::arrow::compute::cast;
-use datafusion::arrow::datatypes::{DataType, Decimal128Type, Int64Type};
+use datafusion::arrow::datatypes::{DECIMAL128_MAX_PRECISION, DataType, Decimal128Type, Int64Type};
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Result, ScalarValue, internal_err};
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder};
@@ -27,6 +27,7 @@ use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
+use dunlin_manifest::decide::digest_of;
 use futures::StreamExt;
 
 use crate::operators::file_scan;
@@ -57,39 +58,15 @@ impl FirstKey {
         if !has_places(&value.data_type()) {
             return None;
         }
-        if value.is_null() {
-            return Some(self.of_null());
-        }
-        let number = match value {
-            ScalarValue::Decimal128(Some(digits), ..) => *digits,
-            value => {
-                match as_whole(&value.to_array().ok()?).ok()?.as_primitive_opt::<Int64Type>() {
-                    Some(whole) => whole.value(0).into(),
-                    None => return None,
-                }
-            }
-        };
-        Some(self.turned(number))
+        self.places(&value.to_array().ok()?).ok()?.first().copied()
     }
 
-    fn of_null(&self) -> Place {
-        if self.nulls_first { FIRST } else { LAST }
-    }
-
-    fn turned(&self, number: i128) -> Place {
-        if self.descending { number.saturating_neg() } else { number }
-    }
-
-    /// The places of the rows of a batch.
-    fn places(&self, batch: &RecordBatch) -> Result<Vec<Place>> {
-        let values = batch.column(self.column);
-        let of = |number: Option<i128>| number.map_or(self.of_null(), |it| self.turned(it));
-        if let Some(decimals) = values.as_primitive_opt::<Decimal128Type>() {
-            return Ok(decimals.iter().map(of).collect());
-        }
-        let whole = as_whole(values)?;
-        let whole = whole.as_primitive::<Int64Type>();
-        Ok(whole.iter().map(|number| of(number.map(i128::from))).collect())
+    /// The places of values.
+    fn places(&self, values: &dyn Array) -> Result<Vec<Place>> {
+        let of_null = if self.nulls_first { FIRST } else { LAST };
+        let turned = |number: i128| if self.descending { number.saturating_neg() } else { number };
+        let numbers = numbers(values)?;
+        Ok(numbers.into_iter().map(|number| number.map_or(of_null, turned)).collect())
     }
 }
 
@@ -107,17 +84,29 @@ pub fn has_places(data_type: &DataType) -> bool {
             | DataType::Time32(_)
             | DataType::Time64(_)
             | DataType::Timestamp(_, _)
+            | DataType::Decimal32(_, _)
+            | DataType::Decimal64(_, _)
             | DataType::Decimal128(_, _)
     )
 }
 
-/// Values as numbers of 64 bits, in the same order.
-fn as_whole(values: &dyn Array) -> Result<Arc<dyn Array>> {
+/// Values as whole numbers in the same order: the digits of decimals, and what stands for days and times.
+fn numbers(values: &dyn Array) -> Result<Vec<Option<i128>>> {
     let narrow = match values.data_type() {
-        DataType::Date32 | DataType::Time32(_) => cast(values, &DataType::Int32)?,
-        _ => return Ok(cast(values, &DataType::Int64)?),
+        DataType::Decimal32(_, scale) | DataType::Decimal64(_, scale) => {
+            Some(DataType::Decimal128(DECIMAL128_MAX_PRECISION, *scale))
+        }
+        DataType::Date32 | DataType::Time32(_) => Some(DataType::Int32),
+        _ => None,
     };
-    Ok(cast(&narrow, &DataType::Int64)?)
+    if let Some(wider) = narrow {
+        return numbers(&cast(values, &wider)?);
+    }
+    if let Some(decimals) = values.as_primitive_opt::<Decimal128Type>() {
+        return Ok(decimals.iter().collect());
+    }
+    let whole = cast(values, &DataType::Int64)?;
+    Ok(whole.as_primitive::<Int64Type>().iter().map(|number| number.map(i128::from)).collect())
 }
 
 /// Reads the files of each partition best first, and stops before those that cannot matter.
@@ -176,15 +165,12 @@ impl DisplayAs for BestFirstExec {
         let nulls = if *nulls_first { "FIRST" } else { "LAST" };
         let count: usize = files.iter().map(Vec::len).sum();
         // The places are many. Two operators with other places show another sum.
-        let digest = files.iter().flatten().fold(0_u64, |digest, place| {
-            let bytes = place.to_le_bytes();
-            bytes.iter().fold(digest, |digest, byte| {
-                (digest ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-            })
-        });
+        let places: Vec<u8> =
+            files.iter().flatten().flat_map(|place| place.to_le_bytes()).collect();
+        let digest = digest_of(&places);
         write!(
             f,
-            "BestFirstExec: {name}@{column} {order} NULLS {nulls}, rows={rows}, files={count}, places={digest:016x}"
+            "BestFirstExec: {name}@{column} {order} NULLS {nulls}, rows={rows}, files={count}, places={digest}"
         )
     }
 }
@@ -289,7 +275,7 @@ impl Reading {
             match rows.next().await {
                 Some(batch) => {
                     let batch = batch?;
-                    self.best.add(self.key.places(&batch)?);
+                    self.best.add(self.key.places(batch.column(self.key.column))?);
                     return Ok(Some(batch));
                 }
                 None => self.rows = None,
@@ -371,17 +357,14 @@ mod tests {
     fn places_ascend_as_rows_do() {
         let down = FirstKey { descending: true, nulls_first: true, ..UP };
         let numbers: ArrayRef = Arc::new(Int64Array::from(vec![Some(3), None, Some(-2)]));
-        let batch = RecordBatch::try_from_iter([("k", numbers)]).unwrap();
-        assert_eq!(UP.places(&batch).unwrap(), [3, LAST, -2]);
-        assert_eq!(down.places(&batch).unwrap(), [-3, FIRST, 2]);
+        assert_eq!(UP.places(&numbers).unwrap(), [3, LAST, -2]);
+        assert_eq!(down.places(&numbers).unwrap(), [-3, FIRST, 2]);
         let days: ArrayRef = Arc::new(Date32Array::from(vec![7]));
-        let batch = RecordBatch::try_from_iter([("k", days)]).unwrap();
-        assert_eq!(UP.places(&batch).unwrap(), [7]);
+        assert_eq!(UP.places(&days).unwrap(), [7]);
         assert_eq!(UP.place(&ScalarValue::Date32(Some(7))), Some(7));
         let sums = Decimal128Array::from(vec![i128::MAX / 2]).with_precision_and_scale(38, 2);
-        let sums: ArrayRef = Arc::new(sums.unwrap());
-        let batch = RecordBatch::try_from_iter([("k", sums)]).unwrap();
-        assert_eq!(UP.places(&batch).unwrap(), [i128::MAX / 2]);
+        assert_eq!(UP.places(&sums.unwrap()).unwrap(), [i128::MAX / 2]);
+        assert_eq!(UP.place(&ScalarValue::Decimal64(Some(725), 10, 2)), Some(725));
         assert_eq!(UP.place(&ScalarValue::Utf8(Some("a".to_owned()))), None);
     }
 

@@ -140,3 +140,13 @@ fn a_store_is_quoted_in_short_with_what_it_means() {
     let full = datafusion::object_store::Error::Generic { store: "LocalFileSystem", source };
     assert!(of_store(&full).starts_with("the volume is full: free room ("));
 }
+
+#[test]
+fn numbers_have_the_figures_that_count() {
+    assert_eq!(
+        [999, 1_000, 61_400, 999_600].map(bytes),
+        ["999 B", "1.00 kB", "61.4 kB", "1.00 MB"]
+    );
+    assert_eq!(grouped(1_000_000), "1,000,000");
+    assert_eq!(grouped(100), "100");
+}

@@ -15,9 +15,7 @@ use std::sync::Arc;
 use datafusion::common::stats::Precision;
 use datafusion::common::tree_node::Transformed;
 use datafusion::datasource::listing::PartitionedFile;
-use datafusion::datasource::physical_plan::{
-    FileGroup, FileScanConfig, FileScanConfigBuilder, ParquetSource,
-};
+use datafusion::datasource::physical_plan::{FileGroup, FileScanConfig, FileScanConfigBuilder};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::error::Result;
 use datafusion::physical_expr::expressions::Column;
@@ -25,10 +23,11 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::filter::FilterExec;
 use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::sorts::sort::SortExec;
-use dunlin_plan::best_first::{BestFirstExec, FIRST, FirstKey, Place, has_places};
+use dunlin_plan::best_first::{BestFirstExec, FIRST, FirstKey, Place};
 use dunlin_plan::operators::file_scan;
 
 use crate::operators::rebuild;
+use crate::passes::first_rows::{column_of_files, first_rows};
 use crate::passes::rewrite::{Rewrite, Rewritten, Rule};
 
 /// More rows than this are not remembered.
@@ -41,15 +40,9 @@ pub(super) fn rule() -> Rule {
 
 fn best_first(node: Arc<dyn ExecutionPlan>) -> Rewritten {
     let Some(sort) = node.downcast_ref::<SortExec>() else { return Ok(Transformed::no(node)) };
-    let Some(rows) = sort.fetch().filter(|rows| (1..=MOST_ROWS).contains(rows)) else {
+    let Some((key, rows)) = first_rows(sort).filter(|(_, rows)| *rows <= MOST_ROWS) else {
         return Ok(Transformed::no(node));
     };
-    let first = sort.expr().first();
-    let Some(column) = first.expr.downcast_ref::<Column>().map(Column::index) else {
-        return Ok(Transformed::no(node));
-    };
-    let (descending, nulls_first) = (first.options.descending, first.options.nulls_first);
-    let key = FirstKey { column, descending, nulls_first };
     let Some((input, files)) = ordered(sort.input(), key)? else {
         return Ok(Transformed::no(node));
     };
@@ -86,16 +79,8 @@ fn ordered(
 }
 
 fn scanned(scan: &FileScanConfig, key: FirstKey) -> Option<(Arc<dyn ExecutionPlan>, Places)> {
-    let is_parquet = scan.file_source.downcast_ref::<ParquetSource>().is_some();
-    if !is_parquet || scan.limit.is_some() || !scan.output_ordering.is_empty() {
-        return None;
-    }
-    let column = match scan.file_source.projection() {
-        Some(chosen) => chosen.as_ref().get(key.column)?.expr.downcast_ref::<Column>()?.index(),
-        None => key.column,
-    };
-    let schema = scan.file_source.table_schema().table_schema();
-    if !has_places(schema.fields().get(column)?.data_type()) {
+    let column = column_of_files(scan, key.column)?;
+    if !scan.output_ordering.is_empty() {
         return None;
     }
     let (mut groups, mut places) = (Vec::new(), Vec::new());

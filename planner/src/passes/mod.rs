@@ -5,6 +5,7 @@
 mod best_first;
 mod conform_unions;
 mod filter_barriers;
+mod first_rows;
 mod honest_orders;
 mod reorder_joins;
 mod rewrite;

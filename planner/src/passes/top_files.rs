@@ -20,19 +20,18 @@ use datafusion::common::ScalarValue;
 use datafusion::common::stats::Precision;
 use datafusion::common::tree_node::Transformed;
 use datafusion::datasource::listing::PartitionedFile;
-use datafusion::datasource::physical_plan::{
-    FileGroup, FileScanConfig, FileScanConfigBuilder, ParquetSource,
-};
+use datafusion::datasource::physical_plan::{FileGroup, FileScanConfig, FileScanConfigBuilder};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::error::Result;
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::sorts::sort::SortExec;
-use dunlin_plan::best_first::has_places;
+use dunlin_plan::best_first::FirstKey;
 use dunlin_plan::operators::file_scan;
 
 use crate::operators::rebuild;
+use crate::passes::first_rows::{column_of_files, first_rows};
 use crate::passes::rewrite::{Rewrite, Rewritten, Rule};
 
 /// The pass.
@@ -40,65 +39,44 @@ pub(super) fn rule() -> Rule {
     Rewrite::rule("top_files", top_files)
 }
 
-/// The first key of an order, by the columns of the scan below.
-#[derive(Clone, Copy)]
-struct Key {
-    column: usize,
-    descending: bool,
-    nulls_first: bool,
-    /// Rows that are wanted.
-    rows: usize,
-}
-
 fn top_files(node: Arc<dyn ExecutionPlan>) -> Rewritten {
     let Some(sort) = node.downcast_ref::<SortExec>() else { return Ok(Transformed::no(node)) };
-    let Some(rows) = sort.fetch().filter(|rows| *rows > 0) else {
-        return Ok(Transformed::no(node));
-    };
-    let first = sort.expr().first();
-    let Some(column) = first.expr.downcast_ref::<Column>().map(Column::index) else {
-        return Ok(Transformed::no(node));
-    };
-    let (descending, nulls_first) = (first.options.descending, first.options.nulls_first);
-    let key = Key { column, descending, nulls_first, rows };
-    match fewer(sort.input(), key)? {
+    let Some((key, rows)) = first_rows(sort) else { return Ok(Transformed::no(node)) };
+    match fewer(sort.input(), key, rows)? {
         Some(input) => Ok(Transformed::yes(rebuild(node, vec![input])?)),
         None => Ok(Transformed::no(node)),
     }
 }
 
 /// The same plan over fewer files, if it is a scan, perhaps with a choice of columns above it.
-fn fewer(plan: &Arc<dyn ExecutionPlan>, key: Key) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+fn fewer(
+    plan: &Arc<dyn ExecutionPlan>,
+    key: FirstKey,
+    rows: usize,
+) -> Result<Option<Arc<dyn ExecutionPlan>>> {
     if let Some(projection) = plan.downcast_ref::<ProjectionExec>() {
         let column = projection.expr().get(key.column);
         let Some(column) = column.and_then(|it| it.expr.downcast_ref::<Column>()) else {
             return Ok(None);
         };
-        let input = fewer(projection.input(), Key { column: column.index(), ..key })?;
+        let input = fewer(projection.input(), FirstKey { column: column.index(), ..key }, rows)?;
         return input.map(|input| rebuild(Arc::clone(plan), vec![input])).transpose();
     }
-    Ok(file_scan(plan).and_then(|scan| scanned(scan, key)))
+    Ok(file_scan(plan).and_then(|scan| scanned(scan, key, rows)))
 }
 
 /// The same scan over fewer files.
-fn scanned(scan: &FileScanConfig, key: Key) -> Option<Arc<dyn ExecutionPlan>> {
-    let is_parquet = scan.file_source.downcast_ref::<ParquetSource>().is_some();
-    if !is_parquet || scan.file_source.filter().is_some() || scan.limit.is_some() {
+fn scanned(scan: &FileScanConfig, key: FirstKey, rows: usize) -> Option<Arc<dyn ExecutionPlan>> {
+    let column = column_of_files(scan, key.column)?;
+    if scan.file_source.filter().is_some() {
         return None;
     }
-    let column = match scan.file_source.projection() {
-        Some(chosen) => chosen.as_ref().get(key.column)?.expr.downcast_ref::<Column>()?.index(),
-        None => key.column,
-    };
     let schema = scan.file_source.table_schema().table_schema();
     let data_type = schema.fields().get(column)?.data_type();
-    if !has_places(data_type) {
-        return None;
-    }
     let files = || scan.file_groups.iter().flat_map(FileGroup::iter);
     let known: Vec<Option<Known>> =
         files().map(|file| Known::of(file, column, data_type, key)).collect();
-    let mut kept = matter(&known, key.rows).into_iter();
+    let mut kept = matter(&known, rows).into_iter();
     let before = known.len();
     let mut after = 0;
     let mut groups = Vec::new();
@@ -134,7 +112,12 @@ struct Known {
 }
 
 impl Known {
-    fn of(file: &PartitionedFile, column: usize, data_type: &DataType, key: Key) -> Option<Self> {
+    fn of(
+        file: &PartitionedFile,
+        column: usize,
+        data_type: &DataType,
+        key: FirstKey,
+    ) -> Option<Self> {
         // A part of a file has fewer rows than its footer counts.
         let statistics = file.statistics.as_ref().filter(|_| file.range.is_none())?;
         let of_column = statistics.column_statistics.get(column)?;

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::Schema;
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::common::{JoinSide, JoinType, NullEquality};
 use datafusion::error::Result;
 use datafusion::logical_expr::Operator;
@@ -15,7 +14,7 @@ use datafusion::physical_plan::joins::HashJoinExec;
 use datafusion::physical_plan::joins::utils::{ColumnIndex, JoinFilter};
 use datafusion::physical_plan::projection::{ProjectionExec, ProjectionExpr};
 
-use super::graph::{At, Condition, Graph, Keeps, Set, Shape, only};
+use super::graph::{At, Condition, Graph, Keeps, Set, Shape, only, only_columns, renumbered};
 
 /// A part of the tree, and what its columns are.
 struct Built {
@@ -39,14 +38,8 @@ impl Built {
         if self.columns == wanted {
             return Ok(self);
         }
-        let schema = self.plan.schema();
-        let chosen = wanted.iter().filter_map(|at| {
-            let position = self.position(*at)?;
-            let alias = schema.field(position).name().clone();
-            Some(ProjectionExpr { expr: Arc::new(Column::new(&alias, position)), alias })
-        });
-        let plan = ProjectionExec::try_new(chosen.collect::<Vec<_>>(), Arc::clone(&self.plan))?;
-        Ok(Self { plan: Arc::new(plan), columns: wanted.to_vec() })
+        let chosen: Vec<usize> = wanted.iter().filter_map(|at| self.position(*at)).collect();
+        Ok(Self { plan: only_columns(&self.plan, &chosen)?, columns: wanted.to_vec() })
     }
 }
 
@@ -76,11 +69,8 @@ impl Graph {
         let built = match shape {
             Shape::Relation(relation) => self.relation(*relation)?,
             Shape::Join(left, right) => {
-                let keeps = match right.as_ref() {
-                    Shape::Relation(relation) => self.relations[*relation].keeps.as_ref(),
-                    Shape::Join(..) => None,
-                };
                 let sets = (left.set(), right.set());
+                let keeps = self.decider(sets.1);
                 let (Some(left), Some(right)) = (self.built(left)?, self.built(right)?) else {
                     return Ok(None);
                 };
@@ -91,9 +81,7 @@ impl Graph {
             }
         };
         let Some(built) = built else { return Ok(None) };
-        let is_decider =
-            set.count_ones() == 1 && self.relations[set.trailing_zeros() as usize].keeps.is_some();
-        if is_decider {
+        if self.decider(set).is_some() {
             return Ok(Some(built));
         }
         let wanted: Vec<At> =
@@ -131,7 +119,8 @@ impl Graph {
         };
         let mut conditions = Vec::new();
         for condition in self.conditions.iter().filter(|it| it.needs() == only(relation)) {
-            conditions.push(moved(condition, |position| condition.columns[position].column)?);
+            let own = |position: usize| condition.columns[position].column;
+            conditions.push(renumbered(&condition.expr, own)?);
         }
         // All columns of a class are equal in the end. A join compares one of each side.
         for class in &self.classes {
@@ -228,7 +217,7 @@ fn join_filter<'a>(
     let (mut parts, mut places, mut fields) = (Vec::new(), Vec::new(), Vec::new());
     for condition in conditions {
         let before = places.len();
-        parts.push(moved(condition, |position| before + position)?);
+        parts.push(renumbered(&condition.expr, |position| before + position)?);
         for at in &condition.columns {
             let Some(place) = place(*at) else { return Ok(None) };
             places.push(place);
@@ -240,17 +229,4 @@ fn join_filter<'a>(
     }
     let schema = Arc::new(Schema::new(fields));
     Ok(Some(Some(JoinFilter::new(conjunction(parts), places, schema))))
-}
-
-/// The expression of a condition with its columns in other places.
-fn moved(condition: &Condition, to: impl Fn(usize) -> usize) -> Result<Arc<dyn PhysicalExpr>> {
-    Arc::clone(&condition.expr)
-        .transform(|inner| match inner.downcast_ref::<Column>() {
-            Some(column) => {
-                let moved = Column::new(column.name(), to(column.index()));
-                Ok(Transformed::yes(Arc::new(moved) as _))
-            }
-            None => Ok(Transformed::no(inner)),
-        })
-        .data()
 }

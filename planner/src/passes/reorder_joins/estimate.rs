@@ -9,6 +9,7 @@ use std::sync::Arc;
 use datafusion::arrow::datatypes::{DataType, Schema};
 use datafusion::common::{JoinType, Statistics};
 use datafusion::datasource::physical_plan::FileScanConfig;
+use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::aggregates::AggregateExec;
@@ -127,9 +128,8 @@ fn joined(join: &HashJoinExec) -> Option<Estimate> {
         JoinType::RightSemi | JoinType::RightAnti => part(right),
         JoinType::Inner | JoinType::Left | JoinType::Right | JoinType::Full => {
             let distinct = join.on().iter().map(|(one, other)| {
-                let of = |expr: &Arc<_>, side: &Estimate| {
-                    let column = (expr as &Arc<dyn datafusion::physical_expr::PhysicalExpr>)
-                        .downcast_ref::<Column>();
+                let of = |expr: &Arc<dyn PhysicalExpr>, side: &Estimate| {
+                    let column = expr.downcast_ref::<Column>();
                     column.map_or(side.base, |column| side.columns[column.index()].distinct)
                 };
                 of(one, &left).min(of(other, &right))

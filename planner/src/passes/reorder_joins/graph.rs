@@ -11,6 +11,7 @@ use datafusion::logical_expr::Operator;
 use datafusion::physical_expr::expressions::{
     BinaryExpr, CastExpr, Column, InListExpr, IsNotNullExpr, IsNullExpr, LikeExpr, Literal, NotExpr,
 };
+use datafusion::physical_expr::projection::ProjectionExprs;
 use datafusion::physical_expr::utils::collect_columns;
 use datafusion::physical_expr::{PhysicalExpr, split_conjunction};
 use datafusion::physical_plan::ExecutionPlan;
@@ -131,6 +132,14 @@ impl Graph {
             return None;
         }
         Some(Self { relations, classes, conditions, output, shape, mode: mode? })
+    }
+}
+
+impl Graph {
+    /// The set's only relation, if it decides which rows of others stay, and how it does.
+    pub(super) fn decider(&self, set: Set) -> Option<&Keeps> {
+        let relation = self.relations.get(set.trailing_zeros() as usize)?;
+        relation.keeps.as_ref().filter(|_| set.count_ones() == 1)
     }
 }
 
@@ -356,36 +365,44 @@ pub(super) fn narrowed(
     if matches!(Step::of(plan), Step::Columns(_)) || !joins_below(projection.input()) {
         return Ok(None);
     }
-    let used: BTreeSet<usize> = projection
-        .expr()
-        .iter()
-        .flat_map(|it| collect_columns(&it.expr))
-        .map(|column| column.index())
-        .collect();
+    let used = projection.expr().iter().flat_map(|it| collect_columns(&it.expr));
+    let used: BTreeSet<usize> = used.map(|column| column.index()).collect();
+    let used: Vec<usize> = used.into_iter().collect();
     if used.is_empty() {
         return Ok(None);
     }
-    let schema = projection.input().schema();
-    let columns = used.iter().map(|column| {
-        let alias = schema.field(*column).name().clone();
-        ProjectionExpr { expr: Arc::new(Column::new(&alias, *column)), alias }
-    });
-    let input = Arc::clone(projection.input());
-    let narrow = ProjectionExec::try_new(columns.collect::<Vec<_>>(), input)?;
-    let position = |column: usize| used.iter().position(|other| *other == column);
+    let narrow = only_columns(projection.input(), &used)?;
     let exprs = projection.expr().iter().map(|it| {
-        let expr = Arc::clone(&it.expr).transform(|inner| match inner.downcast_ref::<Column>() {
-            Some(column) => {
-                let at = position(column.index()).unwrap_or_else(|| column.index());
-                Ok(Transformed::yes(Arc::new(Column::new(column.name(), at)) as _))
-            }
-            None => Ok(Transformed::no(inner)),
-        });
-        Ok(ProjectionExpr { expr: expr.data()?, alias: it.alias.clone() })
+        let expr = renumbered(&it.expr, |column| used.binary_search(&column).unwrap_or(column))?;
+        Ok(ProjectionExpr { expr, alias: it.alias.clone() })
     });
     let exprs = exprs.collect::<Result<Vec<_>>>()?;
     let above: Above = Box::new(move |input| Ok(Arc::new(ProjectionExec::try_new(exprs, input)?)));
-    Ok(Some((Arc::new(narrow), above)))
+    Ok(Some((narrow, above)))
+}
+
+/// The plan with these columns only.
+pub(super) fn only_columns(
+    plan: &Arc<dyn ExecutionPlan>,
+    columns: &[usize],
+) -> Result<Arc<dyn ExecutionPlan>> {
+    let chosen = ProjectionExprs::from_indices(columns, &plan.schema());
+    Ok(Arc::new(ProjectionExec::try_new(chosen.iter().cloned(), Arc::clone(plan))?))
+}
+
+/// The expression with its columns in other places.
+pub(super) fn renumbered(
+    expr: &Arc<dyn PhysicalExpr>,
+    mut to: impl FnMut(usize) -> usize,
+) -> Result<Arc<dyn PhysicalExpr>> {
+    let moved = Arc::clone(expr).transform(|inner| match inner.downcast_ref::<Column>() {
+        Some(column) => {
+            let moved = Column::new(column.name(), to(column.index()));
+            Ok(Transformed::yes(Arc::new(moved) as _))
+        }
+        None => Ok(Transformed::no(inner)),
+    });
+    moved.data()
 }
 
 fn column_of(expr: &Arc<dyn PhysicalExpr>) -> Option<usize> {
@@ -403,20 +420,16 @@ fn projected(columns: Vec<At>, projection: Option<&[usize]>) -> Vec<At> {
 fn condition(expr: &Arc<dyn PhysicalExpr>, of: impl Fn(usize) -> (At, Field)) -> Option<Condition> {
     let mut places: BTreeMap<usize, usize> = BTreeMap::new();
     let (mut columns, mut fields) = (Vec::new(), Vec::new());
-    let renumbered = Arc::clone(expr).transform(|inner| {
-        let Some(column) = inner.downcast_ref::<Column>() else {
-            return Ok(Transformed::no(inner));
-        };
-        let position = *places.entry(column.index()).or_insert_with(|| {
-            let (at, field) = of(column.index());
+    let renumbered = renumbered(expr, |column| {
+        *places.entry(column).or_insert_with(|| {
+            let (at, field) = of(column);
             columns.push(at);
             fields.push(field);
             columns.len() - 1
-        });
-        Ok(Transformed::yes(Arc::new(Column::new(column.name(), position)) as _))
+        })
     });
     // Nothing in it fails.
-    Some(Condition { expr: renumbered.data().ok()?, columns, fields })
+    Some(Condition { expr: renumbered.ok()?, columns, fields })
 }
 
 /// True if the expression has a value for every row, so that it may be evaluated for more rows than before.

@@ -122,10 +122,10 @@ impl<'a> Search<'a> {
     /// The join of two trees, whose smaller side is built.
     pub(super) fn join(&self, left: Shape, right: Shape) -> Option<Shape> {
         let (left_set, right_set) = self.joinable(left.set(), right.set())?;
-        let decides = |set: Set| set.count_ones() == 1 && self.keeps(set.trailing_zeros() as usize);
         let turned = left_set != left.set();
         let (left, right) = if turned { (right, left) } else { (left, right) };
-        let is_larger = self.size(left_set).1 > self.size(right_set).1 && !decides(right_set);
+        let is_larger = self.size(left_set).1 > self.size(right_set).1
+            && self.graph.decider(right_set).is_none();
         let (left, right) = if is_larger { (right, left) } else { (left, right) };
         Some(Shape::Join(Box::new(left), Box::new(right)))
     }
@@ -172,11 +172,8 @@ impl<'a> Search<'a> {
 
     /// The two sets as the left and the right side of a join, if there is one.
     fn joinable(&self, one: Set, other: Set) -> Option<(Set, Set)> {
-        let decides = |set: Set| (set.count_ones() == 1).then(|| set.trailing_zeros() as usize);
         for (stays, decider) in [(one, other), (other, one)] {
-            if let Some(relation) = decides(decider)
-                && let Some(keeps) = &self.graph.relations[relation].keeps
-            {
+            if let Some(keeps) = self.graph.decider(decider) {
                 return (keeps.needs & stays == keeps.needs).then_some((stays, decider));
             }
         }
@@ -222,8 +219,7 @@ impl<'a> Search<'a> {
     }
 
     fn counted(&self, set: Set) -> f64 {
-        let highest = |keeps: bool| members(set).filter(|it| self.keeps(*it) == keeps).last();
-        if let Some(relation) = highest(true)
+        if let Some(relation) = members(set).filter(|relation| self.keeps(*relation)).last()
             && set != only(relation)
         {
             return (self.rows(set & !only(relation)) * self.kept(relation)).max(1.0);

@@ -98,7 +98,6 @@ fn of_one(part: &Arc<dyn PhysicalExpr>, columns: &[Facts]) -> f64 {
     if let Some(binary) = part.downcast_ref::<BinaryExpr>() {
         let (left, right) = (binary.left(), binary.right());
         return match binary.op() {
-            Operator::And => of(part, columns),
             Operator::Or => {
                 let (one, other) = (of(left, columns), of(right, columns));
                 one + other - one * other
