@@ -94,23 +94,26 @@ async fn a_query_that_finds_no_seat_waits_for_one() {
     let mut options = one_seat();
     options.inline.queue = 1;
     let gateway = site.gateway(None, options).await;
-    let (first, mut second) = (start(gateway.sql(RUNAWAY)), start(gateway.sql(RUNAWAY)));
-    // One has the seat, the other the only place in the queue. A test query that got that place first waits for as long
-    // as the test lets it, and the other long query was refused meanwhile.
+    // One has the seat, the other the only place in the queue. A test query that got one of them first made the gateway
+    // refuse a long one, whichever came last.
+    let mut long = [start(gateway.sql(RUNAWAY)), start(gateway.sql(RUNAWAY))];
     let full = async {
         loop {
             let modest = gateway.sql(MODEST).timeout(Duration::from_millis(500));
             if modest.send().await.is_ok_and(|response| response.status() == 503) {
                 return;
             }
-            if second.is_finished() {
-                second = start(gateway.sql(RUNAWAY));
+            for query in &mut long {
+                if query.is_finished() {
+                    *query = start(gateway.sql(RUNAWAY));
+                }
             }
         }
     };
     tokio::time::timeout(Duration::from_secs(60), full).await.unwrap();
-    first.abort();
-    second.abort();
+    for query in long {
+        query.abort();
+    }
     until(&gateway, MODEST, 200).await;
 }
 
