@@ -92,6 +92,10 @@ chaos kills="50":
 fuzz-records minutes="1" seed="7":
     DUNLIN_FUZZ_MINUTES={{ minutes }} DUNLIN_FUZZ_SEED={{ seed }} cargo test --workspace --test world no_damaged -- --nocapture
 
+# libFuzzer on what reads records, plans and slices, guided by the code that inputs reach: `just fuzz-coverage all 60`
+fuzz-coverage target="all" minutes="10":
+    scripts/fuzz {{ target }} {{ minutes }}
+
 # Kill, freeze and restart real processes
 survival:
     cargo test -p dunlin --test system survival:: -- --nocapture

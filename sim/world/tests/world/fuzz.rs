@@ -7,99 +7,28 @@
 //! Changes are those of bytes (another bit, less, more, a part of another object) and those of JSON (another number, no
 //! field, a field twice, another type). `just fuzz-records 60` runs for so many minutes.
 
+use std::collections::BTreeMap;
+use std::fs;
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use datafusion::prelude::SessionContext;
 use dunlin_exact::Rng;
-use dunlin_manifest::decide;
+use dunlin_fuzz::{KINDS, Kind, read};
 use dunlin_manifest::keys::{self, Key};
-use dunlin_manifest::model::encoding::{decode, encode};
-use dunlin_manifest::model::vouch::RootKey;
-use dunlin_manifest::records::block::{decode_block, decode_head};
-use dunlin_manifest::records::{Claim, Commit, End, Fail, Idem, Root, Seal};
-use dunlin_plan::task;
-use dunlin_plan::wire::schema_from_text;
-use dunlin_shuffle::StageData;
+use dunlin_manifest::model::encoding::decode;
+use dunlin_manifest::records::Root;
 use dunlin_world::{Scenario, objects};
-use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::{PREPARED, number};
 
 /// The longest that one input may take.
 const PATIENCE: Duration = Duration::from_secs(5);
-
-/// Decodes a record, and whatever is decoded is written and read again without a change.
-fn record<T: DeserializeOwned + serde::Serialize + PartialEq>(bytes: &[u8]) -> Option<T> {
-    let record: T = decode(bytes).ok()?;
-    let again: T = decode(&encode(&record)).unwrap();
-    assert!(again == record, "a record is not what it was after it was written");
-    Some(record)
-}
-
-fn with_seal(seal: Seal) {
-    let buckets = seal.buckets();
-    assert!(buckets.len() < 1 << 24, "a seal of {} buckets", buckets.len());
-    if let Ok(data) = StageData::of(&Arc::new(seal), None) {
-        let _ = (data.buckets(), data.bucket_rows(0), data.slice_count(u32::MAX));
-    }
-}
-
-fn with_root(root: &Root, context: &SessionContext) {
-    let _ = schema_from_text(&root.result.schema);
-    for spec in &root.stages {
-        let decided = decide::manifest_of(root, spec, |_| None);
-        let partitions: Vec<u32> = (0..spec.partitions.min(8)).collect();
-        for plan in root.plans.values() {
-            let plan = base64(plan);
-            let _ = task::open(&plan, spec, &partitions, &context.task_ctx());
-        }
-        drop(decided);
-    }
-}
-
-fn base64(text: &str) -> Vec<u8> {
-    use ::base64::Engine;
-    ::base64::engine::general_purpose::STANDARD.decode(text).unwrap_or_default()
-}
-
-/// Reads an object as whoever reads it does.
-fn read(key: &str, bytes: &[u8], context: &SessionContext) {
-    match keys::parse(key) {
-        Some((_, Key::Root)) => {
-            // Nobody does anything with a root that was changed.
-            if let Some(root) =
-                record::<Root>(bytes).filter(|root| RootKey::default().vouches(root))
-            {
-                with_root(&root, context);
-            }
-        }
-        Some((_, Key::Claim(..))) => drop(record::<Claim>(bytes)),
-        Some((_, Key::Commit(..))) => drop(record::<Commit>(bytes)),
-        Some((_, Key::Fail(..))) => drop(record::<Fail>(bytes)),
-        Some((_, Key::Seal(_))) => {
-            if let Some(seal) = record::<Seal>(bytes) {
-                with_seal(seal);
-            }
-        }
-        Some((_, Key::GroupSeal(..) | Key::AllGroups(_))) => {
-            let _ = decode_block(bytes);
-            if let Ok((head, reference)) = decode_head(bytes) {
-                let _ = head.place(&reference, 3);
-            }
-        }
-        Some((_, Key::End)) => {
-            if let Some(seal) = record::<End>(bytes).and_then(|end| end.answer) {
-                with_seal(seal);
-            }
-        }
-        _ if key.starts_with("idem/") => drop(record::<Idem>(bytes)),
-        _ => {}
-    }
-}
 
 fn change(dice: &mut Rng, bytes: &mut Vec<u8>, other: &[u8]) {
     if dice.below(2) == 0
@@ -177,24 +106,25 @@ fn no_damaged_object_panics_or_hangs_its_reader() {
         }
     }
     // Rows are compared with their checksum before anybody decodes them: `damaged_objects_give_no_wrong_row`.
-    let is_of_rows =
-        |key: &str| matches!(keys::parse(key), Some((_, Key::Data(_) | Key::Result(_))));
-    let is_record = |key: &str| keys::parse(key).is_some() || key.starts_with("idem/");
-    corpus.retain(|(key, bytes)| is_record(key) && !is_of_rows(key) && !bytes.is_empty());
+    let corpus: Vec<(String, Kind, Bytes)> = (corpus.into_iter())
+        .filter(|(_, bytes)| !bytes.is_empty())
+        .filter_map(|(key, bytes)| Some((Kind::of(&key)?, key, bytes)))
+        .map(|(kind, key, bytes)| (key, kind, bytes))
+        .collect();
     let context = SessionContext::new();
-    for (key, bytes) in &corpus {
-        read(key, bytes, &context);
+    for (_, kind, bytes) in &corpus {
+        read(*kind, bytes, &context);
     }
     let seed = number("DUNLIN_FUZZ_SEED").unwrap_or(7);
     let (mut dice, began, mut count) = (Rng::new(seed), Instant::now(), 0_u64);
     while began.elapsed() < time {
-        let (key, bytes) = &corpus[dice.below(corpus.len())];
-        let other = &corpus[dice.below(corpus.len())].1;
+        let (key, kind, bytes) = &corpus[dice.below(corpus.len())];
+        let other = &corpus[dice.below(corpus.len())].2;
         let mut changed = bytes.to_vec();
         for _ in 0..=dice.below(3) {
             change(&mut dice, &mut changed, other);
         }
-        let (at, reading) = (Instant::now(), || read(key, &changed, &context));
+        let (at, reading) = (Instant::now(), || read(*kind, &changed, &context));
         let outcome = std::panic::catch_unwind(AssertUnwindSafe(reading));
         assert!(
             outcome.is_ok() && at.elapsed() < PATIENCE,
@@ -205,4 +135,70 @@ fn no_damaged_object_panics_or_hangs_its_reader() {
         count += 1;
     }
     println!("{count} inputs from {} objects in {:?}", corpus.len(), began.elapsed());
+}
+
+/// The inputs with which libFuzzer begins, and those that it has found: `sim/fuzz/corpus`.
+#[test]
+fn every_input_of_the_corpus_is_read() {
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus");
+    let context = SessionContext::new();
+    let slice = |input: &[u8], _: &SessionContext| dunlin_fuzz::slice(input);
+    let targets: [(&str, &dyn Fn(&[u8], &SessionContext)); 3] =
+        [("records", &dunlin_fuzz::record), ("plans", &dunlin_fuzz::plan), ("slices", &slice)];
+    if std::env::var_os("UPDATE_CORPUS").is_some() {
+        write_corpus(&corpus);
+    }
+    for (name, target) in targets {
+        let files: Vec<_> = fs::read_dir(corpus.join(name)).unwrap().map(Result::unwrap).collect();
+        assert!(!files.is_empty(), "no inputs of {name}");
+        for file in files {
+            let (input, at) = (fs::read(file.path()).unwrap(), Instant::now());
+            target(&input, &context);
+            assert!(at.elapsed() < PATIENCE, "{}", file.path().display());
+        }
+    }
+}
+
+/// Writes a small object of each kind, each plan, and some slices, of real queries.
+fn write_corpus(corpus: &Path) {
+    let mut inputs: BTreeMap<String, Vec<u8>> = BTreeMap::new();
+    let mut smallest = |name: String, input: Vec<u8>| {
+        let known = inputs.entry(name).or_insert_with(|| input.clone());
+        if input.len() < known.len() {
+            *known = input;
+        }
+    };
+    for query in 0..PREPARED.queries() {
+        for is_apart in [false, true] {
+            let scenario = Scenario::crash(query, is_apart, None);
+            for (key, bytes) in objects(&PREPARED, &scenario).unwrap() {
+                if let Some(kind) = Kind::of(&key) {
+                    // A root is read in two ways.
+                    let others = (kind == Kind::Root).then_some(Kind::Vouched);
+                    for kind in [Some(kind), others].into_iter().flatten() {
+                        let place = KINDS.iter().position(|known| *known == kind).unwrap();
+                        let input = [&[u8::try_from(place).unwrap()], bytes.as_ref()].concat();
+                        smallest(format!("records/{kind:?}-{query}"), input);
+                    }
+                }
+                if Kind::of(&key) == Some(Kind::Root) {
+                    let root: Root = decode(&bytes).unwrap();
+                    for spec in &root.stages {
+                        let packed = STANDARD.decode(&root.plans[&spec.plan]).unwrap();
+                        let raw = zstd::decode_all(packed.as_slice()).unwrap();
+                        smallest(format!("plans/{query}-{}", spec.id), raw);
+                    }
+                }
+                if matches!(keys::parse(&key), Some((_, Key::Data(_) | Key::Result(_)))) {
+                    let input = [&1000_u64.to_le_bytes(), bytes.as_ref()].concat();
+                    smallest(format!("slices/{query}"), input);
+                }
+            }
+        }
+    }
+    for (name, input) in inputs {
+        let path = corpus.join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, input).unwrap();
+    }
 }
