@@ -24,6 +24,8 @@
 //! | [`best_first`] | reads the files that can hold the first rows of an order, the best first |
 //! | [`disk`] | the local disk for spills |
 //! | [`pressure`] | ends a plan before the process is killed for its memory |
+//! | [`passage`] | where the columns of an operator's rows come from |
+//! | [`sift`] | conditions on keys that reach the scans |
 //! | [`operators`] | properties of an operator that gateway and workers need |
 //!
 //! What this crate promises: a plan that one process encoded means the same in another process with the same
@@ -43,11 +45,13 @@ pub mod gather;
 pub mod guard;
 pub mod location;
 pub mod operators;
+pub mod passage;
 pub mod pressure;
 pub mod priority;
 pub mod redact;
 mod renewing;
 pub mod session;
+pub mod sift;
 pub mod stores;
 pub mod task;
 pub mod wire;

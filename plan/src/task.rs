@@ -1,6 +1,6 @@
 //! Opens a plan object on a worker, so that a task can run it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use datafusion::common::{Result, internal_err};
@@ -69,6 +69,14 @@ pub fn buckets_read(
         })
     });
     whole.chain(partitioned).collect()
+}
+
+/// The filters that operators of a plan ask for, each by the stage and the bucket where it is.
+#[must_use]
+pub fn filters(plan: &Arc<dyn ExecutionPlan>) -> BTreeSet<(StageId, u32)> {
+    let own = plan.downcast_ref::<KeyFilterExec>().map(|it| (it.stage(), it.bucket()));
+    let below = plan.children().into_iter().flat_map(filters);
+    own.into_iter().chain(below).collect()
 }
 
 /// The stages that a plan reads, with their number of buckets.

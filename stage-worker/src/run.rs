@@ -8,7 +8,7 @@
 //! Everything here runs on the compute runtime. Store requests, heartbeats and the watch for a cancelled query run
 //! elsewhere, where DataFusion's work cannot delay them.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use arrow::record_batch::RecordBatch;
@@ -25,9 +25,13 @@ use dunlin_manifest::records::{
 };
 use dunlin_plan::gather::gathered;
 use dunlin_plan::guard::{Stop, guarded};
+use dunlin_plan::sift::{by_filter, sifted};
+use dunlin_plan::task::TaskPlan;
 use dunlin_plan::write::WriteAccess;
 use dunlin_plan::{damaged, session, task};
-use dunlin_shuffle::{Buckets, DataTarget, ExchangeInputs, StageData, TaskWriter, WriterOptions};
+use dunlin_shuffle::{
+    Buckets, DataTarget, ExchangeInputs, KeyFilter, StageData, TaskWriter, WriterOptions,
+};
 use futures::StreamExt;
 
 use crate::ahead::Question;
@@ -168,16 +172,17 @@ async fn run_part(
         let buckets = task::buckets_read(&opened.plan, spec, &question.partitions);
         (question, buckets)
     });
-    let memory = memory_limit(context.memory_pool()).map(|all| all / shared.options.slots.max(1));
-    opened.plan = gathered(opened.plan, &attempt.inputs, memory)
-        .and_then(|plan| guarded(plan, &attempt.stop))
-        .map_err(|error| classify(&error))?;
     let pool = context.memory_pool();
     attempt.inputs.load(&ahead).await.map_err(|error| classify_shuffle(&error))?;
     attempt.inputs.read_ahead(ahead, pool).map_err(|error| classify_shuffle(&error))?;
     if let Some((question, buckets)) = asked {
         question.answer(buckets);
     }
+    let filter = sift(&mut opened, &attempt.inputs).await?;
+    let memory = memory_limit(pool).map(|all| all / shared.options.slots.max(1));
+    opened.plan = gathered(opened.plan, &attempt.inputs, memory)
+        .and_then(|plan| guarded(plan, &attempt.stop))
+        .map_err(|error| classify(&error))?;
     let buckets = match &opened.hash {
         Some((exprs, count)) => {
             Buckets::Hash { exprs: exprs.clone(), n: u32::try_from(*count).unwrap_or(u32::MAX) }
@@ -195,10 +200,7 @@ async fn run_part(
     options.inline_limit = inline;
     options.waiting_bytes = waiting_bytes(pool);
     options.key_filter = spec.key_filter;
-    if let Some((stage, bucket)) = opened.filter {
-        let filter = attempt.inputs.key_filter(stage, bucket).await;
-        options.filter = filter.map_err(|error| classify_shuffle(&error))?;
-    }
+    options.filter = filter;
     options.compression = session::exchange_compression(&attempt.root.session);
     let mut writer = TaskWriter::new(options).map_err(|error| classify_shuffle(&error))?;
     let fed = if spec.one_task {
@@ -224,6 +226,32 @@ async fn run_part(
     metrics.peak_memory = u64::try_from(context.memory_pool().reserved()).unwrap_or(u64::MAX);
     metrics.task_memory = metrics.task_memory.max(u64::try_from(peak).unwrap_or(u64::MAX));
     Ok(writer)
+}
+
+/// Reads the filters that a plan asks for, and has its scans ask for their keys. Returns the one that whoever places the
+/// rows asks.
+async fn sift(
+    opened: &mut TaskPlan,
+    inputs: &ExchangeInputs,
+) -> Result<Option<Arc<KeyFilter>>, AttemptError> {
+    let asked: Vec<_> = opened.filter.into_iter().chain(task::filters(&opened.plan)).collect();
+    let mut known = HashMap::new();
+    for (stage, bucket) in asked {
+        let filter = inputs.key_filter(stage, bucket).await;
+        if let Some(filter) = filter.map_err(|error| classify_shuffle(&error))? {
+            known.insert((stage, bucket), filter);
+        }
+    }
+    let find = |stage, bucket| known.get(&(stage, bucket)).map(Arc::clone);
+    let mut plan = sifted(Arc::clone(&opened.plan), &find).map_err(|error| classify(&error))?;
+    let last = opened.filter.and_then(|(stage, bucket)| find(stage, bucket));
+    if let (Some(filter), Some((keys, _))) = (&last, &opened.hash)
+        && let Some(sifted) = by_filter(&plan, keys, filter).map_err(|error| classify(&error))?
+    {
+        plan = sifted;
+    }
+    opened.plan = plan;
+    Ok(last)
 }
 
 /// What a sort keeps to merge its spilled runs. A fixed 10 MiB would be most of a small memory.

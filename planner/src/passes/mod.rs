@@ -13,5 +13,6 @@ mod rules;
 mod split_joins;
 mod top_files;
 
+pub(crate) use reorder_joins::expected_rows;
 pub(crate) use rules::optimizer_rules;
 pub(crate) use split_joins::split_joins;

@@ -46,6 +46,11 @@ pub(super) fn rule() -> Rule {
     Arc::new(ReorderJoins)
 }
 
+/// The rows that a plan is expected to give. `None` if nothing says how many.
+pub(crate) fn expected_rows(plan: &Arc<dyn ExecutionPlan>) -> Option<f64> {
+    estimate::estimate(plan).map(|expected| expected.rows)
+}
+
 #[derive(Debug)]
 struct ReorderJoins;
 

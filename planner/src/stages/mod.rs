@@ -18,6 +18,7 @@ mod names;
 mod prove;
 mod reader;
 mod ride;
+mod sink;
 mod split;
 mod stage;
 

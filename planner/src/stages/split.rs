@@ -9,7 +9,7 @@
 //! | `SortPreservingMergeExec` | below it | every partition, each its own ordered run |
 //! | single-partition build side of a join | below it, unless it only reads an exchange | all of it, in every task |
 //! | scalar subquery | at its root | its one row |
-//! | hash join on exchanged keys | its probe side's stage also reads the build side's | a filter of the build side's keys |
+//! | hash join on exchanged keys | a stage of one side also reads the other side's | a filter of the other side's keys |
 //!
 //! Nothing is renumbered: a task runs its own partitions `p` of the stage's plan, and everything inside the plan
 //! keeps its index. That is correct only if no operator shares state between partitions. So a stage with an operator
@@ -37,12 +37,13 @@ use dunlin_shuffle::{ExchangeReaderExec, KeyFilterExec};
 use crate::operators::{collected_join, exchange, holds_subquery, rebuild};
 use crate::stages::broadcast::{Filtered, broadcast_plan, keep_sound_broadcasts};
 use crate::stages::expected::{Expectations, Expected};
-use crate::stages::filtered::FilteredJoin;
+use crate::stages::filtered::{FilteredJoin, Side, promises_to_pay};
 use crate::stages::finish::{Finished, Level, finish};
 use crate::stages::names::name;
 use crate::stages::prove::{divisible_input, empty_with, identity, shared_state};
 use crate::stages::reader::reader;
 use crate::stages::ride::mark_rides;
+use crate::stages::sink::{Sinking, Uses};
 use crate::stages::stage::{SplitOptions, Stage};
 
 /// Cuts `plan`; the last stage's output is the answer.
@@ -52,6 +53,7 @@ use crate::stages::stage::{SplitOptions, Stage};
 pub fn split(plan: Arc<dyn ExecutionPlan>, options: SplitOptions) -> Result<Vec<Stage>> {
     let mut splitter = Splitter {
         expectations: Expectations::of(&plan),
+        uses: if options.runtime_filters { Uses::of(&plan)? } else { Uses::default() },
         stages: Vec::new(),
         level: None,
         options,
@@ -67,6 +69,8 @@ pub fn split(plan: Arc<dyn ExecutionPlan>, options: SplitOptions) -> Result<Vec<
 
 struct Splitter {
     expectations: Expectations,
+    /// Parts of the plan that are used several times.
+    uses: Uses,
     stages: Vec<Stage>,
     /// The scalar subqueries that expressions at the current level may refer to.
     level: Option<Level>,
@@ -154,9 +158,9 @@ impl Splitter {
         }
         if self.options.runtime_filters
             && let Some(join) = plan.downcast_ref::<HashJoinExec>()
-            && let Some(sides) = FilteredJoin::of(join)?
+            && let Some(cut) = self.cut_filtered(&plan, join)?
         {
-            return self.cut_filtered(&plan, &sides);
+            return Ok(cut);
         }
         let children = plan
             .children()
@@ -169,34 +173,81 @@ impl Splitter {
         if children.is_empty() { Ok(plan) } else { rebuild(plan, children) }
     }
 
-    /// Cuts a join whose build side filters its probe side. The stage of the probe side waits for the seal of the
-    /// build side, and drops rows that cannot match before it places rows in buckets.
+    /// Cuts a join one side of which filters the other. The stage where the filter stands waits for the seal of the side
+    /// that it comes from. `None` if no filter promises to pay.
     fn cut_filtered(
+        &mut self,
+        plan: &Arc<dyn ExecutionPlan>,
+        join: &HashJoinExec,
+    ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+        for sides in FilteredJoin::of(join) {
+            let above = sides.input.as_ref().unwrap_or(&sides.filtered);
+            // Only whether there is a place: the stage has no number yet.
+            let sinks = self.sunk(StageId::MAX, &sides)?.is_some();
+            if sinks || (sides.input.is_some() && promises_to_pay(&sides.source, above)?) {
+                return self.cut_by(plan, &sides).map(Some);
+            }
+        }
+        Ok(None)
+    }
+
+    /// The filtered side (below its exchange, if that is one by the same keys) with the filter where it saves more.
+    fn sunk(&self, stage: StageId, sides: &FilteredJoin) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+        let bucket = u32::try_from(sides.buckets).unwrap_or(u32::MAX);
+        let sinking = Sinking { stage, bucket, source: &sides.source, uses: &self.uses };
+        sinking.below(sides.input.as_ref().unwrap_or(&sides.filtered), &sides.keys)
+    }
+
+    fn cut_by(
         &mut self,
         join: &Arc<dyn ExecutionPlan>,
         sides: &FilteredJoin,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let build = self.cut(Arc::clone(&sides.build))?;
-        let stage = build
+        let source = self.cut(Arc::clone(&sides.source))?;
+        let stage = source
             .downcast_ref::<ExchangeReaderExec>()
             .map(ExchangeReaderExec::stage)
             .and_then(|id| self.stages.get_mut(id as usize));
-        let Some(stage) = stage else {
-            let probe = self.cut(Arc::clone(&sides.probe))?;
-            return rebuild(Arc::clone(join), vec![build, probe]);
+        let filtered = match stage {
+            Some(stage) => {
+                stage.key_filter = true;
+                let id = stage.id;
+                self.cut_target(id, sides)?
+            }
+            None => self.cut(Arc::clone(&sides.filtered))?,
         };
-        stage.key_filter = true;
-        let (id, bucket) = (stage.id, u32::try_from(sides.buckets).unwrap_or(u32::MAX));
-        let expected = self.expectations.of_rows(&sides.probe_input);
-        let body = self.cut(Arc::clone(&sides.probe_input))?;
-        let keys = sides.probe_keys.clone();
-        let filter = Arc::new(KeyFilterExec::new(Arc::clone(&body), id, bucket, keys.clone()));
-        let (exchanged, levels) = self.exchanged(filter, (&keys, sides.buckets), expected)?;
-        if levels == 1 {
-            self.filtered.push(Filtered { build: id, probe: exchanged, body });
+        let children = match sides.target {
+            Side::Right => vec![source, filtered],
+            Side::Left => vec![filtered, source],
+        };
+        rebuild(Arc::clone(join), children)
+    }
+
+    /// Cuts the side that the keys of stage `source` filter.
+    fn cut_target(
+        &mut self,
+        source: StageId,
+        sides: &FilteredJoin,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let sunk = self.sunk(source, sides)?;
+        let Some(input) = &sides.input else {
+            return self.cut(sunk.unwrap_or_else(|| Arc::clone(&sides.filtered)));
+        };
+        let expected = self.expectations.of_rows(input);
+        let (keys, buckets) = (&sides.keys, sides.buckets);
+        let stands = sunk.is_some();
+        let body = self.cut(sunk.unwrap_or_else(|| Arc::clone(input)))?;
+        let sent = if stands {
+            Arc::clone(&body)
+        } else {
+            let bucket = u32::try_from(buckets).unwrap_or(u32::MAX);
+            Arc::new(KeyFilterExec::new(Arc::clone(&body), source, bucket, keys.clone()))
+        };
+        let (exchanged, levels) = self.exchanged(sent, (keys, buckets), expected)?;
+        if levels == 1 && sides.target == Side::Right {
+            self.filtered.push(Filtered { build: source, probe: exchanged, body });
         }
-        let probe = reader(exchanged, &sides.probe)?;
-        rebuild(Arc::clone(join), vec![build, probe])
+        reader(exchanged, &sides.filtered)
     }
 
     /// Makes `body` a stage whose rows are placed in `buckets` buckets, and tells in how many levels. The second level

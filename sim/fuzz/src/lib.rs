@@ -64,6 +64,8 @@ pub fn slice(input: &[u8]) {
         found += batch.num_rows() as u64;
         assert!(found <= rows, "a slice of {rows} rows has {found}");
         // Whoever computes with the rows looks at their values.
-        let _ = datafusion::arrow::util::pretty::pretty_format_batches(&[batch.slice(0, batch.num_rows().min(8))]);
+        let _ = datafusion::arrow::util::pretty::pretty_format_batches(&[
+            batch.slice(0, batch.num_rows().min(8))
+        ]);
     }
 }
