@@ -11,6 +11,7 @@ use dunlin_manifest::pinned::InputWatch;
 use dunlin_manifest::records::Pin;
 use dunlin_plan::damaged;
 use dunlin_plan::guard::{Stop, guarded};
+use dunlin_plan::sift::sifted;
 use futures::StreamExt;
 
 use crate::error::PlanError;
@@ -40,12 +41,13 @@ impl InlinePlan {
         &self.plan
     }
 
-    /// The same plan, which ends soon after `stop` was requested.
+    /// The same plan, whose scans ask for the keys of its joins, and which ends soon after `stop` was requested.
     ///
     /// # Errors
     /// An operator that cannot be rebuilt.
     pub fn guarded(self, stop: &Stop) -> Result<Self, PlanError> {
-        let plan = guarded(self.plan, stop).map_err(PlanError::from_execution)?;
+        let plan = sifted(self.plan, &|_, _| None).and_then(|plan| guarded(plan, stop));
+        let plan = plan.map_err(PlanError::from_execution)?;
         Ok(Self { plan, ..self })
     }
 

@@ -3,6 +3,7 @@
 //! A plan stays executable after every pass, and gives the same rows.
 
 mod best_first;
+mod clustered;
 mod conform_unions;
 mod filter_barriers;
 mod first_rows;
@@ -12,6 +13,7 @@ mod rewrite;
 mod rules;
 mod split_joins;
 mod top_files;
+mod whole_files;
 
 pub(crate) use reorder_joins::expected_rows;
 pub(crate) use rules::optimizer_rules;

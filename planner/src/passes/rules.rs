@@ -4,6 +4,7 @@
 //!  conform_unions, honest_orders, top_files,
 //!  reorder_joins,                             DataFusion's own rules …
 //!                                             raise_barriers, FilterPushdown, remove_barriers
+//!                                                                                             whole_files, clustered,
 //!                                                                                             best_first
 //! ```
 
@@ -11,7 +12,8 @@ use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 
 use crate::passes::rewrite::Rule;
 use crate::passes::{
-    best_first, conform_unions, filter_barriers, honest_orders, reorder_joins, top_files,
+    best_first, clustered, conform_unions, filter_barriers, honest_orders, reorder_joins,
+    top_files, whole_files,
 };
 
 /// The rules of the physical optimiser: DataFusion's own rules, and Dunlin's rules that keep answers exact.
@@ -35,6 +37,8 @@ pub(crate) fn optimizer_rules() -> Vec<Rule> {
         }
     }
     // Last, when files no longer move between partitions.
+    rules.push(whole_files::rule());
+    rules.push(clustered::rule());
     rules.push(best_first::rule());
     rules
 }

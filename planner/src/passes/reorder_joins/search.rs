@@ -26,6 +26,8 @@ const PROBE: f64 = 1.0;
 const GIVE: f64 = 1.0;
 /// Exchanged bytes that cost as much as one row of work.
 const BYTES: f64 = 16.0;
+/// Bytes of a probe side for which there is another task.
+const TASK: f64 = (16 << 20) as f64;
 /// The part of a probe side that is exchanged although a filter of keys could have dropped it.
 const PASSED: f64 = 0.05;
 /// The part of the rows that an anti join keeps whose other side has all keys.
@@ -33,17 +35,20 @@ const LEFT_OVER: f64 = 0.1;
 /// The part of the rows that a further condition of a semi or an anti join decides about.
 const DECIDED: f64 = 0.5;
 
-/// Up to where a build side is sent whole.
+/// Up to where a build side is sent whole, and to how many tasks.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
     rows: f64,
     bytes: f64,
+    tasks: f64,
 }
 
 impl Limits {
     pub(super) fn of(options: &ConfigOptions) -> Self {
+        let tasks = float(options.execution.target_partitions.max(1));
         let options = &options.optimizer;
         Self {
+            tasks,
             rows: float(options.hash_join_single_partition_threshold_rows),
             bytes: float(options.hash_join_single_partition_threshold),
         }
@@ -194,7 +199,9 @@ impl<'a> Search<'a> {
         let (build, probe) = if one.1 <= other.1 { (one, other) } else { (other, one) };
         let work = BUILD * build.0 + PROBE * probe.0 + GIVE * given;
         if build.0 <= self.limits.rows && build.1 <= self.limits.bytes {
-            return work;
+            // Each task of the probe side builds it again.
+            let tasks = (probe.1 / TASK).clamp(1.0, self.limits.tasks);
+            return work + (tasks - 1.0) * BUILD * build.0;
         }
         let passes = (given / probe.0.max(1.0) + PASSED).min(1.0);
         work + (build.1 + probe.1 * passes) / BYTES
