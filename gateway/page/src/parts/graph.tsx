@@ -1,0 +1,138 @@
+// The stages as boxes with edges between them. On a narrow screen layers stand below one another, else beside one another.
+import type { ComponentChildren } from "preact";
+import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { layered, type Placed } from "../lib/layers";
+
+export interface Box {
+  id: number;
+  inputs: number[];
+  /** Share of the time, from 0 to 1: the stronger the colour, the larger the share. */
+  heat: number;
+  label: string;
+  content: ComponentChildren;
+}
+
+/** What stands on the edges that leave a stage. */
+export interface EdgeText {
+  first: string;
+  second: string;
+}
+
+const WIDTH = 210;
+const HEIGHT = 116;
+const EDGE = 132;
+const GAP = 22;
+const EDGE_DOWN = 66;
+const NARROW = 640;
+
+interface Props {
+  boxes: Box[];
+  edge(from: number): EdgeText | null;
+  /** The edge that leaves the last stage. */
+  chosen?: number | null;
+  onChoose?: (id: number) => void;
+  label: string;
+}
+
+export function Graph({ boxes, edge, chosen, onChoose, label }: Props) {
+  const frame = useRef<HTMLDivElement>(null);
+  const [room, setRoom] = useState(1_000);
+  useEffect(() => {
+    const seen = frame.current;
+    if (!seen) return undefined;
+    const watch = new ResizeObserver(() => setRoom(seen.clientWidth));
+    watch.observe(seen);
+    setRoom(seen.clientWidth);
+    return () => watch.disconnect();
+  }, []);
+  const layout = useMemo(() => layered(boxes), [boxes.map((box) => `${box.id}:${box.inputs.join()}`).join(";")]);
+  const isDown = room < NARROW;
+  const place = (node: Placed) => {
+    const beside = layout.nodes.filter((other) => other.layer === node.layer).length;
+    const shift = (layout.rows - beside) / 2;
+    return isDown
+      ? { x: (node.row + shift) * (WIDTH + GAP), y: node.layer * (HEIGHT + EDGE_DOWN) }
+      : { x: node.layer * (WIDTH + EDGE), y: (node.row + shift) * (HEIGHT + GAP) };
+  };
+  const places = new Map(layout.nodes.map((node) => [node.id, place(node)]));
+  const width = isDown ? layout.rows * (WIDTH + GAP) - GAP : layout.layers * (WIDTH + EDGE) - EDGE;
+  const height = isDown ? layout.layers * (HEIGHT + EDGE_DOWN) - EDGE_DOWN : layout.rows * (HEIGHT + GAP) - GAP;
+  // The boxes come in the order of the stages, which is the order in which rows pass.
+  const ordered = [...boxes].sort((a, b) => a.id - b.id);
+  const edges = ordered.flatMap((box) => box.inputs.filter((input) => places.has(input)).map((input) => ({ from: input, to: box.id })));
+  return (
+    <div class="graph" ref={frame} role="group" aria-label={label} tabIndex={0}>
+      <div class="graph-canvas" style={{ width: `${Math.max(width, 0)}px`, height: `${Math.max(height, 0)}px` }}>
+        <svg width={width} height={height} aria-hidden="true">
+          <defs>
+            <marker id="arrow" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto">
+              <path d="M0 0l8 4-8 4z" class="graph-arrow" />
+            </marker>
+          </defs>
+          {edges.map(({ from, to }) => {
+            const [a, b] = [places.get(from), places.get(to)];
+            if (!a || !b) return null;
+            return <path key={`${from}-${to}`} class="graph-edge" d={isDown ? down(a, b) : across(a, b)} marker-end="url(#arrow)" />;
+          })}
+        </svg>
+        {[...new Set(edges.map(({ from }) => from))].map((from) => {
+          const text = edge(from);
+          const a = places.get(from);
+          const targets = edges.filter((other) => other.from === from).map(({ to }) => places.get(to));
+          const b = targets[0];
+          if (!text || !a || !b) return null;
+          const style = isDown
+            ? { left: `${a.x + WIDTH / 2}px`, top: `${a.y + HEIGHT + 14}px`, width: `${WIDTH / 2}px` }
+            : { left: `${a.x + WIDTH + 4}px`, top: `${a.y + HEIGHT / 2 - 36}px`, width: `${EDGE - 12}px` };
+          return (
+            <div key={from} class={isDown ? "graph-text graph-text-down" : "graph-text"} style={style}>
+              <span>{text.first}</span>
+              <span>{text.second}</span>
+            </div>
+          );
+        })}
+        {ordered.map((box) => {
+          const at = places.get(box.id);
+          if (!at) return null;
+          const style = { left: `${at.x}px`, top: `${at.y}px`, width: `${WIDTH}px`, height: `${HEIGHT}px`, "--heat": box.heat.toFixed(3) };
+          if (!onChoose) {
+            return (
+              <div key={box.id} class="graph-box" style={style}>
+                {box.content}
+              </div>
+            );
+          }
+          return (
+            <button
+              key={box.id}
+              type="button"
+              class="graph-box"
+              style={style}
+              aria-pressed={chosen === box.id}
+              aria-label={box.label}
+              onClick={() => onChoose(box.id)}
+            >
+              {box.content}
+            </button>
+          );
+        })}
+      </div>
+    </div>
+  );
+}
+
+interface Point {
+  x: number;
+  y: number;
+}
+
+function across(a: Point, b: Point): string {
+  const [x1, y1, x2, y2] = [a.x + WIDTH, a.y + HEIGHT / 2, b.x - 1, b.y + HEIGHT / 2];
+  const bend = Math.max(24, EDGE / 2);
+  return `M${x1} ${y1}C${x1 + bend} ${y1} ${x2 - bend} ${y2} ${x2} ${y2}`;
+}
+
+function down(a: Point, b: Point): string {
+  const [x1, y1, x2, y2] = [a.x + WIDTH / 2, a.y + HEIGHT, b.x + WIDTH / 2, b.y - 1];
+  return `M${x1} ${y1}C${x1} ${y1 + 30} ${x2} ${y2 - 30} ${x2} ${y2}`;
+}
