@@ -4,9 +4,9 @@ use super::Embedded;
 
 pub(super) const FILES: &[Embedded] = &[
     Embedded {
-        name: "assets/editor-DanMWDkQ.js",
+        name: "assets/editor-Gkt1KMSo.js",
         kind: "text/javascript; charset=utf-8",
-        bytes: include_bytes!("../../page/dist/assets/editor-DanMWDkQ.js"),
+        bytes: include_bytes!("../../page/dist/assets/editor-Gkt1KMSo.js"),
     },
     Embedded {
         name: "assets/icon-CRrWC2L_.svg",
@@ -14,14 +14,14 @@ pub(super) const FILES: &[Embedded] = &[
         bytes: include_bytes!("../../page/dist/assets/icon-CRrWC2L_.svg"),
     },
     Embedded {
-        name: "assets/index-DWgoTzEk.css",
-        kind: "text/css; charset=utf-8",
-        bytes: include_bytes!("../../page/dist/assets/index-DWgoTzEk.css"),
+        name: "assets/index-Dgs7153L.js",
+        kind: "text/javascript; charset=utf-8",
+        bytes: include_bytes!("../../page/dist/assets/index-Dgs7153L.js"),
     },
     Embedded {
-        name: "assets/index-Dsc4KbKM.js",
-        kind: "text/javascript; charset=utf-8",
-        bytes: include_bytes!("../../page/dist/assets/index-Dsc4KbKM.js"),
+        name: "assets/index-Du14aopS.css",
+        kind: "text/css; charset=utf-8",
+        bytes: include_bytes!("../../page/dist/assets/index-Du14aopS.css"),
     },
     Embedded {
         name: "index.html",

@@ -60,3 +60,21 @@ export function tree(lines: string[]): Operator[] {
   }
   return roots;
 }
+
+/** The steps of a stage: cut at semicolons, but not inside of parentheses or texts. */
+export function splitSteps(line: string): string[] {
+  const steps: string[] = [];
+  let [depth, from, isText] = [0, 0, false];
+  for (let at = 0; at < line.length; at += 1) {
+    const letter = line[at];
+    if (letter === "'") isText = !isText;
+    else if (isText) continue;
+    else if (letter === "(" || letter === "[") depth += 1;
+    else if (letter === ")" || letter === "]") depth = Math.max(0, depth - 1);
+    else if (letter === ";" && depth === 0 && line[at + 1] === " ") {
+      steps.push(line.slice(from, at));
+      from = at + 2;
+    }
+  }
+  return [...steps, line.slice(from)];
+}

@@ -1,6 +1,6 @@
 // The SQL box. It is loaded when it is first needed, and lives in a shadow root: there the editor's styles are
 // constructed sheets, which the page's policy allows, while it forbids style elements.
-import { acceptCompletion, autocompletion, closeBrackets, closeBracketsKeymap, completionKeymap } from "@codemirror/autocomplete";
+import { acceptCompletion, autocompletion, closeBrackets, closeBracketsKeymap, completionKeymap, type CompletionContext, type CompletionResult } from "@codemirror/autocomplete";
 import { defaultKeymap, history, historyKeymap } from "@codemirror/commands";
 import { PostgreSQL, sql, type SQLNamespace } from "@codemirror/lang-sql";
 import { bracketMatching, HighlightStyle, syntaxHighlighting } from "@codemirror/language";
@@ -34,7 +34,8 @@ const colours = HighlightStyle.define([
 
 const look = EditorView.theme({
   "&": { color: "var(--ink)", backgroundColor: "var(--field)", fontSize: "13px", height: "100%" },
-  "&.cm-focused": { outline: "2px solid var(--accent)", outlineOffset: "-1px" },
+  // The box around it shows the focus.
+  "&.cm-focused": { outline: "none" },
   ".cm-scroller": { fontFamily: "var(--mono)", lineHeight: "1.5", overflow: "auto" },
   ".cm-content": { caretColor: "var(--ink)", padding: "8px 0" },
   ".cm-cursor": { borderLeftColor: "var(--ink)" },
@@ -61,6 +62,7 @@ export type Tables = Map<string, { name: string; type: string }[]>;
 export class Editor {
   private readonly view: EditorView;
   private readonly language = new Compartment();
+  private tables: Tables = new Map();
 
   constructor(host: HTMLElement, { text, onChange, onRun }: Options) {
     const root = host.shadowRoot ?? host.attachShadow({ mode: "open" });
@@ -90,8 +92,9 @@ export class Editor {
           look,
           syntaxHighlighting(colours),
           this.language.of(language(new Map())),
+          PostgreSQL.language.data.of({ autocomplete: (context: CompletionContext) => columnsAt(context, this.tables) }),
           EditorView.lineWrapping,
-          EditorView.contentAttributes.of({ "aria-label": "SQL statement", autocapitalize: "off", spellcheck: "false" }),
+          EditorView.contentAttributes.of({ tabindex: "0", "aria-label": "SQL statement", autocapitalize: "off", spellcheck: "false" }),
           EditorView.updateListener.of((update) => {
             if (update.docChanged) onChange(update.state.doc.toString());
           }),
@@ -126,6 +129,7 @@ export class Editor {
   }
 
   complete(tables: Tables): void {
+    this.tables = tables;
     this.view.dispatch({ effects: this.language.reconfigure(language(tables)) });
   }
 
@@ -149,6 +153,17 @@ export class Editor {
   close(): void {
     this.view.destroy();
   }
+}
+
+/** The columns of the tables that the statement names, without the table's name before them. */
+function columnsAt(context: CompletionContext, tables: Tables): CompletionResult | null {
+  const word = context.matchBefore(/[\p{L}_][\p{L}\p{N}_]*/u);
+  if (!word || context.matchBefore(/\.[\p{L}\p{N}_]*/u)) return null;
+  const words = new Set((context.state.doc.toString().match(/[\p{L}_][\p{L}\p{N}_]*/gu) ?? []).map((one) => one.toLowerCase()));
+  const options = [...tables]
+    .filter(([name]) => words.has(name.toLowerCase()))
+    .flatMap(([name, columns]) => columns.map((column) => ({ label: column.name, detail: `${column.type}, ${name}`, type: "property", boost: 1 })));
+  return options.length === 0 ? null : { from: word.from, options };
 }
 
 function language(tables: Tables) {

@@ -8,7 +8,6 @@ export interface Box {
   inputs: number[];
   /** Share of the time, from 0 to 1: the stronger the colour, the larger the share. */
   heat: number;
-  label: string;
   content: ComponentChildren;
 }
 
@@ -18,9 +17,9 @@ export interface EdgeText {
   second: string;
 }
 
-const WIDTH = 210;
-const HEIGHT = 116;
-const EDGE = 132;
+const WIDTH = 172;
+const HEIGHT = 98;
+const EDGE = 88;
 const GAP = 22;
 const EDGE_DOWN = 66;
 const NARROW = 640;
@@ -28,7 +27,7 @@ const NARROW = 640;
 interface Props {
   boxes: Box[];
   edge(from: number): EdgeText | null;
-  /** The edge that leaves the last stage. */
+  /** The box that is seen in full. */
   chosen?: number | null;
   onChoose?: (id: number) => void;
   label: string;
@@ -75,17 +74,14 @@ export function Graph({ boxes, edge, chosen, onChoose, label }: Props) {
             return <path key={`${from}-${to}`} class="graph-edge" d={isDown ? down(a, b) : across(a, b)} marker-end="url(#arrow)" />;
           })}
         </svg>
-        {[...new Set(edges.map(({ from }) => from))].map((from) => {
+        {edges.map(({ from, to }) => {
           const text = edge(from);
-          const a = places.get(from);
-          const targets = edges.filter((other) => other.from === from).map(({ to }) => places.get(to));
-          const b = targets[0];
+          const [a, b] = [places.get(from), places.get(to)];
           if (!text || !a || !b) return null;
-          const style = isDown
-            ? { left: `${a.x + WIDTH / 2}px`, top: `${a.y + HEIGHT + 14}px`, width: `${WIDTH / 2}px` }
-            : { left: `${a.x + WIDTH + 4}px`, top: `${a.y + HEIGHT / 2 - 36}px`, width: `${EDGE - 12}px` };
+          // In the middle of its edge.
+          const [x, y] = isDown ? [(a.x + b.x + WIDTH) / 2, (a.y + HEIGHT + b.y) / 2] : [(a.x + WIDTH + b.x) / 2, (a.y + b.y + HEIGHT) / 2];
           return (
-            <div key={from} class={isDown ? "graph-text graph-text-down" : "graph-text"} style={style}>
+            <div key={`${from}-${to}`} class="graph-text" style={{ left: `${x}px`, top: `${y}px` }}>
               <span>{text.first}</span>
               <span>{text.second}</span>
             </div>
@@ -109,7 +105,6 @@ export function Graph({ boxes, edge, chosen, onChoose, label }: Props) {
               class="graph-box"
               style={style}
               aria-pressed={chosen === box.id}
-              aria-label={box.label}
               onClick={() => onChoose(box.id)}
             >
               {box.content}

@@ -96,18 +96,13 @@ export function FleetView() {
           <Workers />
           <section>
             <h2>Limits</h2>
-            <div class="scroll" tabIndex={0} role="group" aria-label="Limits">
-              <table class="small limits">
-                <tbody>
-                  {Object.entries(gateway.limits).map(([name, value]) => (
-                    <tr key={name}>
-                      <th scope="row">{words(name.replace(/_(ms|bytes)$/, ""))}</th>
-                      <td class="right">{limit(name, value)}</td>
-                    </tr>
-                  ))}
-                </tbody>
-              </table>
-            </div>
+            <dl class="facts tiles">
+              {Object.entries(gateway.limits).map(([name, value]) => (
+                <Fact key={name} name={words(name.replace(/_(ms|bytes)$/, ""))}>
+                  {limit(name, value)}
+                </Fact>
+              ))}
+            </dl>
           </section>
         </>
       )}

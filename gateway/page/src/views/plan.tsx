@@ -2,7 +2,7 @@
 import { useMemo, useState } from "preact/hooks";
 import type { Plan } from "../api/types";
 import { bytes, count } from "../lib/format";
-import { readPlan, type Operator, type StageText } from "../lib/plan";
+import { readPlan, splitSteps, type Operator, type StageText } from "../lib/plan";
 import { Fact } from "../parts/fact";
 import { Copy } from "../parts/sql";
 
@@ -79,7 +79,7 @@ function StageOf({ stage }: { stage: StageText }) {
       </h3>
       {steps && (
         <ul class="plan-steps">
-          {steps.split("; ").map((step, at) => (
+          {splitSteps(steps).map((step, at) => (
             <li key={at}>{step}</li>
           ))}
         </ul>

@@ -3,7 +3,7 @@
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { ask, isAbort, retryDelay } from "../api/client";
 import { hasEnded, WORDS, type Brief, type Page, type QueryStatus } from "../api/types";
-import { bytes, clock, count, dollars, duration, percent, shortId } from "../lib/format";
+import { bytes, clock, count, counted, dollars, duration, percent, shortId } from "../lib/format";
 import { go, to } from "../lib/router";
 import { Trouble } from "../parts/problem";
 import { Meter, State } from "../parts/state";
@@ -113,10 +113,10 @@ export function QueriesView({ params }: { params: URLSearchParams }) {
       {page === null && error === null && <p class="quiet">Reading the list…</p>}
       {page !== null && (
         <>
-          <table class="list">
+          <table class="list" role="table">
             <caption class="hidden">The newest queries</caption>
             <thead>
-              <tr>
+              <tr role="row">
                 <th scope="col">State</th>
                 <th scope="col">Statement</th>
                 <th scope="col" class="wide">
@@ -175,11 +175,11 @@ function Row({ brief, now, hasOwners }: { brief: Brief; now: number; hasOwners: 
   const time = brief.wall_ms ?? more?.summary?.wall_ms ?? (hasEnded(status) ? undefined : Math.max(0, now - brief.submitted_ms));
   const tags = Object.entries(brief.tags ?? {});
   return (
-    <tr>
-      <td>
+    <tr role="row">
+      <td role="cell">
         <State word={status} />
       </td>
-      <td class="statement">
+      <td class="statement" role="cell">
         <a href={to("query", [brief.query_id])} aria-label={`Query ${brief.query_id}: ${brief.sql_preview}`}>
           {brief.sql_preview || "(no text)"}
         </a>
@@ -195,9 +195,9 @@ function Row({ brief, now, hasOwners }: { brief: Brief; now: number; hasOwners: 
           <span class="narrow">{clock(brief.submitted_ms)}</span>
         </span>
       </td>
-      <td class="wide">
+      <td class="wide" role="cell">
         {hasEnded(status) ? (
-          progress && status === "SUCCEEDED" ? <span class="quiet">{count(progress.tasks)} tasks</span> : null
+          progress && status === "SUCCEEDED" ? <span class="quiet">{counted(progress.tasks, "task")}</span> : null
         ) : progress ? (
           <span class="with-meter">
             <Meter done={progress.tasks_done} whole={progress.tasks} label="Tasks that are done" />
@@ -207,17 +207,17 @@ function Row({ brief, now, hasOwners }: { brief: Brief; now: number; hasOwners: 
           brief.phase
         )}
       </td>
-      <td class="right">{time === undefined ? "" : duration(time)}</td>
-      <td class="right wide">
+      <td class="right" role="cell">{time === undefined ? "" : duration(time)}</td>
+      <td class="right wide" role="cell">
         {brief.rows !== undefined ? (
           count(brief.rows)
         ) : progress?.bytes_scanned !== undefined && !hasEnded(status) ? (
           <span class="quiet">{bytes(progress.bytes_scanned)} read</span>
         ) : null}
       </td>
-      <td class="right">{cost === undefined ? <span class="quiet">–</span> : dollars(cost)}</td>
-      {hasOwners && <td class="wide mono">{brief.owner ? brief.owner.slice(0, 8) : "none"}</td>}
-      <td class="right wide">{clock(brief.submitted_ms)}</td>
+      <td class="right" role="cell">{cost === undefined ? <span class="quiet">–</span> : dollars(cost)}</td>
+      {hasOwners && <td class="wide mono" role="cell">{brief.owner ? brief.owner.slice(0, 8) : "none"}</td>}
+      <td class="right wide" role="cell">{clock(brief.submitted_ms)}</td>
     </tr>
   );
 }

@@ -371,8 +371,9 @@ function Running({ id }: { id: string }) {
 }
 
 function History({ runs, onTake, onForget }: { runs: Run[]; onTake: (run: Run) => void; onForget: () => void }) {
+  const [isOpen, setOpen] = useState(() => window.matchMedia("(min-width: 1100px)").matches);
   return (
-    <details class="history" open={window.matchMedia("(min-width: 1100px)").matches}>
+    <details class="history" open={isOpen} onToggle={(event) => setOpen(event.currentTarget.open)}>
       <summary>History</summary>
       {runs.length === 0 ? (
         <p class="quiet">Statements that you run are kept in this browser.</p>

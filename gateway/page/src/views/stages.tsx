@@ -34,7 +34,6 @@ export function StagesTab({ status, stages }: { status: QueryStatus; stages: Sta
           id: stage.stage,
           inputs: stage.inputs,
           heat: share.get(stage.stage) ?? 0,
-          label: `Stage ${stage.stage}, ${stage.name}, ${word(stage, isFailed)}, ${percent(share.get(stage.stage) ?? 0)} of the time`,
           content: <Content stage={stage} share={share.get(stage.stage) ?? 0} isFailed={isFailed} />,
         }))}
         edge={(from) => {
