@@ -16,7 +16,9 @@ const KINDS: [Kind, string][] = [
 const MOST: Record<Kind, number> = { bar: 200, line: 5_000, scatter: 5_000 };
 const WIDTH = 900;
 const HEIGHT = 380;
-const PAD = { left: 68, right: 16, top: 14, bottom: 70 };
+const PAD = { left: 68, right: 16, top: 28, bottom: 70 };
+/** Width of a letter of a label, about. */
+const LETTER = 7;
 const LABELS = 24;
 const TIME = /^(Date|Timestamp)/;
 
@@ -102,6 +104,8 @@ function Drawing({ kind, points, across, up, type, isNumber }: DrawingOf) {
   const shownPoints = points.map((point, at) => ({ ...point, at })).filter(({ at }) => Number.isFinite(xOf(at)));
   const bottom = PAD.top + inner.height;
   const every = Math.max(1, Math.ceil(points.length / LABELS));
+  const labels = points.map((point) => shown(point.x).slice(0, 14));
+  const isTilted = labels.some((text) => text.length * LETTER > step * every);
   const timeText = (ms: number) => new Date(ms).toISOString().slice(0, 10);
   const label = `${up} by ${across}, ${KINDS.find(([id]) => id === kind)?.[1] ?? kind}, ${counted(points.length, "row")}`;
   return (
@@ -124,14 +128,19 @@ function Drawing({ kind, points, across, up, type, isNumber }: DrawingOf) {
                 </text>
               );
             })
-          : points.map((point, at) =>
+          : points.map((_, at) =>
               at % every === 0 ? (
-                <text key={at} class="chart-text" text-anchor="end" transform={`translate(${xOf(at) + 4} ${bottom + 12}) rotate(-32)`}>
-                  {shown(point.x).slice(0, 14)}
+                <text
+                  key={at}
+                  class="chart-text"
+                  text-anchor={isTilted ? "end" : "middle"}
+                  transform={isTilted ? `translate(${xOf(at) + 4} ${bottom + 12}) rotate(-32)` : `translate(${xOf(at)} ${bottom + 18})`}
+                >
+                  {labels[at]}
                 </text>
               ) : null,
             )}
-        <text class="chart-name" x={PAD.left} y={PAD.top - 2} dy="0">
+        <text class="chart-name" x={PAD.left} y={PAD.top - 12}>
           {up}
         </text>
         <text class="chart-name" x={WIDTH - PAD.right} y={HEIGHT - 4} text-anchor="end">

@@ -17,10 +17,12 @@ export interface EdgeText {
   second: string;
 }
 
-const WIDTH = 172;
+/** In pixels: wide enough for the longest line of a box; two of them fit on a phone. */
+const ACROSS = 172;
+const DOWN = 158;
 const HEIGHT = 98;
 const EDGE = 88;
-const GAP = 22;
+const GAP = 16;
 const EDGE_DOWN = 66;
 const NARROW = 640;
 
@@ -46,19 +48,20 @@ export function Graph({ boxes, edge, chosen, onChoose, label }: Props) {
   }, []);
   const layout = useMemo(() => layered(boxes), [boxes.map((box) => `${box.id}:${box.inputs.join()}`).join(";")]);
   const isDown = room < NARROW;
+  const box = isDown ? DOWN : ACROSS;
   const place = (node: Placed) => {
     const beside = layout.nodes.filter((other) => other.layer === node.layer).length;
     const shift = (layout.rows - beside) / 2;
     return isDown
-      ? { x: (node.row + shift) * (WIDTH + GAP), y: node.layer * (HEIGHT + EDGE_DOWN) }
-      : { x: node.layer * (WIDTH + EDGE), y: (node.row + shift) * (HEIGHT + GAP) };
+      ? { x: (node.row + shift) * (box + GAP), y: node.layer * (HEIGHT + EDGE_DOWN) }
+      : { x: node.layer * (box + EDGE), y: (node.row + shift) * (HEIGHT + GAP) };
   };
   const places = new Map(layout.nodes.map((node) => [node.id, place(node)]));
-  const width = isDown ? layout.rows * (WIDTH + GAP) - GAP : layout.layers * (WIDTH + EDGE) - EDGE;
+  const width = isDown ? layout.rows * (box + GAP) - GAP : layout.layers * (box + EDGE) - EDGE;
   const height = isDown ? layout.layers * (HEIGHT + EDGE_DOWN) - EDGE_DOWN : layout.rows * (HEIGHT + GAP) - GAP;
   // The boxes come in the order of the stages, which is the order in which rows pass.
   const ordered = [...boxes].sort((a, b) => a.id - b.id);
-  const edges = ordered.flatMap((box) => box.inputs.filter((input) => places.has(input)).map((input) => ({ from: input, to: box.id })));
+  const edges = ordered.flatMap(({ id, inputs }) => inputs.filter((input) => places.has(input)).map((input) => ({ from: input, to: id })));
   return (
     <div class="graph" ref={frame} role="group" aria-label={label} tabIndex={0}>
       <div class="graph-canvas" style={{ width: `${Math.max(width, 0)}px`, height: `${Math.max(height, 0)}px` }}>
@@ -71,7 +74,7 @@ export function Graph({ boxes, edge, chosen, onChoose, label }: Props) {
           {edges.map(({ from, to }) => {
             const [a, b] = [places.get(from), places.get(to)];
             if (!a || !b) return null;
-            return <path key={`${from}-${to}`} class="graph-edge" d={isDown ? down(a, b) : across(a, b)} marker-end="url(#arrow)" />;
+            return <path key={`${from}-${to}`} class="graph-edge" d={isDown ? down(a, b, box) : across(a, b, box)} marker-end="url(#arrow)" />;
           })}
         </svg>
         {edges.map(({ from, to }) => {
@@ -79,35 +82,35 @@ export function Graph({ boxes, edge, chosen, onChoose, label }: Props) {
           const [a, b] = [places.get(from), places.get(to)];
           if (!text || !a || !b) return null;
           // In the middle of its edge.
-          const [x, y] = isDown ? [(a.x + b.x + WIDTH) / 2, (a.y + HEIGHT + b.y) / 2] : [(a.x + WIDTH + b.x) / 2, (a.y + b.y + HEIGHT) / 2];
+          const [x, y] = isDown ? [(a.x + b.x + box) / 2, (a.y + HEIGHT + b.y) / 2] : [(a.x + box + b.x) / 2, (a.y + b.y + HEIGHT) / 2];
           return (
-            <div key={`${from}-${to}`} class="graph-text" style={{ left: `${x}px`, top: `${y}px` }}>
+            <div key={`${from}-${to}`} class={isDown ? "graph-text graph-text-down" : "graph-text"} style={{ left: `${x}px`, top: `${y}px` }}>
               <span>{text.first}</span>
               <span>{text.second}</span>
             </div>
           );
         })}
-        {ordered.map((box) => {
-          const at = places.get(box.id);
+        {ordered.map((one) => {
+          const at = places.get(one.id);
           if (!at) return null;
-          const style = { left: `${at.x}px`, top: `${at.y}px`, width: `${WIDTH}px`, height: `${HEIGHT}px`, "--heat": box.heat.toFixed(3) };
+          const style = { left: `${at.x}px`, top: `${at.y}px`, width: `${box}px`, height: `${HEIGHT}px`, "--heat": one.heat.toFixed(3) };
           if (!onChoose) {
             return (
-              <div key={box.id} class="graph-box" style={style}>
-                {box.content}
+              <div key={one.id} class="graph-box" style={style}>
+                {one.content}
               </div>
             );
           }
           return (
             <button
-              key={box.id}
+              key={one.id}
               type="button"
               class="graph-box"
               style={style}
-              aria-pressed={chosen === box.id}
-              onClick={() => onChoose(box.id)}
+              aria-pressed={chosen === one.id}
+              onClick={() => onChoose(one.id)}
             >
-              {box.content}
+              {one.content}
             </button>
           );
         })}
@@ -121,13 +124,13 @@ interface Point {
   y: number;
 }
 
-function across(a: Point, b: Point): string {
-  const [x1, y1, x2, y2] = [a.x + WIDTH, a.y + HEIGHT / 2, b.x - 1, b.y + HEIGHT / 2];
+function across(a: Point, b: Point, box: number): string {
+  const [x1, y1, x2, y2] = [a.x + box, a.y + HEIGHT / 2, b.x - 1, b.y + HEIGHT / 2];
   const bend = Math.max(24, EDGE / 2);
   return `M${x1} ${y1}C${x1 + bend} ${y1} ${x2 - bend} ${y2} ${x2} ${y2}`;
 }
 
-function down(a: Point, b: Point): string {
-  const [x1, y1, x2, y2] = [a.x + WIDTH / 2, a.y + HEIGHT, b.x + WIDTH / 2, b.y - 1];
+function down(a: Point, b: Point, box: number): string {
+  const [x1, y1, x2, y2] = [a.x + box / 2, a.y + HEIGHT, b.x + box / 2, b.y - 1];
   return `M${x1} ${y1}C${x1} ${y1 + 30} ${x2} ${y2 - 30} ${x2} ${y2}`;
 }

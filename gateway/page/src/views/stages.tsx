@@ -1,6 +1,6 @@
 // The stages: a drawing with rows and bytes on the edges, and one stage in full.
 import { useState } from "preact/hooks";
-import type { QueryStatus, Stage } from "../api/types";
+import { hasEnded, type QueryStatus, type Stage } from "../api/types";
 import { bytes, count, counted, micros, percent } from "../lib/format";
 import { Fact } from "../parts/fact";
 import { Graph } from "../parts/graph";
@@ -21,8 +21,11 @@ export function StagesTab({ status, stages }: { status: QueryStatus; stages: Sta
   if (stages.length === 0) return <p class="quiet">This query has no stages.</p>;
   const share = shares(stages);
   const of = new Map(stages.map((stage) => [stage.stage, stage]));
+  // While a query runs, the stage that runs is the one to see; then the one that took longest.
+  const isRunning = !hasEnded(status.status);
+  const busy = isRunning ? stages.find((stage) => stage.state === "running")?.stage : undefined;
   const slowest = [...share].sort((a, b) => b[1] - a[1])[0]?.[0];
-  const shownStage = of.get(chosen ?? slowest ?? stages[0]?.stage ?? 0);
+  const shownStage = of.get(chosen ?? busy ?? slowest ?? stages[0]?.stage ?? 0);
   const isFailed = status.status === "FAILED" || status.status === "CANCELLED";
   return (
     <>
@@ -33,8 +36,8 @@ export function StagesTab({ status, stages }: { status: QueryStatus; stages: Sta
         boxes={stages.map((stage) => ({
           id: stage.stage,
           inputs: stage.inputs,
-          heat: share.get(stage.stage) ?? 0,
-          content: <Content stage={stage} share={share.get(stage.stage) ?? 0} isFailed={isFailed} />,
+          heat: isRunning ? 0 : (share.get(stage.stage) ?? 0),
+          content: <Content stage={stage} share={isRunning ? null : (share.get(stage.stage) ?? 0)} isFailed={isFailed} />,
         }))}
         edge={(from) => {
           const totals = of.get(from)?.totals;
@@ -42,10 +45,17 @@ export function StagesTab({ status, stages }: { status: QueryStatus; stages: Sta
         }}
       />
       <p class="quiet legend">
-        <span class="heat-scale" aria-hidden="true" /> The stronger the colour, the longer the stage's longest task, as a share of the longest tasks of all
-        stages. Choose a stage to see it in full.
+        {isRunning ? (
+          "Rows and bytes stand on the edges of stages that are done."
+        ) : (
+          <>
+            <span class="heat-scale" aria-hidden="true" /> The stronger the colour, the longer the stage's longest task, as a share of the longest tasks of
+            all stages.
+          </>
+        )}{" "}
+        Choose a stage to see it in full.
       </p>
-      {shownStage && <Detail stage={shownStage} share={share.get(shownStage.stage) ?? 0} isFailed={isFailed} />}
+      {shownStage && <Detail stage={shownStage} share={isRunning ? null : (share.get(shownStage.stage) ?? 0)} isFailed={isFailed} />}
     </>
   );
 }
@@ -54,7 +64,7 @@ function word(stage: Stage, isFailed: boolean): string {
   return isFailed && stage.state !== "sealed" ? "not finished" : WORDS[stage.state];
 }
 
-function Content({ stage, share, isFailed }: { stage: Stage; share: number; isFailed: boolean }) {
+function Content({ stage, share, isFailed }: { stage: Stage; share: number | null; isFailed: boolean }) {
   const done = stage.tasks_done ?? 0;
   return (
     <>
@@ -71,12 +81,12 @@ function Content({ stage, share, isFailed }: { stage: Stage; share: number; isFa
       <span>
         {stage.tasks === undefined ? "tasks not known yet" : stage.state === "sealed" ? counted(stage.tasks, "task") : `${count(done)} of ${counted(stage.tasks, "task")}`}
       </span>
-      <span>{stage.totals ? `${micros(stage.totals.wall_us.max)} longest · ${percent(share)}` : ""}</span>
+      <span>{stage.totals ? `${micros(stage.totals.wall_us.max)} longest${share === null ? "" : ` · ${percent(share)}`}` : ""}</span>
     </>
   );
 }
 
-function Detail({ stage, share, isFailed }: { stage: Stage; share: number; isFailed: boolean }) {
+function Detail({ stage, share, isFailed }: { stage: Stage; share: number | null; isFailed: boolean }) {
   const { totals } = stage;
   return (
     <section class="detail" aria-live="off">
@@ -95,7 +105,7 @@ function Detail({ stage, share, isFailed }: { stage: Stage; share: number; isFai
         <Fact name="Reads">{stage.inputs.length > 0 ? stage.inputs.map((input) => `stage ${input}`).join(", ") : "files"}</Fact>
         {totals && (
           <>
-            <Fact name="Share of time">{percent(share)}</Fact>
+            {share !== null && <Fact name="Share of time">{percent(share)}</Fact>}
             <Fact name="Task time, least to most">
               {micros(totals.wall_us.min)} · {micros(totals.wall_us.median)} · {micros(totals.wall_us.max)}
             </Fact>
