@@ -32,7 +32,8 @@ export class Proxy {
 
   pass(asked, answer) {
     const path = asked.url.split("?")[0];
-    this.seen.push(`${asked.method} ${asked.url}`);
+    const lastEvent = asked.headers["last-event-id"];
+    this.seen.push(`${asked.method} ${asked.url}${lastEvent === undefined ? "" : ` after ${lastEvent}`}`);
     if (this.dist && (path === "/" || path.startsWith("/assets/"))) return this.own(path, answer);
     const target = this.urls[0];
     const onward = request(new URL(asked.url, target), { method: asked.method, headers: asked.headers }, (got) => {

@@ -443,11 +443,14 @@ try {
     await go(`#/query/${id}`);
     await page.locator(".head .state-running").waitFor();
     await page.locator(".graph-text").first().waitFor();
+    const before = proxy.seen.length;
     first.child.kill("SIGKILL");
     await page.locator(".banner-lost, .banner-another").waitFor();
     await page.locator(".banner-another").waitFor();
     await look("another-gateway", { phone: false });
     await page.locator(".head .state-succeeded").waitFor({ timeout: LONG_MS });
+    const goesOn = proxy.seen.slice(before).some((line) => line.startsWith(`GET /v1/queries/${id}/events after `));
+    must(goesOn, "the events are not taken up where they broke off");
     await page.getByRole("tab", { name: "Result" }).click();
     await page.getByRole("table", { name: "Rows of the answer" }).waitFor();
     const cells = await page.locator(".grid-row [role=cell]").allTextContents();

@@ -4,9 +4,9 @@ use super::Embedded;
 
 pub(super) const FILES: &[Embedded] = &[
     Embedded {
-        name: "assets/editor-Gkt1KMSo.js",
+        name: "assets/editor-DzujA4TV.js",
         kind: "text/javascript; charset=utf-8",
-        bytes: include_bytes!("../../page/dist/assets/editor-Gkt1KMSo.js"),
+        bytes: include_bytes!("../../page/dist/assets/editor-DzujA4TV.js"),
     },
     Embedded {
         name: "assets/icon-CRrWC2L_.svg",
@@ -14,14 +14,14 @@ pub(super) const FILES: &[Embedded] = &[
         bytes: include_bytes!("../../page/dist/assets/icon-CRrWC2L_.svg"),
     },
     Embedded {
-        name: "assets/index-Dgs7153L.js",
-        kind: "text/javascript; charset=utf-8",
-        bytes: include_bytes!("../../page/dist/assets/index-Dgs7153L.js"),
+        name: "assets/index-B_pD3xwi.css",
+        kind: "text/css; charset=utf-8",
+        bytes: include_bytes!("../../page/dist/assets/index-B_pD3xwi.css"),
     },
     Embedded {
-        name: "assets/index-Du14aopS.css",
-        kind: "text/css; charset=utf-8",
-        bytes: include_bytes!("../../page/dist/assets/index-Du14aopS.css"),
+        name: "assets/index-CoRKfFsN.js",
+        kind: "text/javascript; charset=utf-8",
+        bytes: include_bytes!("../../page/dist/assets/index-CoRKfFsN.js"),
     },
     Embedded {
         name: "index.html",
