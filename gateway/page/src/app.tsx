@@ -51,7 +51,7 @@ export function App() {
           Dunlin
         </a>
         <nav aria-label="Views">
-          {VIEWS.map(([id, name]) => {
+          {(lock.isLocked ? [] : VIEWS).map(([id, name]) => {
             const isHere = at.view === id || (id === "queries" && at.view === "query");
             return (
               <a key={id} href={to(id)} aria-current={isHere ? "page" : undefined}>

@@ -14,14 +14,14 @@ pub(super) const FILES: &[Embedded] = &[
         bytes: include_bytes!("../../page/dist/assets/icon-CRrWC2L_.svg"),
     },
     Embedded {
-        name: "assets/index-B_pD3xwi.css",
+        name: "assets/index-TgKu4dJQ.css",
         kind: "text/css; charset=utf-8",
-        bytes: include_bytes!("../../page/dist/assets/index-B_pD3xwi.css"),
+        bytes: include_bytes!("../../page/dist/assets/index-TgKu4dJQ.css"),
     },
     Embedded {
-        name: "assets/index-CoRKfFsN.js",
+        name: "assets/index-eMej0n6G.js",
         kind: "text/javascript; charset=utf-8",
-        bytes: include_bytes!("../../page/dist/assets/index-CoRKfFsN.js"),
+        bytes: include_bytes!("../../page/dist/assets/index-eMej0n6G.js"),
     },
     Embedded {
         name: "index.html",

@@ -1,6 +1,6 @@
 // A drawing of one column over another: bars, a line, or points. It is drawn as SVG by hand: a chart library would be a third
 // of the page. What the drawing shows is also in the rows beside it.
-import { useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import type { Value } from "../api/exact";
 import { counted } from "../lib/format";
 import { drawn, isNumeric, shown, type Rows } from "../lib/rows";
@@ -14,7 +14,8 @@ const KINDS: [Kind, string][] = [
   ["scatter", "Points"],
 ];
 const MOST: Record<Kind, number> = { bar: 200, line: 5_000, scatter: 5_000 };
-const WIDTH = 900;
+/** The narrowest drawing, in pixels. */
+const NARROWEST = 320;
 const HEIGHT = 380;
 const PAD = { left: 68, right: 16, top: 28, bottom: 70 };
 /** Width of a letter of a label, about. */
@@ -89,12 +90,26 @@ interface DrawingOf {
 }
 
 function Drawing({ kind, points, across, up, type, isNumber }: DrawingOf) {
+  const frame = useRef<HTMLDivElement>(null);
+  const [width, setWidth] = useState(900);
+  useEffect(() => {
+    const seen = frame.current;
+    if (!seen) return undefined;
+    const look = () => {
+      const style = getComputedStyle(seen);
+      setWidth(Math.max(NARROWEST, seen.clientWidth - Number.parseFloat(style.paddingLeft) - Number.parseFloat(style.paddingRight)));
+    };
+    const watch = new ResizeObserver(look);
+    watch.observe(seen);
+    look();
+    return () => watch.disconnect();
+  }, []);
   const isTime = TIME.test(type);
   const timeOf = (value: Value) => Date.parse(shown(value).replace(/(\d{2}:\d{2}:\d{2})$/, "$1Z"));
   const isContinuous = kind !== "bar" && (isNumber || isTime);
-  const inner = { width: WIDTH - PAD.left - PAD.right, height: HEIGHT - PAD.top - PAD.bottom };
+  const inner = { width: width - PAD.left - PAD.right, height: HEIGHT - PAD.top - PAD.bottom };
   const places = points.map((point) => (isTime ? timeOf(point.x) : drawn(point.x)));
-  const across_ = scale(isContinuous ? places : [0, 1], 6);
+  const across_ = scale(isContinuous ? places : [0, 1], Math.min(6, Math.ceil(width / 130)));
   const up_ = scale(points.map((point) => point.y), 5, kind === "bar");
   const step = inner.width / Math.max(1, points.length);
   const xOf = (at: number) =>
@@ -103,17 +118,17 @@ function Drawing({ kind, points, across, up, type, isNumber }: DrawingOf) {
   const yOf = (value: number) => PAD.top + (1 - (value - up_.low) / (up_.high - up_.low)) * inner.height;
   const shownPoints = points.map((point, at) => ({ ...point, at })).filter(({ at }) => Number.isFinite(xOf(at)));
   const bottom = PAD.top + inner.height;
-  const every = Math.max(1, Math.ceil(points.length / LABELS));
+  const every = Math.max(1, Math.ceil(points.length / Math.min(LABELS, width / 34)));
   const labels = points.map((point) => shown(point.x).slice(0, 14));
   const isTilted = labels.some((text) => text.length * LETTER > step * every);
   const timeText = (ms: number) => new Date(ms).toISOString().slice(0, 10);
   const label = `${up} by ${across}, ${KINDS.find(([id]) => id === kind)?.[1] ?? kind}, ${counted(points.length, "row")}`;
   return (
-    <div class="chart-frame" tabIndex={0} role="group" aria-label="Chart">
-      <svg viewBox={`0 0 ${WIDTH} ${HEIGHT}`} role="img" aria-label={label}>
+    <div class="chart-frame" ref={frame} tabIndex={0} role="group" aria-label="Chart">
+      <svg viewBox={`0 0 ${width} ${HEIGHT}`} role="img" aria-label={label}>
         {up_.ticks.map((value) => (
           <g key={value}>
-            <line class="chart-line" x1={PAD.left} x2={WIDTH - PAD.right} y1={yOf(value)} y2={yOf(value)} />
+            <line class="chart-line" x1={PAD.left} x2={width - PAD.right} y1={yOf(value)} y2={yOf(value)} />
             <text class="chart-text" x={PAD.left - 8} y={yOf(value) + 4} text-anchor="end">
               {tick(value)}
             </text>
@@ -143,7 +158,7 @@ function Drawing({ kind, points, across, up, type, isNumber }: DrawingOf) {
         <text class="chart-name" x={PAD.left} y={PAD.top - 12}>
           {up}
         </text>
-        <text class="chart-name" x={WIDTH - PAD.right} y={HEIGHT - 4} text-anchor="end">
+        <text class="chart-name" x={width - PAD.right} y={HEIGHT - 4} text-anchor="end">
           {across}
         </text>
         {kind === "bar" &&

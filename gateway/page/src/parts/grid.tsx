@@ -36,7 +36,7 @@ export function Grid({ answer, first = 0, label }: { answer: Rows; first?: numbe
       }),
     [columns, rows],
   );
-  const digits = String(first + rows.length).length + 2;
+  const digits = String(first + rows.length).length + 4;
   const template = `${digits}ch ${widths.map((width) => `${width + 2}ch`).join(" ")}`;
   const begin = Math.max(0, Math.floor(sight.top / ROW) - SPARE);
   const end = Math.min(rows.length, Math.ceil((sight.top + sight.height) / ROW) + SPARE);

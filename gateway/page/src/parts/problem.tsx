@@ -52,6 +52,11 @@ function Box({ code, text, isRetryable, again, after }: BoxOf) {
   );
 }
 
+/** Text in which code stands between backticks. */
+function words(text: string) {
+  return text.split("`").map((piece, at) => (at % 2 === 1 ? <code key={at}>{piece}</code> : piece));
+}
+
 /** What the gateway's own page of the code says. */
 function Advice({ code }: { code: string }) {
   const [text, setText] = useState<string | null>(null);
@@ -66,7 +71,10 @@ function Advice({ code }: { code: string }) {
   return (
     <details class="advice">
       <summary>What this code means, and what to do</summary>
-      <p>{text}</p>
+      {text.split(/\n{2,}/).map((paragraph, at) => {
+        const said = paragraph.replace(/^> ?/gm, "");
+        return said === paragraph ? <p key={at}>{words(said)}</p> : <blockquote key={at}>{words(said)}</blockquote>;
+      })}
     </details>
   );
 }

@@ -236,7 +236,7 @@ function Workers() {
               <tbody>
                 {seen.workers.map((worker) => (
                   <tr key={worker.name}>
-                    <th scope="row" class="mono">
+                    <th scope="row" class="mono whole">
                       {worker.name}
                     </th>
                     <td class="right">{count(worker.tasks)}</td>

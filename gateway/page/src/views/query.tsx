@@ -17,6 +17,9 @@ import { ResultTab } from "./result";
 import { StagesTab } from "./stages";
 import { TasksTab } from "./tasks";
 
+/** Letters of the statement in the head. */
+const PREVIEW = 300;
+
 const TABS: [string, string][] = [
   ["stages", "Stages"],
   ["tasks", "Tasks"],
@@ -62,6 +65,11 @@ export function QueryView({ id, tab }: { id: string; tab: string }) {
   );
 }
 
+function preview(sql: string): string {
+  const line = sql.replace(/\s+/g, " ").trim();
+  return line.length > PREVIEW ? `${line.slice(0, PREVIEW)}…` : line;
+}
+
 function Head({ status, plan }: { status: QueryStatus; plan: Plan | null }) {
   const isRunning = !hasEnded(status.status);
   const now = useNow(isRunning);
@@ -85,7 +93,7 @@ function Head({ status, plan }: { status: QueryStatus; plan: Plan | null }) {
           )}
         </div>
       </div>
-      {plan && <p class="preview">{plan.sql.replace(/\s+/g, " ").slice(0, 300)}</p>}
+      {plan && <p class="preview">{preview(plan.sql)}</p>}
       <dl class="facts">
         <Fact name="Phase">{status.phase}</Fact>
         <Fact name="Time">{time === undefined ? "–" : duration(time)}</Fact>

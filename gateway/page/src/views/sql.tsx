@@ -357,7 +357,7 @@ function Running({ id }: { id: string }) {
         <State word={status.status} />
         {isRunning && <Meter done={progress.tasks_done} whole={progress.tasks} label="Tasks that are done" />}
         {isRunning && <span>{progress.tasks > 0 ? percent(progress.tasks_done / progress.tasks) : status.phase}</span>}
-        <span role="status">{isRunning ? "" : `The query has ${status.status.toLowerCase() === "cancelled" ? "been cancelled" : status.status.toLowerCase()}.`}</span>
+        <span role="status" class="hidden">{isRunning ? "" : `The query has ${status.status.toLowerCase() === "cancelled" ? "been cancelled" : status.status.toLowerCase()}.`}</span>
         <span>{facts.join(" · ")}</span>
         <a href={to("query", [id])}>Stages, tasks, cost</a>
         {isRunning && <Cancel id={id} />}
