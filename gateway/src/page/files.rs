@@ -14,14 +14,14 @@ pub(super) const FILES: &[Embedded] = &[
         bytes: include_bytes!("../../page/dist/assets/icon-CRrWC2L_.svg"),
     },
     Embedded {
-        name: "assets/index-TgKu4dJQ.css",
-        kind: "text/css; charset=utf-8",
-        bytes: include_bytes!("../../page/dist/assets/index-TgKu4dJQ.css"),
+        name: "assets/index-BOvRbwXZ.js",
+        kind: "text/javascript; charset=utf-8",
+        bytes: include_bytes!("../../page/dist/assets/index-BOvRbwXZ.js"),
     },
     Embedded {
-        name: "assets/index-eMej0n6G.js",
-        kind: "text/javascript; charset=utf-8",
-        bytes: include_bytes!("../../page/dist/assets/index-eMej0n6G.js"),
+        name: "assets/index-GU7gRYjC.css",
+        kind: "text/css; charset=utf-8",
+        bytes: include_bytes!("../../page/dist/assets/index-GU7gRYjC.css"),
     },
     Embedded {
         name: "index.html",

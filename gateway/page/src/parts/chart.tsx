@@ -80,6 +80,10 @@ export function Chart({ answer }: { answer: Rows }) {
   );
 }
 
+/** Letters of a label. */
+const LABEL = 14;
+const shorter = (text: string): string => (text.length > LABEL ? `${text.slice(0, LABEL - 1)}…` : text);
+
 interface DrawingOf {
   kind: Kind;
   points: { x: Value; y: number }[];
@@ -119,7 +123,7 @@ function Drawing({ kind, points, across, up, type, isNumber }: DrawingOf) {
   const shownPoints = points.map((point, at) => ({ ...point, at })).filter(({ at }) => Number.isFinite(xOf(at)));
   const bottom = PAD.top + inner.height;
   const every = Math.max(1, Math.ceil(points.length / Math.min(LABELS, width / 34)));
-  const labels = points.map((point) => shown(point.x).slice(0, 14));
+  const labels = points.map((point) => shorter(shown(point.x)));
   const isTilted = labels.some((text) => text.length * LETTER > step * every);
   const timeText = (ms: number) => new Date(ms).toISOString().slice(0, 10);
   const label = `${up} by ${across}, ${KINDS.find(([id]) => id === kind)?.[1] ?? kind}, ${counted(points.length, "row")}`;

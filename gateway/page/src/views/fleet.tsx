@@ -10,6 +10,30 @@ import { Trouble } from "../parts/problem";
 const REFRESH_MS = 5_000;
 const LOOKED_AT = 10;
 
+/** Names of limits. One that is not here is shown as the API names it. */
+const LIMITS: Record<string, string> = {
+  sql_bytes: "SQL text",
+  body_bytes: "Body of a request",
+  parameters: "Parameters",
+  tags: "Tags of a query",
+  wait_ms: "Longest wait",
+  page: "Queries on a page",
+  query_ttl_ms: "Time to live of a query",
+  max_bytes_scanned: "Bytes that a query may read",
+  max_cost_usd: "Dollars that a query may cost",
+  answer_bytes: "Answer that is sent as rows",
+  inline_slots: "Inline queries at a time",
+  inline_queue: "Inline queries that wait",
+  inline_time_ms: "Time of an inline query",
+  inline_memory_bytes: "Memory of inline queries",
+  planning_at_once: "Statements planned at a time",
+  planning_queue: "Statements that wait for it",
+  planning_time_ms: "Time to plan a statement",
+  connections: "Connections",
+  requests: "Requests at a time",
+  client_requests: "Requests of one client at a time",
+};
+
 interface Seen {
   name: string;
   tasks: number;
@@ -98,7 +122,7 @@ export function FleetView() {
             <h2>Limits</h2>
             <dl class="facts tiles">
               {Object.entries(gateway.limits).map(([name, value]) => (
-                <Fact key={name} name={words(name.replace(/_(ms|bytes)$/, ""))}>
+                <Fact key={name} name={LIMITS[name] ?? words(name)}>
                   {limit(name, value)}
                 </Fact>
               ))}
