@@ -1,7 +1,8 @@
 // The page: a head with the views, the banner, and the view that the address names.
 import { useEffect, useRef, useState } from "preact/hooks";
-import { isAbort, key, locked, meet, Problem, signOut } from "./api/client";
-import { place, to } from "./lib/router";
+import { isAbort, key, link, locked, meet, Problem, signOut } from "./api/client";
+import { EMPTY, keepDraft } from "./lib/draft";
+import { isId, place, to } from "./lib/router";
 import { useStore } from "./lib/store";
 import { Banner } from "./parts/banner";
 import { Trouble } from "./parts/problem";
@@ -17,8 +18,16 @@ const VIEWS: [string, string][] = [
   ["fleet", "Fleet"],
 ];
 
+/** Forgets the key and all that was read with it. */
+function leave() {
+  signOut();
+  keepDraft(EMPTY);
+  location.reload();
+}
+
 export function App() {
   const lock = useStore(locked);
+  const line = useStore(link);
   const at = useStore(place);
   const main = useRef<HTMLElement>(null);
   const [met, setMet] = useState<"not yet" | "yes" | { error: unknown }>("not yet");
@@ -33,6 +42,11 @@ export function App() {
       },
     );
   }, [lock.isLocked, round]);
+  useEffect(() => {
+    // Somebody answers now.
+    const isBack = line.state === "again" || line.state === "another";
+    if (isBack && typeof met === "object") setRound((now) => now + 1);
+  }, [line.state]);
   const view = at.view === "query" ? `query ${at.path[0] ?? ""}` : at.view;
   const isFirst = useRef(true);
   useEffect(() => {
@@ -61,7 +75,7 @@ export function App() {
           })}
         </nav>
         {key() !== null && !lock.isLocked && (
-          <button type="button" class="plain" onClick={() => signOut()}>
+          <button type="button" class="plain" onClick={leave}>
             Sign out
           </button>
         )}
@@ -88,21 +102,26 @@ function View() {
     case "queries":
       return <QueriesView params={at.params} />;
     case "query":
-      return <QueryView key={at.path[0]} id={at.path[0] ?? ""} tab={at.path[1] ?? ""} />;
+      // An address comes from anywhere. What is no id does not become part of a request.
+      return isId(at.path[0]) ? <QueryView key={at.path[0]} id={at.path[0]} tab={at.path[1] ?? ""} /> : <Nothing />;
     case "sql":
       return <SqlView />;
     case "fleet":
       return <FleetView />;
     default:
-      return (
-        <>
-          <h1>There is no such view</h1>
-          <p>
-            <a href={to("queries")}>All queries</a>
-          </p>
-        </>
-      );
+      return <Nothing />;
   }
+}
+
+function Nothing() {
+  return (
+    <>
+      <h1>There is no such view</h1>
+      <p>
+        <a href={to("queries")}>All queries</a>
+      </p>
+    </>
+  );
 }
 
 function Bird() {

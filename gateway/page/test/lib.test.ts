@@ -5,7 +5,7 @@ import { remembered, type Run } from "../src/lib/history";
 import { layered } from "../src/lib/layers";
 import { firstWord, offsetOf, pieces } from "../src/lib/lex";
 import { readPlan, splitSteps } from "../src/lib/plan";
-import { placeOf, to } from "../src/lib/router";
+import { isId, placeOf, to } from "../src/lib/router";
 import { scale, tick } from "../src/lib/scale";
 import { skew, spread } from "../src/lib/stats";
 
@@ -162,6 +162,8 @@ describe("addresses", () => {
     expect(placeOf(address).params.get("tag")).toBe("team:a & b");
     expect(placeOf(to("query", ["id", "tasks"]))).toMatchObject({ view: "query", path: ["id", "tasks"] });
     expect(placeOf("").view).toBe("queries");
+    expect(isId("01a22b5a-6070-72c5-ab3d-99b1502bfa17")).toBe(true);
+    for (const other of ["", "../wake", "01a22b5a", "x?y=01a22b5a-6070-72c5-ab3d-99b1502bfa17", undefined]) expect(isId(other)).toBe(false);
     expect(placeOf("#/%E0%A4%A").view).toBe("%E0%A4%A");
   });
 });

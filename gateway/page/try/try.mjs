@@ -421,6 +421,16 @@ try {
     await seen("NOT_FOUND", ".trouble");
   });
 
+  await step("EXPLAIN ANALYZE in the SQL box is the gateway's answer", async () => {
+    await go("#/sql");
+    await write("explain analyze select count(*) as n from lineitem");
+    await page.keyboard.press("Control+Enter");
+    await seen("analyzed_plan", ".outcome");
+    await go("#/query/..%2Fwake");
+    await page.getByRole("heading", { name: "There is no such view" }).waitFor();
+    must(!proxy.seen.some((line) => line.includes("/v1/wake") || line.includes("/v1/queries/..")), "an address became a request");
+  });
+
   await step("the fleet", async () => {
     await go("#/fleet");
     await page.getByRole("heading", { name: "Fleet" }).waitFor();

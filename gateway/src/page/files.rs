@@ -14,9 +14,9 @@ pub(super) const FILES: &[Embedded] = &[
         bytes: include_bytes!("../../page/dist/assets/icon-CRrWC2L_.svg"),
     },
     Embedded {
-        name: "assets/index-BOvRbwXZ.js",
+        name: "assets/index-C_EBdoAa.js",
         kind: "text/javascript; charset=utf-8",
-        bytes: include_bytes!("../../page/dist/assets/index-BOvRbwXZ.js"),
+        bytes: include_bytes!("../../page/dist/assets/index-C_EBdoAa.js"),
     },
     Embedded {
         name: "assets/index-GU7gRYjC.css",

@@ -12,7 +12,6 @@ export class EventCutter {
   private event = "message";
   private data: string[] = [];
   private id: string | undefined;
-  retryMs: number | undefined;
 
   push(text: string): ServerEvent[] {
     this.rest += text;
@@ -41,7 +40,6 @@ export class EventCutter {
     if (name === "event") this.event = value;
     else if (name === "data") this.data.push(value);
     else if (name === "id") this.id = value;
-    else if (name === "retry" && /^\d+$/.test(value)) this.retryMs = Number(value);
     return undefined;
   }
 }

@@ -12,7 +12,7 @@ export interface Draft {
 }
 
 const NAME = "dunlin.draft";
-const EMPTY: Draft = { sql: "", parameters: "", route: "auto", partitions: "", maxBytes: "", maxCost: "", tags: "" };
+export const EMPTY: Draft = { sql: "", parameters: "", route: "auto", partitions: "", maxBytes: "", maxCost: "", tags: "" };
 const PARTITIONS = "datafusion.execution.target_partitions";
 
 export function draft(): Draft {

@@ -42,6 +42,7 @@ export function useQuery(id: string): Followed {
           ]);
           setStatus((before) => (before && hasEnded(before.status) && !hasEnded(now.status) ? before : now));
           setStages(all.stages);
+          setError(null);
           if (!hasEnded(now.status)) await new Promise((resolve) => setTimeout(resolve, STAGES_MS));
         }
       } catch (thrown) {

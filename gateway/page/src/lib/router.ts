@@ -26,6 +26,9 @@ if (typeof window !== "undefined") {
   window.addEventListener("hashchange", () => place.set(placeOf(location.hash)));
 }
 
+/** Whether a part of an address is the id of a query. */
+export const isId = (text: string | undefined): text is string => text !== undefined && /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(text);
+
 export function to(view: string, path: string[] = [], params: Record<string, string> = {}): string {
   const given = Object.entries(params).filter(([, value]) => value !== "");
   const query = new URLSearchParams(given).toString();

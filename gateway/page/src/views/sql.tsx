@@ -74,7 +74,15 @@ export function SqlView() {
         return;
       }
       if (["explain", "describe", "desc", "show"].includes(firstWord(chosen.text))) {
-        const text = await persist(async () => (await ask("v1/sql", { method: "POST", body, signal: stop.signal })).text(), { ...options, tries: 2 });
+        // It is sent once: EXPLAIN ANALYZE runs what it explains.
+        const response = await ask("v1/sql", { method: "POST", body, signal: stop.signal });
+        if (response.status === 202) {
+          const status = (await response.json()) as QueryStatus;
+          remember({ sql: chosen.text, at: Date.now(), query: status.query_id });
+          setOutcome({ kind: "query", id: status.query_id });
+          return;
+        }
+        const text = await response.text();
         remember({ sql: chosen.text, at: Date.now() });
         setOutcome({ kind: "text", text });
         return;
