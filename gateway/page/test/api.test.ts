@@ -146,6 +146,21 @@ describe("events", () => {
     expect(streams.map(({ headers }) => headers.get("last-event-id"))).toEqual([null, "p1", "p1"]);
   });
 
+  test("a stream that breaks off leads to a look at who answers now", async () => {
+    const broken = new ReadableStream({
+      start: (stream) => stream.enqueue(new TextEncoder().encode('event: progress\nid: p1\ndata: {}\n\n')),
+      pull: (stream) => stream.error(new TypeError("network error")),
+    });
+    gateways = [2];
+    answers = [
+      () => new Response(broken, { headers: { "content-type": "text/event-stream" } }),
+      () => events(`event: end\nid: e\ndata: ${JSON.stringify(status("SUCCEEDED"))}\n\n`),
+    ];
+    await run(follow("q", { signal: new AbortController().signal, onNews: () => {} }));
+    expect(link.get()).toMatchObject({ state: "another", startedMs: 2 });
+    expect(asked.at(-1)?.headers.get("last-event-id")).toBe("p1");
+  });
+
   test("where no stream comes through, long polls follow with the tag of what is known", async () => {
     const heard: unknown[] = [];
     answers = [

@@ -14,9 +14,9 @@ pub(super) const FILES: &[Embedded] = &[
         bytes: include_bytes!("../../page/dist/assets/icon-CRrWC2L_.svg"),
     },
     Embedded {
-        name: "assets/index-C_EBdoAa.js",
+        name: "assets/index-BLwajsp0.js",
         kind: "text/javascript; charset=utf-8",
-        bytes: include_bytes!("../../page/dist/assets/index-C_EBdoAa.js"),
+        bytes: include_bytes!("../../page/dist/assets/index-BLwajsp0.js"),
     },
     Embedded {
         name: "assets/index-GU7gRYjC.css",

@@ -232,6 +232,18 @@ async function probe(): Promise<void> {
   }
 }
 
+/** An answer broke off. A load balancer may have found another gateway before anybody missed the first one. */
+export async function brokeOff(): Promise<void> {
+  const before = link.get();
+  if (before.state === "lost" || before.startedMs === undefined) return;
+  try {
+    const status = await askJson<GatewayStatus>("v1/status");
+    if (status.started_ms !== before.startedMs) link.set({ state: "another", startedMs: status.started_ms });
+  } catch {
+    // Whoever asks next is told.
+  }
+}
+
 /** Remembers which gateway answers, so that a change can be told. */
 export async function meet(): Promise<GatewayStatus> {
   const status = await askJson<GatewayStatus>("v1/status");

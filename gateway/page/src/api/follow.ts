@@ -4,7 +4,7 @@
 //        └── end ──> onStatus, done                        no stream at all, twice ──> GET status?wait with If-None-Match
 //
 // Whatever gateway answers goes on where the last one stopped.
-import { ask, isAbort, pause, Problem, retryDelay, Unreachable } from "./client";
+import { ask, brokeOff, isAbort, pause, Problem, retryDelay, Unreachable } from "./client";
 import { EventCutter } from "./sse";
 import { hasEnded, type QueryStatus } from "./types";
 
@@ -88,6 +88,7 @@ async function stream(
   } catch (error) {
     if (signal.aborted || error instanceof Problem || error instanceof Unreachable) throw error;
     // The stream broke off: its gateway may have died. The next one is asked.
+    void brokeOff();
     return { isEnd: false, lastId: id, events };
   } finally {
     clearTimeout(timer);

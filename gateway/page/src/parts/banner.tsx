@@ -9,7 +9,7 @@ export function Banner() {
     now.state === "lost"
       ? `No gateway has answered since ${clock(now.lostAt ?? Date.now())}. Queries go on without it; the page tries again.`
       : now.state === "another"
-        ? `The gateway that answered before is gone. Another one answers now${now.startedMs ? `, started ${clock(now.startedMs)}` : ""}. No query is lost.`
+        ? `The connection to the gateway broke off. Another gateway answers now${now.startedMs ? `, started ${clock(now.startedMs)}` : ""}. No query is lost.`
         : now.state === "again"
           ? "The gateway answers again. No query is lost."
           : null;
