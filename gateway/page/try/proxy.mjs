@@ -42,13 +42,19 @@ export class Proxy {
       got.on("error", () => answer.destroy());
       got.on("aborted", () => answer.destroy());
     });
+    let isLeft = false;
     onward.on("error", () => {
+      // The browser went away, and not the gateway.
+      if (isLeft) return;
       if (this.urls[0] === target && this.urls.length > 1) this.urls.push(this.urls.shift());
       if (answer.headersSent) return answer.destroy();
       answer.writeHead(502, { "content-type": "text/html" });
       answer.end("<h1>502 Bad Gateway</h1>");
     });
-    answer.on("close", () => onward.destroy());
+    answer.on("close", () => {
+      isLeft = true;
+      onward.destroy();
+    });
     asked.pipe(onward);
   }
 
