@@ -11,6 +11,8 @@ export default defineConfig({
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
     reportCompressedSize: false,
+    // What the page contains of others, with their licences.
+    license: { fileName: "assets/licenses.md" },
     rolldownOptions: {
       output: {
         entryFileNames: "assets/[name]-[hash].js",

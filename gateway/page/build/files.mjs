@@ -12,6 +12,7 @@ const KINDS = {
   ".js": "text/javascript; charset=utf-8",
   ".css": "text/css; charset=utf-8",
   ".svg": "image/svg+xml",
+  ".md": "text/markdown; charset=utf-8",
 };
 
 function filesBelow(folder) {

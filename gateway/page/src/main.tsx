@@ -3,4 +3,5 @@ import { App } from "./app";
 import "./style.css";
 
 const root = document.getElementById("app");
+root?.replaceChildren();
 if (root) render(<App />, root);

@@ -419,6 +419,10 @@ try {
     await seen("TRY_CAST", ".trouble");
     await page.getByText("What this code means").click();
     await look("error");
+    await page.getByRole("link", { name: "Retry with…" }).click();
+    await editor().getByText("cast").waitFor();
+    const settings = await page.locator(".settings summary").textContent();
+    must(settings.includes("fleet · 4 partitions · team:finance"), `the settings are not handed over: ${settings}`);
   });
 
   await step("a query of nobody is not found", async () => {

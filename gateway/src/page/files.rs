@@ -14,14 +14,19 @@ pub(super) const FILES: &[Embedded] = &[
         bytes: include_bytes!("../../page/dist/assets/icon-CRrWC2L_.svg"),
     },
     Embedded {
-        name: "assets/index-BLwajsp0.js",
-        kind: "text/javascript; charset=utf-8",
-        bytes: include_bytes!("../../page/dist/assets/index-BLwajsp0.js"),
+        name: "assets/index-B_3TuVsa.css",
+        kind: "text/css; charset=utf-8",
+        bytes: include_bytes!("../../page/dist/assets/index-B_3TuVsa.css"),
     },
     Embedded {
-        name: "assets/index-GU7gRYjC.css",
-        kind: "text/css; charset=utf-8",
-        bytes: include_bytes!("../../page/dist/assets/index-GU7gRYjC.css"),
+        name: "assets/index-cTC8EVeP.js",
+        kind: "text/javascript; charset=utf-8",
+        bytes: include_bytes!("../../page/dist/assets/index-cTC8EVeP.js"),
+    },
+    Embedded {
+        name: "assets/licenses.md",
+        kind: "text/markdown; charset=utf-8",
+        bytes: include_bytes!("../../page/dist/assets/licenses.md"),
     },
     Embedded {
         name: "index.html",

@@ -6,7 +6,8 @@
 //! The page knows only the public API: it asks the gateway that served it, with the key that its user gives. So nothing here
 //! knows a query. A place in the page stands behind the `#` of its address, and so the one document serves all of them.
 //!
-//! Names of assets contain a hash of their content. They may be kept for ever, and the document is asked for each time.
+//! Names of assets contain a hash of their content. They may be kept for ever. The document, and the licences of what the page
+//! contains of others, are asked for each time.
 
 mod files;
 
@@ -36,6 +37,8 @@ use crate::http::ApiError;
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 /// The document.
 const DOCUMENT: &str = "index.html";
+/// The licences of what the page contains of others.
+const LICENCES: &str = "assets/licenses.md";
 /// Bytes of a hash in an `ETag`.
 const TAG_BYTES: usize = 16;
 
@@ -129,10 +132,9 @@ fn answer(name: &str, asked: &HeaderMap) -> Result<Response, ApiError> {
     if let Ok(tag) = HeaderValue::from_str(&tag) {
         headers.insert(ETAG, tag);
     }
-    let (kept, varies) = match name {
-        DOCUMENT => ("no-cache", "accept, accept-encoding"),
-        _ => ("public, max-age=31536000, immutable", "accept-encoding"),
-    };
+    let is_hashed = name != DOCUMENT && name != LICENCES;
+    let kept = if is_hashed { "public, max-age=31536000, immutable" } else { "no-cache" };
+    let varies = if name == DOCUMENT { "accept, accept-encoding" } else { "accept-encoding" };
     headers.insert(CACHE_CONTROL, HeaderValue::from_static(kept));
     headers.insert(VARY, HeaderValue::from_static(varies));
     headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
@@ -213,6 +215,11 @@ mod tests {
             named += 1;
         }
         assert!(named >= 3, "{document}");
+        let licences = ask(&format!("/{LICENCES}"), &[]).await;
+        assert_eq!(
+            (licences.status().as_u16(), header(&licences, CACHE_CONTROL)),
+            (200, "no-cache".to_owned())
+        );
     }
 
     #[tokio::test]

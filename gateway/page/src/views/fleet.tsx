@@ -1,6 +1,6 @@
 // The fleet, as the API knows it: this gateway, the others, and the workers that recent queries name.
 import { useEffect, useState } from "preact/hooks";
-import { askJson, isAbort, meet, persist, Problem, retryDelay } from "../api/client";
+import { address, askJson, isAbort, meet, persist, Problem, retryDelay } from "../api/client";
 import { hasEnded, type Fleet, type GatewayStatus, type Page, type Profile } from "../api/types";
 import { bytes, clock, count, counted, duration, words } from "../lib/format";
 import { to } from "../lib/router";
@@ -130,6 +130,9 @@ export function FleetView() {
           </section>
         </>
       )}
+      <p class="quiet foot">
+        <a href={address("docs")}>The API</a> <a href={address("assets/licenses.md")}>Licences of what this page contains</a>
+      </p>
       {gateway === null && error === null && <p class="quiet">Asking the gateway…</p>}
     </>
   );
