@@ -159,6 +159,10 @@ contract *args:
     cargo build --workspace
     scripts/contract {{ args }}
 
+# The page of the gateway: `just page check`, `just page try`, `just page dev`, `just page build`
+page *args:
+    scripts/page {{ args }}
+
 # Dashboards, rules, metrics: `just observability check`, `just observability live URL…`
 observability *args:
     scripts/observability {{ args }}

@@ -19,6 +19,7 @@ use crate::door::{Door, DoorError, make_room};
 use crate::http::{About, Face, Guard, Peer, Server, router};
 use crate::metrics::{Books, Metrics, Observed, Told};
 use crate::options::{Current, Gateway, GatewayOptions, Live};
+use crate::page;
 use crate::query::handles::Handles;
 use crate::query::hub::Hub;
 use crate::query::intake::Intake;
@@ -115,7 +116,7 @@ fn open(
         answer_buffer: limits.answer_buffer_bytes,
     };
     let guard = Guard::new(current, limits, Arc::clone(&env.clock));
-    Ok(Core { router: router(face, guard), hub, sweeper })
+    Ok(Core { router: router(face, guard, page::routes()), hub, sweeper })
 }
 
 fn level(count: usize) -> i64 {

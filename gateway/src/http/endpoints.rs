@@ -350,6 +350,17 @@ fn gateway() -> Vec<Endpoint> {
 fn workers() -> Vec<Endpoint> {
     vec![
         getting(
+            "/v1/fleet",
+            site::fleet,
+            Operation::new(
+                "getFleet",
+                "Gateway",
+                "Get the gateways and workers that are known",
+                "Gateways that have written their addresses into the store, the newest first, some at most; and workers that wait for news at this gateway.",
+            )
+            .answers(200, "The fleet.", "Fleet"),
+        ),
+        getting(
             "/v1/wake",
             wake::listen,
             Operation::new(

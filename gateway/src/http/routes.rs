@@ -16,8 +16,8 @@ use super::problem::ApiError;
 use super::seen::seen;
 use crate::options::MAX_BODY_BYTES;
 
-/// The gateway's routes. All but the open ones pass the guard.
-pub(crate) fn router(face: Face, door: Arc<Guard>) -> Router {
+/// The gateway's routes, and `pages` beside them. All but the open ones and the pages pass the guard.
+pub(crate) fn router(face: Face, door: Arc<Guard>, pages: Router<Face>) -> Router {
     let endpoints = endpoints();
     let document = serde_json::to_vec(&document(&endpoints)).unwrap_or_default();
     let (mut guarded, mut open) = (Router::new(), Router::new());
@@ -33,6 +33,8 @@ pub(crate) fn router(face: Face, door: Arc<Guard>) -> Router {
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .layer(Extension(Document(document.into())))
         .layer(from_fn(compress))
+        // They come compressed.
+        .merge(pages)
         .layer(from_fn_with_state(face.clone(), seen))
         .with_state(face)
 }

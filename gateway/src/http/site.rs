@@ -75,6 +75,19 @@ pub(super) async fn status(
     Ok(answer_json(StatusCode::OK, &StatusOfGateway { about, uptime_ms, counts }))
 }
 
+/// `GET /v1/fleet`: the gateways that have written their addresses into the store, and the workers that wait for news at this
+/// one.
+pub(super) async fn fleet(
+    State(Face { queries, hub, .. }): State<Face>,
+    _: Caller,
+    parameters: Parameters,
+) -> Result<Response, ApiError> {
+    parameters_of(parameters, &[])?;
+    let gateways = queries.gateways().await?.into_iter().map(|url| json!({ "url": url }));
+    let gateways: Vec<_> = gateways.collect();
+    Ok(answer_json(StatusCode::OK, &json!({ "gateways": gateways, "workers": hub.names() })))
+}
+
 /// `GET /v1/tables`: the tables, without reading any of them.
 pub(super) async fn tables(
     State(Face { intake, .. }): State<Face>,

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use dunlin_manifest::ids::QueryId;
+use dunlin_manifest::query::Progress;
 use dunlin_manifest::records::{ErrorCode, Route};
 use parking_lot::Mutex;
 use serde::Serialize;
@@ -33,8 +34,12 @@ pub(crate) struct Brief {
     pub(super) rows: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) wall_ms: Option<u64>,
-    /// Whom it belongs to.
-    #[serde(skip)]
+    pub(super) progress: Progress,
+    /// What its workers cost, once it has ended and if there is a price.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) cost_usd: Option<f64>,
+    /// Whom it belongs to: digits that are made from the hash of its key, and tell nothing about the key.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) owner: Option<String>,
 }
 

@@ -13,6 +13,7 @@ use dunlin_manifest::query::{active, ended_before};
 use futures::StreamExt;
 use futures::future::join;
 
+use super::answer::Receipt;
 use super::brief::{Brief, Page, preview};
 use super::error::{CoreError, ErrorKind};
 use super::queries::Queries;
@@ -125,7 +126,12 @@ impl Queries {
         let (_, status) = Version::of(&handle, end.as_deref());
         let summary = end.as_ref().and_then(|end| end.summary);
         let answered = summary.filter(|_| status.status == Status::Succeeded);
-        let QueryStatus { status, phase, .. } = status;
+        let QueryStatus { status, phase, progress, .. } = status;
+        let cost = summary.and_then(|summary| {
+            let mut receipt = Receipt::of(handle.root.route, &summary);
+            receipt.price(self.tariff());
+            receipt.cost_usd.map(|cost| cost.total)
+        });
         let brief = Brief {
             query_id: query.to_string(),
             status,
@@ -137,6 +143,8 @@ impl Queries {
             error_code: end.as_ref().and_then(|end| Some(end.error.as_ref()?.code.clone())),
             rows: answered.map(|summary| summary.rows),
             wall_ms: summary.map(|summary| summary.wall_ms),
+            progress,
+            cost_usd: cost,
             owner: handle.root.owner.clone(),
         };
         if end.is_some() {

@@ -26,6 +26,8 @@ const KEPT: usize = 1024;
 const PRESENT: Duration = Duration::from_secs(40);
 /// The most listeners that are given a place.
 const PLACES: usize = 1 << 16;
+/// The most listeners that are named to people.
+const NAMED: usize = 1_000;
 /// The longest name of a listener.
 pub(crate) const NAME: usize = 64;
 
@@ -117,6 +119,14 @@ impl Hub {
         let mut present = self.present.lock();
         present.retain(|_, asked| now.saturating_sub(*asked) < PRESENT);
         present.len()
+    }
+
+    /// The names of those that listen, in order; of very many, the first ones.
+    pub(crate) fn names(&self) -> Vec<String> {
+        let now = self.clock.monotonic();
+        let present = self.present.lock();
+        let there = present.iter().filter(|(_, asked)| now.saturating_sub(**asked) < PRESENT);
+        there.take(NAMED).map(|(name, _)| name.clone()).collect()
     }
 
     /// The place of a listener among those that are present. It is present from now on.
@@ -224,6 +234,7 @@ mod tests {
         assert_eq!(places, [Some((0, 1)), Some((0, 2)), Some((2, 3)), Some((0, 3))]);
         assert_eq!(hub.listen(Some("b"), None).await.place, Some(Place { index: 1, of: 3 }));
         assert_eq!(hub.listen(None, None).await.place, None);
+        assert_eq!(hub.names(), ["a", "b", "c"]);
     }
 
     #[tokio::test]

@@ -8,7 +8,7 @@ use std::time::Duration;
 use dunlin_manifest::env::Env;
 use dunlin_manifest::ids::QueryId;
 use dunlin_manifest::keys;
-use dunlin_manifest::query::{Progress, QueryHandle};
+use dunlin_manifest::query::{Progress, QueryHandle, gateways};
 use dunlin_manifest::records::{End, EndStatus, ErrorCode, QueryError, Seal};
 use dunlin_manifest::store::create::load;
 use dunlin_manifest::store::{ControlStore, StoreError};
@@ -120,6 +120,11 @@ impl Queries {
             metrics,
             brief: Briefs::default(),
         }
+    }
+
+    /// Addresses of gateways, as they have written them into the store: the newest ones, some at most.
+    pub(crate) async fn gateways(&self) -> Result<Vec<String>, CoreError> {
+        Ok(gateways(self.handles.store()).await?)
     }
 
     /// What queries cost.

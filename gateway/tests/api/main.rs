@@ -9,6 +9,7 @@ mod guests;
 mod history;
 mod mistakes;
 mod news;
+mod page;
 mod pages;
 mod parts;
 mod queries;

@@ -61,6 +61,7 @@ async fn real_answers_have_the_fields_that_are_described() {
     let profile = get(&format!("{own}/profile")).await;
     described("Task", &profile["stages"][0]["task_list"][0]);
     described("Gateway", &get("/v1/status").await);
+    described("Fleet", &get("/v1/fleet").await);
     described("Tables", &get("/v1/tables").await);
     described("Problem", &get("/v1/nothing").await);
 }

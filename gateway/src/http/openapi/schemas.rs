@@ -181,7 +181,9 @@ fn statuses() -> Value {
             "query_id": { "type": "string", "format": "uuid" },
             "status": of("Status"), "phase": text(), "submitted_ms": count(), "sql_preview": text(),
             "route": of("Route"), "tags": of("Tags"), "error_code": text(),
-            "rows": count(), "wall_ms": count()
+            "rows": count(), "wall_ms": count(), "progress": of("Progress"),
+            "cost_usd": { "type": "number", "description": "What its workers cost, once it has ended." },
+            "owner": { "type": "string", "description": "Digits that stand for the key that submitted it." }
         })),
         "SubmitAnswer": { "anyOf": [of("QueryStatus"), of("Estimate")] },
         "Page": object(&["queries", "next"], json!({
@@ -208,6 +210,7 @@ fn progress() -> Value {
         ("worker", text()),
         ("partitions", json!({ "type": "array", "items": count() })),
         ("wall_us", count()),
+        ("ended_ms", count()),
     ] {
         task[name] = schema;
     }
@@ -216,9 +219,13 @@ fn progress() -> Value {
         "state": { "enum": ["waiting", "open", "running", "sealed"] },
         "partitions": count(), "inputs": { "type": "array", "items": count() },
         "tasks": count(), "tasks_done": count(), "attempts": count(), "failed": count(),
-        "decided": text(), "totals": object(&["rows", "bytes"], totals), "task_list": list("Task")
+        "decided": text(), "totals": object(&["rows", "bytes"], totals), "task_list": list("Task"), "claimed": list("Claimed")
     });
     json!({
+        "Claimed": object(&["task", "attempt", "failed", "committed"], json!({
+            "task": count(), "attempt": count(), "failed": { "type": "array", "items": count() },
+            "committed": { "type": "boolean" }
+        })),
         "Task": object(&["task", "attempt", "worker"], task),
         "Stage": object(&["stage", "name", "state", "partitions", "inputs"], stage),
         "Stages": object(&["query_id", "status", "stages"], json!({
@@ -294,6 +301,10 @@ fn gateway() -> Value {
             "route_mode": { "enum": ["auto", "inline", "fleet"] },
             "limits": { "type": "object", "additionalProperties": { "type": ["number", "null"] } },
             "counts": { "type": "object", "additionalProperties": { "type": "integer" } }
+        })),
+        "Fleet": object(&["gateways", "workers"], json!({
+            "gateways": { "type": "array", "items": object(&["url"], json!({ "url": text() })) },
+            "workers": { "type": "array", "items": text() }
         })),
         "Document": { "type": "object", "required": ["openapi", "paths"] }
     })

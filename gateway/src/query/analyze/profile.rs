@@ -5,7 +5,7 @@ use dunlin_manifest::records::{End, Requests, SealedTask, StageId};
 use serde::Serialize;
 
 use super::records::{critical_chain, read_stages};
-use super::stage::{StageRun, Took};
+use super::stage::{Claimed, StageRun, Took};
 use crate::query::error::CoreError;
 
 /// How far a stage is.
@@ -47,6 +47,9 @@ pub(crate) struct StageBody {
     /// Each task of a sealed stage.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     task_list: Vec<TaskBody>,
+    /// Each claimed task of a stage that is not sealed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    claimed: Vec<Claimed>,
 }
 
 /// What tasks did together. Memory is that of the task with the most.
@@ -112,6 +115,9 @@ struct TaskBody {
     rows: u64,
     bytes: u64,
     wall_us: u64,
+    /// When the attempt ended, in milliseconds after 1970 by its worker's clock, if the worker told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ended_ms: Option<u64>,
     #[serde(flatten)]
     used: Used,
 }
@@ -186,6 +192,10 @@ fn body(run: &StageRun, with_tasks: bool) -> StageBody {
             true => run.tasks().iter().map(|task| task_body(run, task)).collect(),
             false => Vec::new(),
         },
+        claimed: match with_tasks && run.seal.is_none() {
+            true => run.claimed.clone(),
+            false => Vec::new(),
+        },
     }
 }
 
@@ -199,6 +209,7 @@ fn task_body(run: &StageRun, task: &SealedTask) -> TaskBody {
         rows: task.output.rows,
         bytes: task.output.bytes,
         wall_us: task.metrics.wall_us,
+        ended_ms: Some(task.metrics.ended_ms).filter(|ended| *ended > 0),
         used: Took::of(task).into(),
     }
 }

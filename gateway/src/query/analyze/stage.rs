@@ -6,8 +6,20 @@ use std::sync::Arc;
 use dunlin_manifest::decide::Decided;
 use dunlin_manifest::model::view::StageView;
 use dunlin_manifest::records::{Requests, Seal, SealedTask, StageId, StageManifest, StageSpec};
+use serde::Serialize;
 
 use super::text::{bytes, count, millis, ranges, requests, skew};
+
+/// A task that was claimed.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Claimed {
+    task: u32,
+    /// The newest attempt.
+    attempt: u32,
+    /// The attempts that failed or were given back.
+    failed: Vec<u32>,
+    committed: bool,
+}
 
 /// One stage, as far as its records show it.
 #[derive(Clone, Debug)]
@@ -20,6 +32,8 @@ pub(super) struct StageRun {
     pub(super) attempts: u64,
     pub(super) failed: u64,
     pub(super) committed: usize,
+    /// The tasks that were claimed, as far as they are listed: those of a sealed group are not.
+    pub(super) claimed: Vec<Claimed>,
     /// Partitions of each task, if they were computed and asked for.
     pub(super) planned: Option<Vec<Vec<u32>>>,
     /// What the sealed sizes of its inputs changed about the stage.
@@ -52,6 +66,7 @@ impl StageRun {
             planned,
             decided,
             committed: seen.done(),
+            claimed: claimed(seen),
             seal,
         }
     }
@@ -133,6 +148,16 @@ impl StageRun {
             failed => format!("{}, {failed} failed or given back", count(self.attempts, "attempt")),
         }
     }
+}
+
+fn claimed(seen: &StageView) -> Vec<Claimed> {
+    let claims = seen.claims.iter().map(|(task, attempt)| Claimed {
+        task: *task,
+        attempt: *attempt,
+        failed: seen.fails.get(task).into_iter().flatten().copied().collect(),
+        committed: seen.has_winner(*task),
+    });
+    claims.collect()
 }
 
 /// What a manifest decided in addition to the number of tasks.

@@ -48,6 +48,7 @@ fn run(id: StageId, inputs: &[StageId], tasks: Vec<SealedTask>) -> StageRun {
         planned: None,
         decided: None,
         committed: 0,
+        claimed: Vec::new(),
         seal: Some(Arc::new(seal)),
     }
 }
