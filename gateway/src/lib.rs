@@ -29,6 +29,7 @@ mod door;
 mod http;
 mod metrics;
 mod options;
+mod postgres;
 mod query;
 mod serve;
 mod tls;
