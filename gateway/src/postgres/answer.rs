@@ -1,8 +1,11 @@
 //! The answer to a statement: rows that are still to be sent, or what was done.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use datafusion::execution::SendableRecordBatchStream;
+use dunlin_manifest::ids::QueryId;
+use dunlin_manifest::meter::Meter;
 
 use super::copy::CopyFormat;
 use super::out::Column;
@@ -10,9 +13,6 @@ use super::rows::Prepared;
 use crate::door::Permit;
 use crate::query::answer::{Answer, Receipt};
 use crate::query::intake::Held;
-use dunlin_manifest::ids::QueryId;
-use dunlin_manifest::meter::Meter;
-use std::sync::Arc;
 
 /// The answer to a statement.
 #[derive(Debug)]
@@ -66,16 +66,13 @@ impl Told {
     /// A sentence for people.
     pub(super) fn text(&self, rows: u64) -> String {
         let Self { query, receipt, .. } = self;
-        let dollars = receipt.dollars();
-        let route = receipt.route;
-        let scanned = receipt.bytes_scanned;
-        let mut text = format!("query {query}: {route:?}, {rows} rows, {scanned} bytes scanned");
-        text = text.replace("Inline", "inline").replace("Fleet", "fleet");
+        let (route, scanned) = (receipt.route, receipt.bytes_scanned);
+        let mut text = format!("query {query}: {route}, {rows} rows, {scanned} bytes scanned");
         if receipt.tasks > 0 {
             text.push_str(&format!(", {} stages, {} tasks", receipt.stages, receipt.tasks));
         }
         if receipt.cost_usd.is_some() {
-            text.push_str(&format!(", {dollars}"));
+            text.push_str(&format!(", {}", receipt.dollars()));
         }
         text
     }

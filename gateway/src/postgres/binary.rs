@@ -1,7 +1,6 @@
 //! Values in the binary form of Postgres.
 
 use bytes::{BufMut, BytesMut};
-use datafusion::arrow::array::Array;
 
 use super::cells::{Cells, Lists};
 use super::failure::{Failure, state};

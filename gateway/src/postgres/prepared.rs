@@ -54,6 +54,10 @@ impl Prepared {
         sql: &str,
         types: &[u32],
     ) -> Result<Self, Failure> {
+        if sql.is_empty() {
+            let (sql, declared, shape) = (String::new(), Vec::new(), OnceCell::new());
+            return Ok(Self { sql, command: Command::Query, inner: Inner::Nothing, declared, shape });
+        }
         let command = Command::of(sql)?;
         let declared = types.iter().map(|oid| Kind::of_oid(*oid)).collect::<Result<_, _>>()?;
         let query = match &command {
@@ -68,7 +72,13 @@ impl Prepared {
                 Command::Catalog => Inner::Catalog(query.to_owned()),
                 Command::Query => {
                     let statement = statement(settings, query)?;
-                    Inner::Core(Box::new(face.intake.parse(statement).await?))
+                    let parsed = face.intake.parse(statement).await.map_err(Failure::from);
+                    // A place in the query is none in the statement around it.
+                    let parsed = parsed.map_err(|failure| match command {
+                        Command::Query => failure,
+                        _ => Failure { place: None, ..failure },
+                    });
+                    Inner::Core(Box::new(parsed?))
                 }
                 _ => {
                     return Err(Failure::error(

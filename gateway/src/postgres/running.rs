@@ -210,7 +210,7 @@ impl Session {
         match taken.await {
             Ok(Taken::Answer(answer)) => Ok((*answer, None)),
             Ok(Taken::Query { query, analysis, held, .. }) => {
-                self.notice(&format!("query {query} is in the store and runs on the fleet"));
+                self.notice(&format!("query {query} is in the store"));
                 self.link.flush().await?;
                 let ended = self.ended(&query).await?;
                 let face = Arc::clone(&self.face);
@@ -272,7 +272,8 @@ impl Session {
 
     /// What a client is told of a statement that has written.
     async fn written(&mut self, prepared: &Prepared, answer: Answer) -> Result<Reply, Stop> {
-        let told = Told::of(&answer);
+        let mut told = Told::of(&answer);
+        told.receipt.price(self.face.queries.tariff());
         let mut stream = answer.rows;
         let mut rows = 0u64;
         while let Some(batch) = self.next_batch(&mut stream, Some(&told.query)).await? {

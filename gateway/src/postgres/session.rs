@@ -112,7 +112,7 @@ impl Session {
                     .hint("Connect again; other gateways serve the same tables.")
                     .into());
                 }
-                () = env.clock.sleep(idle.unwrap_or(Duration::MAX)), if idle.is_some() => {
+                () = env.clock.sleep(idle.unwrap_or_default()), if idle.is_some() => {
                     self.drop_idle();
                     continue;
                 }

@@ -1,7 +1,6 @@
 //! Values as text, exactly as Postgres prints them.
 
 use bytes::{BufMut, BytesMut};
-use datafusion::arrow::array::Array;
 
 use super::cells::{Cells, Lists};
 use super::failure::{Failure, state};

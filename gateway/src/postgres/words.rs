@@ -56,11 +56,6 @@ impl Words {
         self.words.get(self.at).map(|(word, _)| word)
     }
 
-    /// The word after so many others.
-    pub(super) fn ahead(&self, count: usize) -> Option<&Word> {
-        self.words.get(self.at + count).map(|(word, _)| word)
-    }
-
     /// Where the next word begins; the end of the statement after the last one.
     pub(super) fn place(&self) -> usize {
         match self.words.get(self.at) {

@@ -11,6 +11,7 @@ mod mistakes;
 mod news;
 mod pages;
 mod parts;
+mod postgres;
 mod queries;
 mod site;
 mod statements;

@@ -15,4 +15,4 @@ mod functions;
 mod information;
 mod names;
 
-pub(super) use desk::{DATABASE, Desk, Who};
+pub(super) use desk::{Desk, Who};
