@@ -147,7 +147,8 @@ pub async fn serve(
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), ServeError> {
     let Door { keyring, tls, limits } = Door::new(&options.door, listener.local_addr()?)?;
-    make_room(limits.connections);
+    let listeners = 1 + usize::from(options.postgres.is_some());
+    make_room(limits.connections.saturating_mul(listeners));
     let stop = CancellationToken::new();
     let env = gateway.env.clone();
     if let Some(tls) = &tls {

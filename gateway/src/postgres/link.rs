@@ -15,6 +15,8 @@ const FLUSH: usize = 64 << 10;
 /// Bytes that are read at a time, and ahead of what is worked on.
 const READ: usize = 16 << 10;
 const AHEAD: usize = 64 << 10;
+/// Longest time for the end of a connection.
+const FAREWELL: Duration = Duration::from_secs(1);
 /// Longest message that is read and thrown away, so that its client can be told why.
 const MOST_DISCARDED: usize = 64 << 20;
 
@@ -198,8 +200,21 @@ impl Link {
         Ok(())
     }
 
-    /// Closes the connection after all was sent.
+    /// Closes the connection after all was sent. What the client still sends is read for a moment: otherwise the system
+    /// takes back what the client has not read yet, and it does not learn why the connection ends.
     pub(super) async fn close(&mut self) {
-        let _ = self.wire.shutdown().await;
+        let env = self.env.clone();
+        let farewell = async {
+            self.wire.shutdown().await?;
+            self.inbound.clear();
+            while self.wire.read_buf(&mut self.inbound).await? > 0 {
+                self.inbound.clear();
+            }
+            io::Result::Ok(())
+        };
+        tokio::select! {
+            _ = farewell => {}
+            () = env.clock.sleep(FAREWELL) => {}
+        }
     }
 }
