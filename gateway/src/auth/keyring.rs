@@ -170,7 +170,8 @@ impl Keyring {
     /// treated like the others.
     pub(crate) fn scram(&self, name: &str) -> Scram {
         let found = self.keys.iter().find(|entry| &*entry.principal.name == name);
-        if let Some((entry, verifier)) = found.and_then(|entry| Some((entry, entry.scram.clone()?))) {
+        if let Some((entry, verifier)) = found.and_then(|entry| Some((entry, entry.scram.clone()?)))
+        {
             return Scram::Known(verifier, entry.principal.clone());
         }
         match self.keys.first() {

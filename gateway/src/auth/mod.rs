@@ -19,8 +19,8 @@ mod principal;
 mod verifier;
 
 pub use key::{KEY_PREFIX, NewKey, NoRandomBits, hash_of};
+pub(crate) use keyring::Scram;
 pub use keyring::{AuthError, KeyOptions, Keyring, KeyringError};
 pub use principal::{Owner, Principal, Scope, Scopes};
-pub use verifier::Verifier;
 pub(crate) use verifier::HASH;
-pub(crate) use keyring::Scram;
+pub use verifier::Verifier;

@@ -87,7 +87,12 @@ impl Verifier {
         let iterations = iterations.parse().ok().filter(|n| (1..=MOST_ITERATIONS).contains(n))?;
         let hash = |text: &str| STANDARD.decode(text).ok()?.try_into().ok();
         let salt = STANDARD.decode(salt).ok().filter(|salt| !salt.is_empty())?;
-        Some(Self { iterations, salt, stored_key: hash(stored_key)?, server_key: hash(server_key)? })
+        Some(Self {
+            iterations,
+            salt,
+            stored_key: hash(stored_key)?,
+            server_key: hash(server_key)?,
+        })
     }
 
     /// The text for a configuration.

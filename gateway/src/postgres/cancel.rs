@@ -59,7 +59,12 @@ impl Name {
     }
 
     /// What its client shows to cancel what it runs. None if the client's key is not configured any more.
-    pub(super) fn secret(self, keyring: &Keyring, client: &Principal, long: bool) -> Option<Vec<u8>> {
+    pub(super) fn secret(
+        self,
+        keyring: &Keyring,
+        client: &Principal,
+        long: bool,
+    ) -> Option<Vec<u8>> {
         let signature = keyring.sign(client, &self.message())?;
         Some(match long {
             true => [&self.more[..], &signature[..]].concat(),

@@ -138,7 +138,11 @@ impl Cells {
             | DataType::LargeListView(_)
             | DataType::FixedSizeList(_, _)
             | DataType::Map(_, _) => Self::Array(lists(array)?),
-            DataType::Union(_, _) => return Err(Kind::of_type(array.data_type()).err().unwrap_or_else(|| unwritable(ArrowError::NotYetImplemented("union".to_owned())))),
+            DataType::Union(_, _) => {
+                return Err(Kind::of_type(array.data_type()).err().unwrap_or_else(|| {
+                    unwritable(ArrowError::NotYetImplemented("union".to_owned()))
+                }));
+            }
         })
     }
 
@@ -189,9 +193,7 @@ fn times(array: &ArrayRef) -> Result<Cells, Failure> {
             Cells::Time(micros(whole.as_primitive(), *unit)?)
         }
         DataType::Time64(unit) => Cells::Time(micros(&raw(DataType::Int64)?, *unit)?),
-        DataType::Timestamp(unit, None) => {
-            Cells::Timestamp(micros(&raw(DataType::Int64)?, *unit)?)
-        }
+        DataType::Timestamp(unit, None) => Cells::Timestamp(micros(&raw(DataType::Int64)?, *unit)?),
         DataType::Timestamp(unit, Some(_)) => {
             Cells::TimestampTz(micros(&raw(DataType::Int64)?, *unit)?)
         }
@@ -249,9 +251,8 @@ fn intervals(array: &ArrayRef) -> Result<IntervalMonthDayNanoArray, Failure> {
 
 /// Lists of any layout.
 fn lists(array: &ArrayRef) -> Result<Lists, Failure> {
-    let pair = |from: i64, to: i64| {
-        (usize::try_from(from).unwrap_or(0), usize::try_from(to).unwrap_or(0))
-    };
+    let pair =
+        |from: i64, to: i64| (usize::try_from(from).unwrap_or(0), usize::try_from(to).unwrap_or(0));
     let narrow = |offsets: &[i32]| -> Vec<(usize, usize)> {
         offsets.windows(2).map(|two| pair(two[0].into(), two[1].into())).collect()
     };

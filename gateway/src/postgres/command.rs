@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::catalog_words::asks_catalog;
 use super::copy::CopyFormat;
 use super::failure::{Failure, state};
 use super::words::{Word, Words};
@@ -17,7 +18,11 @@ pub(super) enum Command {
     Release(String),
     RollbackTo(String),
     /// None: back to its first value.
-    Set { name: String, value: Option<String>, local: bool },
+    Set {
+        name: String,
+        value: Option<String>,
+        local: bool,
+    },
     /// It says how transactions are kept apart, which changes nothing here.
     SetTransaction,
     ResetAll,
@@ -26,56 +31,28 @@ pub(super) enum Command {
     Discard(String),
     /// None: all of them.
     Deallocate(Option<String>),
-    Declare { cursor: String, hold: bool, query: Range<usize> },
+    Declare {
+        cursor: String,
+        hold: bool,
+        query: Range<usize>,
+    },
     /// None: all that are left. `skip`: the rows are not sent.
-    Fetch { cursor: String, rows: Option<usize>, skip: bool },
+    Fetch {
+        cursor: String,
+        rows: Option<usize>,
+        skip: bool,
+    },
     /// None: all of them.
     CloseCursor(Option<String>),
-    CopyOut { query: String, format: CopyFormat },
+    CopyOut {
+        query: String,
+        format: CopyFormat,
+    },
     Unlisten,
     /// Answered from the catalog.
     Catalog,
     Query,
 }
-
-/// Functions that tell of the session or the catalog. The core knows none of them.
-const SESSION_FUNCTIONS: &[&str] = &[
-    "version",
-    "current_database",
-    "current_schema",
-    "current_schemas",
-    "current_setting",
-    "set_config",
-    "format_type",
-    "obj_description",
-    "shobj_description",
-    "col_description",
-    "quote_ident",
-    "quote_literal",
-    "to_regclass",
-    "to_regtype",
-    "txid_current",
-    "inet_server_addr",
-    "inet_server_port",
-    "inet_client_addr",
-    "inet_client_port",
-];
-
-/// Words that tell of the session without parentheses.
-const SESSION_WORDS: &[&str] =
-    &["current_user", "session_user", "current_catalog", "current_role", "current_schema"];
-
-/// Types of the catalog.
-const CATALOG_TYPES: &[&str] = &[
-    "regclass",
-    "regtype",
-    "regproc",
-    "regprocedure",
-    "regnamespace",
-    "regrole",
-    "regoper",
-    "regoperator",
-];
 
 fn wrong(what: &str) -> Failure {
     Failure::error(state::SYNTAX, format!("{what} cannot be read"))
@@ -92,7 +69,9 @@ impl Command {
     /// A command of Postgres that is not offered, or that cannot be read.
     pub(super) fn of(sql: &str) -> Result<Self, Failure> {
         let mut words = Words::of(sql);
-        let Some(Word::Plain(first)) = words.peek().cloned() else { return Ok(Self::query(&words)) };
+        let Some(Word::Plain(first)) = words.peek().cloned() else {
+            return Ok(Self::query(&words));
+        };
         let command = match first.as_str() {
             "begin" | "start" | "commit" | "end" | "rollback" | "abort" | "savepoint"
             | "release" => transaction(&mut words)?,
@@ -134,48 +113,8 @@ impl Command {
         if words.is_done() { Ok(command) } else { Err(wrong(&first.to_uppercase())) }
     }
 
-    /// A query is answered from the catalog if it names something that only the catalog has.
     fn query(words: &Words) -> Self {
-        let all: Vec<&Word> = words.rest().collect();
-        let sign = |at: usize, sign: &str| {
-            matches!(all.get(at), Some(Word::Sign(found)) if found == sign)
-        };
-        let is_catalog = all.iter().enumerate().any(|(at, word)| {
-            let (Word::Plain(name) | Word::Quoted(name)) = word else { return false };
-            let name = name.as_str();
-            let (called, before_dot) = (sign(at + 1, "("), sign(at + 1, "."));
-            let after_dot = at > 0 && sign(at - 1, ".");
-            let is_plain = matches!(word, Word::Plain(_));
-            (before_dot && !after_dot && matches!(name, "pg_catalog" | "information_schema"))
-                || (name.starts_with("pg_") && (called || is_table(&all, at)))
-                || (called && is_plain && SESSION_FUNCTIONS.contains(&name))
-                || (called && is_plain && name.starts_with("has_") && name.ends_with("_privilege"))
-                || (is_plain && !after_dot && !before_dot && SESSION_WORDS.contains(&name))
-                || (at > 0 && sign(at - 1, "::") && CATALOG_TYPES.contains(&name))
-        });
-        if is_catalog { Self::Catalog } else { Self::Query }
-    }
-}
-
-/// Whether the word at a place stands where a table does: behind FROM or JOIN, or behind a comma of FROM.
-fn is_table(all: &[&Word], at: usize) -> bool {
-    let word = |at: usize| match all.get(at) {
-        Some(Word::Plain(word)) => Some(word.as_str()),
-        _ => None,
-    };
-    let Some(before) = at.checked_sub(1) else { return false };
-    if matches!(word(before), Some("from" | "join" | "only" | "lateral")) {
-        return true;
-    }
-    let comma = matches!(all.get(before), Some(Word::Sign(sign)) if sign == ",");
-    // A comma of SELECT comes before FROM, and one of FROM after it.
-    comma && {
-        let clause = (0..before).rev().find_map(|at| {
-            word(at).filter(|word| {
-                matches!(*word, "from" | "select" | "where" | "by" | "having" | "on" | "using")
-            })
-        });
-        clause == Some("from")
+        if asks_catalog(words) { Self::Catalog } else { Self::Query }
     }
 }
 
@@ -331,7 +270,9 @@ fn declare(words: &mut Words, sql: &str) -> Result<Command, Failure> {
         if words.take("binary") {
             return Err(not_offered("a BINARY cursor", "Ask for binary values in Bind."));
         }
-        if words.take_all(&["no", "scroll"]) || words.take("insensitive") || words.take("asensitive")
+        if words.take_all(&["no", "scroll"])
+            || words.take("insensitive")
+            || words.take("asensitive")
         {
             continue;
         }
@@ -435,11 +376,16 @@ mod tests {
         assert_eq!(of("SET search_path TO a, \"B\""), set("search_path", Some("a, B")));
         assert_eq!(of("set extra_float_digits = -3"), set("extra_float_digits", Some("-3")));
         assert_eq!(of("RESET my.own"), set("my.own", None));
-        assert_eq!(of("show transaction isolation level"), Command::Show(Some("transaction_isolation".to_owned())));
+        assert_eq!(
+            of("show transaction isolation level"),
+            Command::Show(Some("transaction_isolation".to_owned()))
+        );
         assert_eq!(of("show tables"), Command::Query);
         assert_eq!(of("select 1"), Command::Query);
         assert_eq!(of("deallocate all"), Command::Deallocate(None));
-        for wrong in ["begin now", "fetch backward 1 from c", "listen x", "set role ci", "declare c"] {
+        for wrong in
+            ["begin now", "fetch backward 1 from c", "listen x", "set role ci", "declare c"]
+        {
             assert!(Command::of(wrong).is_err(), "{wrong}");
         }
     }

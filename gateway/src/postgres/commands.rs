@@ -26,50 +26,12 @@ impl Session {
     pub(super) fn command(&mut self, command: &Command) -> Result<Reply, Stop> {
         let done = |tag: &str| Ok(Reply::Done(tag.to_owned()));
         match command {
-            Command::Begin(tag) => {
-                if self.transaction == Transaction::None {
-                    self.transaction = Transaction::Open;
-                    self.saved = Some((self.settings.clone(), BTreeSet::new()));
-                } else {
-                    let text = "there is already a transaction in progress";
-                    self.link.out.warning(state::ACTIVE_TRANSACTION, text);
-                }
-                done(tag)
-            }
-            Command::Commit if self.transaction == Transaction::Failed => {
-                self.end_transaction(false);
-                done("ROLLBACK")
-            }
-            Command::Commit | Command::Rollback => {
-                let commit = *command == Command::Commit;
-                if self.transaction == Transaction::None {
-                    let text = "there is no transaction in progress";
-                    self.link.out.warning(state::NO_TRANSACTION, text);
-                } else {
-                    self.end_transaction(commit);
-                }
-                done(if commit { "COMMIT" } else { "ROLLBACK" })
-            }
-            Command::Savepoint(name) => {
-                self.in_transaction("SAVEPOINT")?;
-                if self.savepoints.len() >= MOST_SAVEPOINTS {
-                    let text = format!("a transaction has at most {MOST_SAVEPOINTS} savepoints");
-                    return Err(Failure::error(state::OVER_LIMIT, text).into());
-                }
-                self.savepoints.push(name.clone());
-                done("SAVEPOINT")
-            }
-            Command::Release(name) => {
-                let place = self.savepoint(name)?;
-                self.savepoints.truncate(place);
-                done("RELEASE")
-            }
-            Command::RollbackTo(name) => {
-                let place = self.savepoint(name)?;
-                self.savepoints.truncate(place + 1);
-                self.transaction = Transaction::Open;
-                done("ROLLBACK")
-            }
+            Command::Begin(_)
+            | Command::Commit
+            | Command::Rollback
+            | Command::Savepoint(_)
+            | Command::Release(_)
+            | Command::RollbackTo(_) => self.of_transaction(command),
             Command::Set { name, value, local } => {
                 self.set(name, value.as_deref(), *local)?;
                 done(if value.is_some() || *local { "SET" } else { "RESET" })
@@ -124,6 +86,58 @@ impl Session {
             | Command::CopyOut { .. }
             | Command::Catalog
             | Command::Query => done(""),
+        }
+    }
+
+    /// Begins or ends a transaction, or a part of one.
+    fn of_transaction(&mut self, command: &Command) -> Result<Reply, Stop> {
+        let done = |tag: &str| Ok(Reply::Done(tag.to_owned()));
+        match command {
+            Command::Begin(tag) => {
+                if self.transaction == Transaction::None {
+                    self.transaction = Transaction::Open;
+                    self.saved = Some((self.settings.clone(), BTreeSet::new()));
+                } else {
+                    let text = "there is already a transaction in progress";
+                    self.link.out.warning(state::ACTIVE_TRANSACTION, text);
+                }
+                done(tag)
+            }
+            Command::Commit if self.transaction == Transaction::Failed => {
+                self.end_transaction(false);
+                done("ROLLBACK")
+            }
+            Command::Commit | Command::Rollback => {
+                let commit = *command == Command::Commit;
+                if self.transaction == Transaction::None {
+                    let text = "there is no transaction in progress";
+                    self.link.out.warning(state::NO_TRANSACTION, text);
+                } else {
+                    self.end_transaction(commit);
+                }
+                done(if commit { "COMMIT" } else { "ROLLBACK" })
+            }
+            Command::Savepoint(name) => {
+                self.in_transaction("SAVEPOINT")?;
+                if self.savepoints.len() >= MOST_SAVEPOINTS {
+                    let text = format!("a transaction has at most {MOST_SAVEPOINTS} savepoints");
+                    return Err(Failure::error(state::OVER_LIMIT, text).into());
+                }
+                self.savepoints.push(name.clone());
+                done("SAVEPOINT")
+            }
+            Command::Release(name) => {
+                let place = self.savepoint(name)?;
+                self.savepoints.truncate(place);
+                done("RELEASE")
+            }
+            Command::RollbackTo(name) => {
+                let place = self.savepoint(name)?;
+                self.savepoints.truncate(place + 1);
+                self.transaction = Transaction::Open;
+                done("ROLLBACK")
+            }
+            _ => done(""),
         }
     }
 

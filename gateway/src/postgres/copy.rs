@@ -131,9 +131,7 @@ impl Given {
         let Self { csv, header, force, .. } = self;
         let byte = |given: Option<String>, usual: u8, name: &str| match given.as_deref() {
             None => Ok(usual),
-            Some(text) if text.len() == 1 && !matches!(text, "\n" | "\r") => {
-                Ok(text.as_bytes()[0])
-            }
+            Some(text) if text.len() == 1 && !matches!(text, "\n" | "\r") => Ok(text.as_bytes()[0]),
             Some(_) => Err(refused(format!("{name} of COPY is one byte"))),
         };
         if !csv && (self.quote.is_some() || self.escape.is_some() || force.is_some()) {
@@ -196,7 +194,8 @@ fn forced(words: &mut Words) -> Result<Forced, Failure> {
 impl CopyFormat {
     /// Writes the line of the names.
     pub(super) fn head(&self, names: &[String], out: &mut BytesMut) {
-        let texts: Vec<_> = names.iter().map(|name| Some(BytesMut::from(name.as_bytes()))).collect();
+        let texts: Vec<_> =
+            names.iter().map(|name| Some(BytesMut::from(name.as_bytes()))).collect();
         // Names have quotes where they need them, and not because of FORCE_QUOTE.
         Self { force: None, ..self.clone() }.line(names, &texts, out);
     }

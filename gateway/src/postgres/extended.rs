@@ -227,7 +227,8 @@ impl Session {
                 }
             }
         };
-        let most = (most > 0 && rows.copy.is_none()).then(|| u64::try_from(most).unwrap_or(u64::MAX));
+        let most =
+            (most > 0 && rows.copy.is_none()).then(|| u64::try_from(most).unwrap_or(u64::MAX));
         if self.send(&mut rows, most).await? {
             self.finish(&mut rows);
         } else {

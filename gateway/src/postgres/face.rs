@@ -39,7 +39,18 @@ impl Face {
     ) -> Self {
         let desk = Desk::new(Arc::clone(&intake), &env);
         let connections = Arc::default();
-        Self { intake, queries, desk, connections, current, admission, limits, tls: None, env, patience }
+        Self {
+            intake,
+            queries,
+            desk,
+            connections,
+            current,
+            admission,
+            limits,
+            tls: None,
+            env,
+            patience,
+        }
     }
 
     /// The same with the certificates of the listener.

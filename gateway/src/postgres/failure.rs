@@ -233,7 +233,8 @@ mod tests {
         let second = "select 'ä';".len();
         // The second statement begins with the line break behind the first.
         let failure = |place| {
-            Failure { place: Some(place), ..Failure::error(state::SYNTAX, "x") }.within(text, second)
+            Failure { place: Some(place), ..Failure::error(state::SYNTAX, "x") }
+                .within(text, second)
         };
         assert_eq!(failure((1, 1)).position, Some(12));
         assert_eq!(failure((2, 1)).position, Some(13));

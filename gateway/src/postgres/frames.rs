@@ -34,12 +34,25 @@ pub(super) enum First {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Message {
     Query(String),
-    Parse { name: String, sql: String, types: Vec<u32> },
+    Parse {
+        name: String,
+        sql: String,
+        types: Vec<u32>,
+    },
     Bind(Bind),
     /// A prepared statement or, if `portal`, a portal.
-    Describe { portal: bool, name: String },
-    Execute { portal: String, rows: usize },
-    Close { portal: bool, name: String },
+    Describe {
+        portal: bool,
+        name: String,
+    },
+    Execute {
+        portal: String,
+        rows: usize,
+    },
+    Close {
+        portal: bool,
+        name: String,
+    },
     Flush,
     Sync,
     Terminate,

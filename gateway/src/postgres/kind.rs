@@ -85,9 +85,7 @@ impl Kind {
                 inner @ Self::Array(_) => inner,
                 inner => Self::Array(Box::new(inner)),
             },
-            DataType::Map(entries, _) => {
-                Self::Array(Box::new(Self::of_type(entries.data_type())?))
-            }
+            DataType::Map(entries, _) => Self::Array(Box::new(Self::of_type(entries.data_type())?)),
             DataType::Struct(fields) => {
                 let kinds = fields.iter().map(|field| Self::of_type(field.data_type()));
                 Self::Record(kinds.collect::<Result<_, _>>()?)

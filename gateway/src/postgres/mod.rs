@@ -22,8 +22,10 @@
 
 mod answer;
 mod binary;
+mod bounds;
 mod cancel;
 mod catalog;
+mod catalog_words;
 mod cells;
 mod command;
 mod commands;

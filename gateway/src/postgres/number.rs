@@ -13,7 +13,8 @@ fn split(unscaled: &str, scale: i8) -> (bool, String, String) {
     };
     let Ok(behind) = usize::try_from(scale) else {
         let zeros = usize::from(scale.unsigned_abs());
-        let whole = if digits == "0" { "0".to_owned() } else { digits.to_owned() + &"0".repeat(zeros) };
+        let whole =
+            if digits == "0" { "0".to_owned() } else { digits.to_owned() + &"0".repeat(zeros) };
         return (negative, whole, String::new());
     };
     let padded = format!("{digits:0>width$}", width = behind + 1);
@@ -107,7 +108,11 @@ mod tests {
             ("12345", 0, "12345"),
             ("12", -3, "12000"),
             ("0", -3, "0"),
-            ("-99999999999999999999999999999999999999", 10, "-9999999999999999999999999999.9999999999"),
+            (
+                "-99999999999999999999999999999999999999",
+                10,
+                "-9999999999999999999999999999.9999999999",
+            ),
         ] {
             assert_eq!(text(|out| decimal_text(unscaled, scale, out)), expected);
         }

@@ -56,7 +56,13 @@ impl Prepared {
     ) -> Result<Self, Failure> {
         if sql.is_empty() {
             let (sql, declared, shape) = (String::new(), Vec::new(), OnceCell::new());
-            return Ok(Self { sql, command: Command::Query, inner: Inner::Nothing, declared, shape });
+            return Ok(Self {
+                sql,
+                command: Command::Query,
+                inner: Inner::Nothing,
+                declared,
+                shape,
+            });
         }
         let command = Command::of(sql)?;
         let declared = types.iter().map(|oid| Kind::of_oid(*oid)).collect::<Result<_, _>>()?;
@@ -112,7 +118,8 @@ impl Prepared {
     }
 
     async fn described(&self, face: &Face, who: Who) -> Result<Shape, CoreError> {
-        let declared: Vec<_> = self.declared.iter().map(|kind| kind.as_ref().map(Kind::arrow)).collect();
+        let declared: Vec<_> =
+            self.declared.iter().map(|kind| kind.as_ref().map(Kind::arrow)).collect();
         let Described { parameters, columns } = match &self.inner {
             Inner::Nothing => {
                 return Ok(Shape { parameters: Vec::new(), columns: self.own_columns() });

@@ -9,10 +9,9 @@ use dunlin_manifest::ids::QueryId;
 use dunlin_manifest::records::EndStatus;
 use dunlin_planner::StatementKind;
 use futures::StreamExt;
-use futures::future::BoxFuture;
-use tokio_util::sync::CancellationToken;
 
 use super::answer::{Reply, Rows, Told};
+use super::bounds::Bounds;
 use super::failure::{Failure, state};
 use super::link::Stop;
 use super::out::Transaction;
@@ -30,54 +29,11 @@ use crate::query::queries::{Waited, Wanted};
 /// between two looks at whether this gateway stops.
 const PATIENCE: Duration = Duration::from_secs(600);
 
-/// What can end a statement from outside.
-pub(super) struct Bounds {
-    cancelled: CancellationToken,
-    /// Another gateway was asked to cancel it.
-    asked: BoxFuture<'static, ()>,
-    late: Option<(BoxFuture<'static, ()>, Duration)>,
-}
-
-impl std::fmt::Debug for Bounds {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Bounds").finish_non_exhaustive()
-    }
-}
-
-impl Bounds {
-    /// Resolves when the statement must end.
-    async fn over(&mut self) -> Failure {
-        let by_request =
-            || Failure::error(state::CANCELLED, "canceling statement due to user request");
-        let late = async {
-            match &mut self.late {
-                Some((late, most)) => {
-                    late.await;
-                    *most
-                }
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            () = self.cancelled.cancelled() => by_request(),
-            () = &mut self.asked => by_request(),
-            most = late => Failure::error(
-                state::CANCELLED,
-                format!("canceling statement due to statement timeout ({} ms)", most.as_millis()),
-            ),
-        }
-    }
-}
-
 impl Session {
     /// A statement begins: from now on it can be cancelled.
     pub(super) fn begin(&mut self) {
-        let face = Arc::clone(&self.face);
-        let origin = self.name.origin();
-        let asked = Box::pin(async move { face.queries.asked_to_stop(origin).await });
-        let late = self.settings.statement_timeout();
-        let late = late.map(|time| (self.face.env.clock.sleep(time), time));
-        self.scope = Some(Bounds { cancelled: self.known.begin(), asked, late });
+        let most = self.settings.statement_timeout();
+        self.scope = Some(Bounds::new(&self.face, self.name, self.known.begin(), most));
     }
 
     /// The statement has ended.
@@ -255,7 +211,9 @@ impl Session {
                         state::SHUTDOWN,
                         format!("the gateway is stopping; query {query} goes on"),
                     )
-                    .hint(format!("Fetch its rows from another gateway: dunlin query results {query}"))
+                    .hint(format!(
+                        "Fetch its rows from another gateway: dunlin query results {query}"
+                    ))
                     .into());
                 }
                 Ok(Waited::Running(_)) => {}
@@ -263,7 +221,9 @@ impl Session {
                     if let Err(error) = face.queries.cancel(client, query.clone()).await {
                         tracing::warn!(%query, %error, "a query that its client cancelled goes on");
                     }
-                    return Err(Failure { detail: Some(format!("query {query}")), ..failure }.into());
+                    return Err(
+                        Failure { detail: Some(format!("query {query}")), ..failure }.into()
+                    );
                 }
                 Err(other) => return Err(other),
             }

@@ -47,8 +47,11 @@ impl Exchange {
             return Err(wrong("header"));
         };
         if !matches!(binding, "n" | "y") {
-            return Err(Failure::fatal(state::FEATURE_NOT_SUPPORTED, "channel binding is not offered")
-                .hint("Connect with channel_binding=prefer."));
+            return Err(Failure::fatal(
+                state::FEATURE_NOT_SUPPORTED,
+                "channel binding is not offered",
+            )
+            .hint("Connect with channel_binding=prefer."));
         }
         // The name is that of the connection; Postgres ignores this one, too.
         let client = first.split(',').find_map(|part| part.strip_prefix("r="));
@@ -97,8 +100,7 @@ mod tests {
         let text = "SCRAM-SHA-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==$WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=:wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU=";
         let verifier = Verifier::parse(text).unwrap();
         let first = "n,,n=user,r=rOprNGfwEbeRWgbNEkqO";
-        let exchange =
-            Exchange::begin(first, "%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0", &verifier).unwrap();
+        let exchange = Exchange::begin(first, "%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0", &verifier).unwrap();
         let nonce = "rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0";
         assert_eq!(exchange.challenge, format!("r={nonce},s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096"));
         let last = |proof: &str| format!("c=biws,r={nonce},p={proof}");

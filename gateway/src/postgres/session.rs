@@ -9,6 +9,7 @@ use datafusion::common::ScalarValue;
 use tokio_util::sync::CancellationToken;
 
 use super::answer::Rows;
+use super::bounds::Bounds;
 use super::cancel::{Known, Name};
 use super::catalog::Who;
 use super::face::Face;
@@ -17,7 +18,6 @@ use super::frames::{self, Message};
 use super::link::{Link, Stop};
 use super::out::Transaction;
 use super::prepared::Prepared;
-use super::running::Bounds;
 use super::settings::Settings;
 use crate::auth::Principal;
 

@@ -280,19 +280,29 @@ fn checked(name: &str, value: &str) -> Result<(String, Option<&'static str>), Fa
         "client_min_messages" => only(
             matches!(
                 lower.as_str(),
-                "debug5" | "debug4" | "debug3" | "debug2" | "debug1" | "log" | "notice" | "warning" | "error"
+                "debug5"
+                    | "debug4"
+                    | "debug3"
+                    | "debug2"
+                    | "debug1"
+                    | "log"
+                    | "notice"
+                    | "warning"
+                    | "error"
             ),
             "notice, warning or error",
         )
         .map(|(_, none)| (lower.clone(), none)),
-        "dunlin.route" => {
-            only(matches!(lower.as_str(), "" | "auto" | "inline" | "fleet"), "auto, inline or fleet")
-        }
+        "dunlin.route" => only(
+            matches!(lower.as_str(), "" | "auto" | "inline" | "fleet"),
+            "auto, inline or fleet",
+        ),
         "dunlin.target_partitions" | "dunlin.task_bytes" | "dunlin.max_bytes_scanned" => {
             only(lower.is_empty() || lower.parse::<u64>().is_ok(), "a whole number")
         }
         "dunlin.max_cost_usd" => only(
-            lower.is_empty() || lower.parse::<f64>().is_ok_and(|most| most > 0.0 && most.is_finite()),
+            lower.is_empty()
+                || lower.parse::<f64>().is_ok_and(|most| most > 0.0 && most.is_finite()),
             "a number above 0",
         ),
         _ => Ok((value.to_owned(), None)),

@@ -223,7 +223,9 @@ async fn log_in(
             "options" => options(&mut settings, value)?,
             name if name.starts_with("_pq_.") => {}
             name => {
-                settings.set(name, Some(value)).map_err(|failure| Failure { fatal: true, ..failure })?;
+                settings
+                    .set(name, Some(value))
+                    .map_err(|failure| Failure { fatal: true, ..failure })?;
             }
         }
     }
@@ -278,7 +280,8 @@ async fn authenticate(
             link.flush().await?;
             let password = login_message(link).await?;
             let secret = password.strip_suffix(b"\0").unwrap_or(&password);
-            let secret = std::str::from_utf8(secret).map_err(|_| Failure::from(AuthError::Unknown))?;
+            let secret =
+                std::str::from_utf8(secret).map_err(|_| Failure::from(AuthError::Unknown))?;
             return Ok(keyring.recognise(Some(secret)).map_err(Failure::from)?);
         }
         Scram::Known(verifier, client) => (verifier, Some(client)),

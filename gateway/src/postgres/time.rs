@@ -69,8 +69,7 @@ pub(super) fn timestamp(micros: i64, zone: &str, out: &mut BytesMut) {
 /// An interval: `1 year 2 mons 3 days 04:05:06.7`.
 pub(super) fn interval(value: IntervalMonthDayNano, out: &mut BytesMut) {
     let micros = value.nanoseconds.div_euclid(1_000);
-    let parts =
-        [(value.months / 12, "year"), (value.months % 12, "mon"), (value.days, "day")];
+    let parts = [(value.months / 12, "year"), (value.months % 12, "mon"), (value.days, "day")];
     let (mut is_first, mut after_minus) = (true, false);
     for (number, unit) in parts {
         if number == 0 {

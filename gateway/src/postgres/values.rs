@@ -4,7 +4,9 @@
 //! digits: `0.055` for a column of two digits behind the point is not rounded before it is compared.
 
 use bytes::{Buf, Bytes};
-use datafusion::arrow::datatypes::{DataType, IntervalMonthDayNano, IntervalMonthDayNanoType, i256};
+use datafusion::arrow::datatypes::{
+    DataType, IntervalMonthDayNano, IntervalMonthDayNanoType, i256,
+};
 use datafusion::common::ScalarValue;
 
 use super::failure::{Failure, state};
@@ -36,7 +38,10 @@ pub(super) fn read(
             if binary { (state::BAD_BINARY, "binary") } else { (state::BAD_TEXT, "text") };
         let state = wrong.state.unwrap_or(state);
         let name = kind.name();
-        Failure::error(state, format!("the {form} of parameter ${number} is no {name}{}", wrong.why))
+        Failure::error(
+            state,
+            format!("the {form} of parameter ${number} is no {name}{}", wrong.why),
+        )
     })
 }
 
@@ -136,7 +141,8 @@ fn decimal(text: &str) -> Result<ScalarValue, Wrong> {
     if precision > MOST_DIGITS {
         return Err(too_long());
     }
-    let signed = format!("{}{}", if negative { "-" } else { "" }, if all.is_empty() { "0" } else { &all });
+    let signed =
+        format!("{}{}", if negative { "-" } else { "" }, if all.is_empty() { "0" } else { &all });
     let (digits, behind) = (precision as u8, scale as i8);
     Ok(if precision <= NARROW_DIGITS {
         let value: i128 = signed.parse().map_err(|_| wrong())?;
@@ -296,7 +302,9 @@ fn list(item: &Kind, items: Vec<ScalarValue>) -> Result<ScalarValue, Wrong> {
     let mut values = items;
     if *item == Kind::Numeric {
         let scale = values.iter().map(|value| match value.data_type() {
-            DataType::Decimal128(_, scale) | DataType::Decimal256(_, scale) if !value.is_null() => scale,
+            DataType::Decimal128(_, scale) | DataType::Decimal256(_, scale) if !value.is_null() => {
+                scale
+            }
             _ => 0,
         });
         kind = DataType::Decimal256(MOST_DIGITS as u8, scale.max().unwrap_or(0));
@@ -384,11 +392,13 @@ mod tests {
     #[test]
     fn arrays_are_read_with_quotes_and_nulls() {
         let parts = items(r#"{a, "b,\"c" ,NULL,"null",""}"#).unwrap();
-        let expected =
-            [Some("a"), Some("b,\"c"), None, Some("null"), Some("")].map(|it| it.map(str::to_owned));
+        let expected = [Some("a"), Some("b,\"c"), None, Some("null"), Some("")]
+            .map(|it| it.map(str::to_owned));
         // Spaces around quotes belong to nothing.
-        assert_eq!(parts.iter().map(|it| it.as_deref().map(str::trim)).collect::<Vec<_>>(),
-            expected.iter().map(Option::as_deref).collect::<Vec<_>>());
+        assert_eq!(
+            parts.iter().map(|it| it.as_deref().map(str::trim)).collect::<Vec<_>>(),
+            expected.iter().map(Option::as_deref).collect::<Vec<_>>()
+        );
         assert!(items("{}").unwrap().is_empty());
         for it in ["", "{", "{a,}", "{\"a}", "{{1},{2}}", "{a\\}"] {
             assert!(items(it).is_err(), "{it}");

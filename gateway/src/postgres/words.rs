@@ -30,7 +30,8 @@ impl Words {
     /// The words of a statement. What cannot be read ends them: the parser says what is wrong.
     pub(super) fn of(sql: &str) -> Self {
         let mut tokens: Vec<TokenWithSpan> = Vec::new();
-        let _ = Tokenizer::new(&PostgreSqlDialect {}, sql).tokenize_with_location_into_buf(&mut tokens);
+        let _ =
+            Tokenizer::new(&PostgreSqlDialect {}, sql).tokenize_with_location_into_buf(&mut tokens);
         let mut cursor = Cursor { sql, at: 0, line: 1, column: 1 };
         let mut words = Vec::new();
         for TokenWithSpan { token, span } in tokens {

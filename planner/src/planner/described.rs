@@ -40,7 +40,9 @@ impl Planner {
     pub fn measure(&self, sql: &str) -> Result<(), PlanError> {
         let limits = &self.inner.limits;
         if check_text(sql, limits)? {
-            return Err(TooComplex::Depth { found: limits.max_depth, most: limits.max_depth }.into());
+            return Err(
+                TooComplex::Depth { found: limits.max_depth, most: limits.max_depth }.into()
+            );
         }
         Ok(())
     }

@@ -1,13 +1,12 @@
 //! Answers statements about the catalog and the session.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use datafusion::arrow::datatypes::DataType;
-use datafusion::catalog::memory::MemoryCatalogProvider;
 use datafusion::catalog::CatalogProvider;
+use datafusion::catalog::memory::MemoryCatalogProvider;
 use datafusion::common::{ParamValues, ScalarValue};
 use datafusion::error::DataFusionError;
 use datafusion::execution::context::SQLOptions;
@@ -28,23 +27,14 @@ use tokio::sync::OnceCell;
 use super::functions;
 use super::information::Information;
 use super::names::Names;
+use super::who::{DATABASE, Who};
 use crate::query::error::CoreError;
 use crate::query::intake::Intake;
 
-/// The name of the database that clients see, whatever name they connect with.
-pub(in crate::postgres) const DATABASE: &str = "dunlin";
 /// The longest wait for a place to run.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// The most memory that one look into the catalog may have.
 const MEMORY: usize = 256 << 20;
-
-/// Who asks, as functions of the session tell it.
-#[derive(Clone, Debug)]
-pub(in crate::postgres) struct Who {
-    pub(in crate::postgres) user: String,
-    pub(in crate::postgres) process: u32,
-    pub(in crate::postgres) settings: Arc<BTreeMap<String, String>>,
-}
 
 /// Answers statements about the catalog and the session.
 #[derive(Debug)]
@@ -208,14 +198,17 @@ impl Opened {
         let mut state = SessionStateBuilder::new_from_existing(self.base.clone()).build();
         functions::add(&mut state, who).map_err(planning)?;
         let parsed = self.parser.parse(sql);
-        let mut parsed = parsed.map_err(|error| planning(DataFusionError::SQL(Box::new(error), None)))?;
+        let mut parsed =
+            parsed.map_err(|error| planning(DataFusionError::SQL(Box::new(error), None)))?;
         let (Some(statement), true) = (parsed.pop(), parsed.is_empty()) else {
             return Err(PlanError::Setting("one statement is expected".to_owned()));
         };
         let statement = Statement::Statement(Box::new(statement));
         let plan = state.statement_to_plan(statement).await.map_err(planning)?;
-        let queries =
-            SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
+        let queries = SQLOptions::new()
+            .with_allow_ddl(false)
+            .with_allow_dml(false)
+            .with_allow_statements(false);
         queries.verify_plan(&plan).map_err(|_| PlanError::Unsupported {
             operator: "a change of the catalog".to_owned(),
             reason: "only queries are answered".to_owned(),

@@ -16,7 +16,7 @@ use datafusion::logical_expr::{
     ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
 
-use super::desk::{DATABASE, Who};
+use super::who::{DATABASE, Who};
 use crate::postgres::settings::VERSION;
 
 /// Functions with the same answer for every object.
@@ -92,7 +92,10 @@ pub(super) fn add(registry: &mut dyn FunctionRegistry, who: &Who) -> Result<()> 
         ("current_catalog", own(DATABASE)),
         ("pg_backend_pid", process),
         ("pg_get_userbyid", own(DATABASE)),
-        ("pg_postmaster_start_time", ScalarValue::TimestampMicrosecond(Some(0), Some("+00:00".into()))),
+        (
+            "pg_postmaster_start_time",
+            ScalarValue::TimestampMicrosecond(Some(0), Some("+00:00".into())),
+        ),
         ("pg_conf_load_time", ScalarValue::TimestampMicrosecond(Some(0), Some("+00:00".into()))),
     ]);
     for (name, value) in all {

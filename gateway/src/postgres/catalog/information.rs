@@ -8,13 +8,23 @@ use datafusion::arrow::datatypes::{DataType, Field, Schema};
 use datafusion::catalog::{MemTable, SchemaProvider, TableProvider};
 use datafusion::error::Result;
 
-use super::desk::DATABASE;
 use super::names::Names;
+use super::who::DATABASE;
 use crate::postgres::kind::Kind;
 
 /// Tables that have columns here and no rows: Dunlin has no such things.
 const EMPTY: &[(&str, &[&str])] = &[
-    ("views", &["table_catalog", "table_schema", "table_name", "view_definition", "check_option", "is_updatable"]),
+    (
+        "views",
+        &[
+            "table_catalog",
+            "table_schema",
+            "table_name",
+            "view_definition",
+            "check_option",
+            "is_updatable",
+        ],
+    ),
     (
         "table_constraints",
         &[
@@ -86,11 +96,28 @@ const EMPTY: &[(&str, &[&str])] = &[
     ("triggers", &["trigger_catalog", "trigger_schema", "trigger_name", "event_object_table"]),
     (
         "table_privileges",
-        &["grantor", "grantee", "table_catalog", "table_schema", "table_name", "privilege_type", "is_grantable"],
+        &[
+            "grantor",
+            "grantee",
+            "table_catalog",
+            "table_schema",
+            "table_name",
+            "privilege_type",
+            "is_grantable",
+        ],
     ),
     (
         "column_privileges",
-        &["grantor", "grantee", "table_catalog", "table_schema", "table_name", "column_name", "privilege_type", "is_grantable"],
+        &[
+            "grantor",
+            "grantee",
+            "table_catalog",
+            "table_schema",
+            "table_name",
+            "column_name",
+            "privilege_type",
+            "is_grantable",
+        ],
     ),
 ];
 

@@ -14,5 +14,7 @@ mod desk;
 mod functions;
 mod information;
 mod names;
+mod who;
 
-pub(super) use desk::{Desk, Who};
+pub(super) use desk::Desk;
+pub(super) use who::Who;

@@ -12,8 +12,7 @@ use super::frames::startup;
 use super::*;
 
 /// A statement of the gateway that takes hours.
-const LONG_INLINE: &str =
-    "select count(*) from generate_series(1, 10000000) a, generate_series(1, 10000000) b where a.value + b.value < 0";
+const LONG_INLINE: &str = "select count(*) from generate_series(1, 10000000) a, generate_series(1, 10000000) b where a.value + b.value < 0";
 
 fn key(name: &str, scram: bool) -> (String, KeyOptions) {
     let key = NewKey::generate().unwrap();
@@ -41,8 +40,13 @@ async fn a_key_logs_in_as_a_password_or_by_scram_and_no_other_does() {
         talk(&config).await
     };
     assert_eq!(log_in("anybody", &plain).await.unwrap().text("select current_user").await, "plain");
-    assert_eq!(log_in("secret", &secret).await.unwrap().text("select current_user").await, "secret");
-    for (user, password) in [("plain", "wrong"), ("secret", "wrong"), ("secret", &*plain), ("x", "")] {
+    assert_eq!(
+        log_in("secret", &secret).await.unwrap().text("select current_user").await,
+        "secret"
+    );
+    for (user, password) in
+        [("plain", "wrong"), ("secret", "wrong"), ("secret", &*plain), ("x", "")]
+    {
         let error = log_in(user, password).await.err().unwrap();
         assert_eq!(state(&error), "28P01", "{user}");
     }
@@ -181,7 +185,9 @@ async fn a_wrong_secret_cancels_nothing() {
     let server = site.postgres(GatewayOptions::default()).await;
     let talk = server.talk().await;
     let process: u32 = talk.text("select pg_backend_pid()").await.parse().unwrap();
-    let running = talk.client.simple_query("set statement_timeout = '2s'; set dunlin.route = 'fleet'; select 1 as n");
+    let running = talk
+        .client
+        .simple_query("set statement_timeout = '2s'; set dunlin.route = 'fleet'; select 1 as n");
     let attacking = async {
         started(&talk, &site, "fleet").await;
         for secret in [&[0u8; 4][..], &[0; 34], &[0; 5], &[]] {

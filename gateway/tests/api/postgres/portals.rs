@@ -26,7 +26,10 @@ async fn a_portal_gives_as_many_rows_as_it_is_asked_for_and_goes_on() {
             next += 1;
         }
         // Another statement between two fetches disturbs nothing.
-        assert_eq!(transaction.query_one("select 1::bigint", &[]).await.unwrap().get::<_, i64>(0), 1);
+        assert_eq!(
+            transaction.query_one("select 1::bigint", &[]).await.unwrap().get::<_, i64>(0),
+            1
+        );
     }
     assert_eq!(transaction.query_portal(&other, 5).await.unwrap().len(), 1);
     let rest = transaction.query_portal(&portal, 0).await.unwrap();
@@ -50,13 +53,17 @@ async fn cursors_are_read_forward_and_end_with_their_transaction() {
     talk.texts("close \"a b\"").await;
     assert_eq!(talk.state("fetch 1 from \"a b\"").await, "34000");
     talk.texts("rollback; begin").await;
-    talk.texts("declare c cursor for select 1; declare h cursor with hold for select 2; commit").await;
+    talk.texts("declare c cursor for select 1; declare h cursor with hold for select 2; commit")
+        .await;
     assert_eq!(talk.state("fetch 1 from c").await, "34000");
     assert_eq!(talk.text("fetch 1 from h").await, "2");
     // By the extended protocol, as drivers with named cursors send it.
     let client = &talk.client;
     client.execute("begin", &[]).await.unwrap();
-    client.execute("declare d cursor for select value from generate_series(1, 5)", &[]).await.unwrap();
+    client
+        .execute("declare d cursor for select value from generate_series(1, 5)", &[])
+        .await
+        .unwrap();
     let rows = client.query("fetch forward 2 from d", &[]).await.unwrap();
     assert_eq!(rows.iter().map(|row| row.get::<_, i64>(0)).collect::<Vec<_>>(), [1, 2]);
     client.execute("close d", &[]).await.unwrap();
@@ -66,7 +73,12 @@ async fn cursors_are_read_forward_and_end_with_their_transaction() {
 #[tokio::test(flavor = "multi_thread")]
 async fn rows_that_nobody_comes_for_give_their_place_back() {
     let site = Site::new();
-    let inline = InlineLimits { slots: 1, queue: 0, time: Duration::from_secs(1), ..InlineLimits::default() };
+    let inline = InlineLimits {
+        slots: 1,
+        queue: 0,
+        time: Duration::from_secs(1),
+        ..InlineLimits::default()
+    };
     let server = site.postgres(GatewayOptions { inline, ..GatewayOptions::default() }).await;
     let (slow, other) = (server.talk().await, server.talk().await);
     slow.texts(&format!("begin; declare c cursor for {MANY}")).await;

@@ -10,7 +10,8 @@ const TABLE: &str = "location = \"AT/rows.csv\"\nformat = \"csv\"\n";
 /// A site with a table of two rows.
 fn with_table() -> (tempfile::TempDir, Site) {
     let data = tempfile::tempdir().unwrap();
-    std::fs::write(data.path().join("rows.csv"), "number,word,amount\n1,one,1.5\n2,two,\n").unwrap();
+    std::fs::write(data.path().join("rows.csv"), "number,word,amount\n1,one,1.5\n2,two,\n")
+        .unwrap();
     let table = TABLE.replace("AT", &data.path().display().to_string());
     let site = Site::with(&format!("[[tables]]\nname = \"rows\"\n{table}"));
     (data, site)
@@ -60,14 +61,17 @@ async fn parameters_have_the_types_that_the_plan_gives_them() {
     let (_data, site) = with_table();
     let server = site.postgres(GatewayOptions::default()).await;
     let Talk { client, .. } = server.talk().await;
-    let sql = "select word, amount from rows where number >= $1 and word <> $2 order by number limit $3";
+    let sql =
+        "select word, amount from rows where number >= $1 and word <> $2 order by number limit $3";
     let statement = client.prepare(sql).await.unwrap();
     assert_eq!(statement.params(), [Type::INT8, Type::TEXT, Type::INT8]);
     let columns: Vec<_> = statement.columns().iter().map(|c| (c.name(), c.type_())).collect();
     assert_eq!(columns, [("word", &Type::TEXT), ("amount", &Type::FLOAT8)]);
-    for (least, not, most, expected) in
-        [(1i64, "none", 5i64, vec!["one", "two"]), (2, "x", 5, vec!["two"]), (1, "one", 1, vec!["two"])]
-    {
+    for (least, not, most, expected) in [
+        (1i64, "none", 5i64, vec!["one", "two"]),
+        (2, "x", 5, vec!["two"]),
+        (1, "one", 1, vec!["two"]),
+    ] {
         let rows = client.query(&statement, &[&least, &not, &most]).await.unwrap();
         let words: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
         assert_eq!(words, expected);
@@ -94,8 +98,11 @@ async fn what_was_prepared_can_run_again_and_errors_end_no_session() {
         [&zero as &(dyn tokio_postgres::types::ToSql + Sync)],
         [&five as &(dyn tokio_postgres::types::ToSql + Sync)],
     );
-    let (first, failed, last) =
-        tokio::join!(client.query_one(&divide, &a), client.query_one(&divide, &b), client.query_one(&divide, &c));
+    let (first, failed, last) = tokio::join!(
+        client.query_one(&divide, &a),
+        client.query_one(&divide, &b),
+        client.query_one(&divide, &c)
+    );
     assert_eq!(first.unwrap().get::<_, i64>(0), 5);
     assert_eq!(state(&failed.unwrap_err()), "22000");
     assert_eq!(last.unwrap().get::<_, i64>(0), 2);
@@ -184,7 +191,10 @@ async fn rows_are_copied_as_text_and_csv() {
     let Talk { client, .. } = server.talk().await;
     for (sql, expected) in [
         ("copy rows to stdout", "1\tone\t1.5\n2\ttwo\t\\N\n"),
-        ("copy (select * from rows) to stdout (format csv, header)", "number,word,amount\n1,one,1.5\n2,two,\n"),
+        (
+            "copy (select * from rows) to stdout (format csv, header)",
+            "number,word,amount\n1,one,1.5\n2,two,\n",
+        ),
         ("copy rows (word) to stdout with csv", "one\ntwo\n"),
     ] {
         let stream = client.copy_out(sql).await.unwrap();

@@ -32,12 +32,24 @@ const TEXTS: &[(&str, u32, Option<&str>)] = &[
     ("cast(123.45 as decimal(10,2))", 1700, Some("123.45")),
     ("cast(-0.005 as decimal(10,3))", 1700, Some("-0.005")),
     ("cast(0 as decimal(10,2))", 1700, Some("0.00")),
-    ("arrow_cast('99999999999999999999999999999999999999', 'Decimal128(38, 0)')", 1700, Some("99999999999999999999999999999999999999")),
-    ("arrow_cast('1234567890123456789012345678901234567890.5', 'Decimal256(50, 2)')", 1700, Some("1234567890123456789012345678901234567890.50")),
+    (
+        "arrow_cast('99999999999999999999999999999999999999', 'Decimal128(38, 0)')",
+        1700,
+        Some("99999999999999999999999999999999999999"),
+    ),
+    (
+        "arrow_cast('1234567890123456789012345678901234567890.5', 'Decimal256(50, 2)')",
+        1700,
+        Some("1234567890123456789012345678901234567890.50"),
+    ),
     ("'a''b'", 25, Some("a'b")),
     ("''", 25, Some("")),
     ("arrow_cast('ä', 'LargeUtf8')", 25, Some("ä")),
-    ("arrow_cast('a view that is longer than twelve bytes', 'Utf8View')", 25, Some("a view that is longer than twelve bytes")),
+    (
+        "arrow_cast('a view that is longer than twelve bytes', 'Utf8View')",
+        25,
+        Some("a view that is longer than twelve bytes"),
+    ),
     ("arrow_cast('word', 'Dictionary(Int32, Utf8)')", 25, Some("word")),
     ("x'00ff'", 17, Some("\\x00ff")),
     ("arrow_cast('ab', 'BinaryView')", 17, Some("\\x6162")),
@@ -49,17 +61,37 @@ const TEXTS: &[(&str, u32, Option<&str>)] = &[
     ("arrow_cast('23:59:59', 'Time32(Second)')", 1083, Some("23:59:59")),
     ("arrow_cast('23:59:59.123', 'Time32(Millisecond)')", 1083, Some("23:59:59.123")),
     ("timestamp '2024-02-29 01:02:03.456789'", 1114, Some("2024-02-29 01:02:03.456789")),
-    ("arrow_cast('1969-12-31T23:59:59', 'Timestamp(Second, None)')", 1114, Some("1969-12-31 23:59:59")),
+    (
+        "arrow_cast('1969-12-31T23:59:59', 'Timestamp(Second, None)')",
+        1114,
+        Some("1969-12-31 23:59:59"),
+    ),
     // Postgres has no finer time than microseconds.
-    ("arrow_cast('1969-12-31T23:59:59.999999999', 'Timestamp(Nanosecond, None)')", 1114, Some("1969-12-31 23:59:59.999999")),
-    ("arrow_cast('2024-06-01T12:00:00+02:00', 'Timestamp(Microsecond, Some(\"Europe/Berlin\"))')", 1184, Some("2024-06-01 10:00:00+00")),
-    ("interval '1 year 2 months 3 days 4 hours 5 minutes 6.7 seconds'", 1186, Some("1 year 2 mons 3 days 04:05:06.7")),
+    (
+        "arrow_cast('1969-12-31T23:59:59.999999999', 'Timestamp(Nanosecond, None)')",
+        1114,
+        Some("1969-12-31 23:59:59.999999"),
+    ),
+    (
+        "arrow_cast('2024-06-01T12:00:00+02:00', 'Timestamp(Microsecond, Some(\"Europe/Berlin\"))')",
+        1184,
+        Some("2024-06-01 10:00:00+00"),
+    ),
+    (
+        "interval '1 year 2 months 3 days 4 hours 5 minutes 6.7 seconds'",
+        1186,
+        Some("1 year 2 mons 3 days 04:05:06.7"),
+    ),
     ("interval '-1 months 2 days'", 1186, Some("-1 mons +2 days")),
     ("arrow_cast(14, 'Interval(YearMonth)')", 1186, Some("1 year 2 mons")),
     ("arrow_cast(90061, 'Duration(Second)')", 1186, Some("25:01:01")),
     ("[1, null, 3]", 1016, Some("{1,NULL,3}")),
     ("make_array()", 1016, Some("{}")),
-    ("['a b', '', 'null', 'q\"\\', 'plain']", 1009, Some("{\"a b\",\"\",\"null\",\"q\\\"\\\\\",plain}")),
+    (
+        "['a b', '', 'null', 'q\"\\', 'plain']",
+        1009,
+        Some("{\"a b\",\"\",\"null\",\"q\\\"\\\\\",plain}"),
+    ),
     ("[[1, 2], [3, 4]]", 1016, Some("{{1,2},{3,4}}")),
     ("arrow_cast([1, 2], 'FixedSizeList(2, Int32)')", 1007, Some("{1,2}")),
     ("arrow_cast([1, 2], 'LargeList(Int64)')", 1016, Some("{1,2}")),
@@ -87,7 +119,9 @@ async fn every_type_is_printed_as_postgres_prints_it() {
         }
         match talk.client.prepare(&sql).await {
             Ok(statement) if statement.columns()[0].type_().oid() == *oid => {}
-            Ok(statement) => wrong.push(format!("{expression}: {:?}", statement.columns()[0].type_())),
+            Ok(statement) => {
+                wrong.push(format!("{expression}: {:?}", statement.columns()[0].type_()))
+            }
             Err(error) => wrong.push(format!("{expression}: {error:?}")),
         }
     }
@@ -124,7 +158,10 @@ async fn every_type_has_the_binary_form_that_drivers_read() {
         .await
         .unwrap();
     assert!(row.get::<_, bool>(0));
-    assert_eq!((row.get::<_, i16>(1), row.get::<_, i32>(2), row.get::<_, i64>(3)), (-7, -7, 4_294_967_295));
+    assert_eq!(
+        (row.get::<_, i16>(1), row.get::<_, i32>(2), row.get::<_, i64>(3)),
+        (-7, -7, 4_294_967_295)
+    );
     assert_eq!(row.get::<_, f32>(4), 0.5);
     assert!(row.get::<_, f64>(5).is_nan());
     assert_eq!((row.get::<_, &str>(6), row.get::<_, &[u8]>(7)), ("ä", &[0u8, 255][..]));
@@ -135,13 +172,20 @@ async fn every_type_has_the_binary_form_that_drivers_read() {
     assert_eq!(row.get::<_, Vec<Option<&str>>>(11), [Some("a"), None]);
     let dates = row.get::<_, Raw>(12).0;
     // One dimension, no NULL, type 1082, one item from 1 on: one day after 2000-01-01, in four bytes.
-    assert_eq!(dates, [0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 4, 58, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 4, 0, 0, 0, 1]);
+    assert_eq!(
+        dates,
+        [0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 4, 58, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 4, 0, 0, 0, 1]
+    );
     assert_eq!(row.get::<_, Option<i64>>(13), None);
     let raw = async |sql: &str| client.query_one(sql, &[]).await.unwrap().get::<_, Raw>(0).0;
-    assert_eq!(raw("select cast(-123.45 as decimal(10,2))").await, [0, 2, 0, 0, 64, 0, 0, 2, 0, 123, 17, 148]);
+    assert_eq!(
+        raw("select cast(-123.45 as decimal(10,2))").await,
+        [0, 2, 0, 0, 64, 0, 0, 2, 0, 123, 17, 148]
+    );
     assert_eq!(raw("select date '1999-12-31'").await, (-1i32).to_be_bytes());
     assert_eq!(raw("select time '00:00:01'").await, 1_000_000i64.to_be_bytes());
-    let interval = [&1_000_000i64.to_be_bytes()[..], &3i32.to_be_bytes(), &14i32.to_be_bytes()].concat();
+    let interval =
+        [&1_000_000i64.to_be_bytes()[..], &3i32.to_be_bytes(), &14i32.to_be_bytes()].concat();
     assert_eq!(raw("select interval '14 months 3 days 1 second'").await, interval);
     let record = [
         &2i32.to_be_bytes()[..],
