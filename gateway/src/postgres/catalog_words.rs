@@ -1,5 +1,7 @@
 //! Which statements the catalog answers: those that name something that only it has.
 
+use datafusion_pg_catalog::pg_catalog::PG_CATALOG_TABLES;
+
 use super::words::{Word, Words};
 
 /// Functions that tell of the session or the catalog. The core knows none of them.
@@ -53,7 +55,8 @@ pub(super) fn asks_catalog(words: &Words) -> bool {
         let after_dot = at > 0 && sign(at - 1, ".");
         let is_plain = matches!(word, Word::Plain(_));
         (before_dot && !after_dot && matches!(name, "pg_catalog" | "information_schema"))
-            || (name.starts_with("pg_") && (called || is_table(&all, at)))
+            || (name.starts_with("pg_") && called)
+            || (PG_CATALOG_TABLES.contains(&name) && is_table(&all, at))
             || (called && is_plain && SESSION_FUNCTIONS.contains(&name))
             || (called && is_plain && name.starts_with("has_") && name.ends_with("_privilege"))
             || (is_plain && !after_dot && !before_dot && SESSION_WORDS.contains(&name))

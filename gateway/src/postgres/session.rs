@@ -132,6 +132,8 @@ impl Session {
 
     async fn message(&mut self, message: Message) -> Result<(), Stop> {
         match message {
+            // As in Postgres, this is true for every message.
+            message if self.skips && message != Message::Sync => Ok(()),
             Message::Query(text) => self.simple(&text).await,
             Message::Sync => {
                 self.skips = false;
@@ -155,25 +157,20 @@ impl Session {
                 self.link.out.ready(self.transaction);
                 self.link.flush().await
             }
-            other => {
-                if self.skips {
-                    return Ok(());
+            other => match self.extended(other).await {
+                Err(Stop::Failed(failure)) if !failure.fatal => {
+                    self.fail(&failure);
+                    self.skips = true;
+                    Ok(())
                 }
-                match self.extended(other).await {
-                    Err(Stop::Failed(failure)) if !failure.fatal => {
-                        self.fail(&failure);
-                        self.skips = true;
-                        Ok(())
-                    }
-                    other => other,
-                }
-            }
+                other => other,
+            },
         }
     }
 
     /// Answers a message that cannot be read.
     async fn refuse(&mut self, tag: u8, failure: &Failure) -> Result<(), Stop> {
-        if self.skips && tag != b'Q' {
+        if self.skips {
             return Ok(());
         }
         self.fail(failure);

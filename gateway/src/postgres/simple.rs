@@ -14,7 +14,6 @@ use super::split::split;
 impl Session {
     /// Answers a text of statements.
     pub(super) async fn simple(&mut self, text: &str) -> Result<(), Stop> {
-        self.skips = false;
         self.statements.remove("");
         self.portals.remove("");
         let statements = split(text);

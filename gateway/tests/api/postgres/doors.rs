@@ -70,9 +70,17 @@ async fn where_every_key_has_a_verifier_a_wrong_name_is_asked_like_a_right_one()
     assert_eq!(state(&talk(&config).await.err().unwrap()), "28P01");
 }
 
-/// Ends when a client's statement is answered with what a cancelled one is.
-async fn is_cancelled(answer: Result<Vec<SimpleQueryMessage>, Error>) {
-    assert_eq!(state(&answer.unwrap_err()), "57014");
+/// Runs a statement until `cancelling` ends it.
+async fn is_cancelled(talk: &Talk, sql: &str, cancelling: impl Future<Output = ()>) {
+    let answered = async {
+        tokio::select! {
+            answer = talk.client.simple_query(sql) => answer,
+            () = cancelling => unreachable!("it goes on until the statement ends"),
+        }
+    };
+    let answer = tokio::time::timeout(Duration::from_secs(60), answered).await;
+    let answer = answer.expect("the cancel does not arrive");
+    assert_eq!(state(&answer.unwrap_err()), "57014", "{sql}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -87,44 +95,36 @@ async fn what_a_connection_runs_is_cancelled_here_and_from_another_gateway() {
     let talk = talk(&config).await.unwrap();
     let token = talk.client.cancel_token();
     for sql in [LONG_INLINE, "set dunlin.route = 'fleet'; select 1 as n"] {
-        // From the gateway of the connection.
-        let running = talk.client.simple_query(sql);
+        // From the gateway of the connection. A request that comes before the statement ends nothing.
         let cancelling = async {
-            started(&talk, &site, sql).await;
-            token.cancel_query(NoTls).await.unwrap();
+            loop {
+                token.cancel_query(NoTls).await.unwrap();
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
         };
-        let (answer, ()) = tokio::join!(running, cancelling);
-        is_cancelled(answer).await;
+        is_cancelled(&talk, sql, cancelling).await;
         // From another one: the bytes that a driver sends, to another port.
-        let running = talk.client.simple_query(sql);
+        let relay = Relay::to(&there).await;
         let cancelling = async {
-            started(&talk, &site, sql).await;
-            let relay = Relay::between(&here, &there).await;
-            relay.cancel(&token).await;
+            loop {
+                relay.cancel(&token).await;
+                tokio::time::sleep(Duration::from_millis(500)).await;
+            }
         };
-        let answered = async { tokio::join!(running, cancelling).0 };
-        let answer = tokio::time::timeout(Duration::from_secs(60), answered).await;
-        is_cancelled(answer.expect("the cancel does not arrive")).await;
+        is_cancelled(&talk, sql, cancelling).await;
         talk.client.simple_query("set dunlin.route = 'auto'").await.unwrap();
     }
     assert_eq!(talk.text("select 1").await, "1");
 }
 
-/// Waits until a statement has begun.
-async fn started(talk: &Talk, site: &Site, sql: &str) {
-    if sql == LONG_INLINE {
-        // It is planned within this time, or it is cancelled while it is planned.
-        tokio::time::sleep(Duration::from_millis(300)).await;
-        return;
-    }
-    let before = talk.notices.lock().len();
+/// Waits until a query of the client is in the store and has no end.
+async fn started(talk: &Talk, site: &Site) {
     let told = async {
         loop {
-            if talk.notices.lock().len() > before || talk.query().is_some() {
-                let query = talk.query().unwrap();
-                if site.control.get(&keys::end(&query)).await.unwrap().is_none() {
-                    return;
-                }
+            if let Some(query) = talk.query()
+                && site.control.get(&keys::end(&query)).await.unwrap().is_none()
+            {
+                return;
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
@@ -139,7 +139,7 @@ struct Relay {
 }
 
 impl Relay {
-    async fn between(_: &Server, there: &Server) -> Self {
+    async fn to(there: &Server) -> Self {
         let from = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         Self { to: there.address, from }
     }
@@ -165,7 +165,7 @@ async fn a_query_survives_its_gateway_and_another_one_cancels_it() {
     let token = talk.client.cancel_token();
     let running = talk.client.simple_query("set dunlin.route = 'fleet'; select 1 as n");
     let dying = async {
-        started(&talk, &site, "fleet").await;
+        started(&talk, &site).await;
         first.running.served.abort();
     };
     let (answer, ()) = tokio::join!(running, dying);
@@ -173,7 +173,7 @@ async fn a_query_survives_its_gateway_and_another_one_cancels_it() {
     let query = talk.query().unwrap();
     let status = json(second.running.get(&format!("/v1/queries/{query}")).await).await;
     assert_eq!(status["status"], "PENDING");
-    Relay::between(&second, &second).await.cancel(&token).await;
+    Relay::to(&second).await.cancel(&token).await;
     let status = json(second.running.get(&format!("/v1/queries/{query}")).await).await;
     assert_eq!(status["status"], "CANCELLED");
     drop(talk.driving);
@@ -189,7 +189,7 @@ async fn a_wrong_secret_cancels_nothing() {
         .client
         .simple_query("set statement_timeout = '2s'; set dunlin.route = 'fleet'; select 1 as n");
     let attacking = async {
-        started(&talk, &site, "fleet").await;
+        started(&talk, &site).await;
         for secret in [&[0u8; 4][..], &[0; 34], &[0; 5], &[]] {
             let body = [&80_877_102u32.to_be_bytes()[..], &process.to_be_bytes(), secret].concat();
             let length = u32::try_from(body.len() + 4).unwrap().to_be_bytes();
@@ -226,16 +226,21 @@ async fn a_gateway_that_stops_tells_idle_clients_and_lets_answers_end() {
     let site = Site::new();
     let server = site.postgres(GatewayOptions::default()).await;
     let (idle, busy) = (server.talk().await, server.talk().await);
-    let (started, asked) = tokio::sync::oneshot::channel();
-    let answering = tokio::spawn(async move {
-        started.send(()).unwrap();
-        busy.text("select count(*) from generate_series(1, 3000000)").await
-    });
-    asked.await.unwrap();
-    tokio::time::sleep(Duration::from_millis(20)).await;
+    let none: [&str; 0] = [];
+    let sql = "select repeat('x', 1000) as x from generate_series(1, 50000)";
+    let mut rows = Box::pin(busy.client.query_raw(sql, none).await.unwrap());
+    // More than the system's buffers hold: the answer is under way.
+    rows.next().await.unwrap().unwrap();
     server.running.stop.send(()).unwrap();
     let ended = tokio::time::timeout(Duration::from_secs(10), idle.driving).await.unwrap().unwrap();
     assert_eq!(ended.err().map(|error| state(&error)).as_deref(), Some("57P01"));
-    assert_eq!(answering.await.unwrap(), "3000000");
+    let mut count = 1;
+    while let Some(row) = rows.next().await {
+        row.unwrap();
+        count += 1;
+    }
+    assert_eq!(count, 50_000);
+    drop(rows);
+    drop(busy);
     server.running.served.await.unwrap().unwrap();
 }
