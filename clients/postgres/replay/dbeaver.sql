@@ -6,7 +6,7 @@ SELECT db.oid,db.* FROM pg_catalog.pg_database db WHERE datname='dunlin'
 -- expect: dunlin
 ---
 SELECT current_schema(),session_user
--- expect: public|anyone
+-- expect: public|tests
 ---
 select * from pg_catalog.pg_settings where name='standard_conforming_strings'
 -- expect: standard_conforming_strings

@@ -206,7 +206,7 @@ impl Session {
     /// Who asks, as functions of the session tell it.
     pub(super) fn who(&self) -> Who {
         Who {
-            user: self.client.name.to_string(),
+            user: self.settings.get("session_authorization").unwrap_or_default().to_owned(),
             process: self.name.process,
             settings: Arc::new(self.settings.all().clone()),
         }

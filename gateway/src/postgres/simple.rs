@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use dunlin_planner::StatementKind;
+
 use super::answer::Reply;
 use super::command::Command;
 use super::failure::Failure;
@@ -70,6 +72,11 @@ impl Session {
         values: Vec<datafusion::common::ScalarValue>,
         formats: &[bool],
     ) -> Result<Reply, Stop> {
+        let wants_rows =
+            matches!(&prepared.command, Command::CopyOut { .. } | Command::Declare { .. });
+        if wants_rows && prepared.kind() == Some(StatementKind::Write) {
+            return Err(no_rows().into());
+        }
         match &prepared.command {
             Command::Query | Command::Catalog => self.start(prepared, values, formats).await,
             Command::CopyOut { format, .. } => {

@@ -137,7 +137,7 @@ async fn clients_find_tables_columns_and_the_session_in_the_catalog() {
     let talk = server.talk().await;
     let text = async |sql: &str| talk.text(sql).await;
     assert!(text("select version()").await.starts_with("PostgreSQL 16"));
-    assert_eq!(text("select current_user").await, "anyone");
+    assert_eq!(text("select current_user").await, "tests");
     assert_eq!(text("select current_setting('server_version_num')").await, "160006");
     assert_eq!(text("select current_database()").await, "dunlin");
     assert_eq!(
