@@ -163,6 +163,11 @@ contract *args:
 page *args:
     scripts/page {{ args }}
 
+# Real clients of the Postgres protocol against real processes: `just clients --only psql,jdbc` for some
+clients *args:
+    cargo build --workspace
+    scripts/clients postgres {{ args }}
+
 # Dashboards, rules, metrics: `just observability check`, `just observability live URL…`
 observability *args:
     scripts/observability {{ args }}

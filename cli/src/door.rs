@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use dunlin_gateway::auth::{KeyOptions, Scope, Scopes};
 use dunlin_gateway::{ClientCertificates, DoorLimits, DoorOptions, InlineLimits, TlsOptions};
 use dunlin_planner::gateway_config::{
@@ -22,6 +22,8 @@ const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 pub struct Listen {
     /// Address of HTTP.
     pub http: SocketAddr,
+    /// Address of the Postgres protocol; that of the configuration if not set.
+    pub postgres: Option<SocketAddr>,
     /// Address of the metrics, for Prometheus; none: no metrics.
     pub metrics: Option<SocketAddr>,
     /// Listen on other addresses than loopback even without keys or TLS.
@@ -33,7 +35,23 @@ impl Listen {
     pub(crate) fn door(&self, config: &GatewayConfig) -> Result<DoorOptions> {
         let door = options(config, self.allow_insecure_connections)?;
         door.check(self.http)?;
+        if let Some(postgres) = self.postgres(config)? {
+            door.check(postgres)?;
+        }
         Ok(door)
+    }
+
+    /// Where clients of Postgres are served.
+    pub(crate) fn postgres(&self, config: &GatewayConfig) -> Result<Option<SocketAddr>> {
+        if self.postgres.is_some() {
+            return Ok(self.postgres);
+        }
+        let parse = |text: &String| {
+            text.parse().with_context(|| {
+                format!("[gateway] postgres is {text:?}, which is no address; write 127.0.0.1:5432")
+            })
+        };
+        config.postgres.as_ref().map(parse).transpose()
     }
 }
 
@@ -70,7 +88,12 @@ pub(crate) fn inline_limits(config: &InlineConfig, memory: usize) -> Result<Inli
 fn key(config: &KeyConfig) -> Result<KeyOptions> {
     let scopes: Result<Scopes, _> =
         config.scopes.iter().map(|text| text.parse::<Scope>()).collect();
-    Ok(KeyOptions { name: config.name.clone(), sha256: config.sha256.clone(), scopes: scopes? })
+    Ok(KeyOptions {
+        name: config.name.clone(),
+        sha256: config.sha256.clone(),
+        scopes: scopes?,
+        scram: config.scram.clone(),
+    })
 }
 
 fn tls(config: &TlsConfig) -> TlsOptions {

@@ -1,7 +1,7 @@
 //! `dunlin key`: API keys for gateways.
 
 use anyhow::Result;
-use dunlin_gateway::auth::{NewKey, Scope};
+use dunlin_gateway::auth::{NewKey, Scope, Verifier};
 
 /// `dunlin key …`.
 #[derive(Clone, Debug, clap::Subcommand)]
@@ -24,21 +24,23 @@ pub enum Command {
 pub fn run(command: &Command) -> Result<()> {
     let Command::New { name, scopes } = command;
     let key = NewKey::generate()?;
-    print!("{}", text(&key, name, scopes));
+    let scram = Verifier::of(key.text())?;
+    print!("{}", text(&key, &scram, name, scopes));
     Ok(())
 }
 
-fn text(key: &NewKey, name: &str, scopes: &[Scope]) -> String {
+fn text(key: &NewKey, scram: &Verifier, name: &str, scopes: &[Scope]) -> String {
     let scopes: Vec<_> = scopes.iter().map(|scope| format!("\"{scope}\"")).collect();
     format!(
         "The key. It is stored nowhere and cannot be shown again:\n\n{}\n\n\
-         For the gateway's configuration, which holds only the key's hash:\n\n\
-         [[gateway.keys]]\nname = {}\nsha256 = \"{}\"\nscopes = [{}]\n",
+         For the gateway's configuration, which holds only the key's hash, and what clients of Postgres log in with:\n\n\
+         [[gateway.keys]]\nname = {}\nsha256 = \"{}\"\nscopes = [{}]\nscram = \"{}\"\n",
         key.text(),
         // A JSON string is also a TOML string.
         serde_json::Value::from(name),
         key.sha256(),
-        scopes.join(", ")
+        scopes.join(", "),
+        scram.text()
     )
 }
 
@@ -52,7 +54,8 @@ mod tests {
     #[test]
     fn what_is_printed_goes_into_a_configuration_as_it_is() {
         let key = NewKey::generate().unwrap();
-        let text = text(&key, "the \"CI\"", &Scope::ALL);
+        let scram = Verifier::of(key.text()).unwrap();
+        let text = text(&key, &scram, "the \"CI\"", &Scope::ALL);
         let lines = &text[text.find("[[gateway.keys]]").unwrap()..];
         let config = Config::parse(&format!("{lines}[state]\nlocation = \"memory://\"\n")).unwrap();
         let read = &config.gateway.keys[0];

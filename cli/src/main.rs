@@ -36,6 +36,9 @@ enum Command {
         /// Address to listen on; port 0 takes a free port.
         #[arg(long, default_value = "127.0.0.1:8090")]
         http: SocketAddr,
+        /// Address on which clients of Postgres are served, e.g. 127.0.0.1:5432; port 0 takes a free port.
+        #[arg(long)]
+        postgres: Option<SocketAddr>,
         /// Address on which Prometheus finds `/metrics`, e.g. 127.0.0.1:9090. It asks for no key: keep it inside.
         #[arg(long)]
         metrics: Option<SocketAddr>,
@@ -56,6 +59,9 @@ enum Command {
         /// Address to listen on; port 0 takes a free port.
         #[arg(long, default_value = "127.0.0.1:8090")]
         http: SocketAddr,
+        /// Address on which clients of Postgres are served, e.g. 127.0.0.1:5432; port 0 takes a free port.
+        #[arg(long)]
+        postgres: Option<SocketAddr>,
         /// Address on which Prometheus finds `/metrics`, e.g. 127.0.0.1:9090. It asks for no key: keep it inside.
         #[arg(long)]
         metrics: Option<SocketAddr>,
@@ -136,19 +142,19 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         // These two say themselves what went wrong, and know more exit codes.
         Command::Sql(options) => return Ok(sql::run(&options)),
         Command::Query(command) => return Ok(query::run(&command)),
-        Command::Gateway { config, http, metrics, allow_insecure_connections } => {
-            serve::gateway(&config, &serve::Listen { http, metrics, allow_insecure_connections })
+        Command::Gateway { config, http, postgres, metrics, allow_insecure_connections } => {
+            let listen = serve::Listen { http, postgres, metrics, allow_insecure_connections };
+            serve::gateway(&config, &listen)
         }
         Command::Worker(options) => {
             own::follow_parent();
             serve::worker(options)
         }
         Command::Health(options) => health::run(&options),
-        Command::Run { config, workers, http, metrics, allow_insecure_connections } => serve::run(
-            &config,
-            workers,
-            &serve::Listen { http, metrics, allow_insecure_connections },
-        ),
+        Command::Run { config, workers, http, postgres, metrics, allow_insecure_connections } => {
+            let listen = serve::Listen { http, postgres, metrics, allow_insecure_connections };
+            serve::run(&config, workers, &listen)
+        }
         Command::Init(options) => init::run(&options),
         Command::Validate(options) => validate::run(&options),
         Command::Config(command) => config::run(&command),

@@ -25,12 +25,13 @@ use tokio::signal::unix::Signal;
 use crate::door::Listen;
 
 /// What is read at start only: a change would move the state, close listeners, or resize what queries are using.
-const FIXED: [&str; 12] = [
+const FIXED: [&str; 13] = [
     "state",
     "worker",
     "functions",
     "prices",
     "gateway.advertise",
+    "gateway.postgres",
     "gateway.drain_ms",
     "gateway.tls",
     "gateway.limits",

@@ -434,6 +434,13 @@ async fn serve_all(
         let never = CancellationToken::new();
         tokio::spawn(dunlin_gateway::serve_metrics(metrics, listener, Env::system(), never));
     }
+    if let Some(postgres) = listen.postgres(&opened.config.gateway)? {
+        let listener = TcpListener::bind(postgres)
+            .await
+            .with_context(|| format!("cannot listen on {postgres} for clients of Postgres"))?;
+        println!("dunlin gateway serves Postgres on postgres://{}", listener.local_addr()?);
+        options.postgres = Some(Arc::new(listener.into_std()?));
+    }
     println!("dunlin gateway listening on {scheme}://{address}");
     stop_when_asked(stopping.clone());
     dunlin_gateway::serve(gateway, options, listener, stopping.cancelled_owned()).await?;

@@ -30,6 +30,7 @@ mod http;
 mod metrics;
 mod options;
 mod page;
+mod postgres;
 mod query;
 mod serve;
 mod tls;

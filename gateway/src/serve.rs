@@ -9,6 +9,7 @@ use axum::body::Body;
 use dunlin_manifest::env::Env;
 use dunlin_manifest::query::{GATE_PERIOD, close_gate, open_gate};
 use dunlin_manifest::store::ObjectControlStore;
+use futures::future::join;
 use http::{Request, Response};
 use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -20,6 +21,7 @@ use crate::http::{About, Face, Guard, Peer, Server, router};
 use crate::metrics::{Books, Metrics, Observed, Told};
 use crate::options::{Current, Gateway, GatewayOptions, Live};
 use crate::page;
+use crate::postgres;
 use crate::query::handles::Handles;
 use crate::query::hub::Hub;
 use crate::query::intake::Intake;
@@ -44,6 +46,8 @@ pub enum ServeError {
 /// What runs beside the answers of a gateway, and the router that makes them.
 struct Core {
     router: Router,
+    /// What the Postgres protocol uses.
+    postgres: postgres::Face,
     hub: Arc<Hub>,
     sweeper: tokio::task::JoinHandle<()>,
 }
@@ -107,16 +111,24 @@ fn open(
     });
     let known = (handles, writes);
     let queries = Queries::new(known, watched, links, options, Arc::clone(&metrics), stop.clone());
+    let queries = Arc::new(queries);
+    let guard = Guard::new(current.clone(), limits, Arc::clone(&env.clock));
+    let postgres = postgres::Face::new(
+        (Arc::clone(&intake), Arc::clone(&queries)),
+        (current, guard.admission()),
+        limits,
+        env,
+        options.inline.time,
+    );
     let face = Face {
         intake,
-        queries: Arc::new(queries),
+        queries,
         hub: Arc::clone(&hub),
         metrics,
         about: Arc::new(about),
         answer_buffer: limits.answer_buffer_bytes,
     };
-    let guard = Guard::new(current, limits, Arc::clone(&env.clock));
-    Ok(Core { router: router(face, guard, page::routes()), hub, sweeper })
+    Ok(Core { router: router(face, guard, page::routes()), postgres, hub, sweeper })
 }
 
 fn level(count: usize) -> i64 {
@@ -136,7 +148,8 @@ pub async fn serve(
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), ServeError> {
     let Door { keyring, tls, limits } = Door::new(&options.door, listener.local_addr()?)?;
-    make_room(limits.connections);
+    let listeners = 1 + usize::from(options.postgres.is_some());
+    make_room(limits.connections.saturating_mul(listeners));
     let stop = CancellationToken::new();
     let env = gateway.env.clone();
     if let Some(tls) = &tls {
@@ -151,13 +164,15 @@ pub async fn serve(
         shutdown.await;
         asked.cancel();
     });
+    let postgres = core.postgres.with_tls(tls.clone());
+    let postgres = serve_postgres(postgres, &options, &stop)?;
     let server = Server { router: core.router, limits, tls, env: env.clone() };
     let drained = async {
         stop.cancelled().await;
         env.clock.sleep(options.drain).await;
     };
     tokio::select! {
-        () = server.run(listener, stop.clone()) => {}
+        ((), ()) = join(server.run(listener, stop.clone()), postgres) => {}
         () = drained => tracing::warn!("answers were still in flight when the gateway stopped"),
     }
     if let Some(gate) = gate {
@@ -167,6 +182,29 @@ pub async fn serve(
         tracing::warn!(%error, "the sweeper did not stop cleanly");
     }
     Ok(())
+}
+
+/// Serves the Postgres protocol, if there is a listener for it.
+fn serve_postgres(
+    face: postgres::Face,
+    options: &GatewayOptions,
+    stop: &CancellationToken,
+) -> Result<impl Future<Output = ()> + Send + 'static, ServeError> {
+    let listener = match &options.postgres {
+        Some(listener) => {
+            options.door.check(listener.local_addr()?)?;
+            let listener = listener.try_clone()?;
+            listener.set_nonblocking(true)?;
+            Some(TcpListener::from_std(listener)?)
+        }
+        None => None,
+    };
+    let stop = stop.clone();
+    Ok(async move {
+        if let Some(listener) = listener {
+            postgres::serve(face, listener, stop).await;
+        }
+    })
 }
 
 /// A gateway without a listener, for a process that is given requests and is frozen after each answer: a function.

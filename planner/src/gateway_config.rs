@@ -14,6 +14,8 @@ use serde::{Deserialize, Serialize};
 pub struct GatewayConfig {
     /// The address at which workers reach the gateway, e.g. `http://gateway:8090`. They are then told of work at once.
     pub advertise: Option<String>,
+    /// The address on which clients of Postgres are served, e.g. `127.0.0.1:5432`. Without it they are not.
+    pub postgres: Option<String>,
     /// How long answers in progress may go on after SIGTERM, in milliseconds.
     pub drain_ms: u64,
     /// API keys. Without keys, every client that reaches the gateway may use it.
@@ -32,6 +34,7 @@ impl Default for GatewayConfig {
     fn default() -> Self {
         Self {
             advertise: None,
+            postgres: None,
             drain_ms: 20_000,
             keys: Vec::new(),
             tls: None,
@@ -121,6 +124,8 @@ pub struct KeyConfig {
     pub sha256: String,
     /// `query`, `admin` or both.
     pub scopes: Vec<String>,
+    /// A verifier of the key, with which clients of the Postgres protocol log in by SCRAM-SHA-256.
+    pub scram: Option<String>,
 }
 
 /// Never prints the hash, because a user may have written the key itself in its place.

@@ -35,6 +35,12 @@ impl InlinePlan {
         Self { plan, context, pins, watch }
     }
 
+    /// A plan that reads no table of the configuration.
+    #[must_use]
+    pub fn of_nothing(plan: Arc<dyn ExecutionPlan>, context: Arc<TaskContext>) -> Self {
+        Self { plan, context, pins: Arc::from([]), watch: InputWatch::default() }
+    }
+
     /// The plan that runs.
     #[must_use]
     pub fn plan(&self) -> &Arc<dyn ExecutionPlan> {

@@ -63,7 +63,7 @@ pub use explain::{ExplainFormat, Explained, Moved, Reads, StageView, Step, Tasks
 pub use inline::InlinePlan;
 pub use mistakes::Mistake;
 pub use planned::{Explain, Explanation, Planned, StageGraph};
-pub use planner::Planner;
+pub use planner::{Described, MOST_PARAMETERS, Planner, parameters, with_nulls};
 pub use route::{Route, RouteReason};
 pub use settings::{QuerySettings, RouteMode};
 pub use statement::{ParsedStatement, StatementKind};

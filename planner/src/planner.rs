@@ -1,11 +1,13 @@
 //! From SQL text to a route, a stage graph and an explanation.
 
+mod described;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use datafusion::catalog::MemoryCatalogProviderList;
-use datafusion::common::TableReference;
+use datafusion::common::{ScalarValue, TableReference};
 use datafusion::execution::context::SessionContext;
 use datafusion::execution::memory_pool::{FairSpillPool, MemoryPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
@@ -32,11 +34,13 @@ use crate::planned::{Explain, Explanation, Planned, StageGraph};
 use crate::route::{self, Decision, Route, RouteReason};
 use crate::settings::{QuerySettings, RouteMode};
 use crate::stages::Stage;
-use crate::statement::{ParsedStatement, StatementKind};
+use crate::statement::{ParsedStatement, StatementKind, values};
 use crate::tables::{self, Tables, because_unread};
 use crate::too_complex::TooComplex;
 use crate::writes::{Permission, Write, Writes};
 use crate::{passes, physical, scans};
+
+pub use described::{Described, MOST_PARAMETERS, parameters, with_nulls};
 
 /// Plans statements over the tables of the configuration. Cloning it is cheap.
 #[derive(Clone, Debug)]
@@ -60,7 +64,7 @@ struct Inner {
 /// A statement that is planned, with what the client asks for.
 struct Asked<'a> {
     statement: &'a ParsedStatement,
-    parameters: &'a [serde_json::Value],
+    parameters: &'a [ScalarValue],
     settings: &'a QuerySettings,
     /// The tables that it names.
     named: &'a [TableReference],
@@ -162,6 +166,19 @@ impl Planner {
         &self,
         statement: &ParsedStatement,
         parameters: &[serde_json::Value],
+        settings: &QuerySettings,
+    ) -> Result<Planned, PlanError> {
+        self.plan_with(statement, &values(parameters)?, settings).await
+    }
+
+    /// The same, with parameters that have types.
+    ///
+    /// # Errors
+    /// See [`PlanError`].
+    pub async fn plan_with(
+        &self,
+        statement: &ParsedStatement,
+        parameters: &[ScalarValue],
         settings: &QuerySettings,
     ) -> Result<Planned, PlanError> {
         let inner = &self.inner;

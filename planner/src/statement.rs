@@ -144,7 +144,7 @@ impl ParsedStatement {
     pub(crate) async fn logical_plan(
         &self,
         state: &SessionState,
-        parameters: &[serde_json::Value],
+        parameters: &[ScalarValue],
         limits: &StatementLimits,
     ) -> Result<LogicalPlan, PlanError> {
         let planning = PlanError::from_planning;
@@ -166,8 +166,7 @@ impl ParsedStatement {
         if parameters.is_empty() {
             return Ok(plan);
         }
-        let values = parameters.iter().map(scalar).collect::<Result<Vec<_>, _>>()?;
-        plan.with_param_values(ParamValues::from(values)).map_err(planning)
+        plan.with_param_values(ParamValues::from(parameters.to_vec())).map_err(planning)
     }
 }
 
@@ -210,6 +209,14 @@ fn statement_name(plan: &LogicalPlan) -> String {
     let name = text.split([':', ' ', '(']).next().unwrap_or("this statement");
     let known = NAMES.iter().find(|(engine, _)| *engine == name);
     known.map_or(name, |(_, name)| *name).to_owned()
+}
+
+/// JSON parameters as values.
+///
+/// # Errors
+/// One that is an array or an object, or a number that is out of range.
+pub(crate) fn values(parameters: &[serde_json::Value]) -> Result<Vec<ScalarValue>, PlanError> {
+    parameters.iter().map(scalar).collect()
 }
 
 /// A JSON parameter as a value: whole numbers are Int64, other numbers Float64.

@@ -44,7 +44,8 @@ impl Embedded {
         );
         let key = NewKey::generate()?;
         let scopes: Scopes = Scope::ALL.into_iter().collect();
-        let only = KeyOptions { name: "dunlin sql".to_owned(), sha256: key.sha256(), scopes };
+        let name = "dunlin sql".to_owned();
+        let only = KeyOptions { name, sha256: key.sha256(), scopes, scram: None };
         let mut door = door::options(&config.gateway, false)?;
         (door.keys, door.tls) = (vec![only], None);
         let opened = Opened::of(loaded)?;

@@ -6,6 +6,7 @@ use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
 
 use super::key::digest;
 use super::principal::{Owner, Principal, Scopes};
+use super::verifier::{HASH, Verifier, mac};
 
 /// Longest secret that is checked, in bytes. A key has 50.
 const MAX_SECRET: usize = 512;
@@ -19,6 +20,8 @@ pub struct KeyOptions {
     pub sha256: String,
     /// What the key allows.
     pub scopes: Scopes,
+    /// A [`Verifier`] of the key, so that clients can show by SCRAM that they know it.
+    pub scram: Option<String>,
 }
 
 impl fmt::Debug for KeyOptions {
@@ -44,6 +47,9 @@ pub enum KeyringError {
         "key {0:?}: sha256 is not 64 hex digits; write the hash that `dunlin key new` prints, never the key itself"
     )]
     NotAHash(String),
+    /// The value that should be a verifier is not one.
+    #[error("key {0:?}: scram is no verifier; write the line that `dunlin key new` prints")]
+    NotAVerifier(String),
     /// Two names for one key.
     #[error("keys {0:?} and {1:?} have the same sha256; each key stands once")]
     SameKey(String, String),
@@ -72,6 +78,18 @@ pub struct Keyring {
 struct Entry {
     sha256: [u8; 32],
     principal: Principal,
+    scram: Option<Verifier>,
+}
+
+/// How a client of some name can show by SCRAM that it knows a key.
+#[derive(Clone, Debug)]
+pub(crate) enum Scram {
+    /// By this verifier; then it is this client.
+    Known(Verifier, Principal),
+    /// Not at all, and it does not find out before the end.
+    Nobody(Verifier),
+    /// It sends its key instead.
+    NotOffered,
 }
 
 impl fmt::Debug for Keyring {
@@ -106,7 +124,10 @@ impl Keyring {
             }
             let owner = Some(Owner::of_key(&hex));
             let principal = Principal { name: name.into(), scopes: key.scopes, owner };
-            entries.push(Entry { sha256, principal });
+            let scram = key.scram.as_deref().map(|text| {
+                Verifier::parse(text).ok_or_else(|| KeyringError::NotAVerifier(name.to_owned()))
+            });
+            entries.push(Entry { sha256, principal, scram: scram.transpose()? });
         }
         Ok(Self { keys: entries })
     }
@@ -144,6 +165,47 @@ impl Keyring {
         let entry = usize::try_from(place).ok().and_then(|place| self.keys.get(place));
         entry.map(|entry| entry.principal.clone()).ok_or(AuthError::Unknown)
     }
+
+    /// How a client that calls itself `name` can log in by SCRAM. Where every key has a verifier, names of no key are
+    /// treated like the others.
+    pub(crate) fn scram(&self, name: &str) -> Scram {
+        let found = self.keys.iter().find(|entry| &*entry.principal.name == name);
+        if let Some((entry, verifier)) = found.and_then(|entry| Some((entry, entry.scram.clone()?)))
+        {
+            return Scram::Known(verifier, entry.principal.clone());
+        }
+        match self.keys.first() {
+            Some(first) if self.keys.iter().all(|entry| entry.scram.is_some()) => {
+                let seed = mac(&first.sha256, format!("nobody {name}").as_bytes());
+                Scram::Nobody(Verifier::of_nobody(&seed))
+            }
+            _ => Scram::NotOffered,
+        }
+    }
+
+    /// A signature of `message` that every gateway with the same keys can check. None if the key of the client is not
+    /// configured any more.
+    pub(crate) fn sign(&self, client: &Principal, message: &[u8]) -> Option<[u8; HASH]> {
+        if self.is_open() {
+            return Some(mac(&[0; HASH], message));
+        }
+        let entry = self.keys.iter().find(|entry| entry.principal.owner == client.owner)?;
+        Some(mac(&entry.sha256, message))
+    }
+
+    /// The client whose signature of `message` begins with `signature`.
+    pub(crate) fn signer(&self, message: &[u8], signature: &[u8]) -> Option<Principal> {
+        let is_it = |key: &[u8]| {
+            let whole = mac(key, message);
+            let known = whole.get(..signature.len()).filter(|known| !known.is_empty());
+            known.is_some_and(|known| bool::from(known.ct_eq(signature)))
+        };
+        if self.is_open() {
+            return is_it(&[0; HASH]).then(Principal::anyone);
+        }
+        let entry = self.keys.iter().find(|entry| is_it(&entry.sha256))?;
+        Some(entry.principal.clone())
+    }
 }
 
 fn bytes_of(hex: &str) -> Option<[u8; 32]> {
@@ -170,7 +232,7 @@ mod tests {
 
     fn key(name: &str, text: &str) -> KeyOptions {
         let scopes = [Scope::Query].into_iter().collect();
-        KeyOptions { name: name.to_owned(), sha256: hash_of(text), scopes }
+        KeyOptions { name: name.to_owned(), sha256: hash_of(text), scopes, scram: None }
     }
 
     #[test]
@@ -248,6 +310,49 @@ mod tests {
         let ring = Keyring::new(&[upper]).unwrap();
         let owner = ring.recognise(Some("text")).unwrap().owner;
         assert_eq!(owner, Some(Owner::of_key(&hash_of("text"))));
+    }
+
+    #[test]
+    fn a_name_without_a_key_is_treated_as_one_with_a_key_if_every_key_has_a_verifier() {
+        let scram = |text: &str| Some(Verifier::of(text).unwrap().text());
+        let both = [
+            KeyOptions { scram: scram("a"), ..key("a", "a") },
+            KeyOptions { scram: scram("b"), ..key("b", "b") },
+        ];
+        let ring = Keyring::new(&both).unwrap();
+        assert!(matches!(ring.scram("b"), Scram::Known(_, client) if &*client.name == "b"));
+        let (Scram::Nobody(one), Scram::Nobody(again)) = (ring.scram("c"), ring.scram("c")) else {
+            panic!("a name that nobody has is told")
+        };
+        assert_eq!(one, again);
+        let mixed = Keyring::new(&[both[0].clone(), key("b", "b")]).unwrap();
+        assert!(matches!(mixed.scram("a"), Scram::Known(..)));
+        assert!(matches!(mixed.scram("b"), Scram::NotOffered));
+        let wrong = KeyOptions { scram: Some("a secret".to_owned()), ..key("a", "a") };
+        let error = Keyring::new(&[wrong]).unwrap_err();
+        assert!(!error.to_string().contains("a secret"), "{error}");
+    }
+
+    #[test]
+    fn a_signature_is_checked_by_every_gateway_with_the_key_and_names_its_client() {
+        let (ring, same) = (
+            Keyring::new(&[key("a", "a"), key("b", "b")]).unwrap(),
+            Keyring::new(&[key("b", "b")]).unwrap(),
+        );
+        let client = ring.recognise(Some("b")).unwrap();
+        let signature = ring.sign(&client, b"this").unwrap();
+        for length in [4, 32] {
+            assert_eq!(same.signer(b"this", &signature[..length]).unwrap().owner, client.owner);
+            assert_eq!(same.signer(b"that", &signature[..length]), None);
+        }
+        assert_eq!(same.signer(b"this", &[]), None);
+        assert_eq!(same.signer(b"this", &[0; 64]), None);
+        let other = ring.recognise(Some("a")).unwrap();
+        assert_eq!(same.sign(&other, b"this"), None);
+        let open = Keyring::default();
+        let signature = open.sign(&Principal::anyone(), b"this").unwrap();
+        assert_eq!(open.signer(b"this", &signature), Some(Principal::anyone()));
+        assert_eq!(ring.signer(b"this", &signature), None);
     }
 
     #[test]

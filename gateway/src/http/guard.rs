@@ -52,6 +52,11 @@ impl Guard {
     pub(crate) fn new(current: Current, limits: DoorLimits, clock: Arc<dyn Clock>) -> Arc<Self> {
         Arc::new(Self { current, admission: Admission::new(&limits), limits, clock })
     }
+
+    /// Counts the requests of every client, whatever protocol they come by.
+    pub(crate) fn admission(&self) -> Arc<Admission> {
+        Arc::clone(&self.admission)
+    }
 }
 
 /// Admits a request, or answers it with an error.

@@ -92,6 +92,24 @@ impl Guests {
         patience: Duration,
     ) -> Result<(Arc<dyn ExecutionPlan>, SendableRecordBatchStream), CoreError> {
         let tiny = is_tiny(plan.plan());
+        self.run_on(tiny, plan, patience).await
+    }
+
+    /// Runs a plan over what the process knows anyway. It needs no seat of a query, and gets one thread.
+    pub(super) async fn run_beside(
+        &self,
+        plan: InlinePlan,
+        patience: Duration,
+    ) -> Result<SendableRecordBatchStream, CoreError> {
+        Ok(self.run_on(true, plan, patience).await?.1)
+    }
+
+    async fn run_on(
+        &self,
+        tiny: bool,
+        plan: InlinePlan,
+        patience: Duration,
+    ) -> Result<(Arc<dyn ExecutionPlan>, SendableRecordBatchStream), CoreError> {
         let seats = if tiny { &self.tiny } else { &self.seats };
         let seat = seats.take(&self.env, patience).await?;
         let stop = Stop::default();

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use datafusion::common::ScalarValue;
 use datafusion::execution::SendableRecordBatchStream;
 use dunlin_manifest::env::Env;
 use dunlin_manifest::ids::QueryId;
@@ -27,6 +28,7 @@ use super::error::{CoreError, ErrorKind};
 use super::guests::Guests;
 use super::handles::Handles;
 use super::lasting::lasting;
+use super::origin::Origin;
 use super::planning::Planning;
 use super::statement::Statement;
 use crate::auth::Principal;
@@ -45,15 +47,27 @@ pub(crate) enum Taken {
 pub(crate) type Held = Option<Arc<QueryHandle>>;
 
 /// A statement that was parsed.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Parsed {
     statement: Statement,
-    parsed: ParsedStatement,
+    pub(super) parsed: ParsedStatement,
     /// What was in force when it came. A reload between two steps does not mix two configurations.
-    live: Arc<Live>,
+    pub(super) live: Arc<Live>,
 }
 
 impl Parsed {
+    /// The same statement with the values of its parameters.
+    pub(crate) fn with_values(mut self, values: Vec<ScalarValue>) -> Self {
+        self.statement.typed = values;
+        self
+    }
+
+    /// The same statement, whose query shows in its id that it came from a connection.
+    pub(crate) fn of_connection(mut self, origin: Origin) -> Self {
+        self.statement.origin = Some(origin);
+        self
+    }
+
     /// Query, EXPLAIN or EXPLAIN ANALYZE.
     pub(crate) fn kind(&self) -> StatementKind {
         self.parsed.kind()
@@ -77,11 +91,11 @@ pub(crate) struct Wish {
 #[derive(Debug)]
 pub(crate) struct Intake {
     gateway: Gateway,
-    current: Current,
+    pub(super) current: Current,
     handles: Arc<Handles>,
     tariff: Arc<Tariff>,
-    planning: Planning,
-    guests: Guests,
+    pub(super) planning: Planning,
+    pub(super) guests: Guests,
     told: Told,
 }
 
@@ -227,7 +241,10 @@ impl Intake {
         let Parsed { mut statement, parsed, live } = parsed;
         let Wish { caller, key, durable, patience } = wish;
         let analysis = detail(parsed.kind());
-        let mut query = QueryId::new(self.env());
+        let mut query = match statement.origin {
+            Some(origin) => origin.query(self.env()),
+            None => QueryId::new(self.env()),
+        };
         let key = key.map(|key| caller.idempotency_scope(key));
         if let Some(key) = &key {
             // Done before planning, so that a retry finds its query even if the tables were deleted since.

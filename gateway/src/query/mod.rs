@@ -16,6 +16,7 @@
 pub(crate) mod analyze;
 pub(crate) mod answer;
 pub(crate) mod asked;
+mod beside;
 mod brief;
 pub(crate) mod catalog;
 mod counted;
@@ -29,6 +30,7 @@ pub(crate) mod hub;
 pub(crate) mod intake;
 mod lasting;
 pub(crate) mod links;
+pub(crate) mod origin;
 pub(crate) mod parts;
 mod planning;
 pub(crate) mod queries;

@@ -65,11 +65,19 @@ impl Planning {
         statement: Statement,
     ) -> Result<Planned, CoreError> {
         let planner = planner.clone();
-        let Statement { parameters, settings, .. } = statement;
-        self.run(move || async move { planner.plan(&parsed, &parameters, &settings).await }).await
+        let Statement { parameters, typed, settings, .. } = statement;
+        self.run(move || async move {
+            if typed.is_empty() {
+                planner.plan(&parsed, &parameters, &settings).await
+            } else {
+                planner.plan_with(&parsed, &typed, &settings).await
+            }
+        })
+        .await
     }
 
-    async fn run<T: Send + 'static, F: Future<Output = Result<T, PlanError>>>(
+    /// Runs other work as a statement is planned: on a thread of its own, and within the limits of planning.
+    pub(super) async fn run<T: Send + 'static, F: Future<Output = Result<T, PlanError>>>(
         &self,
         work: impl FnOnce() -> F + Send + 'static,
     ) -> Result<T, CoreError> {

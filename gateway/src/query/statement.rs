@@ -1,11 +1,13 @@
 //! A statement as every protocol passes it in, checked before anything is planned.
 
+use datafusion::common::ScalarValue;
 use dunlin_planner::QuerySettings;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use super::asked::Remarks;
 use super::error::{CoreError, ErrorKind};
+use super::origin::Origin;
 use crate::options::{MAX_SQL_BYTES, Most};
 
 /// Most parameters of a statement.
@@ -18,6 +20,10 @@ pub(crate) struct Statement {
     pub(crate) sql: String,
     /// Values of `$1`, `$2`, …
     pub(crate) parameters: Vec<Value>,
+    /// The same with types, where the protocol has types. Then `parameters` is empty.
+    pub(crate) typed: Vec<ScalarValue>,
+    /// The connection that asks, if its queries are to be found by it.
+    pub(crate) origin: Option<Origin>,
     /// Planner settings.
     pub(crate) settings: QuerySettings,
     /// The most that it may use.
@@ -59,6 +65,8 @@ impl Statement {
         Ok(Self {
             sql,
             parameters,
+            typed: Vec::new(),
+            origin: None,
             settings,
             most: Most::default(),
             remarks: Remarks::default(),

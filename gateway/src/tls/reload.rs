@@ -51,6 +51,13 @@ impl Tls {
         TlsAcceptor::from(Arc::clone(&self.current.read()))
     }
 
+    /// The same for a listener of another protocol than HTTP, as clients name it in their handshake.
+    pub(crate) fn acceptor_of(&self, protocol: &[u8]) -> TlsAcceptor {
+        let mut config = ServerConfig::clone(&self.current.read());
+        config.alpn_protocols = vec![protocol.to_vec()];
+        TlsAcceptor::from(Arc::new(config))
+    }
+
     /// Loads files that have changed. Blocks while it reads them.
     pub(crate) fn look(&self) -> Look {
         let stamps = Stamps::of(&self.options);

@@ -12,6 +12,7 @@ mod news;
 mod page;
 mod pages;
 mod parts;
+mod postgres;
 mod queries;
 mod site;
 mod statements;

@@ -260,6 +260,13 @@ pub fn asked(query: &QueryId) -> String {
     format!("{}asked", uses_of_query(query))
 }
 
+/// `use/stop/<connection>`: a client wants that what its connection runs ends, and the gateway of the connection is another
+/// one. It is deleted within seconds.
+#[must_use]
+pub fn stop(connection: &str) -> String {
+    format!("use/stop/{connection}")
+}
+
 /// `use/files/<digest>`: what is known of some files of a table. Its name is made from all that decides what is in it.
 #[must_use]
 pub fn files(digest: &str) -> String {

@@ -49,6 +49,36 @@ pub async fn close_gate(store: &dyn ControlStore, id: &str) {
     }
 }
 
+/// Asks the gateway that has a connection to end what the connection runs.
+///
+/// # Errors
+/// The store's.
+pub async fn ask_to_stop(store: &dyn ControlStore, connection: &str) -> Result<(), StoreError> {
+    store.put(&keys::stop(connection), Bytes::from_static(b"stop")).await
+}
+
+/// Whether another gateway was asked to end what a connection runs. Says so once.
+///
+/// # Errors
+/// The store's.
+pub async fn is_asked_to_stop(
+    store: &dyn ControlStore,
+    connection: &str,
+) -> Result<bool, StoreError> {
+    if store.get(&keys::stop(connection)).await?.is_none() {
+        return Ok(false);
+    }
+    forget_stop(store, connection).await;
+    Ok(true)
+}
+
+/// Deletes what [`ask_to_stop`] has written.
+pub async fn forget_stop(store: &dyn ControlStore, connection: &str) {
+    if let Err(error) = store.delete(&keys::stop(connection)).await {
+        tracing::debug!(%error, "a wish to stop stays for now");
+    }
+}
+
 /// The addresses of gateways, the one with the newest hint first.
 ///
 /// # Errors

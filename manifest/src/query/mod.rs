@@ -46,7 +46,10 @@ pub use collect::{Collected, Found, Keep, Sum, collect, last_collected};
 pub use error::AdvanceError;
 pub use finish::create_end;
 pub use handle::QueryHandle;
-pub use hints::{GATE_PERIOD, active, close_gate, gateways, open_gate, retire, ring};
+pub use hints::{
+    GATE_PERIOD, active, ask_to_stop, close_gate, forget_stop, gateways, is_asked_to_stop,
+    open_gate, retire, ring,
+};
 pub use history::ended_before;
 pub use look::Look;
 pub use news::{Heard, News, Place, Reminder, Wake};

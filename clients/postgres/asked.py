@@ -1,0 +1,28 @@
+"""What the checks of all clients share."""
+
+import subprocess
+
+from runner.processes import Failed
+
+# Of TPC-H at scale 0.01, which is the same everywhere.
+ORDERS = 15000
+NATIONS = 25
+
+
+def same(what, found, expected):
+    if found != expected:
+        raise Failed(f"{what}: {found!r} instead of {expected!r}")
+
+
+def holds(what, found, *parts):
+    for part in parts:
+        if part not in found:
+            raise Failed(f"{what}: {part!r} is missing in:\n{found}")
+
+
+def call(what, command, **options):
+    """Runs a program of a client, which prints `ok` last if everything was right."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, **options)
+    if done.returncode != 0 or not done.stdout.strip().endswith("ok"):
+        raise Failed(f"{what}:\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}")
+    return done

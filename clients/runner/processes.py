@@ -1,0 +1,109 @@
+"""Two gateways and a worker over one folder, with keys, TLS and TPC-H data."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+
+READY_SECONDS = 60
+TABLES = ["customer", "lineitem", "nation", "orders", "part", "partsupp", "region", "supplier"]
+
+
+class Failed(Exception):
+    """An answer is wrong, or a process does not do what it should."""
+
+
+class Fleet:
+    """Processes that end with this object, each by its own id."""
+
+    def __init__(self, bin_dir):
+        self.dunlin = os.path.join(bin_dir, "dunlin")
+        if not os.access(self.dunlin, os.X_OK):
+            raise Failed(f"{self.dunlin} is missing: cargo build --workspace, or --bin-dir DIR")
+        self.work = tempfile.mkdtemp(prefix="dunlin-clients.")
+        self.processes = []
+        self.gateways = []
+
+    def __enter__(self):
+        self.data = os.path.join(self.work, "data")
+        self.call("tpch", "--scale", "0.01", "--files", "2", "--output", self.data)
+        self.call("tls", "init", "--dir", os.path.join(self.work, "pki"))
+        made = self.call("key", "new", "--name", "ci", "--scopes", "query,write")
+        self.key = re.search(r"^dunlin_\S+$", made, re.M).group(0)
+        self.ca = os.path.join(self.work, "pki", "ca.pem")
+        keys = made[made.index("[[gateway.keys]]") :]
+        plain = self.call("key", "new", "--name", "plain", "--scopes", "query")
+        self.plain_key = re.search(r"^dunlin_\S+$", plain, re.M).group(0)
+        without = re.sub(r"^scram = .*\n", "", plain[plain.index("[[gateway.keys]]") :], flags=re.M)
+        self.config("open.toml", "")
+        tls = f'[gateway.tls]\ncertificate = "{self.pem("server.pem")}"\nkey = "{self.pem("server.key")}"\n'
+        self.config("keys.toml", keys + without + tls)
+        for name in ("open.toml", "open.toml", "keys.toml"):
+            self.gateways.append(self.gateway(name))
+        self.worker = self.start("worker", "--config", os.path.join(self.work, "open.toml"), "--slots", "2")
+        return self
+
+    def pem(self, name):
+        return os.path.join(self.work, "pki", name)
+
+    def config(self, name, more):
+        tables = "".join(
+            f'[[tables]]\nname = "{table}"\nlocation = "file://{self.data}/{table}/"\nformat = "parquet"\n' for table in TABLES
+        )
+        writing = f'[[writing]]\nlocation = "file://{self.work}/written/"\n'
+        text = f'[state]\nlocation = "file://{self.work}/state/"\n{tables}{writing}{more}'
+        with open(os.path.join(self.work, name), "w", encoding="utf-8") as file:
+            file.write(text)
+
+    def call(self, *arguments):
+        done = subprocess.run([self.dunlin, *arguments], capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise Failed(f"dunlin {' '.join(arguments)}: {done.stderr.strip()}")
+        return done.stdout
+
+    def start(self, *arguments):
+        log = open(os.path.join(self.work, f"log-{len(self.processes)}"), "w+", encoding="utf-8")
+        process = subprocess.Popen([self.dunlin, *arguments], stdout=log, stderr=subprocess.STDOUT)
+        process.log = log
+        self.processes.append(process)
+        return process
+
+    def gateway(self, config):
+        """Starts a gateway; returns its port for Postgres and its address for HTTP."""
+        path = os.path.join(self.work, config)
+        process = self.start("gateway", "--config", path, "--http", "127.0.0.1:0", "--postgres", "127.0.0.1:0")
+        deadline = time.monotonic() + READY_SECONDS
+        while time.monotonic() < deadline:
+            with open(process.log.name, encoding="utf-8") as file:
+                text = file.read()
+            port = re.search(r"serves Postgres on postgres://127\.0\.0\.1:(\d+)", text)
+            http = re.search(r"listening on (https?://\S+)", text)
+            if port and http:
+                return {"port": int(port.group(1)), "http": http.group(1), "process": process}
+            if process.poll() is not None:
+                raise Failed(f"a gateway ended: {text[-800:]}")
+            time.sleep(0.05)
+        raise Failed(f"a gateway does not listen after {READY_SECONDS} s")
+
+    def defects(self):
+        """Lines of the logs that tell of a defect."""
+        found = []
+        for process in self.processes:
+            with open(process.log.name, encoding="utf-8") as file:
+                found += [line.strip() for line in file if "panicked" in line or "met a defect" in line]
+        return found
+
+    def __exit__(self, *_):
+        for process in self.processes:
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+        for process in self.processes:
+            try:
+                process.wait(timeout=30)
+            except subprocess.TimeoutExpired:
+                process.kill()
+            process.log.close()
+        shutil.rmtree(self.work, ignore_errors=True)

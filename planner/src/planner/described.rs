@@ -1,0 +1,150 @@
+//! What a statement takes and returns, before it has values and without running it.
+//!
+//! ```text
+//!   statement with $1, $2 ──tables──> logical plan ──> types of $n ──NULL of each type──> analysed plan ──> columns
+//! ```
+//! Listings and footers of the tables that the statement names are read, as for its plan, and nothing is optimised.
+
+use datafusion::arrow::datatypes::{DataType, SchemaRef};
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::common::{ParamValues, ScalarValue};
+use datafusion::logical_expr::expr::Placeholder;
+use datafusion::logical_expr::{Expr, LogicalPlan};
+use dunlin_plan::{functions, session};
+
+use super::{Planner, widest};
+use crate::complexity::check_text;
+use crate::error::PlanError;
+use crate::mistakes::Scene;
+use crate::statement::ParsedStatement;
+use crate::tables::because_unread;
+use crate::too_complex::TooComplex;
+
+/// The most parameters of a statement.
+pub const MOST_PARAMETERS: usize = 1_000;
+
+/// What a statement takes and returns.
+#[derive(Clone, Debug)]
+pub struct Described {
+    /// The types of `$1`, `$2`, …
+    pub parameters: Vec<DataType>,
+    /// The columns of its answer. For a statement that writes, those of the rows that it writes.
+    pub columns: SchemaRef,
+}
+
+impl Planner {
+    /// Refuses a text that would take too long to parse.
+    ///
+    /// # Errors
+    /// [`PlanError::TooComplex`].
+    pub fn measure(&self, sql: &str) -> Result<(), PlanError> {
+        let limits = &self.inner.limits;
+        if check_text(sql, limits)? {
+            return Err(
+                TooComplex::Depth { found: limits.max_depth, most: limits.max_depth }.into()
+            );
+        }
+        Ok(())
+    }
+
+    /// What `statement` takes and returns. `declared`: the types that its client gives its parameters, where it does.
+    ///
+    /// # Errors
+    /// See [`PlanError`].
+    pub async fn describe(
+        &self,
+        statement: &ParsedStatement,
+        declared: &[Option<DataType>],
+    ) -> Result<Described, PlanError> {
+        let inner = &self.inner;
+        let session = session::settings(&inner.engine, inner.engine.target_partitions);
+        let mut config = session::config(&session)?;
+        config.options_mut().sql_parser.collect_spans = true;
+        let state = inner.state(config)?;
+        let named = statement.tables(&state)?;
+        let described = async {
+            let (catalog, unread) = inner.tables.load(&named, &state).await?;
+            let name = state.config_options().catalog.default_catalog.clone();
+            state.catalog_list().register_catalog(name, catalog);
+            statement.check_columns(widest(&state, &named).await, &inner.limits)?;
+            let logical = match statement.logical_plan(&state, &[], &inner.limits).await {
+                Ok(logical) => logical,
+                Err(error) => return Err(because_unread(error, unread)),
+            };
+            let parameters = parameters(&logical, declared)?;
+            let logical = with_nulls(logical, &parameters)?;
+            let analysed = functions::within_constants(|| {
+                state.analyzer().execute_and_check(logical, state.config_options(), |_, _| {})
+            });
+            let analysed = analysed
+                .ok_or(TooComplex::Constants { most: functions::MOST_CONSTANT_BYTES })?
+                .map_err(PlanError::from_planning)?;
+            let columns = std::sync::Arc::clone(analysed.schema().inner());
+            Ok(Described { parameters, columns })
+        }
+        .await;
+        described.map_err(|error: PlanError| {
+            error.in_statement(&Scene {
+                sql: statement.sql(),
+                state: Some(&state),
+                tables: &inner.tables.names(),
+                named: &named,
+            })
+        })
+    }
+}
+
+/// The types of the parameters of a plan: declared, or as the plan uses them. One that is used in no way that tells its
+/// type is a text.
+///
+/// # Errors
+/// Parameters that are not named `$1`, `$2`, …, or too many of them.
+pub fn parameters(
+    plan: &LogicalPlan,
+    declared: &[Option<DataType>],
+) -> Result<Vec<DataType>, PlanError> {
+    let mut types: Vec<Option<DataType>> = declared.to_vec();
+    let mut wrong: Option<String> = None;
+    plan.apply_with_subqueries(|node| {
+        node.apply_expressions(|expression| {
+            expression.apply(|part| {
+                let Expr::Placeholder(Placeholder { id, field }) = part else {
+                    return Ok(TreeNodeRecursion::Continue);
+                };
+                let number = id.strip_prefix('$').and_then(|number| number.parse::<usize>().ok());
+                let Some(number) = number.filter(|number| (1..=MOST_PARAMETERS).contains(number))
+                else {
+                    wrong.get_or_insert_with(|| id.chars().take(32).collect());
+                    return Ok(TreeNodeRecursion::Stop);
+                };
+                if types.len() < number {
+                    types.resize(number, None);
+                }
+                if let (None, Some(field)) = (&types[number - 1], field) {
+                    types[number - 1] = Some(field.data_type().clone());
+                }
+                Ok(TreeNodeRecursion::Continue)
+            })
+        })
+    })
+    .map_err(PlanError::from_planning)?;
+    if let Some(wrong) = wrong {
+        return Err(PlanError::Setting(format!(
+            "'{wrong}' names no parameter; parameters are $1 to ${MOST_PARAMETERS}"
+        )));
+    }
+    Ok(types.into_iter().map(|found| found.unwrap_or(DataType::Utf8)).collect())
+}
+
+/// The plan with NULL for each parameter, so that every type in it is known.
+///
+/// # Errors
+/// A type that has no NULL.
+pub fn with_nulls(plan: LogicalPlan, parameters: &[DataType]) -> Result<LogicalPlan, PlanError> {
+    if parameters.is_empty() {
+        return Ok(plan);
+    }
+    let nulls: Result<Vec<ScalarValue>, _> = parameters.iter().map(ScalarValue::try_from).collect();
+    let nulls = nulls.map_err(PlanError::from_planning)?;
+    plan.with_param_values(ParamValues::from(nulls)).map_err(PlanError::from_planning)
+}
