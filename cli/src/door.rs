@@ -22,6 +22,8 @@ const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 pub struct Listen {
     /// Address of HTTP.
     pub http: SocketAddr,
+    /// Address of Flight SQL; none: as the configuration says.
+    pub flight_sql: Option<SocketAddr>,
     /// Address of the metrics, for Prometheus; none: no metrics.
     pub metrics: Option<SocketAddr>,
     /// Listen on other addresses than loopback even without keys or TLS.
@@ -33,7 +35,15 @@ impl Listen {
     pub(crate) fn door(&self, config: &GatewayConfig) -> Result<DoorOptions> {
         let door = options(config, self.allow_insecure_connections)?;
         door.check(self.http)?;
+        if let Some(flight_sql) = self.flight_sql(config) {
+            door.check(flight_sql)?;
+        }
         Ok(door)
+    }
+
+    /// Where Flight SQL is served, if it is. The command line wins.
+    pub(crate) fn flight_sql(&self, config: &GatewayConfig) -> Option<SocketAddr> {
+        self.flight_sql.or(config.flight_sql)
     }
 }
 

@@ -36,6 +36,10 @@ enum Command {
         /// Address to listen on; port 0 takes a free port.
         #[arg(long, default_value = "127.0.0.1:8090")]
         http: SocketAddr,
+        /// Address on which to serve Flight SQL, e.g. 127.0.0.1:50051; wins over [gateway] flight_sql. Without either, it is
+        /// not served.
+        #[arg(long)]
+        flight_sql: Option<SocketAddr>,
         /// Address on which Prometheus finds `/metrics`, e.g. 127.0.0.1:9090. It asks for no key: keep it inside.
         #[arg(long)]
         metrics: Option<SocketAddr>,
@@ -56,6 +60,10 @@ enum Command {
         /// Address to listen on; port 0 takes a free port.
         #[arg(long, default_value = "127.0.0.1:8090")]
         http: SocketAddr,
+        /// Address on which to serve Flight SQL, e.g. 127.0.0.1:50051; wins over [gateway] flight_sql. Without either, it is
+        /// not served.
+        #[arg(long)]
+        flight_sql: Option<SocketAddr>,
         /// Address on which Prometheus finds `/metrics`, e.g. 127.0.0.1:9090. It asks for no key: keep it inside.
         #[arg(long)]
         metrics: Option<SocketAddr>,
@@ -136,19 +144,19 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         // These two say themselves what went wrong, and know more exit codes.
         Command::Sql(options) => return Ok(sql::run(&options)),
         Command::Query(command) => return Ok(query::run(&command)),
-        Command::Gateway { config, http, metrics, allow_insecure_connections } => {
-            serve::gateway(&config, &serve::Listen { http, metrics, allow_insecure_connections })
+        Command::Gateway { config, http, flight_sql, metrics, allow_insecure_connections } => {
+            let listen = serve::Listen { http, flight_sql, metrics, allow_insecure_connections };
+            serve::gateway(&config, &listen)
         }
         Command::Worker(options) => {
             own::follow_parent();
             serve::worker(options)
         }
         Command::Health(options) => health::run(&options),
-        Command::Run { config, workers, http, metrics, allow_insecure_connections } => serve::run(
-            &config,
-            workers,
-            &serve::Listen { http, metrics, allow_insecure_connections },
-        ),
+        Command::Run { config, workers, http, flight_sql, metrics, allow_insecure_connections } => {
+            let listen = serve::Listen { http, flight_sql, metrics, allow_insecure_connections };
+            serve::run(&config, workers, &listen)
+        }
         Command::Init(options) => init::run(&options),
         Command::Validate(options) => validate::run(&options),
         Command::Config(command) => config::run(&command),

@@ -25,13 +25,14 @@ use tokio::signal::unix::Signal;
 use crate::door::Listen;
 
 /// What is read at start only: a change would move the state, close listeners, or resize what queries are using.
-const FIXED: [&str; 12] = [
+const FIXED: [&str; 13] = [
     "state",
     "worker",
     "functions",
     "prices",
     "gateway.advertise",
     "gateway.drain_ms",
+    "gateway.flight_sql",
     "gateway.tls",
     "gateway.limits",
     "gateway.inline",

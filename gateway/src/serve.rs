@@ -1,4 +1,4 @@
-//! A running gateway: the core, its sweeper, and the HTTP server with its access control.
+//! A running gateway: the core, its sweeper, and a server for each face, with one access control.
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -9,13 +9,15 @@ use axum::body::Body;
 use dunlin_manifest::env::Env;
 use dunlin_manifest::query::{GATE_PERIOD, close_gate, open_gate};
 use dunlin_manifest::store::ObjectControlStore;
+use futures::future::{OptionFuture, join};
 use http::{Request, Response};
 use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tower::ServiceExt;
 
 use crate::auth::Keyring;
-use crate::door::{Door, DoorError, make_room};
+use crate::door::{Admission, Door, DoorError, make_room};
+use crate::flight::{Flight, FlightServer};
 use crate::http::{About, Face, Guard, Peer, Server, router};
 use crate::metrics::{Books, Metrics, Observed, Told};
 use crate::options::{Current, Gateway, GatewayOptions, Live};
@@ -43,6 +45,10 @@ pub enum ServeError {
 /// What runs beside the answers of a gateway, and the router that makes them.
 struct Core {
     router: Router,
+    flight: Flight,
+    current: Current,
+    /// One count of requests in progress for all faces.
+    admission: Arc<Admission>,
     hub: Arc<Hub>,
     sweeper: tokio::task::JoinHandle<()>,
 }
@@ -106,23 +112,45 @@ fn open(
     });
     let known = (handles, writes);
     let queries = Queries::new(known, watched, links, options, Arc::clone(&metrics), stop.clone());
+    let queries = Arc::new(queries);
+    let flight = Flight {
+        intake: Arc::clone(&intake),
+        queries: Arc::clone(&queries),
+        metrics: Arc::clone(&metrics),
+    };
     let face = Face {
         intake,
-        queries: Arc::new(queries),
+        queries,
         hub: Arc::clone(&hub),
         metrics,
         about: Arc::new(about),
         answer_buffer: limits.answer_buffer_bytes,
     };
-    let guard = Guard::new(current, limits, Arc::clone(&env.clock));
-    Ok(Core { router: router(face, guard), hub, sweeper })
+    let admission = Admission::new(&limits);
+    let guard = Guard::new(current.clone(), Arc::clone(&admission), limits, Arc::clone(&env.clock));
+    Ok(Core { router: router(face, guard), flight, current, admission, hub, sweeper })
 }
 
 fn level(count: usize) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 
-/// Serves `gateway` on `listener` until `shutdown` resolves. Then it takes no new requests, tells waiting clients the
+/// Where a gateway listens, for each face that it has.
+#[derive(Debug)]
+pub struct Listeners {
+    /// HTTP.
+    pub http: TcpListener,
+    /// Flight SQL, if it is wanted.
+    pub flight_sql: Option<TcpListener>,
+}
+
+impl From<TcpListener> for Listeners {
+    fn from(http: TcpListener) -> Self {
+        Self { http, flight_sql: None }
+    }
+}
+
+/// Serves `gateway` on its listeners until `shutdown` resolves. Then it takes no new requests, tells waiting clients the
 /// status of their queries (the queries continue), lets answers in progress finish for at most
 /// [`GatewayOptions::drain`], and returns.
 ///
@@ -131,11 +159,15 @@ fn level(count: usize) -> i64 {
 pub async fn serve(
     gateway: Gateway,
     options: GatewayOptions,
-    listener: TcpListener,
+    listeners: impl Into<Listeners>,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), ServeError> {
-    let Door { keyring, tls, limits } = Door::new(&options.door, listener.local_addr()?)?;
-    make_room(limits.connections);
+    let Listeners { http, flight_sql } = listeners.into();
+    let Door { keyring, tls, limits } = Door::new(&options.door, http.local_addr()?)?;
+    if let Some(flight_sql) = &flight_sql {
+        options.door.check(flight_sql.local_addr()?)?;
+    }
+    make_room(limits.connections * (1 + usize::from(flight_sql.is_some())));
     let stop = CancellationToken::new();
     let env = gateway.env.clone();
     if let Some(tls) = &tls {
@@ -150,19 +182,25 @@ pub async fn serve(
         shutdown.await;
         asked.cancel();
     });
-    let server = Server { router: core.router, limits, tls, env: env.clone() };
+    let Core { router, flight, current, admission, sweeper, .. } = core;
+    let flight = flight_sql.map(|listener| {
+        let server = FlightServer::new(flight, current, admission, (limits, tls.clone()));
+        server.run(listener, stop.clone())
+    });
+    let server = Server { router, limits, tls, env: env.clone() };
+    let serving = join(server.run(http, stop.clone()), OptionFuture::from(flight));
     let drained = async {
         stop.cancelled().await;
         env.clock.sleep(options.drain).await;
     };
     tokio::select! {
-        () = server.run(listener, stop.clone()) => {}
+        _ = serving => {}
         () = drained => tracing::warn!("answers were still in flight when the gateway stopped"),
     }
     if let Some(gate) = gate {
         let _ = gate.await;
     }
-    if let Err(error) = core.sweeper.await {
+    if let Err(error) = sweeper.await {
         tracing::warn!(%error, "the sweeper did not stop cleanly");
     }
     Ok(())

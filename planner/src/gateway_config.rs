@@ -2,6 +2,7 @@
 //!
 //! Plain data. The code that uses a value explains it, and `docs/configuration.md` has units, defaults and reasons.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use dunlin_manifest::query::Keep;
@@ -14,6 +15,8 @@ use serde::{Deserialize, Serialize};
 pub struct GatewayConfig {
     /// The address at which workers reach the gateway, e.g. `http://gateway:8090`. They are then told of work at once.
     pub advertise: Option<String>,
+    /// The address on which Flight SQL is served, e.g. `127.0.0.1:50051`. Not served if not set.
+    pub flight_sql: Option<SocketAddr>,
     /// How long answers in progress may go on after SIGTERM, in milliseconds.
     pub drain_ms: u64,
     /// API keys. Without keys, every client that reaches the gateway may use it.
@@ -32,6 +35,7 @@ impl Default for GatewayConfig {
     fn default() -> Self {
         Self {
             advertise: None,
+            flight_sql: None,
             drain_ms: 20_000,
             keys: Vec::new(),
             tls: None,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use datafusion::catalog::MemoryCatalogProviderList;
-use datafusion::common::TableReference;
+use datafusion::common::{ScalarValue, TableReference};
 use datafusion::execution::context::SessionContext;
 use datafusion::execution::memory_pool::{FairSpillPool, MemoryPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
@@ -22,6 +22,7 @@ use dunlin_plan::{disk, functions, session};
 use crate::catalog::TableName;
 use crate::complexity::{StatementLimits, check_constants};
 use crate::config::{Config, RoutingConfig};
+use crate::described::Described;
 use crate::draft::{Draft, Unwritable};
 use crate::encode::WindowFilters;
 use crate::error::PlanError;
@@ -60,7 +61,7 @@ struct Inner {
 /// A statement that is planned, with what the client asks for.
 struct Asked<'a> {
     statement: &'a ParsedStatement,
-    parameters: &'a [serde_json::Value],
+    parameters: &'a [ScalarValue],
     settings: &'a QuerySettings,
     /// The tables that it names.
     named: &'a [TableReference],
@@ -161,31 +162,32 @@ impl Planner {
     pub async fn plan(
         &self,
         statement: &ParsedStatement,
-        parameters: &[serde_json::Value],
+        parameters: &[ScalarValue],
         settings: &QuerySettings,
     ) -> Result<Planned, PlanError> {
         let inner = &self.inner;
-        let partitions = settings.target_partitions.unwrap_or(inner.engine.target_partitions);
-        if partitions == 0 || partitions > 4096 {
-            return Err(PlanError::Setting(
-                "target_partitions must be between 1 and 4096".to_owned(),
-            ));
-        }
-        let session = session::settings(&inner.engine, partitions);
-        let mut config = session::config(&session)?;
-        config.options_mut().sql_parser.collect_spans = true;
-        let state = inner.state(config)?;
+        let (session, state) = inner.session(settings)?;
         let named = statement.tables(&state)?;
         let asked = Asked { statement, parameters, settings, named: &named };
         let planned = inner.planned(&state, session, asked).await;
-        planned.map_err(|error| {
-            error.in_statement(&Scene {
-                sql: statement.sql(),
-                state: Some(&state),
-                tables: &inner.tables.names(),
-                named: &named,
-            })
-        })
+        planned.map_err(|error| inner.in_scene(error, statement, &state, &named))
+    }
+
+    /// What a statement takes and what it answers, before its parameters are known. Reads listings and footers of the
+    /// tables that it names.
+    ///
+    /// # Errors
+    /// See [`PlanError`].
+    pub async fn describe(&self, statement: &ParsedStatement) -> Result<Described, PlanError> {
+        let inner = &self.inner;
+        let (_, state) = inner.session(&QuerySettings::default())?;
+        let named = statement.tables(&state)?;
+        let described = async {
+            let logical = inner.logical(&state, statement, &[], &named).await?;
+            Described::new(statement, logical, &state)
+        };
+        let described = described.await;
+        described.map_err(|error| inner.in_scene(error, statement, &state, &named))
     }
 
     /// The whole plan. It reads only the pinned versions of its inputs, and `meter` counts its requests. It may hold
@@ -247,6 +249,56 @@ fn pool(bytes: usize) -> Arc<dyn MemoryPool> {
 }
 
 impl Inner {
+    /// The settings of one statement's session, and the session.
+    fn session(
+        &self,
+        settings: &QuerySettings,
+    ) -> Result<(BTreeMap<String, String>, SessionState), PlanError> {
+        let partitions = settings.target_partitions.unwrap_or(self.engine.target_partitions);
+        if partitions == 0 || partitions > 4096 {
+            return Err(PlanError::Setting(
+                "target_partitions must be between 1 and 4096".to_owned(),
+            ));
+        }
+        let session = session::settings(&self.engine, partitions);
+        let mut config = session::config(&session)?;
+        config.options_mut().sql_parser.collect_spans = true;
+        let state = self.state(config)?;
+        Ok((session, state))
+    }
+
+    /// An error of a statement, in words that know the statement and its tables.
+    fn in_scene(
+        &self,
+        error: PlanError,
+        statement: &ParsedStatement,
+        state: &SessionState,
+        named: &[TableReference],
+    ) -> PlanError {
+        error.in_statement(&Scene {
+            sql: statement.sql(),
+            state: Some(state),
+            tables: &self.tables.names(),
+            named,
+        })
+    }
+
+    /// The logical plan of a statement, with its tables as they are now.
+    async fn logical(
+        &self,
+        state: &SessionState,
+        statement: &ParsedStatement,
+        parameters: &[ScalarValue],
+        named: &[TableReference],
+    ) -> Result<LogicalPlan, PlanError> {
+        let (catalog, unread) = self.tables.load(named, state).await?;
+        let name = state.config_options().catalog.default_catalog.clone();
+        state.catalog_list().register_catalog(name, catalog);
+        statement.check_columns(widest(state, named).await, &self.limits)?;
+        let logical = statement.logical_plan(state, parameters, &self.limits).await;
+        logical.map_err(|error| because_unread(error, unread))
+    }
+
     /// The session of one statement.
     fn state(
         &self,
@@ -270,14 +322,7 @@ impl Inner {
     ) -> Result<Planned, PlanError> {
         let Asked { statement, parameters, settings, named } = asked;
         let planning = PlanError::from_planning;
-        let (catalog, unread) = self.tables.load(named, state).await?;
-        let name = state.config_options().catalog.default_catalog.clone();
-        state.catalog_list().register_catalog(name, catalog);
-        statement.check_columns(widest(state, named).await, &self.limits)?;
-        let logical = match statement.logical_plan(state, parameters, &self.limits).await {
-            Ok(logical) => logical,
-            Err(error) => return Err(because_unread(error, unread)),
-        };
+        let logical = self.logical(state, statement, parameters, named).await?;
         let (logical, write) = self.written(statement, logical, state).await?;
         let logical = functions::within_constants(|| state.optimize(&logical))
             .ok_or(TooComplex::Constants { most: functions::MOST_CONSTANT_BYTES })?

@@ -144,7 +144,7 @@ impl ParsedStatement {
     pub(crate) async fn logical_plan(
         &self,
         state: &SessionState,
-        parameters: &[serde_json::Value],
+        parameters: &[ScalarValue],
         limits: &StatementLimits,
     ) -> Result<LogicalPlan, PlanError> {
         let planning = PlanError::from_planning;
@@ -166,8 +166,7 @@ impl ParsedStatement {
         if parameters.is_empty() {
             return Ok(plan);
         }
-        let values = parameters.iter().map(scalar).collect::<Result<Vec<_>, _>>()?;
-        plan.with_param_values(ParamValues::from(values)).map_err(planning)
+        plan.with_param_values(ParamValues::from(parameters.to_vec())).map_err(planning)
     }
 }
 
@@ -213,7 +212,10 @@ fn statement_name(plan: &LogicalPlan) -> String {
 }
 
 /// A JSON parameter as a value: whole numbers are Int64, other numbers Float64.
-fn scalar(value: &serde_json::Value) -> Result<ScalarValue, PlanError> {
+///
+/// # Errors
+/// A number that is out of range, an array or an object.
+pub fn parameter_of_json(value: &serde_json::Value) -> Result<ScalarValue, PlanError> {
     use serde_json::Value;
     match value {
         Value::Null => Ok(ScalarValue::Null),

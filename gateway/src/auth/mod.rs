@@ -4,7 +4,7 @@
 //!   secret text ──SHA-256──> compare with every configured hash ──> Principal { name, scopes, owner }
 //! ```
 //!
-//! This module works on values and knows no protocol. A protocol (HTTP, later the Postgres protocol and Flight SQL)
+//! This module works on values and knows no protocol. A protocol (HTTP, Flight SQL, later the Postgres protocol)
 //! takes the secret from its own kind of request, asks the [`Keyring`], and gives the [`Principal`] to the core.
 //!
 //! What it promises:
@@ -18,5 +18,6 @@ mod keyring;
 mod principal;
 
 pub use key::{KEY_PREFIX, NewKey, NoRandomBits, hash_of};
+pub(crate) use keyring::CodeKey;
 pub use keyring::{AuthError, KeyOptions, Keyring, KeyringError};
 pub use principal::{Owner, Principal, Scope, Scopes};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use dunlin_manifest::env::Env;
-use dunlin_planner::{ParsedStatement, PlanError, Planned, Planner, TooComplex};
+use dunlin_planner::{Described, ParsedStatement, PlanError, Planned, Planner, TooComplex};
 
 use super::error::{CoreError, ErrorKind};
 use super::seats::Seats;
@@ -67,6 +67,16 @@ impl Planning {
         let planner = planner.clone();
         let Statement { parameters, settings, .. } = statement;
         self.run(move || async move { planner.plan(&parsed, &parameters, &settings).await }).await
+    }
+
+    /// Describes a parsed statement.
+    pub(super) async fn describe(
+        &self,
+        planner: &Planner,
+        parsed: ParsedStatement,
+    ) -> Result<Described, CoreError> {
+        let planner = planner.clone();
+        self.run(move || async move { planner.describe(&parsed).await }).await
     }
 
     async fn run<T: Send + 'static, F: Future<Output = Result<T, PlanError>>>(
