@@ -5,6 +5,8 @@
 //!   at its end:     one ticket for each part of the answer, in their order; many parts share a ticket
 //! ```
 
+use std::time::Duration;
+
 use arrow_flight::sql::{ProstMessageExt, TicketStatementQuery};
 use arrow_flight::{FlightDescriptor, FlightEndpoint, FlightInfo, PollInfo, Ticket};
 use arrow_schema::Schema;
@@ -12,7 +14,6 @@ use bytes::Bytes;
 use dunlin_manifest::ids::QueryId;
 use dunlin_manifest::records::EndStatus;
 use prost::Message;
-use std::time::Duration;
 
 use super::asked::Asked;
 use super::error::FlightError;

@@ -4,6 +4,7 @@
 //! can be redeemed at any gateway, and again.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::array::AsArray;
 use arrow::datatypes::Int64Type;
@@ -28,6 +29,9 @@ use crate::query::answer::Answer;
 use crate::query::error::CoreError;
 use crate::query::intake::{Held, Parsed, Taken, Wish};
 use crate::query::queries::{Ended, Waited, Wanted};
+
+/// Longest time that a statement which is not stored waits for its plan.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A statement that was taken.
 pub(super) enum Submitted {
@@ -76,7 +80,7 @@ impl Flight {
     async fn taken(&self, asked: &Asked, parsed: Parsed) -> Result<Submitted, FlightError> {
         let caller = asked.caller.principal();
         let key = asked.key.clone();
-        let wish = Wish { caller: caller.clone(), key, durable: true, patience: MAX_WAIT };
+        let wish = Wish { caller: caller.clone(), key, durable: true, patience: PATIENCE };
         match Arc::clone(&self.intake).take(parsed, wish).await? {
             Taken::Answer(answer) => Ok(Submitted::Here(answer)),
             Taken::Query { query, analysis, held, .. } => {

@@ -8,7 +8,7 @@ use arrow_flight::sql::{
 use arrow_flight::{
     CancelFlightInfoRequest, CancelFlightInfoResult, CancelStatus, FlightDescriptor, PollInfo,
 };
-use dunlin_gateway::{GatewayOptions, LocalRunner};
+use dunlin_gateway::GatewayOptions;
 use dunlin_manifest::ids::QueryId;
 use prost::Message;
 use tonic::{Code, Status};
