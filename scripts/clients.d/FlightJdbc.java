@@ -158,9 +158,6 @@ public final class FlightJdbc {
       try (ResultSet rows = meta.getTableTypes()) {
         same(column(rows, "TABLE_TYPE"), List.of("TABLE"));
       }
-      try (ResultSet rows = meta.getTypeInfo()) {
-        same(column(rows, "TYPE_NAME").contains("DECIMAL"), true);
-      }
     }
   }
 
@@ -195,7 +192,7 @@ public final class FlightJdbc {
     refused("UNAUTHORIZED", () -> connect(first, "key-of-nobody").close());
     try (Connection connection = connect(); Statement statement = connection.createStatement()) {
       refused("n_name", () -> statement.executeQuery("select n_nam from nation"));
-      refused("SYNTAX_ERROR", () -> statement.executeQuery("select from where"));
+      refused("SYNTAX_ERROR", () -> statement.executeQuery("selec 1"));
       same(count(connection, "select count(*) from region"), 5L);
     }
   }
@@ -228,6 +225,8 @@ public final class FlightJdbc {
   }
 
   public static void main(String[] arguments) {
+    // The driver logs what it also throws.
+    java.util.logging.LogManager.getLogManager().reset();
     first = arguments[0];
     second = arguments[1];
     check("JDBC runs statements", FlightJdbc::statements);

@@ -184,7 +184,7 @@ def adbc_writes():
 @check
 def mistakes_say_what_to_do():
     refused(["PLANNING_FAILED", "n_name"], lambda: rows("select n_nam from nation"))
-    refused(["SYNTAX_ERROR"], lambda: rows("select from where"))
+    refused(["SYNTAX_ERROR"], lambda: rows("selec 1"))
     refused(["EXECUTION_FAILED"], lambda: rows("select 1 / (n_nationkey - n_nationkey) from nation"))
     for key in ["", "key-of-nobody"]:
         refused(["UNAUTHORIZED"], lambda: rows("select 1 as a", key=key))
@@ -192,12 +192,30 @@ def mistakes_say_what_to_do():
 
 @check
 def adbc_shows_a_password():
-    password = {DatabaseOptions.AUTHORITY.value: FIRST}
     options = {"username": "anyone", "password": "key-of-reader"}
     with dbapi.connect(f"grpc://{FIRST}", db_kwargs=options, autocommit=True) as connection, connection.cursor() as cursor:
         cursor.execute("select 2 as b")
         same(cursor.fetchall(), [(2,)])
-    del password
+
+
+@check
+def clients_speak_tls():
+    secure = os.environ["DUNLIN_SECURE"]
+    with open(os.environ["DUNLIN_CA"], encoding="utf-8") as file:
+        authority = file.read()
+    options = {
+        DatabaseOptions.TLS_ROOT_CERTS.value: authority,
+        DatabaseOptions.AUTHORIZATION_HEADER.value: "Bearer key-of-reader",
+    }
+    with dbapi.connect(f"grpc+tls://{secure}", db_kwargs=options, autocommit=True) as connection:
+        with connection.cursor() as cursor:
+            cursor.execute("select count(*) from nation")
+            same(cursor.fetchall(), [(25,)])
+    with flight.FlightClient(f"grpc+tls://{secure}", tls_root_certs=authority.encode()) as client:
+        token = client.authenticate_basic_token("anyone", "key-of-reader")
+        same(token[1], b"Bearer key-of-reader")
+    # Who does not speak TLS is not heard.
+    refused([], lambda: rows("select 1 as a", address=secure))
 
 
 # pyarrow speaks Flight, and the commands of Flight SQL are messages of a few fields.

@@ -9,7 +9,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use base64::alphabet::STANDARD;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use tonic::Request;
@@ -24,6 +25,12 @@ use crate::query::statement::sha256_hex;
 
 /// The path of the call that asks for a token.
 pub(super) const HANDSHAKE: &str = "/arrow.flight.protocol.FlightService/Handshake";
+
+/// Base64 as clients write it: those in Go leave the padding out.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
 
 /// Who calls.
 #[derive(Clone, Debug)]
@@ -118,7 +125,7 @@ fn secret(headers: &HeaderMap) -> Option<String> {
     if !scheme.eq_ignore_ascii_case("basic") {
         return None;
     }
-    let pair = String::from_utf8(STANDARD.decode(shown).ok()?).ok()?;
+    let pair = String::from_utf8(BASE64.decode(shown).ok()?).ok()?;
     pair.split_once(':').map(|(_, password)| password.to_owned())
 }
 
@@ -152,11 +159,16 @@ mod tests {
 
     #[test]
     fn a_secret_is_a_bearer_or_a_password() {
-        let basic = |text: &str| format!("Basic {}", STANDARD.encode(text));
+        let basic = |text: &str| format!("Basic {}", BASE64.encode(text));
         assert_eq!(shown(&["Bearer abc"]).as_deref(), Some("abc"));
         assert_eq!(shown(&["bearer  abc "]).as_deref(), Some("abc"));
         assert_eq!(shown(&[&basic("anyone:abc")]).as_deref(), Some("abc"));
         assert_eq!(shown(&[&basic(":a:bc")]).as_deref(), Some("a:bc"));
+        let padded = basic("anyone:abcd");
+        assert!(padded.ends_with('='));
+        for basic in [padded.as_str(), padded.trim_end_matches('=')] {
+            assert_eq!(shown(&[basic]).as_deref(), Some("abcd"), "{basic}");
+        }
         assert_eq!(shown(&[&basic("abc")]), None);
         assert_eq!(shown(&["Basic %%%"]), None);
         assert_eq!(shown(&["abc"]), None);
