@@ -24,6 +24,8 @@ pub struct Listen {
     pub http: SocketAddr,
     /// Address of the Postgres protocol; that of the configuration if not set.
     pub postgres: Option<SocketAddr>,
+    /// Address of Flight SQL; none: as the configuration says.
+    pub flight_sql: Option<SocketAddr>,
     /// Address of the metrics, for Prometheus; none: no metrics.
     pub metrics: Option<SocketAddr>,
     /// Listen on other addresses than loopback even without keys or TLS.
@@ -37,6 +39,9 @@ impl Listen {
         door.check(self.http)?;
         if let Some(postgres) = self.postgres(config)? {
             door.check(postgres)?;
+        }
+        if let Some(flight_sql) = self.flight_sql(config) {
+            door.check(flight_sql)?;
         }
         Ok(door)
     }
@@ -52,6 +57,11 @@ impl Listen {
             })
         };
         config.postgres.as_ref().map(parse).transpose()
+    }
+
+    /// Where Flight SQL is served, if it is. The command line wins.
+    pub(crate) fn flight_sql(&self, config: &GatewayConfig) -> Option<SocketAddr> {
+        self.flight_sql.or(config.flight_sql)
     }
 }
 

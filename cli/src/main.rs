@@ -39,6 +39,10 @@ enum Command {
         /// Address on which clients of Postgres are served, e.g. 127.0.0.1:5432; port 0 takes a free port.
         #[arg(long)]
         postgres: Option<SocketAddr>,
+        /// Address on which to serve Flight SQL, e.g. 127.0.0.1:50051; wins over [gateway] flight_sql. Without either, it is
+        /// not served.
+        #[arg(long)]
+        flight_sql: Option<SocketAddr>,
         /// Address on which Prometheus finds `/metrics`, e.g. 127.0.0.1:9090. It asks for no key: keep it inside.
         #[arg(long)]
         metrics: Option<SocketAddr>,
@@ -62,6 +66,10 @@ enum Command {
         /// Address on which clients of Postgres are served, e.g. 127.0.0.1:5432; port 0 takes a free port.
         #[arg(long)]
         postgres: Option<SocketAddr>,
+        /// Address on which to serve Flight SQL, e.g. 127.0.0.1:50051; wins over [gateway] flight_sql. Without either, it is
+        /// not served.
+        #[arg(long)]
+        flight_sql: Option<SocketAddr>,
         /// Address on which Prometheus finds `/metrics`, e.g. 127.0.0.1:9090. It asks for no key: keep it inside.
         #[arg(long)]
         metrics: Option<SocketAddr>,
@@ -142,8 +150,16 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         // These two say themselves what went wrong, and know more exit codes.
         Command::Sql(options) => return Ok(sql::run(&options)),
         Command::Query(command) => return Ok(query::run(&command)),
-        Command::Gateway { config, http, postgres, metrics, allow_insecure_connections } => {
-            let listen = serve::Listen { http, postgres, metrics, allow_insecure_connections };
+        Command::Gateway {
+            config,
+            http,
+            postgres,
+            flight_sql,
+            metrics,
+            allow_insecure_connections,
+        } => {
+            let listen =
+                serve::Listen { http, postgres, flight_sql, metrics, allow_insecure_connections };
             serve::gateway(&config, &listen)
         }
         Command::Worker(options) => {
@@ -151,8 +167,17 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             serve::worker(options)
         }
         Command::Health(options) => health::run(&options),
-        Command::Run { config, workers, http, postgres, metrics, allow_insecure_connections } => {
-            let listen = serve::Listen { http, postgres, metrics, allow_insecure_connections };
+        Command::Run {
+            config,
+            workers,
+            http,
+            postgres,
+            flight_sql,
+            metrics,
+            allow_insecure_connections,
+        } => {
+            let listen =
+                serve::Listen { http, postgres, flight_sql, metrics, allow_insecure_connections };
             serve::run(&config, workers, &listen)
         }
         Command::Init(options) => init::run(&options),

@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use dunlin_config::{Tree, redact};
 use dunlin_gateway::{
-    Current, DoorOptions, Gateway, GatewayOptions, Guest, Hub, InlineLimits, LinkMaker,
+    Current, DoorOptions, Gateway, GatewayOptions, Guest, Hub, InlineLimits, LinkMaker, Listeners,
     LocalRunner, Metrics, SpanSink, WatchPeriods,
 };
 use dunlin_invoke::Functions;
@@ -415,6 +415,7 @@ async fn serve_all(
     let gateway = opened.gateway(Arc::new(OwnWorker(own, Arc::clone(&hub))), hub)?;
     let listener =
         TcpListener::bind(http).await.with_context(|| format!("cannot listen on {http}"))?;
+    let flight_sql = flight_sql(listen.flight_sql(&opened.config.gateway)).await?;
     let scheme = if options.door.tls.is_some() { "https" } else { "http" };
     let address = listener.local_addr()?;
     options.advertise = opened.config.gateway.advertise.clone().or_else(|| {
@@ -442,12 +443,24 @@ async fn serve_all(
         options.postgres = Some(Arc::new(listener.into_std()?));
     }
     println!("dunlin gateway listening on {scheme}://{address}");
+    if let Some(flight_sql) = &flight_sql {
+        let scheme = if options.door.tls.is_some() { "grpc+tls" } else { "grpc" };
+        println!("flight sql listening on {scheme}://{}", flight_sql.local_addr()?);
+    }
     stop_when_asked(stopping.clone());
-    dunlin_gateway::serve(gateway, options, listener, stopping.cancelled_owned()).await?;
+    let listeners = Listeners { http: listener, flight_sql };
+    dunlin_gateway::serve(gateway, options, listeners, stopping.cancelled_owned()).await?;
     if let Some(spans) = spans {
         spans.close().await;
     }
     Ok(())
+}
+
+/// The listener of Flight SQL, if it is served.
+async fn flight_sql(address: Option<SocketAddr>) -> Result<Option<TcpListener>> {
+    let Some(address) = address else { return Ok(None) };
+    let listener = TcpListener::bind(address).await;
+    listener.map(Some).with_context(|| format!("Flight SQL cannot listen on {address}"))
 }
 
 fn stop_when_asked(stopping: CancellationToken) {

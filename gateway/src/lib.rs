@@ -19,13 +19,14 @@
 //! - **Answers are streamed.** No answer is collected in memory; `http/answer.rs` explains how errors still have types.
 //! - **Access is controlled** ([`auth`], [`DoorOptions`]): keys, TLS, and limits for every client, for slow ones and
 //!   for those that ask for much. A query belongs to the key that submitted it.
-//! - **Bad input gets an answer and causes no crash**: every refusal is `application/problem+json`.
+//! - **Bad input gets an answer and causes no crash**: every refusal is `application/problem+json`, or a status of gRPC.
 //!
 //! A plain `POST /v1/sql` that the planner runs inline stores nothing. Its `Dunlin-Query-Id` is for the logs, and
 //! asking for that id later returns 404.
 
 pub mod auth;
 mod door;
+mod flight;
 mod http;
 mod metrics;
 mod options;
@@ -46,5 +47,5 @@ pub use options::{
 pub use query::answer::Receipt;
 pub use query::error::{CoreError, ErrorKind, GuestError};
 pub use query::hub::Hub;
-pub use serve::{Guest, ServeError, serve};
+pub use serve::{Guest, Listeners, ServeError, serve};
 pub use tls::{ClientCertificates, TlsError, TlsOptions};

@@ -1,4 +1,4 @@
-//! A running gateway: the core, its sweeper, and the HTTP server with its access control.
+//! A running gateway: the core, its sweeper, and a server for each face, with one access control.
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -9,14 +9,15 @@ use axum::body::Body;
 use dunlin_manifest::env::Env;
 use dunlin_manifest::query::{GATE_PERIOD, close_gate, open_gate};
 use dunlin_manifest::store::ObjectControlStore;
-use futures::future::join;
+use futures::future::{OptionFuture, join3};
 use http::{Request, Response};
 use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tower::ServiceExt;
 
 use crate::auth::Keyring;
-use crate::door::{Door, DoorError, make_room};
+use crate::door::{Admission, Door, DoorError, make_room};
+use crate::flight::{Flight, FlightServer};
 use crate::http::{About, Face, Guard, Peer, Server, router};
 use crate::metrics::{Books, Metrics, Observed, Told};
 use crate::options::{Current, Gateway, GatewayOptions, Live};
@@ -48,6 +49,10 @@ struct Core {
     router: Router,
     /// What the Postgres protocol uses.
     postgres: postgres::Face,
+    flight: Flight,
+    current: Current,
+    /// One count of requests in progress for all faces.
+    admission: Arc<Admission>,
     hub: Arc<Hub>,
     sweeper: tokio::task::JoinHandle<()>,
 }
@@ -112,14 +117,19 @@ fn open(
     let known = (handles, writes);
     let queries = Queries::new(known, watched, links, options, Arc::clone(&metrics), stop.clone());
     let queries = Arc::new(queries);
-    let guard = Guard::new(current.clone(), limits, Arc::clone(&env.clock));
+    let admission = Admission::new(&limits);
     let postgres = postgres::Face::new(
         (Arc::clone(&intake), Arc::clone(&queries)),
-        (current, guard.admission()),
+        (current.clone(), Arc::clone(&admission)),
         limits,
-        env,
+        env.clone(),
         options.inline.time,
     );
+    let flight = Flight {
+        intake: Arc::clone(&intake),
+        queries: Arc::clone(&queries),
+        metrics: Arc::clone(&metrics),
+    };
     let face = Face {
         intake,
         queries,
@@ -128,14 +138,31 @@ fn open(
         about: Arc::new(about),
         answer_buffer: limits.answer_buffer_bytes,
     };
-    Ok(Core { router: router(face, guard, page::routes()), postgres, hub, sweeper })
+    let guard = Guard::new(current.clone(), Arc::clone(&admission), limits, Arc::clone(&env.clock));
+    let router = router(face, guard, page::routes());
+    Ok(Core { router, postgres, flight, current, admission, hub, sweeper })
 }
 
 fn level(count: usize) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 
-/// Serves `gateway` on `listener` until `shutdown` resolves. Then it takes no new requests, tells waiting clients the
+/// Where a gateway listens, for each face that it has.
+#[derive(Debug)]
+pub struct Listeners {
+    /// HTTP.
+    pub http: TcpListener,
+    /// Flight SQL, if it is wanted.
+    pub flight_sql: Option<TcpListener>,
+}
+
+impl From<TcpListener> for Listeners {
+    fn from(http: TcpListener) -> Self {
+        Self { http, flight_sql: None }
+    }
+}
+
+/// Serves `gateway` on its listeners until `shutdown` resolves. Then it takes no new requests, tells waiting clients the
 /// status of their queries (the queries continue), lets answers in progress finish for at most
 /// [`GatewayOptions::drain`], and returns.
 ///
@@ -144,12 +171,16 @@ fn level(count: usize) -> i64 {
 pub async fn serve(
     gateway: Gateway,
     options: GatewayOptions,
-    listener: TcpListener,
+    listeners: impl Into<Listeners>,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), ServeError> {
-    let Door { keyring, tls, limits } = Door::new(&options.door, listener.local_addr()?)?;
-    let listeners = 1 + usize::from(options.postgres.is_some());
-    make_room(limits.connections.saturating_mul(listeners));
+    let Listeners { http, flight_sql } = listeners.into();
+    let Door { keyring, tls, limits } = Door::new(&options.door, http.local_addr()?)?;
+    if let Some(flight_sql) = &flight_sql {
+        options.door.check(flight_sql.local_addr()?)?;
+    }
+    let listening = 1 + usize::from(flight_sql.is_some()) + usize::from(options.postgres.is_some());
+    make_room(limits.connections.saturating_mul(listening));
     let stop = CancellationToken::new();
     let env = gateway.env.clone();
     if let Some(tls) = &tls {
@@ -164,21 +195,26 @@ pub async fn serve(
         shutdown.await;
         asked.cancel();
     });
-    let postgres = core.postgres.with_tls(tls.clone());
-    let postgres = serve_postgres(postgres, &options, &stop)?;
-    let server = Server { router: core.router, limits, tls, env: env.clone() };
+    let Core { router, postgres, flight, current, admission, sweeper, .. } = core;
+    let postgres = serve_postgres(postgres.with_tls(tls.clone()), &options, &stop)?;
+    let flight = flight_sql.map(|listener| {
+        let server = FlightServer::new(flight, current, admission, (limits, tls.clone()));
+        server.run(listener, stop.clone())
+    });
+    let server = Server { router, limits, tls, env: env.clone() };
+    let serving = join3(server.run(http, stop.clone()), OptionFuture::from(flight), postgres);
     let drained = async {
         stop.cancelled().await;
         env.clock.sleep(options.drain).await;
     };
     tokio::select! {
-        ((), ()) = join(server.run(listener, stop.clone()), postgres) => {}
+        _ = serving => {}
         () = drained => tracing::warn!("answers were still in flight when the gateway stopped"),
     }
     if let Some(gate) = gate {
         let _ = gate.await;
     }
-    if let Err(error) = core.sweeper.await {
+    if let Err(error) = sweeper.await {
         tracing::warn!(%error, "the sweeper did not stop cleanly");
     }
     Ok(())

@@ -2,6 +2,7 @@
 //!
 //! Plain data. The code that uses a value explains it, and `docs/configuration.md` has units, defaults and reasons.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use dunlin_manifest::query::Keep;
@@ -16,6 +17,8 @@ pub struct GatewayConfig {
     pub advertise: Option<String>,
     /// The address on which clients of Postgres are served, e.g. `127.0.0.1:5432`. Without it they are not.
     pub postgres: Option<String>,
+    /// The address on which Flight SQL is served, e.g. `127.0.0.1:50051`. Not served if not set.
+    pub flight_sql: Option<SocketAddr>,
     /// How long answers in progress may go on after SIGTERM, in milliseconds.
     pub drain_ms: u64,
     /// API keys. Without keys, every client that reaches the gateway may use it.
@@ -35,6 +38,7 @@ impl Default for GatewayConfig {
         Self {
             advertise: None,
             postgres: None,
+            flight_sql: None,
             drain_ms: 20_000,
             keys: Vec::new(),
             tls: None,

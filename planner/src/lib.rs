@@ -34,6 +34,7 @@ mod complexity;
 pub mod config;
 pub mod cost;
 mod describe;
+mod described;
 mod draft;
 mod encode;
 mod error;
@@ -58,15 +59,16 @@ mod writes;
 
 pub use catalog::TableName;
 pub use complexity::StatementLimits;
+pub use described::{DEFAULT_CATALOG, DEFAULT_SCHEMA, Described, plan_schema};
 pub use error::{Cause, PlanError};
 pub use explain::{ExplainFormat, Explained, Moved, Reads, StageView, Step, TasksView};
 pub use inline::InlinePlan;
 pub use mistakes::Mistake;
 pub use planned::{Explain, Explanation, Planned, StageGraph};
-pub use planner::{Described, MOST_PARAMETERS, Planner, parameters, with_nulls};
+pub use planner::{MOST_PARAMETERS, Planner, Signature, parameters, with_nulls};
 pub use route::{Route, RouteReason};
 pub use settings::{QuerySettings, RouteMode};
-pub use statement::{ParsedStatement, StatementKind};
+pub use statement::{ParsedStatement, StatementKind, parameter_of_json};
 pub use too_complex::TooComplex;
 
 #[cfg(test)]

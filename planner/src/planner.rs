@@ -1,6 +1,6 @@
 //! From SQL text to a route, a stage graph and an explanation.
 
-mod described;
+mod signature;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -24,6 +24,7 @@ use dunlin_plan::{disk, functions, session};
 use crate::catalog::TableName;
 use crate::complexity::{StatementLimits, check_constants};
 use crate::config::{Config, RoutingConfig};
+use crate::described::Described;
 use crate::draft::{Draft, Unwritable};
 use crate::encode::WindowFilters;
 use crate::error::PlanError;
@@ -34,13 +35,13 @@ use crate::planned::{Explain, Explanation, Planned, StageGraph};
 use crate::route::{self, Decision, Route, RouteReason};
 use crate::settings::{QuerySettings, RouteMode};
 use crate::stages::Stage;
-use crate::statement::{ParsedStatement, StatementKind, values};
+use crate::statement::{ParsedStatement, StatementKind};
 use crate::tables::{self, Tables, because_unread};
 use crate::too_complex::TooComplex;
 use crate::writes::{Permission, Write, Writes};
 use crate::{passes, physical, scans};
 
-pub use described::{Described, MOST_PARAMETERS, parameters, with_nulls};
+pub use signature::{MOST_PARAMETERS, Signature, parameters, with_nulls};
 
 /// Plans statements over the tables of the configuration. Cloning it is cheap.
 #[derive(Clone, Debug)]
@@ -165,44 +166,32 @@ impl Planner {
     pub async fn plan(
         &self,
         statement: &ParsedStatement,
-        parameters: &[serde_json::Value],
-        settings: &QuerySettings,
-    ) -> Result<Planned, PlanError> {
-        self.plan_with(statement, &values(parameters)?, settings).await
-    }
-
-    /// The same, with parameters that have types.
-    ///
-    /// # Errors
-    /// See [`PlanError`].
-    pub async fn plan_with(
-        &self,
-        statement: &ParsedStatement,
         parameters: &[ScalarValue],
         settings: &QuerySettings,
     ) -> Result<Planned, PlanError> {
         let inner = &self.inner;
-        let partitions = settings.target_partitions.unwrap_or(inner.engine.target_partitions);
-        if partitions == 0 || partitions > 4096 {
-            return Err(PlanError::Setting(
-                "target_partitions must be between 1 and 4096".to_owned(),
-            ));
-        }
-        let session = session::settings(&inner.engine, partitions);
-        let mut config = session::config(&session)?;
-        config.options_mut().sql_parser.collect_spans = true;
-        let state = inner.state(config)?;
+        let (session, state) = inner.session(settings)?;
         let named = statement.tables(&state)?;
         let asked = Asked { statement, parameters, settings, named: &named };
         let planned = inner.planned(&state, session, asked).await;
-        planned.map_err(|error| {
-            error.in_statement(&Scene {
-                sql: statement.sql(),
-                state: Some(&state),
-                tables: &inner.tables.names(),
-                named: &named,
-            })
-        })
+        planned.map_err(|error| inner.in_scene(error, statement, &state, &named))
+    }
+
+    /// What a statement takes and what it answers, before its parameters are known. Reads listings and footers of the
+    /// tables that it names.
+    ///
+    /// # Errors
+    /// See [`PlanError`].
+    pub async fn describe(&self, statement: &ParsedStatement) -> Result<Described, PlanError> {
+        let inner = &self.inner;
+        let (_, state) = inner.session(&QuerySettings::default())?;
+        let named = statement.tables(&state)?;
+        let described = async {
+            let logical = inner.logical(&state, statement, &[], &named).await?;
+            Described::new(statement, logical, &state)
+        };
+        let described = described.await;
+        described.map_err(|error| inner.in_scene(error, statement, &state, &named))
     }
 
     /// The whole plan. It reads only the pinned versions of its inputs, and `meter` counts its requests. It may hold
@@ -264,6 +253,56 @@ fn pool(bytes: usize) -> Arc<dyn MemoryPool> {
 }
 
 impl Inner {
+    /// The settings of one statement's session, and the session.
+    fn session(
+        &self,
+        settings: &QuerySettings,
+    ) -> Result<(BTreeMap<String, String>, SessionState), PlanError> {
+        let partitions = settings.target_partitions.unwrap_or(self.engine.target_partitions);
+        if partitions == 0 || partitions > 4096 {
+            return Err(PlanError::Setting(
+                "target_partitions must be between 1 and 4096".to_owned(),
+            ));
+        }
+        let session = session::settings(&self.engine, partitions);
+        let mut config = session::config(&session)?;
+        config.options_mut().sql_parser.collect_spans = true;
+        let state = self.state(config)?;
+        Ok((session, state))
+    }
+
+    /// An error of a statement, in words that know the statement and its tables.
+    fn in_scene(
+        &self,
+        error: PlanError,
+        statement: &ParsedStatement,
+        state: &SessionState,
+        named: &[TableReference],
+    ) -> PlanError {
+        error.in_statement(&Scene {
+            sql: statement.sql(),
+            state: Some(state),
+            tables: &self.tables.names(),
+            named,
+        })
+    }
+
+    /// The logical plan of a statement, with its tables as they are now.
+    async fn logical(
+        &self,
+        state: &SessionState,
+        statement: &ParsedStatement,
+        parameters: &[ScalarValue],
+        named: &[TableReference],
+    ) -> Result<LogicalPlan, PlanError> {
+        let (catalog, unread) = self.tables.load(named, state).await?;
+        let name = state.config_options().catalog.default_catalog.clone();
+        state.catalog_list().register_catalog(name, catalog);
+        statement.check_columns(widest(state, named).await, &self.limits)?;
+        let logical = statement.logical_plan(state, parameters, &self.limits).await;
+        logical.map_err(|error| because_unread(error, unread))
+    }
+
     /// The session of one statement.
     fn state(
         &self,
@@ -287,14 +326,7 @@ impl Inner {
     ) -> Result<Planned, PlanError> {
         let Asked { statement, parameters, settings, named } = asked;
         let planning = PlanError::from_planning;
-        let (catalog, unread) = self.tables.load(named, state).await?;
-        let name = state.config_options().catalog.default_catalog.clone();
-        state.catalog_list().register_catalog(name, catalog);
-        statement.check_columns(widest(state, named).await, &self.limits)?;
-        let logical = match statement.logical_plan(state, parameters, &self.limits).await {
-            Ok(logical) => logical,
-            Err(error) => return Err(because_unread(error, unread)),
-        };
+        let logical = self.logical(state, statement, parameters, named).await?;
         let (logical, write) = self.written(statement, logical, state).await?;
         let logical = functions::within_constants(|| state.optimize(&logical))
             .ok_or(TooComplex::Constants { most: functions::MOST_CONSTANT_BYTES })?

@@ -211,16 +211,11 @@ fn statement_name(plan: &LogicalPlan) -> String {
     known.map_or(name, |(_, name)| *name).to_owned()
 }
 
-/// JSON parameters as values.
+/// A JSON parameter as a value: whole numbers are Int64, other numbers Float64.
 ///
 /// # Errors
-/// One that is an array or an object, or a number that is out of range.
-pub(crate) fn values(parameters: &[serde_json::Value]) -> Result<Vec<ScalarValue>, PlanError> {
-    parameters.iter().map(scalar).collect()
-}
-
-/// A JSON parameter as a value: whole numbers are Int64, other numbers Float64.
-fn scalar(value: &serde_json::Value) -> Result<ScalarValue, PlanError> {
+/// A number that is out of range, an array or an object.
+pub fn parameter_of_json(value: &serde_json::Value) -> Result<ScalarValue, PlanError> {
     use serde_json::Value;
     match value {
         Value::Null => Ok(ScalarValue::Null),

@@ -13,6 +13,7 @@ mod common;
 mod configuration;
 mod door;
 mod far;
+mod flight;
 mod footers;
 mod front;
 mod functions;

@@ -208,6 +208,36 @@ impl Keyring {
     }
 }
 
+/// A secret that every gateway knows which knows one key, for codes over what is handed to that key's holder.
+#[derive(Clone)]
+pub(crate) struct CodeKey([u8; 32]);
+
+impl fmt::Debug for CodeKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CodeKey").finish_non_exhaustive()
+    }
+}
+
+impl CodeKey {
+    /// The code of `bytes`. It is compared in constant time.
+    pub(crate) fn code(&self, bytes: &[u8]) -> blake3::Hash {
+        blake3::keyed_hash(&self.0, bytes)
+    }
+}
+
+impl Keyring {
+    /// The secret for codes over what is handed to `principal`, for one `purpose`. Nobody can make it who does not know the
+    /// configured hash of the principal's key. Without keys there is nothing to protect, and everybody could make it:
+    /// then a code only finds damage. None if the key is not configured any more.
+    pub(crate) fn code_key(&self, principal: &Principal, purpose: &'static str) -> Option<CodeKey> {
+        let Some(owner) = &principal.owner else {
+            return self.is_open().then(|| CodeKey(blake3::derive_key(purpose, b"anyone")));
+        };
+        let entry = self.keys.iter().find(|entry| entry.principal.owner.as_ref() == Some(owner))?;
+        Some(CodeKey(blake3::derive_key(purpose, &entry.sha256)))
+    }
+}
+
 fn bytes_of(hex: &str) -> Option<[u8; 32]> {
     let mut bytes = [0u8; 32];
     if hex.len() != 64 || !hex.is_ascii() {
@@ -353,6 +383,31 @@ mod tests {
         let signature = open.sign(&Principal::anyone(), b"this").unwrap();
         assert_eq!(open.signer(b"this", &signature), Some(Principal::anyone()));
         assert_eq!(ring.signer(b"this", &signature), None);
+    }
+
+    #[test]
+    fn a_code_is_the_same_on_every_gateway_that_knows_the_key_and_of_no_other_key() {
+        let (one, other) = (key("one", "1"), key("other", "2"));
+        let here = Keyring::new(&[one.clone(), other.clone()]).unwrap();
+        let there = Keyring::new(std::slice::from_ref(&one)).unwrap();
+        let mine = here.recognise(Some("1")).unwrap();
+        let code = |ring: &Keyring, principal: &Principal, purpose| {
+            ring.code_key(principal, purpose).map(|key| key.code(b"bytes"))
+        };
+        let first = code(&here, &mine, "a").unwrap();
+        assert_eq!(code(&there, &mine, "a"), Some(first));
+        assert_ne!(code(&here, &mine, "b"), Some(first));
+        let others = here.recognise(Some("2")).unwrap();
+        assert_ne!(code(&here, &others, "a"), Some(first));
+        assert_eq!(code(&there, &others, "a"), None, "the key is not configured there");
+        assert_eq!(code(&here, &Principal::anyone(), "a"), None);
+        let open = Keyring::default();
+        assert_eq!(
+            code(&open, &Principal::anyone(), "a"),
+            code(&Keyring::default(), &Principal::anyone(), "a")
+        );
+        let shown = format!("{:?}", here.code_key(&mine, "a"));
+        assert_eq!(shown, "CodeKey { .. }");
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //!   secret text ──SHA-256──> compare with every configured hash ──> Principal { name, scopes, owner }
 //! ```
 //!
-//! This module works on values and knows no protocol. A protocol (HTTP, the Postgres protocol)
+//! This module works on values and knows no protocol. A protocol (HTTP, Flight SQL, the Postgres protocol)
 //! takes the secret from its own kind of request, asks the [`Keyring`], and gives the [`Principal`] to the core.
 //!
 //! What it promises:
@@ -19,8 +19,8 @@ mod principal;
 mod verifier;
 
 pub use key::{KEY_PREFIX, NewKey, NoRandomBits, hash_of};
-pub(crate) use keyring::Scram;
 pub use keyring::{AuthError, KeyOptions, Keyring, KeyringError};
+pub(crate) use keyring::{CodeKey, Scram};
 pub use principal::{Owner, Principal, Scope, Scopes};
 pub(crate) use verifier::HASH;
 pub use verifier::Verifier;

@@ -1,6 +1,7 @@
 //! The access control of a listener, for any protocol: keys, certificates, limits for every client, and the rule that
 //! a listener without keys or TLS may listen on loopback only.
 
+mod accept;
 mod admit;
 mod descriptors;
 mod exposure;
@@ -8,6 +9,7 @@ mod limits;
 mod options;
 mod pace;
 
+pub(crate) use accept::{Accept, Accepted};
 pub(crate) use admit::{Admission, Client, Permit, Refused};
 pub(crate) use descriptors::make_room;
 pub use exposure::Exposed;

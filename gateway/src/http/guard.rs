@@ -49,13 +49,13 @@ pub(crate) struct Guard {
 }
 
 impl Guard {
-    pub(crate) fn new(current: Current, limits: DoorLimits, clock: Arc<dyn Clock>) -> Arc<Self> {
-        Arc::new(Self { current, admission: Admission::new(&limits), limits, clock })
-    }
-
-    /// Counts the requests of every client, whatever protocol they come by.
-    pub(crate) fn admission(&self) -> Arc<Admission> {
-        Arc::clone(&self.admission)
+    pub(crate) fn new(
+        current: Current,
+        admission: Arc<Admission>,
+        limits: DoorLimits,
+        clock: Arc<dyn Clock>,
+    ) -> Arc<Self> {
+        Arc::new(Self { current, admission, limits, clock })
     }
 }
 

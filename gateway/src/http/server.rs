@@ -1,16 +1,15 @@
-//! The accept loop: from a listener to requests, so that no client delays another.
+//! HTTP/1.1 on the streams of a listener.
 //!
 //! ```text
-//!   accept ──too many: close──> TLS, in time ──> HTTP/1.1 on a paced stream ──> router
+//!   Accept ──> HTTP/1.1 on a paced stream ──> router
 //! ```
 //!
-//! Everything that a slow client, or one that asks for much, could hold is limited here or in the stream below
-//! ([`Paced`]): connections, handshakes, headers, idle connections, and answers that no client reads.
+//! Everything that a slow client, or one that asks for much, could hold is limited here, in the accept loop ([`Accept`]) or
+//! in the stream (`door/pace`): connections, handshakes, headers, idle connections, and answers that no
+//! client reads.
 
 use std::convert::Infallible;
 use std::future::Future;
-use std::io;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,21 +24,17 @@ use hyper::server::conn::http1;
 use hyper::service::Service;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::carried::{Carried, FRAME_BYTES};
 use super::guard::Peer;
 use super::problem::ApiError;
 use super::refusal::Refusal;
-use crate::door::{DoorLimits, Pace, Paced, Phase};
+use crate::door::{Accept, Accepted, DoorLimits, Pace, Phase};
 use crate::tls::Tls;
 
-/// Pause after an accept that failed because a resource (file descriptors) was missing. Others free it when they end.
-const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 /// Longest time for the last answer to a client whose headers took too long.
 const FAREWELL: Duration = Duration::from_secs(1);
 /// Smallest size of hyper's buffers, which is hyper's own minimum.
@@ -58,76 +53,21 @@ impl Server {
     /// Serves until `stop`. Then it takes no connection, waits until requests in progress are answered, and returns.
     /// Dropping the future ends every connection.
     pub(crate) async fn run(self, listener: TcpListener, stop: CancellationToken) {
-        let places = Arc::new(Semaphore::new(self.limits.connections));
-        let mut connections = JoinSet::new();
-        loop {
-            let accepted = tokio::select! {
-                () = stop.cancelled() => break,
-                Some(ended) = connections.join_next(), if !connections.is_empty() => {
-                    log_panic(ended);
-                    continue;
-                }
-                accepted = listener.accept() => accepted,
-            };
-            let (stream, peer) = match accepted {
-                Ok(accepted) => accepted,
-                Err(error) => {
-                    if !is_of_one_connection(&error) {
-                        tracing::error!(%error, "cannot accept connections");
-                        self.env.clock.sleep(ACCEPT_PAUSE).await;
-                    }
-                    continue;
-                }
-            };
-            // The connection is closed at once instead of waiting, so that its client sees the limit and can use
-            // another gateway.
-            let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
-                tracing::debug!(%peer, "a connection was closed: there are too many");
-                continue;
-            };
-            let (server, stop) = (self.clone(), stop.clone());
-            connections.spawn(async move {
-                server.connection(stream, peer, stop).await;
-                drop(place);
-            });
-        }
-        drop(listener);
-        while let Some(ended) = connections.join_next().await {
-            log_panic(ended);
-        }
-    }
-
-    async fn connection(self, stream: TcpStream, peer: SocketAddr, stop: CancellationToken) {
-        // Answers are written in whole buffers. Waiting for more data to fill a packet would only delay them.
-        let _ = stream.set_nodelay(true);
-        let pace = Pace::new();
-        let clock = Arc::clone(&self.env.clock);
-        let stream = Paced::new(stream, Arc::clone(&pace), clock, &self.limits);
-        let Some(tls) = self.tls.as_ref().map(|tls| tls.acceptor()) else {
-            return self.speak(stream, pace, peer, stop).await;
+        let accept = Accept {
+            limits: self.limits,
+            tls: self.tls.clone(),
+            protocol: b"http/1.1",
+            env: self.env.clone(),
         };
-        pace.set(Phase::Busy);
-        let shaken = tokio::select! {
-            shaken = tls.accept(stream) => shaken,
-            () = stop.cancelled() => return,
-            () = self.env.clock.sleep(self.limits.tls_handshake) => {
-                return tracing::debug!(%peer, "the TLS handshake took too long");
-            }
+        let speak = move |accepted, stop| {
+            let server = self.clone();
+            async move { server.speak(accepted, stop).await }
         };
-        match shaken {
-            Ok(stream) => {
-                pace.set(Phase::Opened);
-                self.speak(stream, pace, peer, stop).await;
-            }
-            Err(error) => tracing::debug!(%peer, %error, "no TLS handshake"),
-        }
+        accept.run(listener, stop, speak).await;
     }
 
     /// HTTP/1.1 on a stream, to its end.
-    async fn speak<S>(&self, stream: S, pace: Arc<Pace>, peer: SocketAddr, stop: CancellationToken)
-    where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
+    async fn speak(&self, Accepted { stream, pace, peer }: Accepted, stop: CancellationToken) {
         let limits = &self.limits;
         let mut builder = http1::Builder::new();
         builder
@@ -163,18 +103,6 @@ impl Server {
             let _ = select(farewell, self.env.clock.sleep(FAREWELL)).await;
         }
     }
-}
-
-fn log_panic(ended: Result<(), tokio::task::JoinError>) {
-    if let Err(error) = ended {
-        tracing::error!(%error, "a connection met a defect");
-    }
-}
-
-/// Errors that a client caused before its connection was accepted.
-fn is_of_one_connection(error: &io::Error) -> bool {
-    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
-    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }
 
 /// The whole answer to headers that took too long. hyper has none.

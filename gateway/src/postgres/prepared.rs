@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use dunlin_planner::{Described, StatementKind};
+use dunlin_planner::{Signature, StatementKind};
 use tokio::sync::OnceCell;
 
 use super::catalog::Who;
@@ -120,12 +120,12 @@ impl Prepared {
     async fn described(&self, face: &Face, who: Who) -> Result<Shape, CoreError> {
         let declared: Vec<_> =
             self.declared.iter().map(|kind| kind.as_ref().map(Kind::arrow)).collect();
-        let Described { parameters, columns } = match &self.inner {
+        let Signature { parameters, columns } = match &self.inner {
             Inner::Nothing => {
                 return Ok(Shape { parameters: Vec::new(), columns: self.own_columns() });
             }
-            Inner::Core(parsed) => face.intake.describe(parsed, declared).await?,
-            Inner::Catalog(sql) => face.desk.describe(sql.clone(), declared, who).await?,
+            Inner::Core(parsed) => face.intake.signature(parsed, declared).await?,
+            Inner::Catalog(sql) => face.desk.signature(sql.clone(), declared, who).await?,
         };
         let kind = |(at, inferred): (usize, &DataType)| match self.declared.get(at) {
             Some(Some(declared)) => declared.clone(),

@@ -9,7 +9,7 @@ use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_plan::ExecutionPlan;
 use dunlin_manifest::ids::QueryId;
 use dunlin_manifest::query::{active, ask_to_stop, forget_stop, is_asked_to_stop};
-use dunlin_planner::{Described, InlinePlan, PlanError};
+use dunlin_planner::{InlinePlan, PlanError, Signature};
 
 use super::error::{CoreError, ErrorKind};
 use super::intake::{Intake, Parsed};
@@ -25,14 +25,14 @@ impl Intake {
     }
 
     /// What a statement takes and returns. It is not run.
-    pub(crate) async fn describe(
+    pub(crate) async fn signature(
         &self,
         parsed: &Parsed,
         declared: Vec<Option<DataType>>,
-    ) -> Result<Described, CoreError> {
+    ) -> Result<Signature, CoreError> {
         let (planner, statement) = (parsed.live.planner.clone(), parsed.parsed.clone());
-        let described = move || async move { planner.describe(&statement, &declared).await };
-        self.planning.run(described).await
+        let found = move || async move { planner.signature(&statement, &declared).await };
+        self.planning.run(found).await
     }
 
     /// Runs `work` as a statement is planned: on a thread of its own, and within the limits of planning.

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::common::ScalarValue;
 use datafusion::execution::SendableRecordBatchStream;
 use dunlin_manifest::env::Env;
@@ -16,7 +17,9 @@ use dunlin_manifest::records::{Limits, Summary};
 use dunlin_manifest::store::ObjectControlStore;
 use dunlin_manifest::submit::{self, SubmitError, Submitted};
 use dunlin_planner::cost::{Estimate, Tariff};
-use dunlin_planner::{ParsedStatement, Planned, Route, StageGraph, StatementKind, TableName};
+use dunlin_planner::{
+    Described, ParsedStatement, Planned, Route, StageGraph, StatementKind, TableName,
+};
 
 use super::analyze::{self, Detail};
 use super::answer::{Answer, Receipt};
@@ -58,7 +61,7 @@ pub(crate) struct Parsed {
 impl Parsed {
     /// The same statement with the values of its parameters.
     pub(crate) fn with_values(mut self, values: Vec<ScalarValue>) -> Self {
-        self.statement.typed = values;
+        self.statement.parameters = values;
         self
     }
 
@@ -168,6 +171,17 @@ impl Intake {
         let live = self.current.now();
         let parsed = self.planning.parse(&live.planner, statement.sql.clone()).await?;
         Ok(Parsed { statement, parsed, live })
+    }
+
+    /// What a statement takes and what it answers, before its parameters are known.
+    pub(crate) async fn describe(&self, parsed: &Parsed) -> Result<Described, CoreError> {
+        self.planning.describe(&parsed.live.planner, parsed.parsed.clone()).await
+    }
+
+    /// The columns of a table with this name.
+    pub(crate) async fn columns(&self, table: &str) -> Result<SchemaRef, CoreError> {
+        let statement = Statement::new(whole_table(table), Vec::new(), serde_json::Map::new())?;
+        Ok(self.describe(&self.parse(statement).await?).await?.schema)
     }
 
     /// Plans a statement, explains the plan, and does nothing else.

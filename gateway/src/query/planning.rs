@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use dunlin_manifest::env::Env;
-use dunlin_planner::{ParsedStatement, PlanError, Planned, Planner, TooComplex};
+use dunlin_planner::{Described, ParsedStatement, PlanError, Planned, Planner, TooComplex};
 
 use super::error::{CoreError, ErrorKind};
 use super::seats::Seats;
@@ -65,15 +65,18 @@ impl Planning {
         statement: Statement,
     ) -> Result<Planned, CoreError> {
         let planner = planner.clone();
-        let Statement { parameters, typed, settings, .. } = statement;
-        self.run(move || async move {
-            if typed.is_empty() {
-                planner.plan(&parsed, &parameters, &settings).await
-            } else {
-                planner.plan_with(&parsed, &typed, &settings).await
-            }
-        })
-        .await
+        let Statement { parameters, settings, .. } = statement;
+        self.run(move || async move { planner.plan(&parsed, &parameters, &settings).await }).await
+    }
+
+    /// Describes a parsed statement.
+    pub(super) async fn describe(
+        &self,
+        planner: &Planner,
+        parsed: ParsedStatement,
+    ) -> Result<Described, CoreError> {
+        let planner = planner.clone();
+        self.run(move || async move { planner.describe(&parsed).await }).await
     }
 
     /// Runs other work as a statement is planned: on a thread of its own, and within the limits of planning.

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use datafusion::arrow::datatypes::SchemaRef;
 use dunlin_manifest::env::Env;
 use dunlin_manifest::ids::QueryId;
 use dunlin_manifest::keys;
@@ -12,6 +13,7 @@ use dunlin_manifest::query::{Progress, QueryHandle, gateways};
 use dunlin_manifest::records::{End, EndStatus, ErrorCode, QueryError, Seal};
 use dunlin_manifest::store::create::load;
 use dunlin_manifest::store::{ControlStore, StoreError};
+use dunlin_plan::wire::schema_from_text;
 use dunlin_plan::write::State;
 use dunlin_planner::cost::{Bill, Tariff};
 use futures::future::join;
@@ -149,6 +151,16 @@ impl Queries {
         }
     }
 
+    /// Whether the gateway was asked to stop.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stop.is_cancelled()
+    }
+
+    /// Resolves when the gateway was asked to stop.
+    pub(crate) fn stopped(&self) -> impl Future<Output = ()> + Send + 'static {
+        self.stop.clone().cancelled_owned()
+    }
+
     /// Whether this gateway can take queries: the store answers, and the gateway was not asked to stop. Returns what a user
     /// should know nevertheless.
     pub(crate) async fn ready(&self) -> Result<Option<String>, CoreError> {
@@ -177,6 +189,17 @@ impl Queries {
             // The same error as for a query that does not exist.
             Err(CoreError::no_such_query(query.as_str()))
         }
+    }
+
+    /// The columns of a query's answer. They are known before it ends.
+    pub(crate) async fn schema(
+        &self,
+        caller: &Principal,
+        query: &QueryId,
+    ) -> Result<SchemaRef, CoreError> {
+        let handle = self.open(caller, query).await?;
+        let schema = schema_from_text(&handle.root.result.schema);
+        schema.map_err(|error| CoreError::internal(error).about(query))
     }
 
     /// Whether there is such a query.

@@ -1,7 +1,7 @@
 //! A statement as every protocol passes it in, checked before anything is planned.
 
 use datafusion::common::ScalarValue;
-use dunlin_planner::QuerySettings;
+use dunlin_planner::{QuerySettings, parameter_of_json};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
@@ -19,9 +19,7 @@ pub(crate) struct Statement {
     /// SQL text.
     pub(crate) sql: String,
     /// Values of `$1`, `$2`, …
-    pub(crate) parameters: Vec<Value>,
-    /// The same with types, where the protocol has types. Then `parameters` is empty.
-    pub(crate) typed: Vec<ScalarValue>,
+    pub(crate) parameters: Vec<ScalarValue>,
     /// The connection that asks, if its queries are to be found by it.
     pub(crate) origin: Option<Origin>,
     /// Planner settings.
@@ -37,13 +35,43 @@ pub(crate) struct Statement {
 }
 
 impl Statement {
-    /// Checks a statement. A setting that is null counts as not set.
+    /// Checks a statement whose parameters came as JSON. A setting that is null counts as not set.
     ///
     /// # Errors
     /// `INVALID_REQUEST`, `INVALID_SETTING` or `SQL_TOO_LARGE`.
     pub(crate) fn new(
         sql: String,
         parameters: Vec<Value>,
+        settings: Map<String, Value>,
+    ) -> Result<Self, CoreError> {
+        let values = parameters.iter().map(parameter_of_json).collect::<Result<Vec<_>, _>>();
+        let mut statement = Self::checked(sql, &parameters, settings)?;
+        statement.parameters = values?;
+        Ok(statement)
+    }
+
+    /// Checks a statement whose parameters have their types already.
+    ///
+    /// # Errors
+    /// As [`Statement::new`].
+    pub(crate) fn typed(
+        sql: String,
+        parameters: Vec<ScalarValue>,
+        settings: Map<String, Value>,
+    ) -> Result<Self, CoreError> {
+        // The type belongs to the value: the date and the text 2026-01-01 are two parameters.
+        let texts = parameters.iter().map(|value| {
+            serde_json::json!([value.data_type().to_string(), value.is_null(), value.to_string()])
+        });
+        let mut statement = Self::checked(sql, &texts.collect::<Vec<_>>(), settings)?;
+        statement.parameters = parameters;
+        Ok(statement)
+    }
+
+    /// A statement without its parameters, of which only their number and their texts are looked at.
+    fn checked(
+        sql: String,
+        parameters: &[Value],
         mut settings: Map<String, Value>,
     ) -> Result<Self, CoreError> {
         if sql.len() > MAX_SQL_BYTES {
@@ -59,13 +87,12 @@ impl Statement {
             )));
         }
         settings.retain(|_, value| !value.is_null());
-        let fingerprint = fingerprint(&sql, &parameters, &settings);
+        let fingerprint = fingerprint(&sql, parameters, &settings);
         let settings = serde_json::from_value(Value::Object(settings))
             .map_err(|error| CoreError::invalid_setting(error.to_string()))?;
         Ok(Self {
             sql,
-            parameters,
-            typed: Vec::new(),
+            parameters: Vec::new(),
             origin: None,
             settings,
             most: Most::default(),

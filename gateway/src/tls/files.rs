@@ -107,9 +107,8 @@ pub(super) fn load(options: &TlsOptions) -> Result<Arc<ServerConfig>, TlsError> 
     };
     let key = PrivateKeyDer::from_pem_slice(&read(&options.key)?)
         .map_err(|source| TlsError::Pem { path: options.key.clone(), what: "key", source })?;
-    let mut config =
+    let config =
         builder.with_single_cert(certificates(&options.certificate)?, key).map_err(pair)?;
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Arc::new(config))
 }
 

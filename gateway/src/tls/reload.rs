@@ -46,9 +46,13 @@ impl Tls {
         Ok(Self { options, current, seen })
     }
 
-    /// The configuration for the next handshake.
-    pub(crate) fn acceptor(&self) -> TlsAcceptor {
-        TlsAcceptor::from(Arc::clone(&self.current.read()))
+    /// The configuration for the next handshake, in which the client is offered one protocol.
+    pub(crate) fn acceptor(&self, protocol: &[u8]) -> TlsAcceptor {
+        let current = Arc::clone(&self.current.read());
+        // Sessions and keys are shared: only the list is another.
+        let mut config = ServerConfig::clone(&current);
+        config.alpn_protocols = vec![protocol.to_vec()];
+        TlsAcceptor::from(Arc::new(config))
     }
 
     /// The same for a listener of another protocol than HTTP, as clients name it in their handshake.

@@ -1,9 +1,10 @@
-//! The HTTP interface as a client sees it: real sockets, a folder as the store, and workers that the test simulates
+//! The interfaces as a client sees them: real sockets, a folder as the store, and workers that the test simulates
 //! if a query needs any.
 
 #![allow(clippy::unwrap_used)]
 
 mod accounts;
+mod flight;
 mod formats;
 mod guests;
 mod history;

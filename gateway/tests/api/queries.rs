@@ -269,7 +269,7 @@ async fn a_stop_ends_waits_and_not_queries() {
     assert_eq!(gateway.get("/v1/ready").await.status(), 200);
     let id = json(gateway.submit(&fleet()).send().await.unwrap()).await["query_id"].clone();
     let path = format!("/v1/queries/{}?wait=600s", id.as_str().unwrap());
-    let Running { url, client, stop, served } = gateway;
+    let Running { url, client, stop, served, .. } = gateway;
     let waiting = tokio::spawn(client.get(format!("{url}{path}")).send());
     site.somebody_waits().await;
     stop.send(()).unwrap();

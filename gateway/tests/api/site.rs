@@ -6,7 +6,8 @@ use std::time::Duration;
 use arrow::array::{ArrayRef, Int64Array, RecordBatch};
 use async_trait::async_trait;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryPool, UnboundedMemoryPool};
-use dunlin_gateway::{Gateway, GatewayOptions, Hub, LocalRunner, ServeError, serve};
+use dunlin_gateway::auth::{KeyOptions, Scope, hash_of};
+use dunlin_gateway::{Gateway, GatewayOptions, Hub, Listeners, LocalRunner, ServeError, serve};
 use dunlin_manifest::env::{Clock, Env};
 use dunlin_manifest::ids::QueryId;
 use dunlin_manifest::keys;
@@ -65,6 +66,8 @@ impl Clock for TellingClock {
 
 pub(super) struct Running {
     pub(super) url: String,
+    /// The address of Flight SQL.
+    pub(super) flight_sql: String,
     pub(super) client: Client,
     pub(super) stop: oneshot::Sender<()>,
     pub(super) served: JoinHandle<Result<(), ServeError>>,
@@ -105,12 +108,15 @@ impl Site {
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
+        let flight = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let flight_sql = flight.local_addr().unwrap().to_string();
+        let listeners = Listeners { http: listener, flight_sql: Some(flight) };
         let (stop, stopped) = oneshot::channel();
         let shutdown = async move {
             let _ = stopped.await;
         };
-        let served = tokio::spawn(serve(gateway, options, listener, shutdown));
-        Running { url, client: Client::new(), stop, served }
+        let served = tokio::spawn(serve(gateway, options, listeners, shutdown));
+        Running { url, flight_sql, client: Client::new(), stop, served }
     }
 
     /// Resolves once a request waits for a query.
@@ -118,6 +124,24 @@ impl Site {
         let mut waits = self.waits.clone();
         let begun = waits.wait_for(|begun| *begun > 0);
         tokio::time::timeout(Duration::from_secs(30), begun).await.unwrap().unwrap();
+    }
+
+    /// The same with keys, which `secrets` names.
+    pub(super) async fn keyed(
+        &self,
+        local: Option<Arc<dyn LocalRunner>>,
+        secrets: &[(&str, &[Scope])],
+    ) -> Running {
+        let mut options = GatewayOptions::default();
+        options.door.keys = secrets
+            .iter()
+            .map(|(secret, scopes)| KeyOptions {
+                name: (*secret).to_owned(),
+                sha256: hash_of(secret),
+                scopes: scopes.iter().copied().collect(),
+            })
+            .collect();
+        self.gateway(local, options).await
     }
 
     pub(super) fn worker(&self, outcome: Outcome) -> Arc<dyn LocalRunner> {

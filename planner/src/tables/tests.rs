@@ -157,3 +157,36 @@ async fn declared_columns_win() {
     let scene = Scene::new(&[], &table("columns = [\"id INT\"]"));
     assert_eq!(scene.columns("select * from t").await.unwrap(), "id Int32");
 }
+
+#[tokio::test]
+async fn a_statement_is_described_before_its_parameters_are_known() {
+    let scene = Scene::new(&[("here/a.csv", "a,b\n1,x\n")], TWO);
+    let described = async |sql: &str| {
+        let described = scene.planner.describe(&scene.planner.parse(sql).unwrap()).await.unwrap();
+        let columns = described.schema.fields().iter();
+        let columns: Vec<_> =
+            columns.map(|field| format!("{} {}", field.name(), field.data_type())).collect();
+        let parameters = described.parameters.iter();
+        let parameters: Vec<_> = parameters
+            .map(|kind| kind.as_ref().map_or("?".to_owned(), ToString::to_string))
+            .collect();
+        (columns.join(", "), parameters.join(", "))
+    };
+    let told = |columns: &str, parameters: &str| (columns.to_owned(), parameters.to_owned());
+    assert_eq!(described("select b, a from here").await, told("b Utf8, a Int64", ""));
+    assert_eq!(
+        described("select a + 1 as c from here where a > $2 and b = $1").await,
+        told("c Int64", "Utf8, Int64")
+    );
+    // A number that is left out is a parameter, too.
+    assert_eq!(described("select a from here where a = $3").await.1, "?, ?, Int64");
+    // The types of a union are those of all its branches.
+    assert_eq!(described("select 1 as n union all select 2.5").await.0, "n Float64");
+    assert_eq!(described("explain select a from here").await.0, "plan_type Utf8, plan Utf8");
+    let written = described("copy (select a from here where b = $1) to 'x.csv'").await;
+    assert_eq!(written, told("rows Int64, files Int64, bytes Int64, location Utf8", "Utf8"));
+    for sql in ["select nothing from here", "select a from gone", "select $0", "select $1001"] {
+        let parsed = scene.planner.parse(sql).unwrap();
+        assert!(scene.planner.describe(&parsed).await.is_err(), "{sql}");
+    }
+}

@@ -21,7 +21,7 @@ use datafusion_pg_catalog::pg_catalog::context::{PgCatalogContextProvider, Role}
 use datafusion_pg_catalog::pg_catalog::setup_pg_catalog;
 use datafusion_pg_catalog::sql::PostgresCompatibilityParser;
 use dunlin_manifest::env::Env;
-use dunlin_planner::{Described, PlanError, parameters, with_nulls};
+use dunlin_planner::{PlanError, Signature, parameters, with_nulls};
 use tokio::sync::OnceCell;
 
 use super::functions;
@@ -89,12 +89,12 @@ impl Desk {
     }
 
     /// What a statement takes and returns.
-    pub(in crate::postgres) async fn describe(
+    pub(in crate::postgres) async fn signature(
         &self,
         sql: String,
         declared: Vec<Option<DataType>>,
         who: Who,
-    ) -> Result<Described, CoreError> {
+    ) -> Result<Signature, CoreError> {
         let opened = self.open().await?;
         let planner = self.intake.live().planner.clone();
         self.intake
@@ -108,7 +108,7 @@ impl Desk {
                     .execute_and_check(plan, state.config_options(), |_, _| {})
                     .map_err(PlanError::from_planning)?;
                 let columns = Arc::clone(plan.schema().inner());
-                Ok(Described { parameters, columns })
+                Ok(Signature { parameters, columns })
             })
             .await
     }

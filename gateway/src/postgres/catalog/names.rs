@@ -56,9 +56,9 @@ impl Names {
             return Arc::clone(columns);
         }
         let planner = self.intake.live().planner.clone();
-        let described = async { planner.describe(&planner.parse(&whole_table(name))?, &[]).await };
-        let columns = match described.await {
-            Ok(described) => described.columns,
+        let found = async { planner.signature(&planner.parse(&whole_table(name))?, &[]).await };
+        let columns = match found.await {
+            Ok(found) => found.columns,
             Err(error) => {
                 tracing::debug!(table = name, %error, "a table is shown without its columns");
                 Arc::new(Schema::empty())

@@ -10,14 +10,13 @@ use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{ParamValues, ScalarValue};
 use datafusion::logical_expr::expr::Placeholder;
 use datafusion::logical_expr::{Expr, LogicalPlan};
-use dunlin_plan::{functions, session};
+use dunlin_plan::functions;
 
-use super::{Planner, widest};
+use super::Planner;
 use crate::complexity::check_text;
 use crate::error::PlanError;
-use crate::mistakes::Scene;
+use crate::settings::QuerySettings;
 use crate::statement::ParsedStatement;
-use crate::tables::because_unread;
 use crate::too_complex::TooComplex;
 
 /// The most parameters of a statement.
@@ -25,7 +24,7 @@ pub const MOST_PARAMETERS: usize = 1_000;
 
 /// What a statement takes and returns.
 #[derive(Clone, Debug)]
-pub struct Described {
+pub struct Signature {
     /// The types of `$1`, `$2`, …
     pub parameters: Vec<DataType>,
     /// The columns of its answer. For a statement that writes, those of the rows that it writes.
@@ -51,26 +50,16 @@ impl Planner {
     ///
     /// # Errors
     /// See [`PlanError`].
-    pub async fn describe(
+    pub async fn signature(
         &self,
         statement: &ParsedStatement,
         declared: &[Option<DataType>],
-    ) -> Result<Described, PlanError> {
+    ) -> Result<Signature, PlanError> {
         let inner = &self.inner;
-        let session = session::settings(&inner.engine, inner.engine.target_partitions);
-        let mut config = session::config(&session)?;
-        config.options_mut().sql_parser.collect_spans = true;
-        let state = inner.state(config)?;
+        let (_, state) = inner.session(&QuerySettings::default())?;
         let named = statement.tables(&state)?;
-        let described = async {
-            let (catalog, unread) = inner.tables.load(&named, &state).await?;
-            let name = state.config_options().catalog.default_catalog.clone();
-            state.catalog_list().register_catalog(name, catalog);
-            statement.check_columns(widest(&state, &named).await, &inner.limits)?;
-            let logical = match statement.logical_plan(&state, &[], &inner.limits).await {
-                Ok(logical) => logical,
-                Err(error) => return Err(because_unread(error, unread)),
-            };
+        let found = async {
+            let logical = inner.logical(&state, statement, &[], &named).await?;
             let parameters = parameters(&logical, declared)?;
             let logical = with_nulls(logical, &parameters)?;
             let analysed = functions::within_constants(|| {
@@ -80,17 +69,10 @@ impl Planner {
                 .ok_or(TooComplex::Constants { most: functions::MOST_CONSTANT_BYTES })?
                 .map_err(PlanError::from_planning)?;
             let columns = std::sync::Arc::clone(analysed.schema().inner());
-            Ok(Described { parameters, columns })
+            Ok(Signature { parameters, columns })
         }
         .await;
-        described.map_err(|error: PlanError| {
-            error.in_statement(&Scene {
-                sql: statement.sql(),
-                state: Some(&state),
-                tables: &inner.tables.names(),
-                named: &named,
-            })
-        })
+        found.map_err(|error| inner.in_scene(error, statement, &state, &named))
     }
 }
 

@@ -1,0 +1,178 @@
+//! What every call passes before it is looked at: the key, and the limits of calls in progress.
+//!
+//! ```text
+//!   authorization: Bearer KEY, or Basic with KEY as the password ──> caller ──> bound of the client ──> bound of all
+//! ```
+//! The key is shown with every call, so a connection has no identity, and any gateway answers any call.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::alphabet::STANDARD;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
+use tonic::Request;
+
+use super::error::FlightError;
+use super::token::PURPOSE;
+use crate::auth::{CodeKey, Principal, Scope};
+use crate::door::{Admission, Client, Permit};
+use crate::options::Current;
+use crate::query::error::CoreError;
+use crate::query::statement::sha256_hex;
+
+/// The path of the call that asks for a token.
+pub(super) const HANDSHAKE: &str = "/arrow.flight.protocol.FlightService/Handshake";
+
+/// Base64 as clients write it: those in Go leave the padding out.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+/// Who calls.
+#[derive(Clone, Debug)]
+pub(super) struct Caller {
+    principal: Principal,
+    /// Seals and opens this caller's tokens.
+    pub(super) codes: CodeKey,
+}
+
+/// The secret that a Handshake showed. It is given back as the token, and goes nowhere else.
+#[derive(Clone)]
+pub(super) struct Shown(Arc<str>);
+
+impl Shown {
+    /// The value of the header that a client then sends with every call.
+    pub(super) fn bearer(&self) -> String {
+        format!("Bearer {}", self.0)
+    }
+}
+
+/// The state of the guard.
+#[derive(Debug)]
+pub(super) struct Guard {
+    current: Current,
+    admission: Arc<Admission>,
+}
+
+impl Guard {
+    pub(super) fn new(current: Current, admission: Arc<Admission>) -> Self {
+        Self { current, admission }
+    }
+
+    /// Admits a call, or says why not. The secret is removed from it.
+    pub(super) fn enter<B>(
+        &self,
+        request: &mut http::Request<B>,
+        peer: SocketAddr,
+    ) -> Result<Permit, FlightError> {
+        let live = self.current.now();
+        let secret = secret(request.headers());
+        let principal = live.keyring.recognise(secret.as_deref()).map_err(|error| {
+            tracing::debug!(%peer, ?error, "a call shows no key that is known");
+            FlightError::Unauthorized
+        })?;
+        request.headers_mut().remove(AUTHORIZATION);
+        let codes = live.keyring.code_key(&principal, PURPOSE).ok_or(FlightError::Unauthorized)?;
+        let permit = self.admission.of_client(Client::of(&principal, peer.ip()))?.of_all()?;
+        if request.uri().path() == HANDSHAKE {
+            // Without keys any word is a token; clients want one that is not empty.
+            let shown = secret.filter(|secret| !secret.is_empty());
+            let shown = Shown(shown.unwrap_or_else(|| "anyone".to_owned()).into());
+            request.extensions_mut().insert(shown);
+        }
+        request.extensions_mut().insert(Caller { principal, codes });
+        Ok(permit)
+    }
+}
+
+impl Caller {
+    /// The client of a call.
+    pub(super) fn of<T>(request: &Request<T>) -> Result<Self, FlightError> {
+        let caller = request.extensions().get::<Self>().cloned();
+        caller.ok_or_else(|| CoreError::internal("a call passed no guard").into())
+    }
+
+    /// The client, whatever its key allows: for what belongs to a query that it may see.
+    pub(super) fn principal(&self) -> &Principal {
+        &self.principal
+    }
+
+    /// The client, if its key has `scope`.
+    pub(super) fn with(&self, scope: Scope) -> Result<&Principal, FlightError> {
+        if self.principal.scopes.has(scope) {
+            return Ok(&self.principal);
+        }
+        Err(if scope == Scope::Write { FlightError::MayNotWrite } else { FlightError::Forbidden })
+    }
+}
+
+/// The secret of a call: that of Bearer, or the password of Basic. A call with two secrets counts as one without.
+fn secret(headers: &HeaderMap) -> Option<String> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let value = values.next()?.to_str().ok()?;
+    if values.next().is_some() {
+        return None;
+    }
+    let (scheme, shown) = value.trim().split_once(' ')?;
+    let shown = shown.trim();
+    if scheme.eq_ignore_ascii_case("bearer") {
+        return Some(shown.to_owned());
+    }
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return None;
+    }
+    let pair = String::from_utf8(BASE64.decode(shown).ok()?).ok()?;
+    pair.split_once(':').map(|(_, password)| password.to_owned())
+}
+
+/// The hash of a call's `idempotency-key`.
+pub(super) fn idempotency_key<T>(request: &Request<T>) -> Result<Option<String>, FlightError> {
+    const LONGEST: usize = 255;
+    let Some(value) = request.metadata().get("idempotency-key") else { return Ok(None) };
+    let key = value.to_str().unwrap_or_default().trim();
+    if key.is_empty() || key.len() > LONGEST {
+        return Err(FlightError::invalid(format!(
+            "the idempotency-key must have 1 to {LONGEST} visible characters"
+        )));
+    }
+    Ok(Some(sha256_hex(key.as_bytes())))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    fn shown(values: &[&str]) -> Option<String> {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            headers.append(AUTHORIZATION, HeaderValue::from_str(value).unwrap());
+        }
+        secret(&headers)
+    }
+
+    #[test]
+    fn a_secret_is_a_bearer_or_a_password() {
+        let basic = |text: &str| format!("Basic {}", BASE64.encode(text));
+        assert_eq!(shown(&["Bearer abc"]).as_deref(), Some("abc"));
+        assert_eq!(shown(&["bearer  abc "]).as_deref(), Some("abc"));
+        assert_eq!(shown(&[&basic("anyone:abc")]).as_deref(), Some("abc"));
+        assert_eq!(shown(&[&basic(":a:bc")]).as_deref(), Some("a:bc"));
+        let padded = basic("anyone:abcd");
+        assert!(padded.ends_with('='));
+        for basic in [padded.as_str(), padded.trim_end_matches('=')] {
+            assert_eq!(shown(&[basic]).as_deref(), Some("abcd"), "{basic}");
+        }
+        assert_eq!(shown(&[&basic("abc")]), None);
+        assert_eq!(shown(&["Basic %%%"]), None);
+        assert_eq!(shown(&["abc"]), None);
+        assert_eq!(shown(&["Bearer a", "Bearer b"]), None);
+        assert_eq!(shown(&[]), None);
+    }
+}
