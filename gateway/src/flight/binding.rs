@@ -25,6 +25,11 @@ use crate::query::statement::MAX_PARAMETERS;
 pub(super) async fn received(
     data: impl Stream<Item = Result<FlightData, Status>> + Send + 'static,
 ) -> Result<Option<RecordBatch>, Refused> {
+    // Some clients send the command in a message of its own, which has no data.
+    let data = data.filter(|item| {
+        let is_data = !matches!(item, Ok(data) if data.data_header.is_empty());
+        futures::future::ready(is_data)
+    });
     let data = data.map_err(|status| WireError::Tonic(Box::new(status)));
     let mut batches = FlightRecordBatchStream::new_from_flight_data(data);
     let reading = async {
