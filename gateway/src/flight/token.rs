@@ -124,7 +124,8 @@ mod tests {
 
     fn code_key(secret: &str) -> CodeKey {
         let scopes = [Scope::Query].into_iter().collect();
-        let option = KeyOptions { name: secret.to_owned(), sha256: hash_of(secret), scopes, scram: None };
+        let option =
+            KeyOptions { name: secret.to_owned(), sha256: hash_of(secret), scopes, scram: None };
         let ring = Keyring::new(&[option]).unwrap();
         ring.code_key(&ring.recognise(Some(secret)).unwrap(), PURPOSE).unwrap()
     }

@@ -139,6 +139,7 @@ impl Site {
                 name: (*secret).to_owned(),
                 sha256: hash_of(secret),
                 scopes: scopes.iter().copied().collect(),
+                scram: None,
             })
             .collect();
         self.gateway(local, options).await
