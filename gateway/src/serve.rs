@@ -101,19 +101,7 @@ fn open(
     let intake =
         Arc::new(Intake::new(gateway, current.clone(), Arc::clone(&handles), options, told));
     tokio::spawn(stop.clone().run_until_cancelled_owned(intake.watch_memory()));
-    let (watching, planning, stopping) = (Arc::clone(&hub), Arc::downgrade(&intake), stop.clone());
-    metrics.ready.set(1);
-    metrics.on_scrape(move |metrics| {
-        metrics.workers_listening.set(level(watching.listeners()));
-        if let Some(intake) = planning.upgrade() {
-            let (running, queued) = intake.planning();
-            metrics.planning_running.set(level(running));
-            metrics.planning_queued.set(level(queued));
-        }
-        if stopping.is_cancelled() {
-            metrics.ready.set(0);
-        }
-    });
+    tell_when_asked(&metrics, &hub, &intake, stop);
     let known = (handles, writes);
     let queries = Queries::new(known, watched, links, options, Arc::clone(&metrics), stop.clone());
     let queries = Arc::new(queries);
@@ -141,6 +129,28 @@ fn open(
     let guard = Guard::new(current.clone(), Arc::clone(&admission), limits, Arc::clone(&env.clock));
     let router = router(face, guard, page::routes());
     Ok(Core { router, postgres, flight, current, admission, hub, sweeper })
+}
+
+/// Tells Prometheus, whenever it asks, how this gateway is.
+fn tell_when_asked(
+    metrics: &Metrics,
+    hub: &Arc<Hub>,
+    intake: &Arc<Intake>,
+    stop: &CancellationToken,
+) {
+    let (watching, planning, stopping) = (Arc::clone(hub), Arc::downgrade(intake), stop.clone());
+    metrics.ready.set(1);
+    metrics.on_scrape(move |metrics| {
+        metrics.workers_listening.set(level(watching.listeners()));
+        if let Some(intake) = planning.upgrade() {
+            let (running, queued) = intake.planning();
+            metrics.planning_running.set(level(running));
+            metrics.planning_queued.set(level(queued));
+        }
+        if stopping.is_cancelled() {
+            metrics.ready.set(0);
+        }
+    });
 }
 
 fn level(count: usize) -> i64 {

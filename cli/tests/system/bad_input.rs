@@ -297,7 +297,7 @@ async fn a_full_disk_of_the_state_is_told_and_passes() {
     });
     let Some(small) = Small::start(&setup, &setup.path().join("volume"), "24m") else { return };
     serves(&small.api, "nation").await;
-    let exchanged = "select count(*) as n from (select l_comment, l_orderkey from lineitem group by l_comment, l_orderkey)";
+    let exchanged = "select count(*) as n from (select l_comment, l_partkey from lineitem group by l_comment, l_partkey)";
     let fleet = || json!({ "route": "fleet", "target_partitions": 4, "task_bytes": 0 });
     // No room for the record of a query.
     small.fill(0);

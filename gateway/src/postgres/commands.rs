@@ -145,7 +145,7 @@ impl Session {
         self.transaction = Transaction::None;
         self.savepoints.clear();
         self.portals.clear();
-        self.cursors.retain(|_, cursor| commit && cursor.hold || cursor.hold && cursor.is_done);
+        self.cursors.retain(|_, cursor| cursor.hold && (commit || cursor.is_done));
         let Some((saved, local)) = self.saved.take() else { return };
         let mut settings = saved.clone();
         if commit {

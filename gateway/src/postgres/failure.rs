@@ -71,8 +71,8 @@ pub(super) struct Failure {
     /// SQLSTATE.
     pub(super) state: &'static str,
     pub(super) message: String,
-    pub(super) detail: Option<String>,
-    pub(super) hint: Option<String>,
+    pub(super) detail: Option<Box<str>>,
+    pub(super) hint: Option<Box<str>>,
     /// Line and column in the statement, 1-based.
     pub(super) place: Option<(u64, u64)>,
     /// Character in the text that the client sent, 1-based.
@@ -107,7 +107,7 @@ impl Failure {
 
     /// What a user can do.
     pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint = Some(hint.into());
+        self.hint = Some(hint.into().into_boxed_str());
         self
     }
 
@@ -155,9 +155,9 @@ impl From<CoreError> for Failure {
             Some(query) => format!("{code}, query {query}"),
             None => code.to_string(),
         };
-        let hint = error.is_retryable().then(|| "Sending the statement again may help.".to_owned());
+        let hint = error.is_retryable().then(|| Box::from("Sending the statement again may help."));
         let place = error.position();
-        Self { place, detail: Some(detail), hint, ..Self::error(state, message) }
+        Self { place, detail: Some(detail.into()), hint, ..Self::error(state, message) }
     }
 }
 

@@ -157,8 +157,11 @@ impl Session {
         let wish = Wish { caller, key: None, durable: false, patience: PATIENCE };
         // In a task of its own, so that a query whose client cancels in this moment is known and cancelled.
         let mut taking = tokio::spawn(Arc::clone(&self.face.intake).take(parsed, wish));
+        let mut is_over = false;
         let taken = self.guarded(async {
-            match (&mut taking).await {
+            let taken = (&mut taking).await;
+            is_over = true;
+            match taken {
                 Ok(taken) => Ok(taken?),
                 Err(_) => Err(CoreError::internal("the statement met a defect").into()),
             }
@@ -179,7 +182,9 @@ impl Session {
                 Ok((answer, held))
             }
             Err(Stop::Failed(failure)) => {
-                self.cancel_when_taken(taking);
+                if !is_over {
+                    self.cancel_when_taken(taking);
+                }
                 Err(Stop::Failed(failure))
             }
             Err(Stop::Gone) => Err(Stop::Gone),
@@ -221,9 +226,11 @@ impl Session {
                     if let Err(error) = face.queries.cancel(client, query.clone()).await {
                         tracing::warn!(%query, %error, "a query that its client cancelled goes on");
                     }
-                    return Err(
-                        Failure { detail: Some(format!("query {query}")), ..failure }.into()
-                    );
+                    return Err(Failure {
+                        detail: Some(format!("query {query}").into()),
+                        ..failure
+                    }
+                    .into());
                 }
                 Err(other) => return Err(other),
             }

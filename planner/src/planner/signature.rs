@@ -88,6 +88,8 @@ pub fn parameters(
     let mut types: Vec<Option<DataType>> = declared.to_vec();
     let mut wrong: Option<String> = None;
     plan.apply_with_subqueries(|node| {
+        // The engine does not tell the type of a number of rows.
+        let is_of_limit = matches!(node, LogicalPlan::Limit(_));
         node.apply_expressions(|expression| {
             expression.apply(|part| {
                 let Expr::Placeholder(Placeholder { id, field }) = part else {
@@ -102,8 +104,9 @@ pub fn parameters(
                 if types.len() < number {
                     types.resize(number, None);
                 }
-                if let (None, Some(field)) = (&types[number - 1], field) {
-                    types[number - 1] = Some(field.data_type().clone());
+                if types[number - 1].is_none() {
+                    let told = field.as_ref().map(|field| field.data_type().clone());
+                    types[number - 1] = told.or(is_of_limit.then_some(DataType::Int64));
                 }
                 Ok(TreeNodeRecursion::Continue)
             })

@@ -104,7 +104,7 @@ impl Talk {
     fn query(&self) -> Option<QueryId> {
         let notices = self.notices.lock();
         let ids = notices.iter().flat_map(|notice| notice.split([' ', ':']));
-        ids.filter_map(QueryId::parse).last()
+        ids.filter_map(QueryId::parse).next_back()
     }
 }
 

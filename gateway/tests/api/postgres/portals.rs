@@ -98,7 +98,7 @@ async fn a_client_that_reads_nothing_is_let_go_and_its_query_ends() {
     use tokio::io::AsyncWriteExt;
     let site = Site::new();
     let mut options = GatewayOptions::default();
-    options.door.limits.answer_stall = Duration::from_millis(300);
+    options.door.limits.answer_stall = Duration::from_secs(3);
     options.inline = InlineLimits { slots: 1, queue: 0, ..InlineLimits::default() };
     let server = site.postgres(options).await;
     let mut deaf = server.bytes().await;

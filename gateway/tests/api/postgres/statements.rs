@@ -27,7 +27,7 @@ async fn several_statements_of_one_text_are_answered_in_turn_and_an_error_ends_t
     let error = talk.client.simple_query("select 1; form x; select 2").await.unwrap_err();
     assert_eq!(state(&error), "42601");
     let place = error.as_db_error().unwrap().position().unwrap();
-    assert_eq!(*place, tokio_postgres::error::ErrorPosition::Original(12), "{error:?}");
+    assert_eq!(*place, tokio_postgres::error::ErrorPosition::Original(11), "{error:?}");
     assert_eq!(talk.text("select 4").await, "4");
 }
 

@@ -77,7 +77,7 @@ async fn a_filter_goes_below_what_groups_by_its_keys() {
     for sql in [
         format!("select w.v, b.s from few w join {groups} b on w.k = b.k"),
         format!("select w.v, b.s from few w left join {groups} b on w.k = b.k"),
-        format!("select w.v from few w where w.v < (select avg(v) from big where big.k = w.k)"),
+        "select w.v from few w where w.v < (select avg(v) from big where big.k = w.k)".to_owned(),
         format!(
             "select w.v, b.s from few w join (select k, s + 1 as s from {groups} where s > 3) b on w.k = b.k"
         ),

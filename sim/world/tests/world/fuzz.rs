@@ -137,13 +137,16 @@ fn no_damaged_object_panics_or_hangs_its_reader() {
     println!("{count} inputs from {} objects in {:?}", corpus.len(), began.elapsed());
 }
 
+/// What reads an input.
+type Target<'a> = &'a dyn Fn(&[u8], &SessionContext);
+
 /// The inputs with which libFuzzer begins, and those that it has found: `sim/fuzz/corpus`.
 #[test]
 fn every_input_of_the_corpus_is_read() {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus");
     let context = SessionContext::new();
     let slice = |input: &[u8], _: &SessionContext| dunlin_fuzz::slice(input);
-    let targets: [(&str, &dyn Fn(&[u8], &SessionContext)); 3] =
+    let targets: [(&str, Target); 3] =
         [("records", &dunlin_fuzz::record), ("plans", &dunlin_fuzz::plan), ("slices", &slice)];
     if std::env::var_os("UPDATE_CORPUS").is_some() {
         write_corpus(&corpus);
