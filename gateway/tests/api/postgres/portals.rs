@@ -94,8 +94,8 @@ async fn rows_that_nobody_comes_for_give_their_place_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_that_reads_nothing_is_let_go_and_its_query_ends() {
-    use tokio::io::AsyncWriteExt;
+async fn a_client_that_reads_no_more_is_let_go_and_its_query_ends() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let site = Site::new();
     let mut options = GatewayOptions::default();
     options.door.limits.answer_stall = Duration::from_secs(3);
@@ -105,6 +105,8 @@ async fn a_client_that_reads_nothing_is_let_go_and_its_query_ends() {
     deaf.write_all(&super::frames::startup("tests")).await.unwrap();
     let sql = "select repeat('x', 1000) from generate_series(1, 10000000)";
     deaf.write_all(&super::frames::frame(b'Q', &[sql.as_bytes(), b"\0"].concat())).await.unwrap();
+    // Its rows have begun: it has the only place. Another query that came first would have had it.
+    deaf.read_exact(&mut [0; 64 << 10]).await.unwrap();
     let talk = server.talk().await;
     // Until the deaf client is let go, it has the only place.
     let busy = async {
