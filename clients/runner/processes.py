@@ -30,7 +30,7 @@ class Fleet:
     def __enter__(self):
         self.data = os.path.join(self.work, "data")
         self.call("tpch", "--scale", "0.01", "--files", "2", "--output", self.data)
-        self.call("tls", "init", "--dir", os.path.join(self.work, "pki"))
+        self.call("tls", "init", "--folder", os.path.join(self.work, "pki"))
         made = self.call("key", "new", "--name", "ci", "--scopes", "query,write")
         self.key = re.search(r"^dunlin_\S+$", made, re.M).group(0)
         self.ca = os.path.join(self.work, "pki", "ca.pem")
