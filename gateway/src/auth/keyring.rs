@@ -406,7 +406,7 @@ mod tests {
             code(&open, &Principal::anyone(), "a"),
             code(&Keyring::default(), &Principal::anyone(), "a")
         );
-        let shown = format!("{:?}", here.code_key(&mine, "a"));
+        let shown = format!("{:?}", here.code_key(&mine, "a").unwrap());
         assert_eq!(shown, "CodeKey { .. }");
     }
 

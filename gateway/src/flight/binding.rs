@@ -143,11 +143,11 @@ mod tests {
     fn row(length: usize) -> RecordBatch {
         let decimal = Decimal128Array::from(vec![Some(1_250); length]);
         let decimal = decimal.with_precision_and_scale(10, 2).unwrap();
-        RecordBatch::try_from_iter([
-            ("a", Arc::new(Int32Array::from(vec![None; length])) as ArrayRef),
-            ("b", Arc::new(Date32Array::from(vec![19_000; length])) as ArrayRef),
-            ("c", Arc::new(decimal) as ArrayRef),
-            ("d", Arc::new(StringArray::from(vec!["x"; length])) as ArrayRef),
+        RecordBatch::try_from_iter_with_nullable([
+            ("a", Arc::new(Int32Array::from(vec![None; length])) as ArrayRef, true),
+            ("b", Arc::new(Date32Array::from(vec![19_000; length])) as ArrayRef, true),
+            ("c", Arc::new(decimal) as ArrayRef, true),
+            ("d", Arc::new(StringArray::from(vec!["x"; length])) as ArrayRef, true),
         ])
         .unwrap()
     }
