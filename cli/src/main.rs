@@ -39,7 +39,7 @@ enum Command {
         /// Address on which clients of Postgres are served, e.g. 127.0.0.1:5432; port 0 takes a free port.
         #[arg(long)]
         postgres: Option<SocketAddr>,
-        /// Address on which to serve Flight SQL, e.g. 127.0.0.1:50051; wins over [gateway] flight_sql. Without either, it is
+        /// Address on which to serve Flight SQL, e.g. 127.0.0.1:50051; wins over `gateway.flight_sql` of the configuration. Without either, it is
         /// not served.
         #[arg(long)]
         flight_sql: Option<SocketAddr>,
@@ -66,7 +66,7 @@ enum Command {
         /// Address on which clients of Postgres are served, e.g. 127.0.0.1:5432; port 0 takes a free port.
         #[arg(long)]
         postgres: Option<SocketAddr>,
-        /// Address on which to serve Flight SQL, e.g. 127.0.0.1:50051; wins over [gateway] flight_sql. Without either, it is
+        /// Address on which to serve Flight SQL, e.g. 127.0.0.1:50051; wins over `gateway.flight_sql` of the configuration. Without either, it is
         /// not served.
         #[arg(long)]
         flight_sql: Option<SocketAddr>,
