@@ -18,17 +18,23 @@ const MOST_HEADERS: usize = 1_000;
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Where a gateway listens, and whether it may listen without access control.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, clap::Args)]
 pub struct Listen {
-    /// Address of HTTP.
+    /// Address to listen on; port 0 takes a free port.
+    #[arg(long, default_value = "127.0.0.1:8090")]
     pub http: SocketAddr,
-    /// Address of the Postgres protocol; that of the configuration if not set.
+    /// Address on which clients of Postgres are served, e.g. 127.0.0.1:5432; port 0 takes a free port.
+    #[arg(long)]
     pub postgres: Option<SocketAddr>,
-    /// Address of Flight SQL; none: as the configuration says.
+    /// Address on which to serve Flight SQL, e.g. 127.0.0.1:50051; wins over `gateway.flight_sql` of the configuration.
+    /// Without either, it is not served.
+    #[arg(long)]
     pub flight_sql: Option<SocketAddr>,
-    /// Address of the metrics, for Prometheus; none: no metrics.
+    /// Address on which Prometheus finds `/metrics`, e.g. 127.0.0.1:9090. It asks for no key: keep it inside.
+    #[arg(long)]
     pub metrics: Option<SocketAddr>,
-    /// Listen on other addresses than loopback even without keys or TLS.
+    /// Listen on other addresses than loopback even without API keys or TLS.
+    #[arg(long)]
     pub allow_insecure_connections: bool,
 }
 

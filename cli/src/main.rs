@@ -1,6 +1,5 @@
 //! The `dunlin` command.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -33,22 +32,9 @@ enum Command {
         /// Where the configuration is.
         #[command(flatten)]
         config: ConfigOptions,
-        /// Address to listen on; port 0 takes a free port.
-        #[arg(long, default_value = "127.0.0.1:8090")]
-        http: SocketAddr,
-        /// Address on which clients of Postgres are served, e.g. 127.0.0.1:5432; port 0 takes a free port.
-        #[arg(long)]
-        postgres: Option<SocketAddr>,
-        /// Address on which to serve Flight SQL, e.g. 127.0.0.1:50051; wins over `gateway.flight_sql` of the configuration. Without either, it is
-        /// not served.
-        #[arg(long)]
-        flight_sql: Option<SocketAddr>,
-        /// Address on which Prometheus finds `/metrics`, e.g. 127.0.0.1:9090. It asks for no key: keep it inside.
-        #[arg(long)]
-        metrics: Option<SocketAddr>,
-        /// Listen on other addresses than loopback even without API keys or TLS.
-        #[arg(long)]
-        allow_insecure_connections: bool,
+        /// Where it listens.
+        #[command(flatten)]
+        listen: serve::Listen,
     },
     /// Claim and run tasks. Listens on no port.
     Worker(dunlin_process::Options),
@@ -60,22 +46,9 @@ enum Command {
         /// Worker threads.
         #[arg(long, default_value_t = 2)]
         workers: usize,
-        /// Address to listen on; port 0 takes a free port.
-        #[arg(long, default_value = "127.0.0.1:8090")]
-        http: SocketAddr,
-        /// Address on which clients of Postgres are served, e.g. 127.0.0.1:5432; port 0 takes a free port.
-        #[arg(long)]
-        postgres: Option<SocketAddr>,
-        /// Address on which to serve Flight SQL, e.g. 127.0.0.1:50051; wins over `gateway.flight_sql` of the configuration. Without either, it is
-        /// not served.
-        #[arg(long)]
-        flight_sql: Option<SocketAddr>,
-        /// Address on which Prometheus finds `/metrics`, e.g. 127.0.0.1:9090. It asks for no key: keep it inside.
-        #[arg(long)]
-        metrics: Option<SocketAddr>,
-        /// Listen on other addresses than loopback even without API keys or TLS.
-        #[arg(long)]
-        allow_insecure_connections: bool,
+        /// Where it listens.
+        #[command(flatten)]
+        listen: serve::Listen,
     },
     /// Look into a folder or bucket, and write a commented configuration with its tables.
     Init(init::Options),
@@ -150,36 +123,13 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         // These two say themselves what went wrong, and know more exit codes.
         Command::Sql(options) => return Ok(sql::run(&options)),
         Command::Query(command) => return Ok(query::run(&command)),
-        Command::Gateway {
-            config,
-            http,
-            postgres,
-            flight_sql,
-            metrics,
-            allow_insecure_connections,
-        } => {
-            let listen =
-                serve::Listen { http, postgres, flight_sql, metrics, allow_insecure_connections };
-            serve::gateway(&config, &listen)
-        }
+        Command::Gateway { config, listen } => serve::gateway(&config, &listen),
         Command::Worker(options) => {
             own::follow_parent();
             serve::worker(options)
         }
         Command::Health(options) => health::run(&options),
-        Command::Run {
-            config,
-            workers,
-            http,
-            postgres,
-            flight_sql,
-            metrics,
-            allow_insecure_connections,
-        } => {
-            let listen =
-                serve::Listen { http, postgres, flight_sql, metrics, allow_insecure_connections };
-            serve::run(&config, workers, &listen)
-        }
+        Command::Run { config, workers, listen } => serve::run(&config, workers, &listen),
         Command::Init(options) => init::run(&options),
         Command::Validate(options) => validate::run(&options),
         Command::Config(command) => config::run(&command),

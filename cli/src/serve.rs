@@ -435,12 +435,13 @@ async fn serve_all(
         let never = CancellationToken::new();
         tokio::spawn(dunlin_gateway::serve_metrics(metrics, listener, Env::system(), never));
     }
-    if let Some(postgres) = listen.postgres(&opened.config.gateway)? {
-        let listener = TcpListener::bind(postgres)
+    let mut postgres = None;
+    if let Some(address) = listen.postgres(&opened.config.gateway)? {
+        let listener = TcpListener::bind(address)
             .await
-            .with_context(|| format!("cannot listen on {postgres} for clients of Postgres"))?;
+            .with_context(|| format!("cannot listen on {address} for clients of Postgres"))?;
         println!("dunlin gateway serves Postgres on postgres://{}", listener.local_addr()?);
-        options.postgres = Some(Arc::new(listener.into_std()?));
+        postgres = Some(listener);
     }
     println!("dunlin gateway listening on {scheme}://{address}");
     if let Some(flight_sql) = &flight_sql {
@@ -448,7 +449,7 @@ async fn serve_all(
         println!("flight sql listening on {scheme}://{}", flight_sql.local_addr()?);
     }
     stop_when_asked(stopping.clone());
-    let listeners = Listeners { http: listener, flight_sql };
+    let listeners = Listeners { http: listener, postgres, flight_sql };
     dunlin_gateway::serve(gateway, options, listeners, stopping.cancelled_owned()).await?;
     if let Some(spans) = spans {
         spans.close().await;

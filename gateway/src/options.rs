@@ -1,6 +1,6 @@
 //! What a gateway works with, how it listens, and how often it looks for work.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,8 +33,6 @@ pub const MAX_BODY_BYTES: usize = 2 << 20;
 pub struct GatewayOptions {
     /// Address on which HTTP is served.
     pub http: SocketAddr,
-    /// The listener for clients of Postgres; none: they are not served.
-    pub postgres: Option<Arc<TcpListener>>,
     /// Access control of the listener.
     pub door: DoorOptions,
     /// What inline queries may use.
@@ -72,7 +70,6 @@ impl Default for GatewayOptions {
     fn default() -> Self {
         Self {
             http: SocketAddr::from(([127, 0, 0, 1], 8090)),
-            postgres: None,
             door: DoorOptions::default(),
             inline: InlineLimits::default(),
             planning: PlanningLimits::default(),

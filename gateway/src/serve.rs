@@ -9,7 +9,7 @@ use axum::body::Body;
 use dunlin_manifest::env::Env;
 use dunlin_manifest::query::{GATE_PERIOD, close_gate, open_gate};
 use dunlin_manifest::store::ObjectControlStore;
-use futures::future::{OptionFuture, join3};
+use futures::future::{OptionFuture, join};
 use http::{Request, Response};
 use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -162,13 +162,15 @@ fn level(count: usize) -> i64 {
 pub struct Listeners {
     /// HTTP.
     pub http: TcpListener,
+    /// The Postgres protocol, if it is wanted.
+    pub postgres: Option<TcpListener>,
     /// Flight SQL, if it is wanted.
     pub flight_sql: Option<TcpListener>,
 }
 
 impl From<TcpListener> for Listeners {
     fn from(http: TcpListener) -> Self {
-        Self { http, flight_sql: None }
+        Self { http, postgres: None, flight_sql: None }
     }
 }
 
@@ -184,13 +186,13 @@ pub async fn serve(
     listeners: impl Into<Listeners>,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), ServeError> {
-    let Listeners { http, flight_sql } = listeners.into();
+    let Listeners { http, postgres, flight_sql } = listeners.into();
     let Door { keyring, tls, limits } = Door::new(&options.door, http.local_addr()?)?;
-    if let Some(flight_sql) = &flight_sql {
-        options.door.check(flight_sql.local_addr()?)?;
+    let others = [&postgres, &flight_sql].into_iter().flatten();
+    for listener in others.clone() {
+        options.door.check(listener.local_addr()?)?;
     }
-    let listening = 1 + usize::from(flight_sql.is_some()) + usize::from(options.postgres.is_some());
-    make_room(limits.connections.saturating_mul(listening));
+    make_room(limits.connections.saturating_mul(1 + others.count()));
     let stop = CancellationToken::new();
     let env = gateway.env.clone();
     if let Some(tls) = &tls {
@@ -205,14 +207,16 @@ pub async fn serve(
         shutdown.await;
         asked.cancel();
     });
-    let Core { router, postgres, flight, current, admission, sweeper, .. } = core;
-    let postgres = serve_postgres(postgres.with_tls(tls.clone()), &options, &stop)?;
+    let Core { router, postgres: face, flight, current, admission, sweeper, .. } = core;
+    let postgres = postgres
+        .map(|listener| postgres::serve(face.with_tls(tls.clone()), listener, stop.clone()));
     let flight = flight_sql.map(|listener| {
         let server = FlightServer::new(flight, current, admission, (limits, tls.clone()));
         server.run(listener, stop.clone())
     });
     let server = Server { router, limits, tls, env: env.clone() };
-    let serving = join3(server.run(http, stop.clone()), OptionFuture::from(flight), postgres);
+    let others = join(OptionFuture::from(flight), OptionFuture::from(postgres));
+    let serving = join(server.run(http, stop.clone()), others);
     let drained = async {
         stop.cancelled().await;
         env.clock.sleep(options.drain).await;
@@ -228,29 +232,6 @@ pub async fn serve(
         tracing::warn!(%error, "the sweeper did not stop cleanly");
     }
     Ok(())
-}
-
-/// Serves the Postgres protocol, if there is a listener for it.
-fn serve_postgres(
-    face: postgres::Face,
-    options: &GatewayOptions,
-    stop: &CancellationToken,
-) -> Result<impl Future<Output = ()> + Send + 'static, ServeError> {
-    let listener = match &options.postgres {
-        Some(listener) => {
-            options.door.check(listener.local_addr()?)?;
-            let listener = listener.try_clone()?;
-            listener.set_nonblocking(true)?;
-            Some(TcpListener::from_std(listener)?)
-        }
-        None => None,
-    };
-    let stop = stop.clone();
-    Ok(async move {
-        if let Some(listener) = listener {
-            postgres::serve(face, listener, stop).await;
-        }
-    })
 }
 
 /// A gateway without a listener, for a process that is given requests and is frozen after each answer: a function.

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use datafusion::common::{JoinSide, JoinType};
+use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::filter::FilterExec;
@@ -13,6 +14,12 @@ use datafusion::physical_plan::joins::HashJoinExec;
 use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::union::UnionExec;
 use dunlin_shuffle::KeyFilterExec;
+
+/// The columns that expressions are; `None` if one is computed.
+#[must_use]
+pub fn columns(exprs: &[Arc<dyn PhysicalExpr>]) -> Option<Vec<usize>> {
+    exprs.iter().map(|expr| Some(expr.downcast_ref::<Column>()?.index())).collect()
+}
 
 /// The inputs of an operator that works row by row, each with the columns there that are these columns of its rows. `None`
 /// if it does not, or if the columns are computed or come from several inputs.

@@ -26,8 +26,8 @@ use datafusion::physical_plan::joins::{HashJoinExec, PartitionMode};
 use dunlin_shuffle::children::rebuild;
 use dunlin_shuffle::{KeyFilter, KeyFilterExec, KeyListenerExec, KnownKeys, Listener};
 
-use crate::operators::{file_scan, partition_count};
-use crate::passage::row_by_row;
+use crate::operators::{column_of_table, file_scan, partition_count};
+use crate::passage::{columns, row_by_row};
 
 /// Scans of fewer bytes are read as they are: the request for the other columns waits for the one for the keys.
 const LEAST_BYTES: u64 = 4 << 20;
@@ -118,11 +118,6 @@ fn by_build_side(join: &HashJoinExec) -> Result<Option<Vec<Arc<dyn ExecutionPlan
     Ok(Some(vec![Arc::new(build), probe]))
 }
 
-/// The columns that the keys are; `None` if one is computed.
-fn columns(keys: &[Arc<dyn PhysicalExpr>]) -> Option<Vec<usize>> {
-    keys.iter().map(|key| Some(key.downcast_ref::<Column>()?.index())).collect()
-}
-
 /// The plan with a condition in the scans that these columns come from; `None` if there is none that can have it.
 fn into_scans(
     plan: &Arc<dyn ExecutionPlan>,
@@ -157,12 +152,8 @@ fn asking(
     if bytes < LEAST_BYTES || scan.limit.is_some() || !table.virtual_columns().is_empty() {
         return None;
     }
-    let projection = scan.file_source().projection();
     let place = |column: &usize| {
-        let place = match projection {
-            Some(chosen) => chosen.iter().nth(*column)?.expr.downcast_ref::<Column>()?.index(),
-            None => *column,
-        };
+        let place = column_of_table(scan, *column)?;
         // A column of a folder's name is not in the file.
         let field = table.file_schema().fields().get(place)?;
         Some(Arc::new(Column::new(field.name(), place)) as Arc<dyn PhysicalExpr>)

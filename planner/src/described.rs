@@ -6,20 +6,17 @@ use std::sync::Arc;
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::LogicalPlan;
-use dunlin_plan::functions;
 use dunlin_plan::write::result_schema;
 
 use crate::error::PlanError;
-use crate::statement::{ParsedStatement, StatementKind};
-use crate::too_complex::TooComplex;
+use crate::statement::{
+    MOST_PARAMETERS, ParsedStatement, StatementKind, analysed, number_of_parameter,
+};
 
 /// The catalog that the tables are in.
 pub const DEFAULT_CATALOG: &str = "datafusion";
 /// The schema that the tables are in.
 pub const DEFAULT_SCHEMA: &str = "public";
-
-/// Most parameters that a statement may name.
-const MOST_PARAMETERS: usize = 1_000;
 
 /// A statement that is described and not planned.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,12 +65,7 @@ fn answer_schema(
     has_parameters: bool,
 ) -> Result<SchemaRef, PlanError> {
     let raw = Arc::clone(logical.schema().inner());
-    let analyzed = functions::within_constants(|| {
-        state.analyzer().execute_and_check(logical, state.config_options(), |_, _| {})
-    });
-    let analyzed =
-        analyzed.ok_or(TooComplex::Constants { most: functions::MOST_CONSTANT_BYTES })?;
-    match analyzed {
+    match analysed(logical, state)? {
         Ok(plan) => Ok(Arc::clone(plan.schema().inner())),
         Err(_) if has_parameters => Ok(raw),
         Err(error) => Err(PlanError::from_planning(error)),
@@ -85,8 +77,7 @@ fn parameters(logical: &LogicalPlan) -> Result<Vec<Option<DataType>>, PlanError>
     let fields = logical.get_parameter_fields().map_err(PlanError::from_planning)?;
     let mut parameters = Vec::new();
     for (name, field) in fields {
-        let number = name.strip_prefix('$').and_then(|number| number.parse::<usize>().ok());
-        let Some(number) = number.filter(|number| (1..=MOST_PARAMETERS).contains(number)) else {
+        let Some(number) = number_of_parameter(&name) else {
             let name: String = name.chars().take(32).collect();
             return Err(PlanError::Unsupported {
                 operator: format!("the parameter {name}"),

@@ -65,10 +65,10 @@ pub use explain::{ExplainFormat, Explained, Moved, Reads, StageView, Step, Tasks
 pub use inline::InlinePlan;
 pub use mistakes::Mistake;
 pub use planned::{Explain, Explanation, Planned, StageGraph};
-pub use planner::{MOST_PARAMETERS, Planner, Signature, parameters, with_nulls};
+pub use planner::{Planner, Signature, parameters, with_nulls};
 pub use route::{Route, RouteReason};
 pub use settings::{QuerySettings, RouteMode};
-pub use statement::{ParsedStatement, StatementKind, parameter_of_json};
+pub use statement::{MOST_PARAMETERS, ParsedStatement, StatementKind, parameter_of_json};
 pub use too_complex::TooComplex;
 
 #[cfg(test)]

@@ -35,13 +35,13 @@ use crate::planned::{Explain, Explanation, Planned, StageGraph};
 use crate::route::{self, Decision, Route, RouteReason};
 use crate::settings::{QuerySettings, RouteMode};
 use crate::stages::Stage;
-use crate::statement::{ParsedStatement, StatementKind};
+use crate::statement::{ParsedStatement, StatementKind, analysed};
 use crate::tables::{self, Tables, because_unread};
 use crate::too_complex::TooComplex;
 use crate::writes::{Permission, Write, Writes};
 use crate::{passes, physical, scans};
 
-pub use signature::{MOST_PARAMETERS, Signature, parameters, with_nulls};
+pub use signature::{Signature, parameters, with_nulls};
 
 /// Plans statements over the tables of the configuration. Cloning it is cheap.
 #[derive(Clone, Debug)]
@@ -399,13 +399,7 @@ impl Inner {
         state: &SessionState,
     ) -> Result<(LogicalPlan, Option<Write>), PlanError> {
         let Some(asked) = statement.write() else { return Ok((logical, None)) };
-        // Only now columns have their types: a union has those of its first branch until then.
-        let analyzed = functions::within_constants(|| {
-            state.analyzer().execute_and_check(logical, state.config_options(), |_, _| {})
-        });
-        let logical = analyzed
-            .ok_or(TooComplex::Constants { most: functions::MOST_CONSTANT_BYTES })?
-            .map_err(PlanError::from_planning)?;
+        let logical = analysed(logical, state)?.map_err(PlanError::from_planning)?;
         let Self { permission, tables, stores, .. } = self;
         let writes = Writes { permission, tables, stores };
         let (logical, write) = writes.planned(asked, logical, state).await?;

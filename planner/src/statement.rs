@@ -18,6 +18,7 @@ use crate::complexity::{
 };
 use crate::error::PlanError;
 use crate::explain::{ExplainFormat, asked};
+use crate::too_complex::TooComplex;
 use crate::writes;
 
 /// What kind of statement a text is.
@@ -209,6 +210,30 @@ fn statement_name(plan: &LogicalPlan) -> String {
     let name = text.split([':', ' ', '(']).next().unwrap_or("this statement");
     let known = NAMES.iter().find(|(engine, _)| *engine == name);
     known.map_or(name, |(_, name)| *name).to_owned()
+}
+
+/// The most parameters of a statement.
+pub const MOST_PARAMETERS: usize = 1_000;
+
+/// The number of the parameter `$n`; `None` if it is not named so, or if there cannot be so many.
+pub(crate) fn number_of_parameter(name: &str) -> Option<usize> {
+    let number = name.strip_prefix('$')?.parse().ok()?;
+    (1..=MOST_PARAMETERS).contains(&number).then_some(number)
+}
+
+/// The plan whose columns have their types: until then, a union has those of its first branch. The inner error is the
+/// engine's.
+///
+/// # Errors
+/// Its constants would take too much memory.
+pub(crate) fn analysed(
+    logical: LogicalPlan,
+    state: &SessionState,
+) -> Result<datafusion::error::Result<LogicalPlan>, PlanError> {
+    let analysed = functions::within_constants(|| {
+        state.analyzer().execute_and_check(logical, state.config_options(), |_, _| {})
+    });
+    Ok(analysed.ok_or(TooComplex::Constants { most: functions::MOST_CONSTANT_BYTES })?)
 }
 
 /// A JSON parameter as a value: whole numbers are Int64, other numbers Float64.

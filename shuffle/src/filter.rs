@@ -18,7 +18,7 @@ use datafusion::physical_plan::{
 };
 use futures::{TryStreamExt, stream};
 
-use crate::children::{only, rebuild};
+use crate::children::{only, rebuild, visit_each};
 use crate::key_filter::key_hashes;
 use crate::router::Sieve;
 use crate::{ExchangeInputs, ShuffleError};
@@ -101,12 +101,7 @@ impl ExecutionPlan for KeyFilterExec {
         &self,
         visit: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
     ) -> Result<TreeNodeRecursion> {
-        for key in &self.keys {
-            if visit(key)? == TreeNodeRecursion::Stop {
-                return Ok(TreeNodeRecursion::Stop);
-            }
-        }
-        Ok(TreeNodeRecursion::Continue)
+        visit_each(&self.keys, visit)
     }
 
     fn replace_children(

@@ -14,6 +14,7 @@ use datafusion::physical_expr::PhysicalExpr;
 
 use crate::KeyFilter;
 use crate::key_filter::key_hashes;
+use crate::router::TRIAL_ROWS;
 
 /// True for rows whose keys a [`KeyFilter`] may contain. A scan of Parquet that has it as a condition decodes the keys first,
 /// and the other columns only of rows that pass. It lets rows through that match nothing: whoever joins them drops them.
@@ -34,13 +35,10 @@ struct Trial {
 }
 
 impl Trial {
-    /// Rows after which a filter is judged.
-    const ROWS: usize = 1 << 17;
-
     /// Whether less than an eighth of the rows were dropped.
     fn is_useless(&self) -> bool {
         let seen = self.seen.load(Ordering::Relaxed);
-        seen >= Self::ROWS && self.kept.load(Ordering::Relaxed) > seen / 8 * 7
+        seen >= TRIAL_ROWS && self.kept.load(Ordering::Relaxed) > seen / 8 * 7
     }
 
     fn count(&self, seen: usize, kept: usize) {

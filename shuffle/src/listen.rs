@@ -18,7 +18,7 @@ use datafusion::physical_plan::{
 };
 use futures::{StreamExt, stream};
 
-use crate::children::{only, rebuild};
+use crate::children::{only, rebuild, visit_each};
 use crate::key_filter::{KeyFilterBuilder, key_hashes};
 use crate::{KeyFilter, KnownKeys};
 
@@ -160,12 +160,7 @@ impl ExecutionPlan for KeyListenerExec {
         &self,
         visit: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
     ) -> Result<TreeNodeRecursion> {
-        for key in &self.keys {
-            if visit(key)? == TreeNodeRecursion::Stop {
-                return Ok(TreeNodeRecursion::Stop);
-            }
-        }
-        Ok(TreeNodeRecursion::Continue)
+        visit_each(&self.keys, visit)
     }
 
     fn replace_children(

@@ -17,7 +17,7 @@ use crate::Result;
 use crate::key_filter::{KeyFilter, KeyFilterBuilder, key_hashes};
 
 /// After this many rows, a filter that drops almost nothing is switched off.
-const TRIAL_ROWS: usize = 1 << 17;
+pub(crate) const TRIAL_ROWS: usize = 1 << 17;
 
 /// A filter of keys at work.
 #[derive(Debug)]

@@ -49,52 +49,22 @@ pub(crate) struct Accept {
 }
 
 impl Accept {
-    /// Accepts until `stop`. Then it takes no connection, waits until all of them have ended, and returns. Dropping the
-    /// future ends every connection.
+    /// Accepts as [`accept`] does, and speaks on each stream.
     pub(crate) async fn run<F, S>(self, listener: TcpListener, stop: CancellationToken, speak: F)
     where
         F: Fn(Accepted, CancellationToken) -> S + Clone + Send + 'static,
         S: Future<Output = ()> + Send,
     {
-        let places = Arc::new(Semaphore::new(self.limits.connections));
-        let mut connections = JoinSet::new();
-        loop {
-            let accepted = tokio::select! {
-                () = stop.cancelled() => break,
-                Some(ended) = connections.join_next(), if !connections.is_empty() => {
-                    log_panic(ended);
-                    continue;
-                }
-                accepted = listener.accept() => accepted,
-            };
-            let (stream, peer) = match accepted {
-                Ok(accepted) => accepted,
-                Err(error) => {
-                    if !is_of_one_connection(&error) {
-                        tracing::error!(%error, "cannot accept connections");
-                        self.env.clock.sleep(ACCEPT_PAUSE).await;
-                    }
-                    continue;
-                }
-            };
-            // The connection is closed at once instead of waiting, so that its client sees the limit and can use
-            // another gateway.
-            let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
-                tracing::debug!(%peer, "a connection was closed: there are too many");
-                continue;
-            };
-            let (accept, speak, stop) = (self.clone(), speak.clone(), stop.clone());
-            connections.spawn(async move {
+        let (most, env) = (self.limits.connections, self.env.clone());
+        let connect = move |stream, peer, stop: CancellationToken| {
+            let (accept, speak) = (self.clone(), speak.clone());
+            async move {
                 if let Some(accepted) = accept.open(stream, peer, &stop).await {
                     speak(accepted, stop).await;
                 }
-                drop(place);
-            });
-        }
-        drop(listener);
-        while let Some(ended) = connections.join_next().await {
-            log_panic(ended);
-        }
+            }
+        };
+        accept(listener, most, &env, stop, connect).await;
     }
 
     /// The stream of a connection, after its TLS handshake.
@@ -131,6 +101,57 @@ impl Accept {
                 None
             }
         }
+    }
+}
+
+/// Accepts until `stop`, at most so many at a time. Then it takes no connection, waits until all of them have ended, and
+/// returns. Dropping the future ends every connection.
+pub(crate) async fn accept<F, S>(
+    listener: TcpListener,
+    most: usize,
+    env: &Env,
+    stop: CancellationToken,
+    connect: F,
+) where
+    F: Fn(TcpStream, SocketAddr, CancellationToken) -> S,
+    S: Future<Output = ()> + Send + 'static,
+{
+    let places = Arc::new(Semaphore::new(most));
+    let mut connections = JoinSet::new();
+    loop {
+        let accepted = tokio::select! {
+            () = stop.cancelled() => break,
+            Some(ended) = connections.join_next(), if !connections.is_empty() => {
+                log_panic(ended);
+                continue;
+            }
+            accepted = listener.accept() => accepted,
+        };
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                if !is_of_one_connection(&error) {
+                    tracing::error!(%error, "cannot accept connections");
+                    env.clock.sleep(ACCEPT_PAUSE).await;
+                }
+                continue;
+            }
+        };
+        // The connection is closed at once instead of waiting, so that its client sees the limit and can use
+        // another gateway.
+        let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+            tracing::debug!(%peer, "a connection was closed: there are too many");
+            continue;
+        };
+        let connection = connect(stream, peer, stop.clone());
+        connections.spawn(async move {
+            connection.await;
+            drop(place);
+        });
+    }
+    drop(listener);
+    while let Some(ended) = connections.join_next().await {
+        log_panic(ended);
     }
 }
 

@@ -9,7 +9,7 @@ mod limits;
 mod options;
 mod pace;
 
-pub(crate) use accept::{Accept, Accepted};
+pub(crate) use accept::{Accept, Accepted, Wire, accept};
 pub(crate) use admit::{Admission, Client, Permit, Refused};
 pub(crate) use descriptors::make_room;
 pub use exposure::Exposed;

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use dunlin_manifest::env::Env;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::failure::{Failure, state};
 use super::out::Out;
+use crate::door::Wire;
 
 /// Bytes that wait before they are sent.
 const FLUSH: usize = 64 << 10;
@@ -19,11 +20,6 @@ const AHEAD: usize = 64 << 10;
 const FAREWELL: Duration = Duration::from_secs(1);
 /// Longest message that is read and thrown away, so that its client can be told why.
 const MOST_DISCARDED: usize = 64 << 20;
-
-/// What carries a connection.
-pub(super) trait Wire: AsyncRead + AsyncWrite + Unpin + Send {}
-
-impl<T: AsyncRead + AsyncWrite + Unpin + Send> Wire for T {}
 
 /// Why a connection ends, or a statement.
 #[derive(Debug)]

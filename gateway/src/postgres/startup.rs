@@ -18,13 +18,13 @@ use super::cancel::{self, Name};
 use super::face::Face;
 use super::failure::{Failure, state};
 use super::frames::{First, MAX_STARTUP, Message, first, message};
-use super::link::{Link, Stop, Wire};
+use super::link::{Link, Stop};
 use super::out::Transaction;
 use super::scram::{Exchange, MECHANISM};
 use super::session::Session;
 use super::settings::Settings;
 use crate::auth::{AuthError, Keyring, Principal, Scram};
-use crate::door::{Pace, Paced, Phase};
+use crate::door::{Pace, Paced, Phase, Wire};
 use crate::options::MAX_BODY_BYTES;
 
 /// The name of the protocol in TLS.
@@ -118,7 +118,7 @@ async fn negotiate(face: &Arc<Face>, stream: TcpStream) -> Result<Option<Begun>,
     let mut is_secret = false;
     if direct {
         let Some(tls) = &face.tls else { return Ok(None) };
-        wire = Box::new(tls.acceptor_of(ALPN).accept(wire).await?);
+        wire = Box::new(tls.acceptor(ALPN).accept(wire).await?);
         is_secret = true;
     }
     for _ in 0..MOST_REQUESTS {
@@ -153,7 +153,7 @@ async fn negotiate(face: &Arc<Face>, stream: TcpStream) -> Result<Option<Begun>,
                 // What was sent before the handshake could come from anybody.
                 let Some(plain) = link.into_wire() else { return Ok(None) };
                 let Some(tls) = &face.tls else { return Ok(None) };
-                wire = Box::new(tls.acceptor_of(ALPN).accept(plain).await?);
+                wire = Box::new(tls.acceptor(ALPN).accept(plain).await?);
                 is_secret = true;
             }
             First::Ssl | First::Gss => {

@@ -31,8 +31,7 @@ impl Intake {
         declared: Vec<Option<DataType>>,
     ) -> Result<Signature, CoreError> {
         let (planner, statement) = (parsed.live.planner.clone(), parsed.parsed.clone());
-        let found = move || async move { planner.signature(&statement, &declared).await };
-        self.planning.run(found).await
+        self.think(move || async move { planner.signature(&statement, &declared).await }).await
     }
 
     /// Runs `work` as a statement is planned: on a thread of its own, and within the limits of planning.

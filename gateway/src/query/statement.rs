@@ -1,7 +1,7 @@
 //! A statement as every protocol passes it in, checked before anything is planned.
 
 use datafusion::common::ScalarValue;
-use dunlin_planner::{QuerySettings, parameter_of_json};
+use dunlin_planner::{MOST_PARAMETERS, QuerySettings, parameter_of_json};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
@@ -11,7 +11,7 @@ use super::origin::Origin;
 use crate::options::{MAX_SQL_BYTES, Most};
 
 /// Most parameters of a statement.
-pub(crate) const MAX_PARAMETERS: usize = 1_000;
+pub(crate) const MAX_PARAMETERS: usize = MOST_PARAMETERS;
 
 /// A statement to plan, with everything that changes its answer.
 #[derive(Clone, Debug)]

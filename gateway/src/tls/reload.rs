@@ -48,15 +48,7 @@ impl Tls {
 
     /// The configuration for the next handshake, in which the client is offered one protocol.
     pub(crate) fn acceptor(&self, protocol: &[u8]) -> TlsAcceptor {
-        let current = Arc::clone(&self.current.read());
         // Sessions and keys are shared: only the list is another.
-        let mut config = ServerConfig::clone(&current);
-        config.alpn_protocols = vec![protocol.to_vec()];
-        TlsAcceptor::from(Arc::new(config))
-    }
-
-    /// The same for a listener of another protocol than HTTP, as clients name it in their handshake.
-    pub(crate) fn acceptor_of(&self, protocol: &[u8]) -> TlsAcceptor {
         let mut config = ServerConfig::clone(&self.current.read());
         config.alpn_protocols = vec![protocol.to_vec()];
         TlsAcceptor::from(Arc::new(config))

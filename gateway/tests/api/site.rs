@@ -1,5 +1,6 @@
 //! A state folder, the gateways on it, and workers that the test simulates.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -66,6 +67,8 @@ impl Clock for TellingClock {
 
 pub(super) struct Running {
     pub(super) url: String,
+    /// The address of the Postgres protocol.
+    pub(super) postgres: SocketAddr,
     /// The address of Flight SQL.
     pub(super) flight_sql: String,
     pub(super) client: Client,
@@ -110,13 +113,16 @@ impl Site {
         let url = format!("http://{}", listener.local_addr().unwrap());
         let flight = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let flight_sql = flight.local_addr().unwrap().to_string();
-        let listeners = Listeners { http: listener, flight_sql: Some(flight) };
+        let postgres = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = postgres.local_addr().unwrap();
+        let listeners =
+            Listeners { http: listener, postgres: Some(postgres), flight_sql: Some(flight) };
         let (stop, stopped) = oneshot::channel();
         let shutdown = async move {
             let _ = stopped.await;
         };
         let served = tokio::spawn(serve(gateway, options, listeners, shutdown));
-        Running { url, flight_sql, client: Client::new(), stop, served }
+        Running { url, postgres: address, flight_sql, client: Client::new(), stop, served }
     }
 
     /// Resolves once a request waits for a query.

@@ -4,6 +4,7 @@ use datafusion::datasource::physical_plan::{FileScanConfig, ParquetSource};
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_plan::sorts::sort::SortExec;
 use dunlin_plan::best_first::{FirstKey, has_places};
+use dunlin_plan::operators::column_of_table;
 
 /// The first key of an order, and the rows that are wanted of it. `None` if all are wanted, or if the key is no column.
 pub(super) fn first_rows(sort: &SortExec) -> Option<(FirstKey, usize)> {
@@ -21,10 +22,7 @@ pub(super) fn column_of_files(scan: &FileScanConfig, column: usize) -> Option<us
     if !is_parquet || scan.limit.is_some() {
         return None;
     }
-    let column = match scan.file_source.projection() {
-        Some(chosen) => chosen.as_ref().get(column)?.expr.downcast_ref::<Column>()?.index(),
-        None => column,
-    };
+    let column = column_of_table(scan, column)?;
     let schema = scan.file_source.table_schema().table_schema();
     has_places(schema.fields().get(column)?.data_type()).then_some(column)
 }

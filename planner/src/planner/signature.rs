@@ -10,17 +10,13 @@ use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{ParamValues, ScalarValue};
 use datafusion::logical_expr::expr::Placeholder;
 use datafusion::logical_expr::{Expr, LogicalPlan};
-use dunlin_plan::functions;
 
 use super::Planner;
 use crate::complexity::check_text;
 use crate::error::PlanError;
 use crate::settings::QuerySettings;
-use crate::statement::ParsedStatement;
+use crate::statement::{MOST_PARAMETERS, ParsedStatement, analysed, number_of_parameter};
 use crate::too_complex::TooComplex;
-
-/// The most parameters of a statement.
-pub const MOST_PARAMETERS: usize = 1_000;
 
 /// What a statement takes and returns.
 #[derive(Clone, Debug)]
@@ -62,12 +58,7 @@ impl Planner {
             let logical = inner.logical(&state, statement, &[], &named).await?;
             let parameters = parameters(&logical, declared)?;
             let logical = with_nulls(logical, &parameters)?;
-            let analysed = functions::within_constants(|| {
-                state.analyzer().execute_and_check(logical, state.config_options(), |_, _| {})
-            });
-            let analysed = analysed
-                .ok_or(TooComplex::Constants { most: functions::MOST_CONSTANT_BYTES })?
-                .map_err(PlanError::from_planning)?;
+            let analysed = analysed(logical, &state)?.map_err(PlanError::from_planning)?;
             let columns = std::sync::Arc::clone(analysed.schema().inner());
             Ok(Signature { parameters, columns })
         }
@@ -95,9 +86,7 @@ pub fn parameters(
                 let Expr::Placeholder(Placeholder { id, field }) = part else {
                     return Ok(TreeNodeRecursion::Continue);
                 };
-                let number = id.strip_prefix('$').and_then(|number| number.parse::<usize>().ok());
-                let Some(number) = number.filter(|number| (1..=MOST_PARAMETERS).contains(number))
-                else {
+                let Some(number) = number_of_parameter(id) else {
                     wrong.get_or_insert_with(|| id.chars().take(32).collect());
                     return Ok(TreeNodeRecursion::Stop);
                 };

@@ -16,6 +16,7 @@
 //! A part of the plan that is used several times becomes one stage. A filter does not go into it, because the other
 //! users need its other rows.
 
+use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -32,7 +33,7 @@ use datafusion::physical_plan::sorts::sort_preserving_merge::SortPreservingMerge
 use datafusion::physical_plan::windows::{BoundedWindowAggExec, WindowAggExec};
 use dunlin_manifest::records::StageId;
 use dunlin_plan::operators::partition_count;
-use dunlin_plan::passage::{row_by_row, same_types};
+use dunlin_plan::passage::{columns, row_by_row, same_types};
 use dunlin_shuffle::KeyFilterExec;
 
 use crate::operators::{exchange, rebuild};
@@ -43,16 +44,21 @@ use crate::stages::prove::identity;
 const MOST_OPERATORS: usize = 400;
 
 /// The parts of a plan that will become stages, and how often each is used.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Uses {
-    /// By their identity. `None`: the plan is too large.
-    counts: Option<HashMap<String, usize>>,
+    plan: Arc<dyn ExecutionPlan>,
+    /// By their identity, counted when a filter asks for them: most plans have none. `None`: the plan is too large.
+    counts: OnceCell<Option<HashMap<String, usize>>>,
 }
 
 impl Uses {
-    pub(super) fn of(plan: &Arc<dyn ExecutionPlan>) -> Result<Self> {
+    pub(super) fn of(plan: &Arc<dyn ExecutionPlan>) -> Self {
+        Self { plan: Arc::clone(plan), counts: OnceCell::new() }
+    }
+
+    fn counted(&self) -> Result<Option<HashMap<String, usize>>> {
         let (mut operators, mut cut) = (0, Vec::new());
-        plan.apply(|node| {
+        self.plan.apply(|node| {
             operators += 1;
             if is_cut(node) {
                 cut.push(Arc::clone(node));
@@ -60,7 +66,7 @@ impl Uses {
             Ok(TreeNodeRecursion::Continue)
         })?;
         if operators > MOST_OPERATORS {
-            return Ok(Self::default());
+            return Ok(None);
         }
         let mut counts = HashMap::new();
         for node in cut {
@@ -68,12 +74,19 @@ impl Uses {
                 *counts.entry(identity).or_insert(0) += 1;
             }
         }
-        Ok(Self { counts: Some(counts) })
+        Ok(Some(counts))
     }
 
     /// Whether nothing else of the plan uses what is below this cut.
     fn is_only_one(&self, cut: &Arc<dyn ExecutionPlan>) -> Result<bool> {
-        let Some(counts) = &self.counts else { return Ok(false) };
+        let counts = match self.counts.get() {
+            Some(counts) => counts,
+            None => {
+                let counted = self.counted()?;
+                self.counts.get_or_init(|| counted)
+            }
+        };
+        let Some(counts) = counts else { return Ok(false) };
         let identity = identity(cut)?;
         Ok(identity.is_none_or(|identity| counts.get(&identity).is_none_or(|uses| *uses < 2)))
     }
@@ -104,9 +117,7 @@ impl Sinking<'_> {
         plan: &Arc<dyn ExecutionPlan>,
         keys: &[Arc<dyn PhysicalExpr>],
     ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
-        let columns: Option<Vec<usize>> =
-            keys.iter().map(|key| Some(key.downcast_ref::<Column>()?.index())).collect();
-        let Some(columns) = columns else { return Ok(None) };
+        let Some(columns) = columns(keys) else { return Ok(None) };
         let schema = plan.schema();
         if !columns.iter().all(|column| is_exact(schema.field(*column).data_type())) {
             return Ok(None);

@@ -53,7 +53,7 @@ use crate::stages::stage::{SplitOptions, Stage};
 pub fn split(plan: Arc<dyn ExecutionPlan>, options: SplitOptions) -> Result<Vec<Stage>> {
     let mut splitter = Splitter {
         expectations: Expectations::of(&plan),
-        uses: if options.runtime_filters { Uses::of(&plan)? } else { Uses::default() },
+        uses: Uses::of(&plan),
         stages: Vec::new(),
         level: None,
         options,

@@ -28,10 +28,8 @@ struct Server {
 impl Site {
     /// A gateway that serves the protocol.
     async fn postgres(&self, options: GatewayOptions) -> Server {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        let options = GatewayOptions { postgres: Some(Arc::new(listener)), ..options };
-        Server { running: self.gateway(None, options).await, address }
+        let running = self.gateway(None, options).await;
+        Server { address: running.postgres, running }
     }
 }
 
