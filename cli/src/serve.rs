@@ -197,6 +197,7 @@ impl Opened {
         options.planning.queue = config.planning.queue;
         options.planning.time = Duration::from_millis(config.planning.time_limit_ms);
         options.drain = Duration::from_millis(config.gateway.drain_ms);
+        options.results_cache = results_cache(config.gateway.results_cache_ms)?;
         if let Some(at_once) = config.planning.at_once {
             options.planning.at_once = at_once;
         }
@@ -455,6 +456,20 @@ async fn serve_all(
         spans.close().await;
     }
     Ok(())
+}
+
+/// The greatest age of an answer that is given again.
+///
+/// # Errors
+/// It is longer than answers are sure to be there.
+fn results_cache(millis: u64) -> Result<Duration> {
+    const MOST: u64 = 86_400_000;
+    if millis > MOST {
+        bail!(
+            "gateway.results_cache_ms is {millis}, and at most {MOST} (a day) is allowed: answers are deleted after two days"
+        );
+    }
+    Ok(Duration::from_millis(millis))
 }
 
 /// The listener of Flight SQL, if it is served.

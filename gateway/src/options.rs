@@ -57,6 +57,8 @@ pub struct GatewayOptions {
     pub drain: Duration,
     /// The address at which workers reach this gateway, to be told of work at once; none if they cannot.
     pub advertise: Option<String>,
+    /// The greatest age of a query whose answer is given again for the same statement over the same files; zero: never.
+    pub results_cache: Duration,
     /// What Prometheus is told; none: figures of queries are not read, and nothing is claimed for them.
     pub metrics: Option<Arc<Metrics>>,
     /// Where the traces of queries go.
@@ -82,6 +84,7 @@ impl Default for GatewayOptions {
             is_swept_by_schedule: false,
             drain: Duration::from_millis(GatewayConfig::default().drain_ms),
             advertise: None,
+            results_cache: Duration::ZERO,
             metrics: None,
             spans: None,
             current: None,

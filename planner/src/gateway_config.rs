@@ -21,6 +21,9 @@ pub struct GatewayConfig {
     pub flight_sql: Option<SocketAddr>,
     /// How long answers in progress may go on after SIGTERM, in milliseconds.
     pub drain_ms: u64,
+    /// For so long after a query began, its answer is given again for the same statement over the same files, in
+    /// milliseconds; 0: never. At most a day.
+    pub results_cache_ms: u64,
     /// API keys. Without keys, every client that reaches the gateway may use it.
     pub keys: Vec<KeyConfig>,
     /// Certificates. Without them, listeners speak plain TCP.
@@ -40,6 +43,7 @@ impl Default for GatewayConfig {
             postgres: None,
             flight_sql: None,
             drain_ms: 20_000,
+            results_cache_ms: 0,
             keys: Vec::new(),
             tls: None,
             limits: ClientLimitsConfig::default(),

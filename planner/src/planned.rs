@@ -58,6 +58,9 @@ pub struct Planned {
     pub explanation: Option<Box<Explanation>>,
     /// Query or EXPLAIN.
     pub statement: StatementKind,
+    /// The same files give the same answer: the statement has no `random()` and the like. The time of `now()` is a part of
+    /// the plan.
+    pub is_repeatable: bool,
     pub(crate) physical: Arc<dyn ExecutionPlan>,
     pub(crate) context: Arc<TaskContext>,
     pub(crate) pins: Arc<[Pin]>,

@@ -13,6 +13,7 @@ use datafusion::execution::memory_pool::{FairSpillPool, MemoryPool, TrackConsume
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::execution::{SessionState, TaskContext};
+use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::displayable;
 use dunlin_manifest::meter::Meter;
@@ -252,6 +253,18 @@ fn pool(bytes: usize) -> Arc<dyn MemoryPool> {
     Arc::new(TrackConsumersPool::new(FairSpillPool::new(bytes), named))
 }
 
+/// True if a plan has no function that gives other values each time.
+fn is_repeatable(plan: &LogicalPlan) -> datafusion::error::Result<bool> {
+    let mut is_volatile = false;
+    plan.apply_with_subqueries(|node| {
+        node.apply_expressions(|expression| {
+            is_volatile |= expression.is_volatile();
+            Ok(if is_volatile { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+        })
+    })?;
+    Ok(!is_volatile)
+}
+
 impl Inner {
     /// The settings of one statement's session, and the session.
     fn session(
@@ -385,6 +398,7 @@ impl Inner {
             graph,
             explanation,
             statement: statement.kind(),
+            is_repeatable: is_repeatable(&logical).map_err(planning)?,
             physical: draft.physical,
             context: draft.context,
             pins: draft.pins.into(),

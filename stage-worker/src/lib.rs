@@ -27,6 +27,7 @@ mod compute;
 mod crowd;
 mod duty;
 mod failure;
+mod finding;
 #[cfg(test)]
 mod fleet;
 mod known;
@@ -39,8 +40,10 @@ mod rest;
 mod run;
 mod settling;
 mod shared;
+mod shares;
 mod slot;
 mod streak;
+mod turn;
 mod worker;
 
 pub use dunlin_manifest::query::Wake;

@@ -13,7 +13,7 @@ use dunlin_manifest::ids::QueryId;
 use dunlin_manifest::keys;
 use dunlin_manifest::meter::Meter;
 use dunlin_manifest::query::{Place, QueryHandle, active, retire};
-use dunlin_manifest::records::{End, EngineFence, Requests, Root};
+use dunlin_manifest::records::{End, EngineFence, Requests, Root, Route};
 use dunlin_manifest::store::create::decode;
 use dunlin_manifest::store::{ControlStore, ObjectControlStore, StoreError};
 use dunlin_plan::pressure::Pressure;
@@ -28,6 +28,7 @@ use crate::crowd::Crowd;
 use crate::known::{Known, refusal};
 use crate::ledger::Ledger;
 use crate::options::WorkerOptions;
+use crate::shares::{Candidate, Shares};
 
 /// What the slots of a process share.
 #[derive(Debug)]
@@ -66,6 +67,8 @@ pub(crate) struct Shared {
     pub(crate) ended: parking_lot::Mutex<VecDeque<QueryId>>,
     /// The latest list of active queries, and when it was asked for.
     pub(crate) active: tokio::sync::Mutex<Option<(Duration, Vec<QueryId>)>>,
+    /// When they were last listed.
+    pub(crate) listed: parking_lot::Mutex<Option<Duration>>,
     pub(crate) rung: tokio::sync::Notify,
     /// Queries of which this process was told that they have work.
     pub(crate) heard: parking_lot::Mutex<Heard>,
@@ -81,6 +84,8 @@ pub(crate) struct Shared {
     pub(crate) at_work: AtomicU64,
     /// Queries of the inline route that only this process runs, or was asked to run.
     pub(crate) local: parking_lot::Mutex<HashSet<QueryId>>,
+    /// What owners and queries have had of the slots.
+    pub(crate) shares: Arc<Shares>,
     /// Limits how many of them run at once to the worker's number of slots.
     pub(crate) local_slots: tokio::sync::Semaphore,
 }
@@ -90,6 +95,19 @@ pub(crate) struct Shared {
 pub(crate) struct Heard {
     latest: u64,
     queries: HashMap<QueryId, u64>,
+}
+
+/// What a slot may do for a query, as far as this process knows.
+#[derive(Debug)]
+pub(crate) enum Asked {
+    /// Work on it, or read it.
+    Turn(Candidate),
+    /// Leave it for a moment: a look has just found nothing to do.
+    Quiet(Candidate),
+    /// Say again that this worker may not run it.
+    Refused,
+    /// It has ended, or its gateway runs it; see `Worker::run_query`.
+    NotOurs,
 }
 
 /// So many queries are remembered that have ended.
@@ -121,6 +139,70 @@ impl Shared {
             .keys()
             .filter(|query| !queries.contains_key(*query) && !self.has_ended(query));
         queries.len() + others.count() <= 1
+    }
+
+    /// What a slot may do for a query.
+    pub(crate) fn candidate(&self, query: &QueryId) -> Asked {
+        if self.has_ended(query) {
+            return Asked::NotOurs;
+        }
+        if self.unreadable.lock().contains(query) {
+            return Asked::Refused;
+        }
+        let Some(known) = self.is_known(query) else {
+            let query = query.clone();
+            return Asked::Turn(Candidate { query, owner: None, is_read: false });
+        };
+        if known.refused.is_some() {
+            return Asked::Refused;
+        }
+        let root = &known.handle.root;
+        if root.route == Route::Inline {
+            return Asked::NotOurs;
+        }
+        let candidate =
+            Candidate { query: query.clone(), owner: root.owner.clone(), is_read: true };
+        match self.env.clock.monotonic() < *known.quiet_until.lock() {
+            true => Asked::Quiet(candidate),
+            false => Asked::Turn(candidate),
+        }
+    }
+
+    /// What this process knows of a query that it has read.
+    pub(crate) fn is_known(&self, query: &QueryId) -> Option<Arc<Known>> {
+        self.queries.lock().get(query).cloned()
+    }
+
+    /// The queries that this process has read, and of which no slot has just found that there is nothing to do.
+    pub(crate) fn open_queries(&self) -> Vec<QueryId> {
+        let mut read: Vec<QueryId> = self.queries.lock().keys().cloned().collect();
+        read.retain(|query| matches!(self.candidate(query), Asked::Turn(_)));
+        read
+    }
+
+    /// Whether a slot that works on `query` is to look for another one: it is another's turn, or there may be new ones.
+    pub(crate) fn is_anothers_turn(&self, query: &QueryId) -> bool {
+        let heard: Vec<QueryId> = self.heard.lock().queries.keys().cloned().collect();
+        let unread = heard.into_iter().filter(|other| self.is_known(other).is_none());
+        let others = self.open_queries().into_iter().chain(unread).filter(|other| other != query);
+        let mut candidates: Vec<Candidate> = others
+            .filter_map(|other| match self.candidate(&other) {
+                Asked::Turn(candidate) => Some(candidate),
+                _ => None,
+            })
+            .collect();
+        if let Asked::Turn(own) | Asked::Quiet(own) = self.candidate(query) {
+            candidates.push(own);
+        }
+        let first = self.shares.first(&candidates, false);
+        first.is_some_and(|first| first.query != *query) || !self.has_listed_lately()
+    }
+
+    /// True if this process has listed the active queries so lately that it need not do so before it works.
+    pub(crate) fn has_listed_lately(&self) -> bool {
+        let longest = self.crowd().pauses(&self.options).1.max(self.options.sweep);
+        let now = self.env.clock.monotonic();
+        self.listed.lock().is_some_and(|at| now.saturating_sub(at) < longest)
     }
 
     /// Forgets what it was told.
@@ -163,6 +245,7 @@ impl Shared {
         if let Some(known) = self.queries.lock().remove(query) {
             self.take_over(&known);
         }
+        self.heard.lock().queries.remove(query);
         let mut ended = self.ended.lock();
         if ended.contains(query) {
             return;
@@ -274,6 +357,7 @@ impl Shared {
         }
         let at = self.env.clock.monotonic();
         let queries = active(&self.asking()).await?;
+        *self.listed.lock() = Some(at);
         *latest = Some((at, queries.clone()));
         Ok(queries)
     }
@@ -283,8 +367,8 @@ impl Shared {
     /// # Errors
     /// The store did not answer.
     pub(crate) async fn known(&self, query: &QueryId) -> Result<Option<Arc<Known>>, StoreError> {
-        if let Some(known) = self.queries.lock().get(query) {
-            return Ok(Some(Arc::clone(known)));
+        if let Some(known) = self.is_known(query) {
+            return Ok(Some(known));
         }
         if self.unreadable.lock().contains(query) {
             return Ok(None);

@@ -28,8 +28,10 @@ use crate::compute::{Compute, Engine};
 use crate::ledger::{Ledger, Paid};
 use crate::news;
 use crate::options::WorkerOptions;
+use crate::shares::Shares;
 use crate::shared::Shared;
-use crate::slot::{keep_slot, work_on};
+use crate::slot::keep_slot;
+use crate::turn::work_on;
 
 /// A worker: a whole process, or a part of one.
 #[derive(Clone, Debug)]
@@ -152,6 +154,7 @@ impl Worker {
             .with_object_store_registry(stores.registry())
             .build_arc()?;
         let slots = options.slots.max(1);
+        let shares = Arc::new(Shares::new(Arc::clone(&env.clock)));
         let shared = Shared {
             name: name(&env, &engine),
             fence: fence::current()?,
@@ -175,6 +178,7 @@ impl Worker {
             refusals: parking_lot::Mutex::default(),
             ended: parking_lot::Mutex::default(),
             active: tokio::sync::Mutex::default(),
+            listed: parking_lot::Mutex::default(),
             rung: tokio::sync::Notify::new(),
             heard: parking_lot::Mutex::default(),
             place: parking_lot::Mutex::default(),
@@ -184,6 +188,7 @@ impl Worker {
             memory: RwLock::new(()),
             at_work: AtomicU64::new(0),
             local: parking_lot::Mutex::default(),
+            shares,
             local_slots: tokio::sync::Semaphore::new(slots),
         };
         Ok(Self { shared: Arc::new(shared), engine, visiting: Arc::default() })

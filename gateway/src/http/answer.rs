@@ -34,6 +34,7 @@ use super::problem::ApiError;
 use super::respond::mark;
 use crate::query::answer::Answer;
 use crate::query::cut::Cut;
+use crate::query::intake::Source;
 
 /// Whether rows were left out because of a limit of the request: a header, or a trailer of an answer that was sent before
 /// that was known.
@@ -45,7 +46,7 @@ const LOOK_AHEAD_TIME: Duration = Duration::from_secs(1);
 /// An answer, with the data that only HTTP needs.
 pub(crate) struct Envelope {
     pub(crate) answer: Answer,
-    pub(crate) replayed: bool,
+    pub(crate) source: Source,
     /// When the request was received, by `env`'s clock.
     pub(crate) received: Duration,
 }
@@ -56,7 +57,7 @@ pub(crate) async fn answer(
     tariff: &Tariff,
     format: Format,
     buffer: usize,
-    Envelope { answer, replayed, received }: Envelope,
+    Envelope { answer, source, received }: Envelope,
 ) -> Result<Response, ApiError> {
     let Answer { query, rows, mut receipt, meter, cut, parts } = answer;
     let mut chunks = encode(format, rows, cut.clone());
@@ -104,7 +105,7 @@ pub(crate) async fn answer(
     if let Ok(value) = HeaderValue::from_str(&summary) {
         headers.insert("dunlin-summary", value);
     }
-    mark(&mut response, &query, replayed);
+    mark(&mut response, &query, source);
     Ok(response)
 }
 
@@ -269,7 +270,7 @@ mod tests {
         let receipt =
             Receipt::of(Route::Inline, &Summary { bytes_scanned: 7, ..Summary::default() });
         let answer = Answer { query, rows, receipt, meter: None, cut: None, parts: None };
-        Envelope { answer, replayed: false, received: Duration::ZERO }
+        Envelope { answer, source: Source::RUN, received: Duration::ZERO }
     }
 
     async fn body(response: Response) -> Result<Bytes, axum::Error> {

@@ -29,6 +29,7 @@ use super::guard::Caller;
 use super::problem::ApiError;
 use super::respond::{empty, mark};
 use super::status::StatusBody;
+use crate::query::intake::Source;
 use crate::query::follow::{Following, SealedStage, Seen};
 use crate::query::queries::Queries;
 use crate::query::version::Version;
@@ -74,7 +75,7 @@ pub(super) async fn events(
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     // Some proxies hold answers back until they are complete.
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
-    mark(&mut response, &query, false);
+    mark(&mut response, &query, Source::RUN);
     Ok(response)
 }
 

@@ -21,6 +21,7 @@ use super::respond::{answer_json, mark};
 use super::status::{StatusBody, path};
 use crate::query::analyze::{Detail, Profile, StageBody};
 use crate::query::cut::AnswerLimits;
+use crate::query::intake::Source;
 use crate::query::history::{Filter, MOST, USUAL as USUAL_PAGE};
 use crate::query::links::{LONGEST, USUAL};
 use crate::query::queries::Wanted;
@@ -90,7 +91,7 @@ pub(super) async fn status(
     if !seen.status.is_terminal() && !is_known {
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(1u32));
     }
-    mark(&mut response, &query, false);
+    mark(&mut response, &query, Source::RUN);
     Ok(response)
 }
 
@@ -124,7 +125,7 @@ pub(super) async fn results(
     let format = Format::asked(parameters.get("format").map(String::as_str), &headers)?;
     let found = queries.answer(&queries.ended(&caller, &query).await?, wanted).await?;
     let next = found.parts.zip(wanted.part).filter(|(parts, part)| part + 1 < *parts);
-    let envelope = Envelope { answer: found, replayed: false, received };
+    let envelope = Envelope { answer: found, source: Source::RUN, received };
     let mut response = face.respond(format, envelope).await?;
     if let Some((_, part)) = next {
         let address = format!("{}/results?part={}", path(query.as_str()), part + 1);
@@ -248,7 +249,7 @@ pub(super) async fn analyze(
     if !wants_text(&headers) {
         let format = Format::negotiate(&headers)?;
         let found = queries.answer_analysis(&caller, &query, detail).await?;
-        let envelope = Envelope { answer: found, replayed: false, received };
+        let envelope = Envelope { answer: found, source: Source::RUN, received };
         return face.respond(format, envelope).await;
     }
     let analysis = queries.analysis(&caller, &query, detail).await?;
@@ -271,7 +272,7 @@ pub(super) async fn cancel(
 /// A value that is known of a query.
 fn about(query: &QueryId, body: &impl Serialize) -> Response {
     let mut response = answer_json(StatusCode::OK, body);
-    mark(&mut response, query, false);
+    mark(&mut response, query, Source::RUN);
     response
 }
 
@@ -281,7 +282,7 @@ fn text(query: &QueryId, text: String) -> Response {
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(Format::Text.content_type()));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    mark(&mut response, query, false);
+    mark(&mut response, query, Source::RUN);
     response
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use dunlin_manifest::model::trace::TraceContext;
 use http::HeaderMap;
-use http::header::CONTENT_TYPE;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use serde_json::Map;
 
 use super::fields::{Fields, Node};
@@ -244,6 +244,16 @@ pub(crate) fn preferred_wait(headers: &HeaderMap) -> Option<Duration> {
         }
     }
     found
+}
+
+/// Whether the client wants an answer that was computed for it: `Cache-Control: no-cache`, or `no-store`.
+#[must_use]
+pub(crate) fn wants_fresh(headers: &HeaderMap) -> bool {
+    let values = headers.get_all(CACHE_CONTROL).iter().filter_map(|value| value.to_str().ok());
+    let mut directives = values.flat_map(|value| value.split(',')).map(str::trim);
+    directives.any(|directive| {
+        ["no-cache", "no-store"].iter().any(|fresh| directive.eq_ignore_ascii_case(fresh))
+    })
 }
 
 /// How long the client wants to wait for a query that is written to the store, from `Prefer: stored-wait=N`. Such a

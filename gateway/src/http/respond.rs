@@ -10,25 +10,33 @@ use serde::Serialize;
 use super::problem::ApiError;
 use super::status::{StatusBody, path};
 use crate::query::error::CoreError;
+use crate::query::intake::Source;
 use crate::query::status::QueryStatus;
 
-pub(super) fn accepted(query: &QueryId, status: &QueryStatus, replayed: bool) -> Response {
+/// Whether the answer was there already.
+const RESULTS_CACHE_STATUS: &str = "results-cache-status";
+
+pub(super) fn accepted(query: &QueryId, status: &QueryStatus, source: Source) -> Response {
     let mut response = answer_json(StatusCode::ACCEPTED, &StatusBody::new(status));
     if let Ok(location) = HeaderValue::from_str(&path(&query.to_string())) {
         response.headers_mut().insert(LOCATION, location);
     }
     response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(1u32));
-    mark(&mut response, query, replayed);
+    mark(&mut response, query, source);
     response
 }
 
-pub(super) fn mark(response: &mut Response, query: &QueryId, replayed: bool) {
+pub(super) fn mark(response: &mut Response, query: &QueryId, source: Source) {
     if let Ok(id) = HeaderValue::from_str(&query.to_string()) {
         response.headers_mut().insert("dunlin-query-id", id);
     }
-    if replayed {
-        response.headers_mut().insert("idempotent-replayed", HeaderValue::from_static("true"));
-    }
+    let (name, value) = match source {
+        Source::Replayed => ("idempotent-replayed", "true"),
+        Source::Cached => (RESULTS_CACHE_STATUS, "HIT"),
+        Source::New { missed: true } => (RESULTS_CACHE_STATUS, "MISS"),
+        Source::New { missed: false } => return,
+    };
+    response.headers_mut().insert(name, HeaderValue::from_static(value));
 }
 
 /// Done, and nothing to say.

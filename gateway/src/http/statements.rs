@@ -20,13 +20,13 @@ use super::problem::ApiError;
 use super::refusal::Refusal;
 use super::request::{
     Asked, DEFAULT_QUERY_WAIT, DEFAULT_SQL_WAIT, OnWaitTimeout, idempotency_key,
-    preferred_stored_wait, preferred_wait,
+    preferred_stored_wait, preferred_wait, wants_fresh,
 };
 use super::respond::{accepted, answer_json, mark};
 use super::status::StatusBody;
 use crate::auth::{Principal, Scope};
 use crate::query::error::ErrorKind;
-use crate::query::intake::{Intake, Parsed, Taken, Wish};
+use crate::query::intake::{Intake, Parsed, Source, Taken, Wish};
 use crate::query::queries::{Queries, Waited, Wanted};
 use crate::query::statement::Statement;
 use crate::query::status::Status;
@@ -57,21 +57,22 @@ pub(super) async fn sql(
     let wait = patience(preferred.unwrap_or(DEFAULT_SQL_WAIT), on_wait_timeout)?;
     let parsed = intake.parse(statement).await?;
     may_write(&caller, &parsed)?;
-    let wish = Wish { caller: caller.clone(), key, durable, patience: wait };
-    let (query, replayed, analysis, held) = match Arc::clone(intake).take(parsed, wish).await? {
+    let fresh = wants_fresh(&headers);
+    let wish = Wish { caller: caller.clone(), key, durable, fresh, patience: wait };
+    let (query, source, analysis, held) = match Arc::clone(intake).take(parsed, wish).await? {
         Taken::Answer(taken) => {
             let left = wait.saturating_sub(queries.now().saturating_sub(received));
-            let envelope = Envelope { answer: *taken, replayed: false, received };
+            let envelope = Envelope { answer: *taken, source: Source::RUN, received };
             // An answer that is not stored ends with the wait. A stored query continues.
             return within(queries, wait, left, face.respond(format, envelope)).await;
         }
-        Taken::Query { query, replayed, analysis, held } => (query, replayed, analysis, held),
+        Taken::Query { query, source, analysis, held } => (query, source, analysis, held),
     };
     let wait = preferred_stored_wait(&headers).unwrap_or(wait);
     let left = wait.saturating_sub(queries.now().saturating_sub(received));
     let found = match queries.wait(&caller, &query, left).await? {
         Waited::Running(status) if on_wait_timeout == OnWaitTimeout::Continue => {
-            return Ok(accepted(&query, &status, replayed));
+            return Ok(accepted(&query, &status, source));
         }
         Waited::Running(_) => match cancelled(queries, caller.clone(), &query, wait).await? {
             Some(error) => return Err(error),
@@ -86,7 +87,7 @@ pub(super) async fn sql(
         },
     };
     drop(held);
-    face.respond(format, Envelope { answer: found, replayed, received }).await
+    face.respond(format, Envelope { answer: found, source, received }).await
 }
 
 /// Refuses a write of a key that may not write.
@@ -135,25 +136,26 @@ pub(super) async fn submit(
     if matches!(parsed.kind(), StatementKind::Analyze { .. }) {
         return Err(analysis_is_not_submitted());
     }
-    let wish = Wish { caller: caller.clone(), key, durable: true, patience: wait };
-    let (query, replayed, _held) = match intake.take(parsed, wish).await? {
-        Taken::Query { query, replayed, held, .. } => (query, replayed, held),
+    let fresh = wants_fresh(&headers);
+    let wish = Wish { caller: caller.clone(), key, durable: true, fresh, patience: wait };
+    let (query, source, _held) = match intake.take(parsed, wish).await? {
+        Taken::Query { query, source, held, .. } => (query, source, held),
         Taken::Answer(_) => return Err(explain_is_not_a_query()),
     };
     let left = wait.saturating_sub(queries.now().saturating_sub(received));
     match queries.wait(&caller, &query, left).await? {
         Waited::Ended(ended) => {
             let mut response = answer_json(StatusCode::OK, &StatusBody::new(&ended.status()));
-            mark(&mut response, &query, replayed);
+            mark(&mut response, &query, source);
             Ok(response)
         }
         Waited::Running(_) if on_wait_timeout == OnWaitTimeout::Cancel => {
             let status = queries.cancel(caller, query.clone()).await?;
             let mut response = answer_json(StatusCode::OK, &StatusBody::new(&status));
-            mark(&mut response, &query, replayed);
+            mark(&mut response, &query, source);
             Ok(response)
         }
-        Waited::Running(status) => Ok(accepted(&query, &status, replayed)),
+        Waited::Running(status) => Ok(accepted(&query, &status, source)),
     }
 }
 

@@ -29,6 +29,7 @@ impl Session {
             Message::Close { portal, name } => {
                 if portal {
                     self.portals.remove(&name);
+                    self.cursors.remove(&name);
                 } else {
                     self.statements.remove(&name);
                 }
@@ -146,6 +147,12 @@ impl Session {
     }
 
     async fn describe_portal(&mut self, name: &str) -> Result<(), Stop> {
+        // In Postgres a cursor is a portal, and drivers describe it as one.
+        if let Some(cursor) = self.cursors.get(name) {
+            let columns = cursor.rows.as_ref().map(|rows| rows.columns.clone());
+            self.describe(columns);
+            return Ok(());
+        }
         let portal = self.portals.get(name).ok_or_else(|| no_portal(name))?;
         let (statement, formats) = (Arc::clone(&portal.statement), portal.formats.clone());
         if let State::Open(rows) = &portal.state {

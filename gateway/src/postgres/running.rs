@@ -154,7 +154,8 @@ impl Session {
     /// The answer of a statement of the core.
     async fn answered(&mut self, parsed: Parsed) -> Result<(Answer, Held), Stop> {
         let caller = self.client.clone();
-        let wish = Wish { caller, key: None, durable: false, patience: PATIENCE };
+        let fresh = !self.settings.reuses_answers();
+        let wish = Wish { caller, key: None, durable: false, fresh, patience: PATIENCE };
         // In a task of its own, so that a query whose client cancels in this moment is known and cancelled.
         let mut taking = tokio::spawn(Arc::clone(&self.face.intake).take(parsed, wish));
         let mut is_over = false;

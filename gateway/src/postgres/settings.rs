@@ -75,6 +75,7 @@ const KNOWN: &[(&str, &str)] = &[
     ("transaction_timeout", "0"),
     ("work_mem", "4MB"),
     ("xmloption", "content"),
+    ("dunlin.results_cache", "on"),
     ("dunlin.route", ""),
     ("dunlin.target_partitions", ""),
     ("dunlin.task_bytes", ""),
@@ -235,6 +236,11 @@ impl Settings {
         map
     }
 
+    /// Whether the answer of an earlier query may be given, where the gateway keeps them.
+    pub(super) fn reuses_answers(&self) -> bool {
+        self.get("dunlin.results_cache") == Some("on")
+    }
+
     /// The most that a statement may use.
     pub(super) fn most(&self) -> Most {
         let text = |name: &str| self.get(name).unwrap_or_default();
@@ -293,6 +299,11 @@ fn checked(name: &str, value: &str) -> Result<(String, Option<&'static str>), Fa
             "notice, warning or error",
         )
         .map(|(_, none)| (lower.clone(), none)),
+        "dunlin.results_cache" => match lower.as_str() {
+            "on" | "true" | "1" | "yes" => Ok(("on".to_owned(), None)),
+            "off" | "false" | "0" | "no" => Ok(("off".to_owned(), None)),
+            _ => Err(refused(name, "on or off")),
+        },
         "dunlin.route" => only(
             matches!(lower.as_str(), "" | "auto" | "inline" | "fleet"),
             "auto, inline or fleet",

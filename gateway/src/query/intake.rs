@@ -24,6 +24,7 @@ use dunlin_planner::{
 use super::analyze::{self, Detail};
 use super::answer::{Answer, Receipt};
 use super::asked::Remarks;
+use super::cached::Cached;
 use super::catalog::{TableBody, whole_table};
 use super::counted::Counted;
 use super::cut::AnswerLimits;
@@ -43,7 +44,23 @@ pub(crate) enum Taken {
     /// It is being answered now, and nothing is stored.
     Answer(Box<Answer>),
     /// It is a query in the store; EXPLAIN ANALYZE asks for its analysis and not for its rows.
-    Query { query: QueryId, replayed: bool, analysis: Option<Detail>, held: Held },
+    Query { query: QueryId, source: Source, analysis: Option<Detail>, held: Held },
+}
+
+/// Where the query of a statement comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// It was submitted now. `missed`: its answer was looked for among those that are there.
+    New { missed: bool },
+    /// A request with the same idempotency key has submitted it before.
+    Replayed,
+    /// It has the same answer.
+    Cached,
+}
+
+impl Source {
+    /// It was run, and nothing else is to be said.
+    pub(crate) const RUN: Self = Self::New { missed: false };
 }
 
 /// Keeps what this process knows of a query that it has just written, until the request has looked at it.
@@ -86,6 +103,8 @@ pub(crate) struct Wish {
     pub(crate) key: Option<String>,
     /// The query must be stored, on any route.
     pub(crate) durable: bool,
+    /// It must be run, also if its answer is there already.
+    pub(crate) fresh: bool,
     /// The longest time that the client waits for a plan, and for a place among the inline queries.
     pub(crate) patience: Duration,
 }
@@ -99,6 +118,7 @@ pub(crate) struct Intake {
     tariff: Arc<Tariff>,
     pub(super) planning: Planning,
     pub(super) guests: Guests,
+    cached: Arc<Cached>,
     told: Told,
 }
 
@@ -110,6 +130,8 @@ struct Wanted<'a> {
     idem: Option<(String, String)>,
     caller: &'a Principal,
     remarks: &'a Remarks,
+    /// Its answer may be another one's, and another one's may be its.
+    is_cacheable: bool,
 }
 
 impl Intake {
@@ -126,6 +148,7 @@ impl Intake {
             planning: Planning::new(env.clone(), options.planning),
             guests: Guests::new(env.clone(), options.inline),
             tariff: Arc::clone(&options.tariff),
+            cached: Arc::new(Cached::new(Arc::clone(&handles), options.results_cache)),
             handles,
             gateway,
             told,
@@ -253,7 +276,7 @@ impl Intake {
 
     async fn take_now(self: &Arc<Self>, parsed: Parsed, wish: Wish) -> Result<Taken, CoreError> {
         let Parsed { mut statement, parsed, live } = parsed;
-        let Wish { caller, key, durable, patience } = wish;
+        let Wish { caller, key, durable, fresh, patience } = wish;
         let analysis = detail(parsed.kind());
         let mut query = match statement.origin {
             Some(origin) => origin.query(self.env()),
@@ -265,7 +288,8 @@ impl Intake {
             match submit::find(self.store(), key, &statement.fingerprint).await {
                 Ok(None) => {}
                 Ok(Some(query)) => {
-                    return Ok(Taken::Query { query, replayed: true, analysis, held: None });
+                    let source = Source::Replayed;
+                    return Ok(Taken::Query { query, source, analysis, held: None });
                 }
                 // An earlier try wrote the key and no root: the query is stored under its id.
                 Err(SubmitError::Orphaned { query: announced }) => query = announced,
@@ -305,13 +329,19 @@ impl Intake {
             let limits = if analysis.is_none() { remarks.limits } else { AnswerLimits::default() };
             return Ok(Taken::Answer(Box::new(answer.limited(limits))));
         }
+        let is_query = matches!(planned.statement, StatementKind::Query);
+        // A repeated request must find its own query, and the limits of an answer are kept with its query.
+        let is_plain = idem.is_none() && remarks.limits == AnswerLimits::default();
+        let is_cacheable =
+            is_query && is_plain && planned.is_repeatable && !fresh && self.cached.is_on();
         let intake = Arc::clone(self);
         let written = async move {
-            let wanted = Wanted { sql: &sql, trace, idem, caller: &caller, remarks: &remarks };
+            let (caller, remarks) = (&caller, &remarks);
+            let wanted = Wanted { sql: &sql, trace, idem, caller, remarks, is_cacheable };
             intake.write_down(&planned, limits, query, wanted).await
         };
-        let Written { query, replayed, held } = lasting(written).await?;
-        Ok(Taken::Query { query, replayed, analysis, held })
+        let Written { query, source, held } = lasting(written).await?;
+        Ok(Taken::Query { query, source, analysis, held })
     }
 
     /// Starts the whole plan, without stages, in this process.
@@ -363,6 +393,9 @@ impl Intake {
             return Err(CoreError::internal("a query without stages cannot be written down"));
         };
         let written = self.submit((graph, limits), query, wanted).await?;
+        if written.source == Source::Cached {
+            return Ok(written);
+        }
         if let Some(local) = &self.gateway.local
             && planned.route == Route::Inline
         {
@@ -382,7 +415,7 @@ impl Intake {
         &self,
         (graph, limits): (&StageGraph, Limits),
         query: QueryId,
-        Wanted { sql, trace, idem, caller, remarks }: Wanted<'_>,
+        Wanted { sql, trace, idem, caller, remarks, is_cacheable }: Wanted<'_>,
     ) -> Result<Written, CoreError> {
         let under = |query: &QueryId| {
             let idem = idem.clone();
@@ -392,6 +425,10 @@ impl Intake {
             submission.root.trace = trace.clone();
             submission
         };
+        if is_cacheable && let Some(handle) = self.cached.find(&under(&query).root).await {
+            let query = handle.query.clone();
+            return Ok(Written { query, source: Source::Cached, held: Some(handle) });
+        }
         let meter = Arc::<Meter>::default();
         let store = self.handles.metered(&meter);
         // Before the query exists, so that nobody finds the query without them.
@@ -415,14 +452,22 @@ impl Intake {
         if let (Some(books), Some(handle)) = (&self.told.books, &held) {
             books.follow(handle);
         }
-        Ok(Written { query, replayed, held })
+        if let (Some(handle), true) = (&held, is_cacheable) {
+            let (cached, handle) = (Arc::clone(&self.cached), Arc::clone(handle));
+            self.gateway.hub.beside(async move { cached.note(&handle).await });
+        }
+        let source = match replayed {
+            true => Source::Replayed,
+            false => Source::New { missed: is_cacheable },
+        };
+        Ok(Written { query, source, held })
     }
 }
 
 /// A query that is in the store.
 struct Written {
     query: QueryId,
-    replayed: bool,
+    source: Source,
     held: Held,
 }
 

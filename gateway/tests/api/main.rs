@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod accounts;
+mod cached;
 mod flight;
 mod formats;
 mod guests;

@@ -273,6 +273,12 @@ pub fn files(digest: &str) -> String {
     format!("use/files/{digest}")
 }
 
+/// `use/answers/<identity>`: the latest query with this identity, whose answer may be given again.
+#[must_use]
+pub fn answer(identity: &str) -> String {
+    format!("use/answers/{identity}")
+}
+
 /// `probe/passed`: the store has passed the probe.
 pub const PROBED: &str = "probe/passed";
 

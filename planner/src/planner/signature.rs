@@ -67,7 +67,7 @@ impl Planner {
     }
 }
 
-/// The types of the parameters of a plan: declared, or as the plan uses them. One that is used in no way that tells its
+/// The types of the parameters of a plan: declared, or as the plan uses or casts them. One that is used in no way that tells its
 /// type is a text.
 ///
 /// # Errors
@@ -83,8 +83,13 @@ pub fn parameters(
         let is_of_limit = matches!(node, LogicalPlan::Limit(_));
         node.apply_expressions(|expression| {
             expression.apply(|part| {
-                let Expr::Placeholder(Placeholder { id, field }) = part else {
-                    return Ok(TreeNodeRecursion::Continue);
+                let (Placeholder { id, field }, cast) = match part {
+                    Expr::Placeholder(place) => (place, None),
+                    Expr::Cast(cast) => match cast.expr.as_ref() {
+                        Expr::Placeholder(place) => (place, of_cast(cast.field.data_type())),
+                        _ => return Ok(TreeNodeRecursion::Continue),
+                    },
+                    _ => return Ok(TreeNodeRecursion::Continue),
                 };
                 let Some(number) = number_of_parameter(id) else {
                     wrong.get_or_insert_with(|| id.chars().take(32).collect());
@@ -95,7 +100,7 @@ pub fn parameters(
                 }
                 if types[number - 1].is_none() {
                     let told = field.as_ref().map(|field| field.data_type().clone());
-                    types[number - 1] = told.or(is_of_limit.then_some(DataType::Int64));
+                    types[number - 1] = told.or(cast).or(is_of_limit.then_some(DataType::Int64));
                 }
                 Ok(TreeNodeRecursion::Continue)
             })
@@ -108,6 +113,22 @@ pub fn parameters(
         )));
     }
     Ok(types.into_iter().map(|found| found.unwrap_or(DataType::Utf8)).collect())
+}
+
+/// The type of a parameter that is cast to `wanted`, as Postgres has it: `$1::int` takes an integer, and no other text. A type
+/// with a precision takes any text, because the cast rounds it.
+fn of_cast(wanted: &DataType) -> Option<DataType> {
+    let is_plain = matches!(
+        wanted,
+        DataType::Boolean
+            | DataType::Int16
+            | DataType::Int32
+            | DataType::Int64
+            | DataType::Float32
+            | DataType::Float64
+            | DataType::Date32
+    );
+    is_plain.then(|| wanted.clone())
 }
 
 /// The plan with NULL for each parameter, so that every type in it is known.

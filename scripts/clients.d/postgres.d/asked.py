@@ -2,7 +2,7 @@
 
 import subprocess
 
-from runner.processes import Failed
+from processes import Failed
 
 # Of TPC-H at scale 0.01, which is the same everywhere.
 ORDERS = 15000

@@ -1,11 +1,11 @@
-"""Installs clients from package registries, pinned, into .tools/clients."""
+"""Installs clients from package registries, pinned, into .tools/clients-postgres."""
 
 import os
 import shutil
 import subprocess
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-TOOLS = os.path.join(ROOT, ".tools", "clients")
+ROOT = os.path.abspath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", ".."))
+TOOLS = os.path.join(ROOT, ".tools", "clients-postgres")
 VENV = os.path.join(TOOLS, "venv")
 NPM = os.path.join(TOOLS, "npm")
 JDBC = os.path.join(TOOLS, "jdbc")

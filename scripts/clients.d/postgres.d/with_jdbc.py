@@ -4,8 +4,8 @@ import os
 import subprocess
 
 from asked import call
-from runner.processes import Failed
-from runner.tools import jar
+from processes import Failed
+from tools import jar
 
 
 def check(fleet):

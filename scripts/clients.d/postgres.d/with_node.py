@@ -3,7 +3,7 @@
 import os
 
 from asked import call
-from runner.tools import NPM
+from tools import NPM
 
 
 def check(fleet):

@@ -3,7 +3,7 @@
 import os
 
 from asked import call
-from runner.tools import VENV
+from tools import VENV
 
 
 def check(fleet):

@@ -5,7 +5,7 @@ import glob
 import os
 import subprocess
 
-from runner.processes import Failed
+from processes import Failed
 
 # Lines of a file: `-- expect: words` must be in the answer to the statement before it.
 EXPECT = "-- expect:"

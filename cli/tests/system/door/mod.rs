@@ -3,5 +3,6 @@
 
 mod keys;
 mod limits;
+mod shares;
 pub(crate) mod site;
 mod tls;

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, ArrayRef, AsArray, StringArray};
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, Int32Array, StringArray};
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
@@ -67,6 +67,9 @@ fn constants() -> Vec<(&'static str, ScalarValue)> {
         "pg_get_triggerdef",
         "pg_get_functiondef",
         "pg_get_function_sqlbody",
+        "pg_get_function_result",
+        "pg_get_function_arguments",
+        "pg_get_function_identity_arguments",
         "pg_get_function_arg_default",
         "pg_get_serial_sequence",
         "pg_get_statisticsobjdef",
@@ -104,6 +107,8 @@ pub(super) fn add(registry: &mut dyn FunctionRegistry, who: &Who) -> Result<()> 
     let settings = Arc::clone(&who.settings);
     let setting = Setting { signature: any(), settings: Same(settings) };
     registry.register_udf(Arc::new(ScalarUDF::new_from_impl(setting)))?;
+    let types = Regtype { signature: any() };
+    registry.register_udf(Arc::new(ScalarUDF::new_from_impl(types)))?;
     Ok(())
 }
 
@@ -209,5 +214,64 @@ impl ScalarUDFImpl for Setting {
             return Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&found, 0)?));
         }
         Ok(ColumnarValue::Array(Arc::new(found) as ArrayRef))
+    }
+}
+
+/// `to_regtype(name)`: the number of a type, or NULL if there is none of this name.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Regtype {
+    signature: Signature,
+}
+
+/// The number of a type of Postgres.
+fn type_number(name: &str) -> Option<i32> {
+    Some(match name.trim().to_lowercase().as_str() {
+        "bool" | "boolean" => 16,
+        "bytea" => 17,
+        "int8" | "bigint" => 20,
+        "int2" | "smallint" => 21,
+        "int4" | "int" | "integer" => 23,
+        "text" => 25,
+        "oid" => 26,
+        "json" => 114,
+        "float4" | "real" => 700,
+        "float8" | "double precision" => 701,
+        "bpchar" | "character" => 1042,
+        "varchar" | "character varying" => 1043,
+        "date" => 1082,
+        "time" | "time without time zone" => 1083,
+        "timestamp" | "timestamp without time zone" => 1114,
+        "timestamptz" | "timestamp with time zone" => 1184,
+        "interval" => 1186,
+        "numeric" | "decimal" => 1700,
+        "record" => 2249,
+        "uuid" => 2950,
+        "jsonb" => 3802,
+        _ => return None,
+    })
+}
+
+impl ScalarUDFImpl for Regtype {
+    fn name(&self) -> &'static str {
+        "to_regtype"
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
+        Ok(DataType::Int32)
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let arrays = ColumnarValue::values_to_arrays(&args.args)?;
+        let Some(names) = arrays.first() else {
+            return Err(DataFusionError::Plan("to_regtype needs a name".to_owned()));
+        };
+        let names = cast(names, &DataType::Utf8)?;
+        let numbers: Int32Array =
+            names.as_string::<i32>().iter().map(|name| name.and_then(type_number)).collect();
+        Ok(ColumnarValue::Array(Arc::new(numbers) as ArrayRef))
     }
 }
