@@ -146,4 +146,3 @@ async fn read(
     }
     is_one_missing
 }
-

@@ -28,8 +28,8 @@ use crate::compute::{Compute, Engine};
 use crate::ledger::{Ledger, Paid};
 use crate::news;
 use crate::options::WorkerOptions;
-use crate::shares::Shares;
 use crate::shared::Shared;
+use crate::shares::Shares;
 use crate::slot::keep_slot;
 use crate::turn::work_on;
 

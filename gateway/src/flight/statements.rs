@@ -80,7 +80,8 @@ impl Flight {
     async fn taken(&self, asked: &Asked, parsed: Parsed) -> Result<Submitted, FlightError> {
         let caller = asked.caller.principal();
         let key = asked.key.clone();
-        let wish = Wish { caller: caller.clone(), key, durable: true, fresh: false, patience: PATIENCE };
+        let wish =
+            Wish { caller: caller.clone(), key, durable: true, fresh: false, patience: PATIENCE };
         match Arc::clone(&self.intake).take(parsed, wish).await? {
             Taken::Answer(answer) => Ok(Submitted::Here(answer)),
             Taken::Query { query, analysis, held, .. } => {

@@ -141,7 +141,8 @@ impl Session {
         let statement = self.statement(name)?;
         let shape = self.shape(&statement).await?;
         let columns = self.columns_of(&statement, &shape, &[])?;
-        self.link.out.parameters(&shape.parameters);
+        let oids = statement.oids(&shape.parameters);
+        self.link.out.parameters(&oids);
         self.describe(columns);
         Ok(())
     }

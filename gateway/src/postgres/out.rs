@@ -148,11 +148,11 @@ impl Out {
         self.message(b'C', |out| text(tag, out));
     }
 
-    pub(super) fn parameters(&mut self, kinds: &[Kind]) {
+    pub(super) fn parameters(&mut self, oids: &[u32]) {
         self.message(b't', |out| {
-            out.put_u16(u16::try_from(kinds.len()).unwrap_or(u16::MAX));
-            for kind in kinds {
-                out.put_u32(kind.oid());
+            out.put_u16(u16::try_from(oids.len()).unwrap_or(u16::MAX));
+            for oid in oids {
+                out.put_u32(*oid);
             }
         });
     }

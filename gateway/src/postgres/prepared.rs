@@ -24,6 +24,8 @@ pub(super) struct Prepared {
     pub(super) inner: Inner,
     /// The types that the client gives its parameters, where it does.
     declared: Vec<Option<Kind>>,
+    /// The same as it has named them. Some clients take it ill if they are told another name of the same type.
+    oids: Vec<u32>,
     shape: OnceCell<Shape>,
 }
 
@@ -61,6 +63,7 @@ impl Prepared {
                 command: Command::Query,
                 inner: Inner::Nothing,
                 declared,
+                oids: Vec::new(),
                 shape,
             });
         }
@@ -95,7 +98,7 @@ impl Prepared {
             },
         };
         let (sql, shape) = (sql.to_owned(), OnceCell::new());
-        Ok(Self { sql, command, inner, declared, shape })
+        Ok(Self { sql, command, inner, declared, oids: types.to_vec(), shape })
     }
 
     /// What kind of statement the core sees; none if it sees none.
@@ -104,6 +107,16 @@ impl Prepared {
             Inner::Core(parsed) => Some(parsed.kind()),
             Inner::Nothing | Inner::Catalog(_) => None,
         }
+    }
+
+    /// The numbers of the types that its parameters have.
+    pub(super) fn oids(&self, kinds: &[Kind]) -> Vec<u32> {
+        let named = |at: usize| self.oids.get(at).copied();
+        let told = kinds.iter().enumerate().map(|(at, kind)| match self.declared.get(at) {
+            Some(Some(_)) => named(at).unwrap_or_else(|| kind.oid()),
+            _ => kind.oid(),
+        });
+        told.collect()
     }
 
     /// Whether the types of all parameters are given, so that nothing has to be planned to read values.

@@ -70,7 +70,8 @@ async fn the_same_statement_over_the_same_files_is_answered_from_what_is_there()
     assert_eq!(status, "MISS");
     let again = scene.ask("select n from t where n > 0").await;
     assert_eq!(told(&again), ("HIT".to_owned(), first.clone()));
-    let rows = scene.running.client.get(format!("{}/v1/queries/{first}/results", scene.running.url));
+    let rows =
+        scene.running.client.get(format!("{}/v1/queries/{first}/results", scene.running.url));
     assert_eq!(rows.bearer_auth("one").send().await.unwrap().status(), StatusCode::OK);
     // Other spaces make the same plan; another number does not.
     let (status, query) = told(&scene.ask("select n\nfrom t where n > 0").await);

@@ -53,7 +53,7 @@ class Fleet:
         tables = "".join(
             f'[[tables]]\nname = "{table}"\nlocation = "file://{self.data}/{table}/"\nformat = "parquet"\n' for table in TABLES
         )
-        writing = f'[[writing]]\nlocation = "file://{self.work}/written/"\n'
+        writing = f'[[writing]]\nlocation = "file://{self.work}/written/"\ntables = true\n'
         text = f'[state]\nlocation = "file://{self.work}/state/"\n{tables}{writing}{more}'
         with open(os.path.join(self.work, name), "w", encoding="utf-8") as file:
             file.write(text)

@@ -1,6 +1,8 @@
 """psql: its backslash commands, \\copy, cursors, Ctrl+C, passwords and TLS."""
 
 import os
+import pty
+import select
 import signal
 import subprocess
 import time
@@ -81,23 +83,34 @@ def on_the_fleet(fleet, port):
 
 
 def interrupted(fleet, port):
-    """Ctrl+C ends the statement, and psql goes on."""
+    """Ctrl+C ends the statement, and psql goes on, which it does on a terminal only."""
     sql = "select count(*) from lineitem a, lineitem b, lineitem c where a.l_comment || b.l_comment = c.l_comment"
     for route in ("inline", "fleet"):
         url = f"host=localhost port={port} user=tests dbname=dunlin"
-        command = ["psql", "-X", "-d", url]
-        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        process.stdin.write(f"set dunlin.route = '{route}';\n{sql};\nselect 'still ' || 'here';\n")
-        process.stdin.flush()
+        near, far = pty.openpty()
+        command = ["psql", "-X", "-n", "-P", "pager=off", "-d", url]
+        process = subprocess.Popen(command, stdin=far, stdout=far, stderr=far, start_new_session=True)
+        os.close(far)
+        os.write(near, f"set dunlin.route = '{route}';\n{sql};\n".encode())
         time.sleep(2)
         process.send_signal(signal.SIGINT)
-        try:
-            out, err = process.communicate(timeout=30)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            raise Failed(f"Ctrl+C does not end a statement ({route})") from None
-        holds(f"Ctrl+C ({route})", err, "canceling statement due to user request")
-        holds(f"after Ctrl+C ({route})", out, "still here")
+        said = reads_until(near, "canceling statement due to user request", "")
+        os.write(near, b"select 'still ' || 'here';\n")
+        reads_until(near, "still here", said)
+        os.write(near, b"\\q\n")
+        process.wait(timeout=30)
+        os.close(near)
+
+
+def reads_until(terminal, words, said):
+    """Reads a terminal until it shows `words`."""
+    deadline = time.monotonic() + 30
+    while words not in said:
+        ready, _, _ = select.select([terminal], [], [], max(0, deadline - time.monotonic()))
+        if not ready:
+            raise Failed(f"Ctrl+C: {words!r} is missing in:\n{said}")
+        said += os.read(terminal, 65536).decode(errors="replace")
+    return said
 
 
 def logins(fleet):

@@ -27,26 +27,10 @@ use tokio::sync::OnceCell;
 use super::functions;
 use super::information::Information;
 use super::names::Names;
+use super::rewritten;
 use super::who::{DATABASE, Who};
 use crate::query::error::CoreError;
 use crate::query::intake::Intake;
-
-/// Parts of what clients send that the engine cannot plan, and what says the same here: no table has options, and the input
-/// function of a type is known by its name.
-const SAID_OTHERWISE: &[(&str, &str)] = &[
-    (
-        "pg_catalog.array_to_string(c.reloptions || array(select 'toast.' || x from pg_catalog.unnest(tc.reloptions) x), ', ')",
-        "''",
-    ),
-    ("typinput='pg_catalog.array_in'::regproc", "typinput='array_in'"),
-    // The engine knows one letter that escapes.
-    ("NOT LIKE $1::VARCHAR || '%' ESCAPE '/'", "NOT LIKE replace($1::VARCHAR, '/', '\\') || '%'"),
-    ("NOT LIKE 'pg/_' || '%' ESCAPE '/'", "NOT LIKE 'pg\\_%'"),
-    // The columns of keys, which no table has.
-    ("(information_schema._pg_expandarray(i.indkey)).n", "0"),
-    ("information_schema._pg_expandarray(i.indkey)", "0"),
-    ("(result.KEYS).x", "result.KEYS"),
-];
 
 /// The longest wait for a place to run.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -214,16 +198,13 @@ impl Opened {
         let planning = PlanError::from_planning;
         let mut state = SessionStateBuilder::new_from_existing(self.base.clone()).build();
         functions::add(&mut state, who).map_err(planning)?;
-        let mut sql = sql.to_owned();
-        for (said, otherwise) in SAID_OTHERWISE {
-            sql = sql.replace(said, otherwise);
-        }
-        let parsed = self.parser.parse(&sql);
+        let parsed = self.parser.parse(&rewritten::text(sql));
         let mut parsed =
             parsed.map_err(|error| planning(DataFusionError::SQL(Box::new(error), None)))?;
-        let (Some(statement), true) = (parsed.pop(), parsed.is_empty()) else {
+        let (Some(mut statement), true) = (parsed.pop(), parsed.is_empty()) else {
             return Err(PlanError::Setting("one statement is expected".to_owned()));
         };
+        rewritten::statement(&mut statement);
         let statement = Statement::Statement(Box::new(statement));
         let plan = state.statement_to_plan(statement).await.map_err(planning)?;
         let queries = SQLOptions::new()

@@ -72,6 +72,7 @@ fn constants() -> Vec<(&'static str, ScalarValue)> {
         "pg_get_function_identity_arguments",
         "pg_get_function_arg_default",
         "pg_get_serial_sequence",
+        "json_build_object",
         "pg_get_statisticsobjdef",
         "pg_get_partition_constraintdef",
         "inet_server_addr",

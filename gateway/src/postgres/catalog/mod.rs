@@ -14,6 +14,7 @@ mod desk;
 mod functions;
 mod information;
 mod names;
+mod rewritten;
 mod who;
 
 pub(super) use desk::Desk;
