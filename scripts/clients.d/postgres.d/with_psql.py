@@ -41,6 +41,7 @@ def check(fleet):
     psql(port, "-c", "\\df")
     psql(port, "-c", "\\dv")
     psql(port, "-c", "\\di")
+    holds("\\du", psql(port, "-c", "\\du").stdout, "dunlin")
     holds("\\conninfo", psql(port, "-c", "\\conninfo").stdout, str(port))
     holds("\\timing", psql(port, "-c", "\\timing on", "-c", "select 1").stdout, "Time:")
     copies(fleet, port)

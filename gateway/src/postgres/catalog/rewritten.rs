@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
     Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident,
-    ObjectName, Query, Select, SelectItem, SetExpr, Statement, VisitMut, VisitorMut,
+    ObjectName, Query, Select, SelectItem, SetExpr, Statement, Value, VisitMut, VisitorMut,
 };
 
 /// Parts of statements, and what says the same here: no table has options or keys, the input function of a type is known by
@@ -48,11 +48,21 @@ struct Values;
 impl VisitorMut for Values {
     type Break = ();
 
+    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
+        if let SetExpr::Select(select) = query.body.as_mut() {
+            for item in &mut select.projection {
+                name_missing(item);
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
     fn pre_visit_expr(&mut self, expression: &mut Expr) -> ControlFlow<()> {
         match expression {
             Expr::Subquery(query) => aggregate(query),
+            Expr::CompoundIdentifier(column) if missing(column).is_some() => *expression = null(),
             Expr::Function(function) => {
-                if let Some(part) = of_a_key(function) {
+                if let Some(part) = of_a_key(function).or_else(|| list_of_rows(function)) {
                     *expression = part;
                 }
             }
@@ -60,6 +70,39 @@ impl VisitorMut for Values {
         }
         ControlFlow::Continue(())
     }
+}
+
+/// Columns that the tables of the catalog here do not have. In Postgres they may be NULL.
+const MISSING: &[&str] = &["reloptions"];
+
+fn missing(column: &[Ident]) -> Option<&Ident> {
+    column.last().filter(|last| MISSING.contains(&last.value.as_str()))
+}
+
+/// A missing column of an answer keeps its name.
+fn name_missing(item: &mut SelectItem) {
+    if let SelectItem::UnnamedExpr(Expr::CompoundIdentifier(column)) = item
+        && let Some(name) = missing(column)
+    {
+        *item = SelectItem::ExprWithAlias { expr: null(), alias: name.clone() };
+    }
+}
+
+fn null() -> Expr {
+    Expr::Value(Value::Null.into())
+}
+
+/// `ARRAY(SELECT x …)` as `(SELECT array_agg(x) …)`.
+fn list_of_rows(function: &Function) -> Option<Expr> {
+    let name = function.name.0.last()?.as_ident()?;
+    let FunctionArguments::Subquery(query) = &function.args else { return None };
+    if !name.value.eq_ignore_ascii_case("array") {
+        return None;
+    }
+    let mut query = query.clone();
+    let value = only_value(&mut query)?;
+    *value = call("array_agg", value.clone());
+    Some(Expr::Subquery(query))
 }
 
 /// What stands for a column of a key, `unnest(i.indkey)`, and for its place, `generate_subscripts(i.indkey, 1)`. There are no
@@ -98,21 +141,26 @@ fn number_beside(column: &[Ident]) -> Option<Expr> {
 }
 
 fn aggregate(query: &mut Query) {
+    if let Some(value) = only_value(query)
+        && !is_aggregate(value)
+    {
+        *value = call("max", value.clone());
+    }
+}
+
+/// The one column of a query over tables that takes all of its rows.
+fn only_value(query: &mut Query) -> Option<&mut Expr> {
     if query.limit_clause.is_some() || query.fetch.is_some() || query.order_by.is_some() {
-        return;
+        return None;
     }
-    let SetExpr::Select(select) = query.body.as_mut() else { return };
-    let Select { projection, distinct: None, from, .. } = select.as_mut() else { return };
-    let [item] = projection.as_mut_slice() else { return };
-    if from.is_empty() {
-        return;
-    }
-    let (SelectItem::UnnamedExpr(value) | SelectItem::ExprWithAlias { expr: value, .. }) = item
-    else {
-        return;
-    };
-    if !is_aggregate(value) {
-        *value = greatest(value.clone());
+    let SetExpr::Select(select) = query.body.as_mut() else { return None };
+    let Select { projection, distinct: None, from, .. } = select.as_mut() else { return None };
+    let ([item], false) = (projection.as_mut_slice(), from.is_empty()) else { return None };
+    match item {
+        SelectItem::UnnamedExpr(value) | SelectItem::ExprWithAlias { expr: value, .. } => {
+            Some(value)
+        }
+        _ => None,
     }
 }
 
@@ -136,14 +184,14 @@ fn is_aggregate(value: &Expr) -> bool {
     found.0
 }
 
-fn greatest(value: Expr) -> Expr {
+fn call(name: &str, value: Expr) -> Expr {
     let arguments = FunctionArgumentList {
         duplicate_treatment: None,
         args: vec![FunctionArg::Unnamed(FunctionArgExpr::Expr(value))],
         clauses: Vec::new(),
     };
     Expr::Function(Function {
-        name: ObjectName::from(vec![Ident::new("max")]),
+        name: ObjectName::from(vec![Ident::new(name)]),
         uses_odbc_syntax: false,
         parameters: FunctionArguments::None,
         args: FunctionArguments::List(arguments),
@@ -184,6 +232,13 @@ mod tests {
     }
 
     #[test]
+    fn rows_as_a_list_are_an_aggregate() {
+        let sql = "SELECT ARRAY(SELECT b.name FROM b WHERE b.a = t.a) FROM t";
+        let expected = "SELECT (SELECT array_agg(b.name) FROM b WHERE b.a = t.a) FROM t";
+        assert_eq!(rewritten(sql), expected);
+    }
+
+    #[test]
     fn a_column_of_a_key_is_a_number() {
         let sql = "SELECT unnest(pg_index.indkey) AS n, generate_subscripts(pg_index.indkey, $1) AS at FROM pg_index";
         assert_eq!(
@@ -191,6 +246,13 @@ mod tests {
             "SELECT pg_index.indnkeyatts AS n, pg_index.indnkeyatts AS at FROM pg_index"
         );
         assert_eq!(rewritten("SELECT unnest(t.list) FROM t"), "SELECT unnest(t.list) FROM t");
+    }
+
+    #[test]
+    fn a_column_that_is_missing_is_null() {
+        let sql = "SELECT c.reloptions, c.relname FROM pg_class AS c WHERE c.reloptions IS NULL";
+        let expected = "SELECT NULL AS reloptions, c.relname FROM pg_class AS c WHERE NULL IS NULL";
+        assert_eq!(rewritten(sql), expected);
     }
 
     #[test]
