@@ -159,6 +159,7 @@ fn class(seconds: f64) -> u32 {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use futures::future::BoxFuture;
 

@@ -1,4 +1,5 @@
 //! Every key of the protocol. No other file builds or parses a key.
+//! Longer than most because all of them are here.
 //!
 //! ```text
 //!   q/<h>/<Q>/…             one query: root, large plans, seals            read by name, or listed by stage
