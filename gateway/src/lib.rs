@@ -25,6 +25,7 @@
 //! asking for that id later returns 404.
 
 pub mod auth;
+mod catalog;
 mod door;
 mod flight;
 mod http;
@@ -34,6 +35,7 @@ mod page;
 mod postgres;
 mod query;
 mod serve;
+mod text;
 mod tls;
 
 pub use crate::http::{ApiError, Format, MAX_WAIT, Position, Problem, Refusal};

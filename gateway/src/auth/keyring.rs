@@ -8,6 +8,8 @@ use super::key::digest;
 use super::principal::{Owner, Principal, Scopes};
 use super::verifier::{HASH, Verifier, mac};
 
+/// Bytes of a code.
+const CODE_BYTES: usize = 32;
 /// Longest secret that is checked, in bytes. A key has 50.
 const MAX_SECRET: usize = 512;
 
@@ -219,9 +221,30 @@ impl fmt::Debug for CodeKey {
 }
 
 impl CodeKey {
-    /// The code of `bytes`. It is compared in constant time.
-    pub(crate) fn code(&self, bytes: &[u8]) -> blake3::Hash {
-        blake3::keyed_hash(&self.0, bytes)
+    /// `body` as it is handed to the holder of the key: version, code, body. The code is over both others.
+    pub(crate) fn seal(&self, version: u8, body: &[u8]) -> Vec<u8> {
+        let code = self.code(version, body);
+        let mut sealed = Vec::with_capacity(1 + CODE_BYTES + body.len());
+        sealed.push(version);
+        sealed.extend_from_slice(code.as_bytes());
+        sealed.extend_from_slice(body);
+        sealed
+    }
+
+    /// The body of what was sealed so. None if it has another version, is damaged, or was sealed for another key.
+    pub(crate) fn open<'a>(&self, version: u8, sealed: &'a [u8]) -> Option<&'a [u8]> {
+        let (shown, rest) = sealed.split_first()?;
+        let (code, body) = rest.split_at_checked(CODE_BYTES)?;
+        let code: [u8; CODE_BYTES] = code.try_into().ok()?;
+        // Hashes are compared in constant time.
+        let is_it = self.code(version, body) == blake3::Hash::from_bytes(code);
+        (*shown == version && is_it).then_some(body)
+    }
+
+    fn code(&self, version: u8, body: &[u8]) -> blake3::Hash {
+        let mut hasher = blake3::Hasher::new_keyed(&self.0);
+        hasher.update(&[version]).update(body);
+        hasher.finalize()
     }
 }
 

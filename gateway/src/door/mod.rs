@@ -8,6 +8,7 @@ mod exposure;
 mod limits;
 mod options;
 mod pace;
+mod shown;
 
 pub(crate) use accept::{Accept, Accepted, Wire, accept};
 pub(crate) use admit::{Admission, Client, Permit, Refused};
@@ -17,3 +18,4 @@ pub use limits::DoorLimits;
 pub(crate) use options::Door;
 pub use options::{DoorError, DoorOptions};
 pub(crate) use pace::{Pace, Paced, Phase};
+pub(crate) use shown::key_or_password;

@@ -16,9 +16,9 @@ use tonic::Request;
 
 use super::error::FlightError;
 use super::guard::{Caller, idempotency_key};
-use super::placeholders::numbered;
 use crate::query::error::CoreError;
 use crate::query::statement::Statement;
+use crate::text::numbered;
 
 /// Longest wait of one call for the end of a query, after which it waits again or answers.
 pub(super) const MAX_WAIT: Duration = Duration::from_secs(600);
@@ -59,7 +59,7 @@ impl Asked {
         sql: &str,
         parameters: Vec<ScalarValue>,
     ) -> Result<Statement, FlightError> {
-        let sql = numbered(sql).into_owned();
+        let sql = numbered(sql).0.into_owned();
         let mut statement = Statement::typed(sql, parameters, self.settings.clone())?;
         statement.trace.clone_from(&self.trace);
         Ok(statement)

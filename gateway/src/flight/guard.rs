@@ -8,29 +8,19 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use base64::Engine;
-use base64::alphabet::STANDARD;
-use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
-use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use tonic::Request;
 
 use super::error::FlightError;
 use super::token::PURPOSE;
 use crate::auth::{CodeKey, Principal, Scope};
-use crate::door::{Admission, Client, Permit};
+use crate::door::{Admission, Client, Permit, key_or_password};
 use crate::options::Current;
 use crate::query::error::CoreError;
 use crate::query::statement::sha256_hex;
 
 /// The path of the call that asks for a token.
 pub(super) const HANDSHAKE: &str = "/arrow.flight.protocol.FlightService/Handshake";
-
-/// Base64 as clients write it: those in Go leave the padding out.
-const BASE64: GeneralPurpose = GeneralPurpose::new(
-    &STANDARD,
-    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
-);
 
 /// Who calls.
 #[derive(Clone, Debug)]
@@ -70,7 +60,7 @@ impl Guard {
         peer: SocketAddr,
     ) -> Result<Permit, FlightError> {
         let live = self.current.now();
-        let secret = secret(request.headers());
+        let secret = key_or_password(request.headers());
         let principal = live.keyring.recognise(secret.as_deref()).map_err(|error| {
             tracing::debug!(%peer, ?error, "a call shows no key that is known");
             FlightError::Unauthorized
@@ -110,25 +100,6 @@ impl Caller {
     }
 }
 
-/// The secret of a call: that of Bearer, or the password of Basic. A call with two secrets counts as one without.
-fn secret(headers: &HeaderMap) -> Option<String> {
-    let mut values = headers.get_all(AUTHORIZATION).iter();
-    let value = values.next()?.to_str().ok()?;
-    if values.next().is_some() {
-        return None;
-    }
-    let (scheme, shown) = value.trim().split_once(' ')?;
-    let shown = shown.trim();
-    if scheme.eq_ignore_ascii_case("bearer") {
-        return Some(shown.to_owned());
-    }
-    if !scheme.eq_ignore_ascii_case("basic") {
-        return None;
-    }
-    let pair = String::from_utf8(BASE64.decode(shown).ok()?).ok()?;
-    pair.split_once(':').map(|(_, password)| password.to_owned())
-}
-
 /// The hash of a call's `idempotency-key`.
 pub(super) fn idempotency_key<T>(request: &Request<T>) -> Result<Option<String>, FlightError> {
     const LONGEST: usize = 255;
@@ -140,39 +111,4 @@ pub(super) fn idempotency_key<T>(request: &Request<T>) -> Result<Option<String>,
         )));
     }
     Ok(Some(sha256_hex(key.as_bytes())))
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use http::HeaderValue;
-
-    use super::*;
-
-    fn shown(values: &[&str]) -> Option<String> {
-        let mut headers = HeaderMap::new();
-        for value in values {
-            headers.append(AUTHORIZATION, HeaderValue::from_str(value).unwrap());
-        }
-        secret(&headers)
-    }
-
-    #[test]
-    fn a_secret_is_a_bearer_or_a_password() {
-        let basic = |text: &str| format!("Basic {}", BASE64.encode(text));
-        assert_eq!(shown(&["Bearer abc"]).as_deref(), Some("abc"));
-        assert_eq!(shown(&["bearer  abc "]).as_deref(), Some("abc"));
-        assert_eq!(shown(&[&basic("anyone:abc")]).as_deref(), Some("abc"));
-        assert_eq!(shown(&[&basic(":a:bc")]).as_deref(), Some("a:bc"));
-        let padded = basic("anyone:abcd");
-        assert!(padded.ends_with('='));
-        for basic in [padded.as_str(), padded.trim_end_matches('=')] {
-            assert_eq!(shown(&[basic]).as_deref(), Some("abcd"), "{basic}");
-        }
-        assert_eq!(shown(&[&basic("abc")]), None);
-        assert_eq!(shown(&["Basic %%%"]), None);
-        assert_eq!(shown(&["abc"]), None);
-        assert_eq!(shown(&["Bearer a", "Bearer b"]), None);
-        assert_eq!(shown(&[]), None);
-    }
 }

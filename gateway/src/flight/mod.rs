@@ -24,7 +24,6 @@ mod info;
 mod keys;
 mod life;
 mod parts;
-mod placeholders;
 mod rows;
 mod server;
 mod sql_info;

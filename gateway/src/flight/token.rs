@@ -21,7 +21,6 @@ use crate::query::analyze::Detail;
 pub(super) const PURPOSE: &str = "dunlin 2026-11 flight sql tokens";
 
 const VERSION: u8 = 1;
-const CODE_BYTES: usize = 32;
 
 /// What a token names.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,14 +70,7 @@ impl Token {
             }
             Self::Statement { sql, parameters } => Body { sql, parameters, ..Body::default() },
         };
-        let mut named = vec![VERSION];
-        body.encode_raw(&mut named);
-        let code = key.code(&named);
-        let mut token = Vec::with_capacity(named.len() + CODE_BYTES);
-        token.push(VERSION);
-        token.extend_from_slice(code.as_bytes());
-        token.extend_from_slice(named.get(1..).unwrap_or_default());
-        token.into()
+        key.seal(VERSION, &body.encode_to_vec()).into()
     }
 
     /// The same, as the ticket of a Flight endpoint.
@@ -92,15 +84,7 @@ impl Token {
     /// # Errors
     /// It is not from here, is damaged, or was given to the holder of another key. The error does not say which.
     pub(super) fn open(token: &[u8], key: &CodeKey) -> Result<Self, FlightError> {
-        let (version, rest) = token.split_first().ok_or(FlightError::NoSuchToken)?;
-        let (code, body) = rest.split_at_checked(CODE_BYTES).ok_or(FlightError::NoSuchToken)?;
-        let mut named = Vec::with_capacity(body.len() + 1);
-        named.push(*version);
-        named.extend_from_slice(body);
-        let shown: [u8; CODE_BYTES] = code.try_into().map_err(|_| FlightError::NoSuchToken)?;
-        if *version != VERSION || key.code(&named) != blake3::Hash::from_bytes(shown) {
-            return Err(FlightError::NoSuchToken);
-        }
+        let body = key.open(VERSION, token).ok_or(FlightError::NoSuchToken)?;
         let Body { query, first, end, analysis, sql, parameters } =
             Body::decode(body).map_err(|_| FlightError::NoSuchToken)?;
         if query.is_empty() {

@@ -2,7 +2,7 @@
 
 use datafusion_pg_catalog::pg_catalog::PG_CATALOG_TABLES;
 
-use super::words::{Word, Words};
+use crate::text::{Word, Words};
 
 /// Functions that tell of the session or the catalog. The core knows none of them.
 const SESSION_FUNCTIONS: &[&str] = &[

@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::catalog_words::asks_catalog;
 use super::copy::CopyFormat;
 use super::failure::{Failure, state};
-use super::words::{Word, Words};
+use crate::text::{Word, Words};
 
 /// What a statement asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 use bytes::{BufMut, BytesMut};
 
 use super::failure::{Failure, state};
-use super::words::{Word, Words};
+use crate::text::{Word, Words};
 
 /// How rows are written.
 #[derive(Clone, Debug, PartialEq, Eq)]

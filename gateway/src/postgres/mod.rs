@@ -51,7 +51,6 @@ mod startup;
 mod text;
 mod time;
 mod values;
-mod words;
 
 pub(crate) use face::Face;
 pub(crate) use server::serve;

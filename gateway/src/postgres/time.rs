@@ -3,25 +3,13 @@
 use bytes::{BufMut, BytesMut};
 use datafusion::arrow::datatypes::IntervalMonthDayNano;
 
+use crate::text::civil;
+
 /// Microseconds of a day.
 pub(super) const DAY: i64 = 86_400_000_000;
 const SECOND: i64 = 1_000_000;
 /// Days from 1970-01-01 to 2000-01-01, where Postgres counts from.
 pub(super) const EPOCH_DAYS: i64 = 10_957;
-
-/// Year, month and day of a number of days after 1970-01-01, in the Gregorian calendar (days from civil, after Howard
-/// Hinnant).
-fn civil(days: i64) -> (i64, i64, i64) {
-    let shifted = days + 719_468;
-    let era = shifted.div_euclid(146_097);
-    let day = shifted.rem_euclid(146_097);
-    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
-    let of_year = day - (365 * year + year / 4 - year / 100);
-    let month = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * month + 2) / 5 + 1;
-    let month = if month < 10 { month + 3 } else { month - 9 };
-    (year + era * 400 + i64::from(month <= 2), month, day)
-}
 
 /// A date without the mark of the years before Christ, and whether it needs one.
 fn date_part(days: i64, out: &mut BytesMut) -> bool {

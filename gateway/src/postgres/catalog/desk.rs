@@ -26,9 +26,9 @@ use tokio::sync::OnceCell;
 
 use super::functions;
 use super::information::Information;
-use super::names::Names;
 use super::rewritten;
 use super::who::{DATABASE, Who};
+use crate::catalog::Names;
 use crate::query::error::CoreError;
 use crate::query::intake::Intake;
 

@@ -13,10 +13,11 @@ use datafusion::common::ScalarValue;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::FunctionRegistry;
 use datafusion::logical_expr::{
-    ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+    ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
 };
 
 use super::who::{DATABASE, Who};
+use crate::catalog::Constant;
 use crate::postgres::settings::VERSION;
 
 /// Functions with the same answer for every object.
@@ -106,53 +107,11 @@ pub(super) fn add(registry: &mut dyn FunctionRegistry, who: &Who) -> Result<()> 
         registry.register_udf(Arc::new(ScalarUDF::new_from_impl(Constant::new(name, value))))?;
     }
     let settings = Arc::clone(&who.settings);
-    let setting = Setting { signature: any(), settings: Same(settings) };
+    let setting = Setting { signature: Constant::any(), settings: Same(settings) };
     registry.register_udf(Arc::new(ScalarUDF::new_from_impl(setting)))?;
-    let types = Regtype { signature: any() };
+    let types = Regtype { signature: Constant::any() };
     registry.register_udf(Arc::new(ScalarUDF::new_from_impl(types)))?;
     Ok(())
-}
-
-fn any() -> Signature {
-    Signature::one_of(
-        vec![
-            datafusion::logical_expr::TypeSignature::Nullary,
-            datafusion::logical_expr::TypeSignature::VariadicAny,
-        ],
-        Volatility::Stable,
-    )
-}
-
-/// A function with one answer.
-#[derive(Debug, PartialEq, Eq, Hash)]
-struct Constant {
-    name: &'static str,
-    value: ScalarValue,
-    signature: Signature,
-}
-
-impl Constant {
-    fn new(name: &'static str, value: ScalarValue) -> Self {
-        Self { name, value, signature: any() }
-    }
-}
-
-impl ScalarUDFImpl for Constant {
-    fn name(&self) -> &str {
-        self.name
-    }
-
-    fn signature(&self) -> &Signature {
-        &self.signature
-    }
-
-    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
-        Ok(self.value.data_type())
-    }
-
-    fn invoke_with_args(&self, _: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        Ok(ColumnarValue::Scalar(self.value.clone()))
-    }
 }
 
 /// Settings, which are compared by where they are.

@@ -8,8 +8,8 @@ use datafusion::arrow::datatypes::{DataType, Field, Schema};
 use datafusion::catalog::{MemTable, SchemaProvider, TableProvider};
 use datafusion::error::Result;
 
-use super::names::Names;
 use super::who::DATABASE;
+use crate::catalog::Names;
 use crate::postgres::kind::Kind;
 
 /// Tables that have columns here and no rows: Dunlin has no such things.

@@ -13,7 +13,6 @@
 mod desk;
 mod functions;
 mod information;
-mod names;
 mod rewritten;
 mod who;
 

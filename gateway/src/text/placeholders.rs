@@ -5,25 +5,12 @@ use std::borrow::Cow;
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::tokenizer::{Location, Token, Tokenizer};
 
-/// The statement with each `?` as `$1`, `$2`, …, in their order. A statement without `?`, with numbers of its own, or that
-/// cannot be read is given back as it is.
-pub(super) fn numbered(sql: &str) -> Cow<'_, str> {
-    if !sql.contains('?') {
-        return Cow::Borrowed(sql);
-    }
-    let Ok(tokens) = Tokenizer::new(&GenericDialect {}, sql).tokenize_with_location() else {
-        return Cow::Borrowed(sql);
-    };
-    let mut places = Vec::new();
-    for found in tokens {
-        match found.token {
-            Token::Placeholder(name) if name == "?" => places.push(found.span.start),
-            Token::Placeholder(_) => return Cow::Borrowed(sql),
-            _ => {}
-        }
-    }
+/// The statement with each `?` as `$1`, `$2`, …, in their order, and how many there are. A statement without `?`, with numbers
+/// of its own, or that cannot be read is given back as it is.
+pub(crate) fn numbered(sql: &str) -> (Cow<'_, str>, usize) {
+    let places = places(sql);
     if places.is_empty() {
-        return Cow::Borrowed(sql);
+        return (Cow::Borrowed(sql), 0);
     }
     let mut written = String::with_capacity(sql.len() + places.len() * 3);
     let mut places = places.into_iter().peekable();
@@ -43,7 +30,26 @@ pub(super) fn numbered(sql: &str) -> Cow<'_, str> {
             at.column += 1;
         }
     }
-    Cow::Owned(written)
+    (Cow::Owned(written), number)
+}
+
+/// Where the `?` of a statement are, if all its parameters are written so.
+fn places(sql: &str) -> Vec<Location> {
+    if !sql.contains('?') {
+        return Vec::new();
+    }
+    let Ok(tokens) = Tokenizer::new(&GenericDialect {}, sql).tokenize_with_location() else {
+        return Vec::new();
+    };
+    let mut places = Vec::new();
+    for found in tokens {
+        match found.token {
+            Token::Placeholder(name) if name == "?" => places.push(found.span.start),
+            Token::Placeholder(_) => return Vec::new(),
+            _ => {}
+        }
+    }
+    places
 }
 
 #[cfg(test)]
@@ -52,6 +58,7 @@ mod tests {
 
     #[test]
     fn question_marks_are_numbered_in_their_order_and_nowhere_else() {
+        assert_eq!(numbered("select ?, '?', ?").1, 2);
         for (sql, wanted) in [
             ("select 1", "select 1"),
             ("select ?", "select $1"),
@@ -63,7 +70,7 @@ mod tests {
             ("select $1, ?", "select $1, ?"),
             ("select '?", "select '?"),
         ] {
-            assert_eq!(numbered(sql), wanted);
+            assert_eq!(numbered(sql).0, wanted);
         }
     }
 }

@@ -20,7 +20,7 @@ use crate::query::intake::Intake;
 const BELIEVED: Duration = Duration::from_secs(10);
 
 /// The schema `public`.
-pub(super) struct Names {
+pub(crate) struct Names {
     intake: Arc<Intake>,
     now: Box<dyn Fn() -> Duration + Send + Sync>,
     listed: RwLock<Vec<String>>,
@@ -34,12 +34,12 @@ impl std::fmt::Debug for Names {
 }
 
 impl Names {
-    pub(super) fn new(intake: Arc<Intake>, now: Box<dyn Fn() -> Duration + Send + Sync>) -> Self {
+    pub(crate) fn new(intake: Arc<Intake>, now: Box<dyn Fn() -> Duration + Send + Sync>) -> Self {
         Self { intake, now, listed: RwLock::default(), columns: Mutex::default() }
     }
 
     /// Lists the tables. Those of the configuration cost nothing.
-    pub(super) async fn refresh(&self) -> Result<(), crate::query::error::CoreError> {
+    pub(crate) async fn refresh(&self) -> Result<(), crate::query::error::CoreError> {
         let mut names: Vec<String> =
             self.intake.tables().await?.into_iter().map(|table| table.name).collect();
         names.sort();
@@ -48,7 +48,7 @@ impl Names {
     }
 
     /// The columns of a table; none if it cannot be read now.
-    pub(super) async fn columns(&self, name: &str) -> SchemaRef {
+    pub(crate) async fn columns(&self, name: &str) -> SchemaRef {
         let now = (self.now)();
         if let Some((read, columns)) = self.columns.lock().get(name)
             && now.saturating_sub(*read) < BELIEVED

@@ -7,7 +7,7 @@ use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Toke
 
 /// A word of a statement.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Word {
+pub(crate) enum Word {
     /// A keyword or a name without quotes, in lower case.
     Plain(String),
     /// A name in double quotes.
@@ -21,14 +21,14 @@ pub(super) enum Word {
 
 /// The words of a statement, and where each is.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Words {
+pub(crate) struct Words {
     words: Vec<(Word, Range<usize>)>,
     at: usize,
 }
 
 impl Words {
     /// The words of a statement. What cannot be read ends them: the parser says what is wrong.
-    pub(super) fn of(sql: &str) -> Self {
+    pub(crate) fn of(sql: &str) -> Self {
         let mut tokens: Vec<TokenWithSpan> = Vec::new();
         let _ =
             Tokenizer::new(&PostgreSqlDialect {}, sql).tokenize_with_location_into_buf(&mut tokens);
@@ -53,40 +53,40 @@ impl Words {
     }
 
     /// The word that comes next.
-    pub(super) fn peek(&self) -> Option<&Word> {
+    pub(crate) fn peek(&self) -> Option<&Word> {
         self.words.get(self.at).map(|(word, _)| word)
     }
 
     /// Where the next word begins; the end of the statement after the last one.
-    pub(super) fn place(&self) -> usize {
+    pub(crate) fn place(&self) -> usize {
         match self.words.get(self.at) {
             Some((_, range)) => range.start,
             None => self.words.last().map_or(0, |(_, range)| range.end),
         }
     }
 
-    pub(super) fn next(&mut self) -> Option<Word> {
+    pub(crate) fn next(&mut self) -> Option<Word> {
         let word = self.peek().cloned();
         self.at += usize::from(word.is_some());
         word
     }
 
     /// Takes the next word if it is this keyword.
-    pub(super) fn take(&mut self, keyword: &str) -> bool {
+    pub(crate) fn take(&mut self, keyword: &str) -> bool {
         let found = matches!(self.peek(), Some(Word::Plain(word)) if word == keyword);
         self.at += usize::from(found);
         found
     }
 
     /// Takes the next word if it is this sign.
-    pub(super) fn take_sign(&mut self, sign: &str) -> bool {
+    pub(crate) fn take_sign(&mut self, sign: &str) -> bool {
         let found = matches!(self.peek(), Some(Word::Sign(word)) if word == sign);
         self.at += usize::from(found);
         found
     }
 
     /// Takes the next words if they are these keywords.
-    pub(super) fn take_all(&mut self, keywords: &[&str]) -> bool {
+    pub(crate) fn take_all(&mut self, keywords: &[&str]) -> bool {
         let before = self.at;
         let found = keywords.iter().all(|keyword| self.take(keyword));
         if !found {
@@ -96,7 +96,7 @@ impl Words {
     }
 
     /// Takes the next word if it is a name.
-    pub(super) fn name(&mut self) -> Option<String> {
+    pub(crate) fn name(&mut self) -> Option<String> {
         match self.next()? {
             Word::Plain(name) | Word::Quoted(name) => Some(name),
             _ => None,
@@ -104,7 +104,7 @@ impl Words {
     }
 
     /// Takes the next word if it is a text.
-    pub(super) fn text(&mut self) -> Option<String> {
+    pub(crate) fn text(&mut self) -> Option<String> {
         match self.next()? {
             Word::Text(text) => Some(text),
             _ => None,
@@ -112,7 +112,7 @@ impl Words {
     }
 
     /// Takes what is in parentheses, and returns where it is.
-    pub(super) fn group(&mut self) -> Option<Range<usize>> {
+    pub(crate) fn group(&mut self) -> Option<Range<usize>> {
         if !self.take_sign("(") {
             return None;
         }
@@ -132,12 +132,12 @@ impl Words {
     }
 
     /// Whether no word is left.
-    pub(super) fn is_done(&self) -> bool {
+    pub(crate) fn is_done(&self) -> bool {
         self.at >= self.words.len()
     }
 
     /// All words from here on.
-    pub(super) fn rest(&self) -> impl Iterator<Item = &Word> {
+    pub(crate) fn rest(&self) -> impl Iterator<Item = &Word> {
         self.words[self.at.min(self.words.len())..].iter().map(|(word, _)| word)
     }
 }

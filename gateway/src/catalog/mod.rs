@@ -1,0 +1,10 @@
+//! What the catalogs of the interfaces have in common: the tables with their columns, and functions with one answer.
+//!
+//! An interface puts them into a session of its own, in the shape that its clients expect. Their rows are elsewhere: a plan
+//! over a catalog reads no table.
+
+mod constant;
+mod names;
+
+pub(crate) use constant::Constant;
+pub(crate) use names::Names;
