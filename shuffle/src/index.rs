@@ -190,6 +190,11 @@ impl StageData {
         Ok(total)
     }
 
+    /// Encoded bytes and rows of each slice of a bucket, in their order. The bucket must be loaded.
+    pub fn slices(&self, bucket: u32) -> Result<Vec<(u64, u64)>> {
+        Ok(self.entries(bucket)?.iter().map(|(_, slice)| (slice.len, slice.rows)).collect())
+    }
+
     /// Tasks with rows in a bucket.
     pub fn bucket_tasks(&self, bucket: u32) -> Result<usize> {
         // Entries of a bucket are ascending by task.

@@ -5,6 +5,7 @@
 //! and does not depend on which stream is polled.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -198,7 +199,7 @@ impl ExchangeInputs {
     }
 
     /// The slices of a bucket that the task reads.
-    fn own(&self, data: &StageData, stage: u32, bucket: u32) -> Result<std::ops::Range<usize>> {
+    fn own(&self, data: &StageData, stage: u32, bucket: u32) -> Result<Range<usize>> {
         match self.share.filter(|share| share.stage == stage) {
             Some(share) => data.share(bucket, share),
             None => Ok(0..data.slice_count(bucket)),
@@ -220,9 +221,21 @@ impl ExchangeInputs {
         schema: SchemaRef,
         pool: &Arc<dyn MemoryPool>,
     ) -> Result<SendableRecordBatchStream> {
+        let own = self.own(self.stage(stage)?, stage, bucket)?;
+        self.open_slices(stage, bucket, own, schema, pool)
+    }
+
+    /// The same of some slices of a bucket.
+    pub fn open_slices(
+        &self,
+        stage: u32,
+        bucket: u32,
+        own: Range<usize>,
+        schema: SchemaRef,
+        pool: &Arc<dyn MemoryPool>,
+    ) -> Result<SendableRecordBatchStream> {
         let data = Arc::clone(self.stage(stage)?);
         let limits = self.fetcher.governor.limits();
-        let own = self.own(&data, stage, bucket)?;
         let slices = data.slice_count(bucket);
         // Wide rows come in batches of few rows on purpose.
         let small = data.bucket_rows(bucket) < slices as u64 * limits.batch_rows as u64

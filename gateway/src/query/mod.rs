@@ -45,5 +45,6 @@ mod swept;
 mod threads;
 pub(crate) mod version;
 mod watch;
+pub(crate) mod window;
 mod write_error;
 pub(crate) mod writes;

@@ -87,7 +87,7 @@ impl Ended {
 pub(crate) struct Queries {
     pub(super) handles: Arc<Handles>,
     pub(super) watchers: Watchers,
-    results: ResultReader,
+    pub(super) results: ResultReader,
     pub(super) writes: Arc<Writes>,
     pub(super) tariff: Arc<Tariff>,
     links: Option<Arc<dyn LinkMaker>>,
@@ -396,7 +396,7 @@ impl Queries {
     }
 
     /// The seal of the last stage, which names the objects of the answer, or why there is no answer.
-    async fn answer_seal<'a>(
+    pub(super) async fn answer_seal<'a>(
         &self,
         Ended { end, handle, write, .. }: &'a Ended,
     ) -> Result<(&'a Arc<QueryHandle>, Arc<Seal>), CoreError> {

@@ -8,6 +8,7 @@
 //! Nothing is listed and nothing is guessed. An answer is exactly the slices that the seal names, and their length
 //! and checksum are verified when they are read.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use datafusion::execution::SendableRecordBatchStream;
@@ -93,6 +94,56 @@ impl ResultReader {
             .try_flatten();
         Ok(Box::pin(RecordBatchStreamAdapter::new(schema, batches)))
     }
+
+    /// The rows of a query from row `from` on, as far as the slices reach that have so many bytes together. So the work of
+    /// reading on at any row is bounded, and its rows depend on nothing but that number.
+    pub(crate) async fn open_from(
+        &self,
+        query: &QueryId,
+        root: &Root,
+        seal: &Arc<Seal>,
+        (from, bytes): (u64, u64),
+    ) -> Result<SendableRecordBatchStream, CoreError> {
+        let schema = schema_from_text(&root.result.schema).map_err(CoreError::internal)?;
+        let data = self.data(query, seal)?;
+        let (near, before) = near(&data, from, bytes);
+        load(&data, near.iter().copied()).await?;
+        let slices = near.iter().map(|bucket| Ok((*bucket, data.slices(*bucket)?)));
+        let slices: Vec<_> =
+            slices.collect::<Result<_, ShuffleError>>().map_err(CoreError::internal)?;
+        let (wanted, skipped) = window(&slices, from.saturating_sub(before), bytes);
+        let inputs = ExchangeInputs::new(
+            Arc::clone(self.control.data_store()),
+            self.control.data_prefix().clone(),
+            self.env.clone(),
+            self.governor.clone(),
+        )
+        .with_stage(seal.stage, Arc::new(data));
+        let (stage, pool, slice_schema) = (seal.stage, Arc::clone(&self.pool), Arc::clone(&schema));
+        let batches = futures::stream::iter(wanted)
+            .map(move |(bucket, slices)| {
+                let schema = Arc::clone(&slice_schema);
+                let opened = inputs.open_slices(stage, bucket, slices, schema, &pool);
+                async move {
+                    let mut rows = opened?;
+                    // Polled once, as in `open`.
+                    let first = rows.next().await;
+                    Ok::<_, datafusion::error::DataFusionError>(
+                        futures::stream::iter(first).chain(rows),
+                    )
+                }
+            })
+            .buffered(BUCKETS_AHEAD)
+            .try_flatten();
+        let mut left = usize::try_from(skipped).unwrap_or(usize::MAX);
+        let batches = batches.map_ok(move |batch| {
+            let skipped = left.min(batch.num_rows());
+            left -= skipped;
+            batch.slice(skipped, batch.num_rows() - skipped)
+        });
+        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, batches)))
+    }
+
     /// The parts of an answer, with what each of them has.
     pub(crate) async fn parts(
         &self,
@@ -127,10 +178,100 @@ impl ResultReader {
     }
 }
 
+/// The buckets that may hold the slices of a window, and the rows before the first of them.
+fn near(data: &StageData, from: u64, bytes: u64) -> (Vec<u32>, u64) {
+    let (mut near, mut before, mut held) = (Vec::new(), 0, 0);
+    for bucket in 0..data.buckets() {
+        let rows = data.bucket_rows(bucket);
+        if near.is_empty() && before + rows <= from {
+            before += rows;
+            continue;
+        }
+        if rows == 0 {
+            continue;
+        }
+        // Of the first bucket, all slices may be before the row, but the last one.
+        held += if near.is_empty() { 0 } else { data.bucket_bytes(bucket) };
+        near.push(bucket);
+        if held >= bytes {
+            break;
+        }
+    }
+    (near, before)
+}
+
+/// Slices of buckets, each with its bytes and rows.
+type Slices = [(u32, Vec<(u64, u64)>)];
+
+/// The slices from row `from` on that have so many bytes together, at least one, and the rows of the first before that row.
+fn window(slices: &Slices, from: u64, bytes: u64) -> (Vec<(u32, Range<usize>)>, u64) {
+    let (mut wanted, mut before, mut held, mut skipped) = (Vec::new(), 0, 0, 0);
+    let mut has_begun = false;
+    for (bucket, slices) in slices {
+        let mut range: Option<Range<usize>> = None;
+        for (number, (length, rows)) in slices.iter().enumerate() {
+            if !has_begun && before + rows <= from {
+                before += rows;
+                continue;
+            }
+            if has_begun && held >= bytes {
+                break;
+            }
+            let mut left = *length;
+            if !has_begun {
+                (has_begun, skipped) = (true, from - before);
+                // What is skipped of the first slice does not count, so that windows have about as many rows as they can.
+                left = length * (rows - skipped) / rows.max(&1);
+            }
+            held += left;
+            let start = range.map_or(number, |range| range.start);
+            range = Some(start..number + 1);
+        }
+        wanted.extend(range.map(|range| (*bucket, range)));
+    }
+    (wanted, skipped)
+}
+
 /// Reads which slices the buckets have.
 async fn load(data: &StageData, buckets: impl IntoIterator<Item = u32>) -> Result<(), CoreError> {
     data.load(buckets).await.map_err(|error| match error {
         ShuffleError::Blocks(error) => CoreError::from(error),
         other => CoreError::internal(other),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn windows_one_after_the_other_have_every_row_once() {
+        // Buckets 0, 3 and 4, with (bytes, rows) of their slices.
+        let slices = [
+            (0, vec![(10, 5), (10, 1), (30, 7)]),
+            (3, vec![(1, 1)]),
+            (4, vec![(5, 2), (100, 50), (1, 1)]),
+        ];
+        let total = 67;
+        for bytes in [1, 10, 11, 45, 1_000] {
+            let mut from = 0;
+            while from < total {
+                let (wanted, skipped) = window(&slices, from, bytes);
+                let rows = |(bucket, range): &(u32, Range<usize>)| {
+                    let of = slices.iter().find(|(found, _)| found == bucket);
+                    of.map_or(0, |(_, slices)| {
+                        slices[range.clone()].iter().map(|it| it.1).sum::<u64>()
+                    })
+                };
+                let held: u64 = wanted.iter().map(rows).sum();
+                assert!(held > skipped, "no row after {from} within {bytes} bytes");
+                from += held - skipped;
+            }
+            assert_eq!(from, total, "{bytes}");
+        }
+        assert_eq!(window(&slices, 5, 10), (vec![(0, 1..2)], 0));
+        assert_eq!(window(&slices, 8, 22), (vec![(0, 2..3), (3, 0..1)], 2));
+        assert_eq!(window(&slices, 8, 23), (vec![(0, 2..3), (3, 0..1), (4, 0..1)], 2));
+        assert_eq!(window(&slices, total, 10), (vec![], 0));
+    }
 }
