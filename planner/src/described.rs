@@ -13,11 +13,6 @@ use crate::statement::{
     MOST_PARAMETERS, ParsedStatement, StatementKind, analysed, number_of_parameter,
 };
 
-/// The catalog that the tables are in.
-pub const DEFAULT_CATALOG: &str = "datafusion";
-/// The schema that the tables are in.
-pub const DEFAULT_SCHEMA: &str = "public";
-
 /// A statement that is described and not planned.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Described {

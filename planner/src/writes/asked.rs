@@ -103,6 +103,10 @@ mod tests {
         let (target, text) = read("create table x with (format = 'parquet') as (select 1)");
         assert_eq!(target, Target::NewTable("x".to_owned()));
         assert_eq!(text.trim(), "(select 1)");
+        for name in ["public.x", "datafusion.public.x", "\"datafusion\".\"public\".\"x\""] {
+            let (target, _) = read(&format!("create table {name} as select 1"));
+            assert_eq!(target, Target::NewTable("x".to_owned()), "{name}");
+        }
         let (_, text) = read("copy orders (k, d) to 'o.csv'");
         assert_eq!(text.trim(), "SELECT \"k\", \"d\" FROM orders");
         let (_, text) = read("explain copy orders to 'x/'");
@@ -149,6 +153,8 @@ mod tests {
             "copy t from 'x.csv'",
             "insert overwrite t select 1",
             "insert into a.b select 1",
+            "insert into a.public.b select 1",
+            "insert into a.datafusion.public.b select 1",
             "create or replace table t as select 1",
             "create table if not exists t as select 1",
             "create table t (a) as select 1",

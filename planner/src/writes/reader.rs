@@ -5,6 +5,7 @@ use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan};
 
 use super::options::Value;
 use crate::error::PlanError;
+use crate::place::{DEFAULT_CATALOG, DEFAULT_SCHEMA};
 use crate::tokens::keyword;
 
 /// Where rows go.
@@ -101,16 +102,26 @@ impl Reader<'_> {
         }
     }
 
-    /// The name of a table, which has one part.
+    /// The name of a table: one part, or the schema that all tables are in before it, as programs write it.
     fn table(&mut self) -> Result<String, PlanError> {
-        let name = self.name("the name of a table")?;
-        if self.peek() == Some(&Token::Period) {
-            return Err(PlanError::Unsupported {
-                operator: "a name with a schema".to_owned(),
-                reason: "tables that are written have one name, without a schema".to_owned(),
-            });
+        let mut parts = vec![self.name("the name of a table")?];
+        while parts.len() < 3 && self.skip_token(&Token::Period) {
+            parts.push(self.name("the name of a table")?);
         }
-        Ok(name)
+        let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
+        match parts.as_slice() {
+            [name] | [DEFAULT_SCHEMA, name] | [DEFAULT_CATALOG, DEFAULT_SCHEMA, name]
+                if self.peek() != Some(&Token::Period) =>
+            {
+                Ok((*name).to_owned())
+            }
+            _ => Err(PlanError::Unsupported {
+                operator: "a name with another schema".to_owned(),
+                reason: format!(
+                    "tables that are written have one name, or are in {DEFAULT_CATALOG}.{DEFAULT_SCHEMA}"
+                ),
+            }),
+        }
     }
 
     /// `(a, b)`.
