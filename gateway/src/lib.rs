@@ -37,6 +37,7 @@ mod query;
 mod serve;
 mod text;
 mod tls;
+mod trino;
 
 pub use crate::http::{ApiError, Format, MAX_WAIT, Position, Problem, Refusal};
 pub use door::{DoorError, DoorLimits, DoorOptions, Exposed};

@@ -18,7 +18,7 @@ use tower::ServiceExt;
 use crate::auth::Keyring;
 use crate::door::{Admission, Door, DoorError, make_room};
 use crate::flight::{Flight, FlightServer};
-use crate::http::{About, Face, Guard, Peer, Server, router};
+use crate::http::{About, Beside, Face, Guard, Peer, Server, router};
 use crate::metrics::{Books, Metrics, Observed, Told};
 use crate::options::{Current, Gateway, GatewayOptions, Live};
 use crate::page;
@@ -29,6 +29,7 @@ use crate::query::intake::Intake;
 use crate::query::queries::Queries;
 use crate::query::sweep::{self, Swept};
 use crate::query::writes::Writes;
+use crate::trino::{self, Trino};
 
 /// Why a gateway cannot serve.
 #[derive(Debug, thiserror::Error)]
@@ -118,6 +119,8 @@ fn open(
         queries: Arc::clone(&queries),
         metrics: Arc::clone(&metrics),
     };
+    let core = (Arc::clone(&intake), Arc::clone(&queries));
+    let trino = Trino::new(core, current.clone(), options.door.tls.is_some());
     let face = Face {
         intake,
         queries,
@@ -126,8 +129,14 @@ fn open(
         about: Arc::new(about),
         answer_buffer: limits.answer_buffer_bytes,
     };
-    let guard = Guard::new(current.clone(), Arc::clone(&admission), limits, Arc::clone(&env.clock));
-    let router = router(face, guard, page::routes());
+    let clock = Arc::clone(&env.clock);
+    let guard = Guard::new(current.clone(), Arc::clone(&admission), limits, clock, trino::PATH);
+    let beside = Beside {
+        guarded: trino::routes(trino.clone()),
+        open: trino::open_routes(trino),
+        pages: page::routes(),
+    };
+    let router = router(face, guard, beside);
     Ok(Core { router, postgres, flight, current, admission, hub, sweeper })
 }
 

@@ -28,7 +28,7 @@ use super::carried::Carried;
 use super::problem::ApiError;
 use super::refusal::Refusal;
 use crate::auth::{Principal, Scope};
-use crate::door::{Admission, Client, DoorLimits, Permit};
+use crate::door::{Admission, Client, DoorLimits, Permit, key_or_password};
 use crate::options::{Current, MAX_BODY_BYTES};
 use crate::query::error::CoreError;
 
@@ -46,6 +46,8 @@ pub(crate) struct Guard {
     admission: Arc<Admission>,
     limits: DoorLimits,
     clock: Arc<dyn Clock>,
+    /// The beginning of the paths whose clients may show a key as the password of Basic.
+    passwords: &'static str,
 }
 
 impl Guard {
@@ -54,8 +56,9 @@ impl Guard {
         admission: Arc<Admission>,
         limits: DoorLimits,
         clock: Arc<dyn Clock>,
+        passwords: &'static str,
     ) -> Arc<Self> {
-        Arc::new(Self { current, admission, limits, clock })
+        Arc::new(Self { current, admission, limits, clock, passwords })
     }
 }
 
@@ -111,7 +114,11 @@ impl Guard {
             return Err(CoreError::internal("a request came from nowhere").into());
         };
         let live = self.current.now();
-        let principal = live.keyring.recognise(bearer(&parts.headers)).map_err(|error| {
+        let secret = match parts.uri.path().starts_with(self.passwords) {
+            true => key_or_password(&parts.headers),
+            false => bearer(&parts.headers).map(str::to_owned),
+        };
+        let principal = live.keyring.recognise(secret.as_deref()).map_err(|error| {
             tracing::debug!(%peer, ?error, "a request shows no key that is known");
             Refusal::from(error)
         })?;

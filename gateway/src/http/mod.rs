@@ -37,9 +37,9 @@ pub(crate) use about::About;
 
 pub(crate) use face::Face;
 pub use format::Format;
-pub(crate) use guard::{Guard, Peer};
+pub(crate) use guard::{Caller, Guard, Peer};
 pub use problem::{ApiError, Position, Problem};
 pub use refusal::Refusal;
 pub use request::MAX_WAIT;
-pub(crate) use routes::router;
+pub(crate) use routes::{Beside, router};
 pub(crate) use server::Server;

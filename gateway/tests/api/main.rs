@@ -19,5 +19,6 @@ mod queries;
 mod site;
 mod statements;
 mod told;
+mod trino;
 mod waits;
 mod wake;

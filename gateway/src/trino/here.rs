@@ -1,0 +1,88 @@
+//! Statements that the gateway answers itself, at once and in one page: lists, queries over the catalog, EXPLAIN.
+//!
+//! They are no queries in the store. Their `nextUri` holds the statement, and whoever is asked answers it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use datafusion::common::ScalarValue;
+
+use super::asked::of_session;
+use super::catalog::Look;
+use super::command::Command;
+use super::encode::{Rows, whole};
+use super::failure::{Failure, Name, Refused};
+use super::parts::{Client, Trino};
+use super::token::Statement;
+use crate::query::error::CoreError;
+use crate::query::intake::{Taken, Wish};
+use crate::text::numbered;
+
+/// Longest time that a statement which is not stored waits for its plan.
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+
+impl Trino {
+    /// The values behind USING, as many as the statement has parameters.
+    pub(super) async fn values(
+        &self,
+        using: Option<&str>,
+        wanted: usize,
+    ) -> Result<Vec<ScalarValue>, Refused> {
+        let values = match using {
+            Some(using) => self.desk.values(using.to_owned()).await?,
+            None => Vec::new(),
+        };
+        if values.len() == wanted {
+            return Ok(values);
+        }
+        let found = values.len();
+        let what = format!("Incorrect number of parameters: expected {wanted} but found {found}");
+        Err(Failure::new(Name::PARAMETERS, what).into())
+    }
+
+    /// The rows of a statement that the gateway answers itself.
+    pub(super) async fn answered(
+        &self,
+        client: &Client,
+        statement: Statement,
+        has_digits: bool,
+    ) -> Result<Rows, Refused> {
+        let Statement { sql, using, catalog, schema, user, settings } = statement;
+        let look = Look { user, catalog, schema };
+        match Command::of(&sql)? {
+            Command::Show(show) => {
+                self.values(using.as_deref(), 0).await?;
+                self.shown(show, look, has_digits).await
+            }
+            Command::Catalog => {
+                let (sql, wanted) = numbered(&sql);
+                let values = self.values(using.as_deref(), wanted).await?;
+                let found = self.desk.run(sql.into_owned(), values, look).await?;
+                whole(found.rows, Some(found.labels), has_digits).await
+            }
+            Command::Query => {
+                let (sql, wanted) = numbered(&sql);
+                let values = self.values(using.as_deref(), wanted).await?;
+                let statement = of_session(sql.into_owned(), values, &settings)?;
+                self.explained(client, statement, has_digits).await
+            }
+            _ => Err(CoreError::internal("a command of the session is no statement").into()),
+        }
+    }
+
+    /// The rows of EXPLAIN.
+    async fn explained(
+        &self,
+        client: &Client,
+        statement: crate::query::statement::Statement,
+        has_digits: bool,
+    ) -> Result<Rows, Refused> {
+        let parsed = self.intake.parse(statement).await?;
+        let caller = client.principal.clone();
+        let wish = Wish { caller, key: None, durable: false, patience: PATIENCE };
+        match Arc::clone(&self.intake).take(parsed, wish).await? {
+            Taken::Answer(answer) => whole(answer.rows, None, has_digits).await,
+            Taken::Query { .. } => Err(CoreError::internal("EXPLAIN became a query").into()),
+        }
+    }
+}

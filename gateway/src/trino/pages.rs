@@ -1,0 +1,158 @@
+//! `GET nextUri`: how far the query is, or its rows from some row on.
+
+use std::time::Duration;
+
+use arrow::array::AsArray;
+use arrow::datatypes::Int64Type;
+use dunlin_manifest::ids::QueryId;
+use dunlin_manifest::query::Progress;
+use dunlin_manifest::records::EndStatus;
+use futures::TryStreamExt;
+
+use super::body::{Results, State};
+use super::encode::{Rows, columns, page, whole};
+use super::failure::Refused;
+use super::parts::{Client, Trino};
+use super::statements::written;
+use super::token::{Of, Token};
+use crate::query::analyze::Detail;
+use crate::query::error::{CoreError, ErrorKind};
+use crate::query::queries::{Ended, Waited, Wanted};
+use crate::query::status::Status;
+
+/// How long a request waits for the end of its query before it tells the progress. Clients ask again at once.
+const WAIT: Duration = Duration::from_secs(1);
+
+impl Trino {
+    /// Answers a token.
+    pub(super) async fn turned(
+        &self,
+        client: &Client,
+        token: Token,
+        base: &str,
+    ) -> Result<Results, Refused> {
+        let Token { query, of, has_digits } = token.clone();
+        if let Of::Here(statement) = of {
+            let rows = self.answered(client, *statement, has_digits).await?;
+            return Ok(Results::new(base, query, State::Finished).rows(rows));
+        }
+        let ended = match self.queries.wait(&client.principal, &query, WAIT).await? {
+            Waited::Ended(ended) => ended,
+            Waited::Running(_) if self.queries.is_stopping() => {
+                let what = "the gateway is stopping, and the query goes on; ask another gateway";
+                return Err(CoreError::from(ErrorKind::Busy(what.to_owned())).into());
+            }
+            Waited::Running(status) => {
+                let state = match status.status {
+                    Status::Pending => State::Queued,
+                    _ => State::Running,
+                };
+                let schema = match &of {
+                    Of::Rows { .. } => columns(
+                        &*self.queries.schema(&client.principal, &query).await?,
+                        has_digits,
+                    )?,
+                    Of::Analysis(_) => columns(&dunlin_planner::plan_schema(), has_digits)?,
+                    Of::Written { .. } | Of::Here(_) => written(has_digits)?,
+                };
+                let results = Results::new(base, query.clone(), state).columns(schema);
+                let results = results.progress(status.progress, self.since(&query));
+                let results = match of {
+                    Of::Written { word } => results.update(&word, None),
+                    _ => results,
+                };
+                return Ok(results.next(sealed(&token, client)?));
+            }
+        };
+        let summary = ended.end.summary.unwrap_or_default();
+        let progress = Progress {
+            rows: summary.rows,
+            bytes_scanned: summary.bytes_scanned,
+            ..ended.status().progress
+        };
+        let told =
+            |state| Results::new(base, query.clone(), state).progress(progress, summary.wall_ms);
+        match of {
+            Of::Rows { from } => {
+                let (rows, total) = self.page_of(&ended, from, has_digits).await?;
+                let next = from + rows.count;
+                if next >= total {
+                    return Ok(told(State::Finished).rows(rows));
+                }
+                let token = Token { of: Of::Rows { from: next }, ..token };
+                Ok(told(State::Running).rows(rows).next(sealed(&token, client)?))
+            }
+            Of::Written { word } => {
+                let (rows, count) = self.written_by(&ended, has_digits).await?;
+                Ok(told(State::Finished).rows(rows).update(&word, Some(count)))
+            }
+            Of::Analysis(detail) => {
+                let rows = self.analysed(client, &ended, detail, has_digits).await?;
+                Ok(told(State::Finished).rows(rows))
+            }
+            Of::Here(_) => Err(CoreError::internal("a statement was answered twice").into()),
+        }
+    }
+
+    /// Milliseconds since a query was submitted, by the clocks of the gateways.
+    fn since(&self, query: &QueryId) -> u64 {
+        self.queries.env().clock.wall_ms().saturating_sub(query.unix_ms())
+    }
+
+    /// A page of a query that has ended, from a row on, and how many rows there are.
+    async fn page_of(
+        &self,
+        ended: &Ended,
+        from: u64,
+        has_digits: bool,
+    ) -> Result<(Rows, u64), Refused> {
+        let window = self.queries.window(ended, from).await?;
+        let rows = page(window.rows, has_digits).await.map_err(|refused| match refused {
+            Refused::Statement(failure) => Refused::Statement(failure.about(&ended.query)),
+            other => other,
+        })?;
+        if rows.count == 0 && from < window.total {
+            let error = CoreError::internal("the answer has fewer rows than its seal tells");
+            return Err(error.about(&ended.query).into());
+        }
+        Ok((rows, window.total))
+    }
+
+    /// How many rows a statement has written.
+    async fn written_by(&self, ended: &Ended, has_digits: bool) -> Result<(Rows, u64), Refused> {
+        let mut answer = self.queries.answer(ended, Wanted::default()).await?;
+        let told = answer.rows.try_next().await.map_err(CoreError::rows)?;
+        let rows = told.as_ref().and_then(|batch| Some(batch.slice(0, 1).project(&[0]).ok()?));
+        let count = rows.as_ref().and_then(|rows| {
+            let counts = rows.column_by_name("rows")?.as_primitive_opt::<Int64Type>()?;
+            u64::try_from(*counts.values().first()?).ok()
+        });
+        match (rows, count) {
+            (Some(rows), Some(count)) => Ok((super::encode::at_hand(&rows, has_digits)?, count)),
+            _ => {
+                let error = CoreError::internal("a write did not say what it wrote");
+                Err(error.about(&ended.query).into())
+            }
+        }
+    }
+
+    /// What a query has cost.
+    async fn analysed(
+        &self,
+        client: &Client,
+        ended: &Ended,
+        detail: Detail,
+        has_digits: bool,
+    ) -> Result<Rows, Refused> {
+        if ended.end.status != EndStatus::Succeeded {
+            // There are no rows, and this says why.
+            self.queries.answer(ended, Wanted::default()).await?;
+        }
+        let answer = self.queries.answer_analysis(&client.principal, &ended.query, detail).await?;
+        whole(answer.rows, None, has_digits).await
+    }
+}
+
+fn sealed(token: &Token, client: &Client) -> Result<String, CoreError> {
+    token.seal(&client.codes).ok_or_else(|| CoreError::internal("a token is too long"))
+}

@@ -1,0 +1,10 @@
+//! Trino's protocol through a real listener.
+
+mod bad;
+mod catalogs;
+mod client;
+mod owners;
+mod pages;
+mod sessions;
+mod statements;
+mod types;
