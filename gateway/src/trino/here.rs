@@ -79,7 +79,7 @@ impl Trino {
     ) -> Result<Rows, Refused> {
         let parsed = self.intake.parse(statement).await?;
         let caller = client.principal.clone();
-        let wish = Wish { caller, key: None, durable: false, patience: PATIENCE };
+        let wish = Wish { caller, key: None, durable: false, fresh: false, patience: PATIENCE };
         match Arc::clone(&self.intake).take(parsed, wish).await? {
             Taken::Answer(answer) => whole(answer.rows, None, has_digits).await,
             Taken::Query { .. } => Err(CoreError::internal("EXPLAIN became a query").into()),

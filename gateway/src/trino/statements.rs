@@ -116,7 +116,13 @@ impl Trino {
             _ => {}
         }
         let caller = client.principal.clone();
-        let wish = Wish { caller, key: asked.key.clone(), durable: true, patience: PATIENCE };
+        let wish = Wish {
+            caller,
+            key: asked.key.clone(),
+            durable: true,
+            fresh: false,
+            patience: PATIENCE,
+        };
         let taken = Arc::clone(&self.intake).take(parsed, wish).await?;
         let Taken::Query { query, analysis, held, .. } = taken else {
             return Err(CoreError::internal("a statement was answered and not stored").into());
