@@ -44,9 +44,14 @@ const FIXED: [&str; 15] = [
 ];
 
 /// What statements are taken with under a configuration.
-pub(crate) fn live(config: &Config, stores: &Stores, door: &DoorOptions) -> Result<Live> {
+pub(crate) fn live(
+    (tree, config): (&Tree, &Config),
+    stores: &Stores,
+    door: &DoorOptions,
+) -> Result<Live> {
     let planner = Planner::open(config, stores)?;
-    Ok(Live::new(planner, config.limits.resolve()?, most(config), &door.keys)?)
+    let live = Live::new(planner, config.limits.resolve()?, most(config), &door.keys)?;
+    Ok(live.with_settings(Config::settings(tree).into()))
 }
 
 /// The most that a query may use under a configuration.
@@ -88,7 +93,7 @@ impl Reload {
         let config = with_fixed(&self.start.1, read);
         let door = self.listen.door(&config.gateway)?;
         let stores = config.open_stores(&self.io)?.hedged(Env::system());
-        let live = live(&config, &stores, &door)?;
+        let live = live((&tree, &config), &stores, &door)?;
         // The worker first: it may be given a query of a table that it did not know.
         self.worker.use_tables(stores);
         self.current.replace(live);

@@ -72,7 +72,7 @@ pub(crate) struct Loaded {
 /// What every command opens at its start.
 pub(crate) struct Opened {
     from: ConfigOptions,
-    tree: Tree,
+    pub(crate) tree: Tree,
     pub(crate) config: Config,
     pub(crate) stores: Stores,
     pub(crate) control: ObjectControlStore,
@@ -193,6 +193,7 @@ impl Opened {
         options.inline = door::inline_limits(&config.gateway.inline, config.worker.memory_bytes)?;
         options.inline.resident_bytes = dunlin_process::resident_bytes(&config.worker);
         options.most = most(config);
+        options.settings = Config::settings(&self.tree).into();
         options.tariff = Arc::new(self.tariff()?);
         options.planning.queue = config.planning.queue;
         options.planning.time = Duration::from_millis(config.planning.time_limit_ms);
@@ -395,7 +396,8 @@ async fn serve_all(
     stopping: CancellationToken,
 ) -> Result<()> {
     let http = options.http;
-    let live = reload::live(&opened.config, &opened.stores, &options.door)?;
+    let from = (&opened.tree, &opened.config);
+    let live = reload::live(from, &opened.stores, &options.door)?;
     let current = Current::new(live);
     options.current = Some(current.clone());
     let reload = Reload {

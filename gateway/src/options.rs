@@ -11,6 +11,7 @@ use dunlin_manifest::query::sweep::SweepPeriods;
 use dunlin_manifest::records::Limits;
 use dunlin_manifest::store::ObjectControlStore;
 use dunlin_planner::Planner;
+use dunlin_planner::config::Setting;
 use dunlin_planner::cost::Tariff;
 use dunlin_planner::gateway_config::{GatewayConfig, InlineConfig};
 use object_store::path::Path;
@@ -63,8 +64,10 @@ pub struct GatewayOptions {
     pub metrics: Option<Arc<Metrics>>,
     /// Where the traces of queries go.
     pub spans: Option<Arc<dyn SpanSink>>,
-    /// What may change while the gateway serves. With it, the planner of [`Gateway`], and the limits and keys of these
-    /// options, are not used.
+    /// The configuration in effect, for `system.settings`. Credentials are masked.
+    pub settings: Arc<[Setting]>,
+    /// What may change while the gateway serves. With it, the planner of [`Gateway`], and the limits, keys and settings of
+    /// these options, are not used.
     pub current: Option<Current>,
 }
 
@@ -87,6 +90,7 @@ impl Default for GatewayOptions {
             results_cache: Duration::ZERO,
             metrics: None,
             spans: None,
+            settings: Arc::default(),
             current: None,
         }
     }
@@ -101,6 +105,8 @@ pub struct Live {
     pub limits: Limits,
     /// The most that a query may use, unless the request says less.
     pub most: Most,
+    /// As [`GatewayOptions::settings`].
+    pub(crate) settings: Arc<[Setting]>,
     pub(crate) keyring: Keyring,
 }
 
@@ -115,7 +121,14 @@ impl Live {
         most: Most,
         keys: &[KeyOptions],
     ) -> Result<Self, KeyringError> {
-        Ok(Self { planner, limits, most, keyring: Keyring::new(keys)? })
+        let settings = Arc::default();
+        Ok(Self { planner, limits, most, settings, keyring: Keyring::new(keys)? })
+    }
+
+    /// The same, with the configuration that it was made from.
+    #[must_use]
+    pub fn with_settings(self, settings: Arc<[Setting]>) -> Self {
+        Self { settings, ..self }
     }
 }
 

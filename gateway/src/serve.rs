@@ -28,6 +28,7 @@ use crate::query::hub::Hub;
 use crate::query::intake::Intake;
 use crate::query::queries::Queries;
 use crate::query::sweep::{self, Swept};
+use crate::query::system::System;
 use crate::query::writes::Writes;
 use crate::trino::{self, Trino};
 
@@ -68,7 +69,9 @@ fn open(
     let limits = options.door.limits;
     let current = options.current.clone().unwrap_or_else(|| {
         let planner = gateway.planner.clone();
-        Current::new(Live { planner, limits: options.limits, most: options.most, keyring })
+        let (limits, most) = (options.limits, options.most);
+        let settings = Arc::clone(&options.settings);
+        Current::new(Live { planner, limits, most, settings, keyring })
     });
     let env = gateway.env.clone();
     let fence = dunlin_plan::fence::current()?;
@@ -99,13 +102,13 @@ fn open(
     let told = Told { metrics: Arc::clone(&metrics), books: books.clone() };
     let sweeper = tokio::spawn(sweep::run(swept, told.clone(), options.sweep, stop.clone()));
     let (watched, links) = (Arc::clone(&hub), gateway.links.clone());
-    let intake =
-        Arc::new(Intake::new(gateway, current.clone(), Arc::clone(&handles), options, told));
-    tokio::spawn(stop.clone().run_until_cancelled_owned(intake.watch_memory()));
-    tell_when_asked(&metrics, &hub, &intake, stop);
-    let known = (handles, writes);
+    let known = (Arc::clone(&handles), writes);
     let queries = Queries::new(known, watched, links, options, Arc::clone(&metrics), stop.clone());
     let queries = Arc::new(queries);
+    let system = System::new(Arc::clone(&queries), Arc::clone(&hub), current.clone());
+    let intake = Arc::new(Intake::new(gateway, current.clone(), handles, options, told, system));
+    tokio::spawn(stop.clone().run_until_cancelled_owned(intake.watch_memory()));
+    tell_when_asked(&metrics, &hub, &intake, stop);
     let admission = Admission::new(&limits);
     let postgres = postgres::Face::new(
         (Arc::clone(&intake), Arc::clone(&queries)),

@@ -6,6 +6,7 @@
 mod effective;
 pub(crate) mod error;
 mod schema;
+mod setting;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -20,6 +21,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 pub use self::error::ConfigError;
+pub use self::setting::Setting;
 use crate::complexity::StatementLimits;
 use crate::cost::PricesConfig;
 use crate::gateway_config::GatewayConfig;
@@ -370,6 +372,12 @@ impl Config {
     #[must_use]
     pub fn effective(tree: &Tree, defaults: bool) -> String {
         effective::effective(tree, &schema::schema(), defaults)
+    }
+
+    /// The configuration with every default, key by key, with the source of each that is not one. Credentials are masked.
+    #[must_use]
+    pub fn settings(tree: &Tree) -> Vec<Setting> {
+        effective::settings(tree, &schema::schema())
     }
 
     /// Opens the stores of the state and of every table. `io` is the runtime on which network I/O runs.

@@ -62,6 +62,12 @@ pub enum PlanError {
         /// The engine's error.
         source: Option<Cause>,
     },
+    /// The client may not see what it names.
+    #[error("{message}")]
+    Forbidden {
+        /// What, and who may.
+        message: String,
+    },
     /// A store could not be read.
     #[error("{message}")]
     Store {
@@ -90,6 +96,7 @@ impl PlanError {
                 ErrorCode::DiskFull
             }
             Self::Execution { .. } => ErrorCode::ExecutionFailed,
+            Self::Forbidden { .. } => ErrorCode::Forbidden,
             Self::Store { .. } => ErrorCode::StoreUnavailable,
         }
     }
@@ -152,6 +159,7 @@ impl PlanError {
             Told::Unsupported { operator, reason } => Self::Unsupported { operator, reason },
             Told::TooComplex(limit) => limit.into(),
             Told::Store { message } => Self::Store { message, source },
+            Told::Forbidden { message } => Self::Forbidden { message },
         }
     }
 

@@ -51,6 +51,7 @@ mod planner;
 mod route;
 mod scans;
 mod settings;
+mod snapshots;
 pub mod stages;
 mod statement;
 mod tables;
@@ -70,6 +71,7 @@ pub use planned::{Explain, Explanation, Planned, StageGraph};
 pub use planner::{Planner, Signature, parameters, with_nulls};
 pub use route::{Route, RouteReason};
 pub use settings::{QuerySettings, RouteMode};
+pub use snapshots::{SYSTEM_SCHEMA, SnapshotError, SnapshotSchema, Snapshots, Wanted};
 pub use statement::{MOST_PARAMETERS, ParsedStatement, StatementKind, parameter_of_json};
 pub use too_complex::TooComplex;
 

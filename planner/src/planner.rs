@@ -35,6 +35,7 @@ use crate::mistakes::Scene;
 use crate::planned::{Explain, Explanation, Planned, StageGraph};
 use crate::route::{self, Decision, Route, RouteReason};
 use crate::settings::{QuerySettings, RouteMode};
+use crate::snapshots::{Snapshots, newest};
 use crate::stages::Stage;
 use crate::statement::{ParsedStatement, StatementKind, analysed};
 use crate::tables::{self, Tables, because_unread};
@@ -48,6 +49,8 @@ pub use signature::{Signature, parameters, with_nulls};
 #[derive(Clone, Debug)]
 pub struct Planner {
     inner: Arc<Inner>,
+    /// Tables whose rows are no files, for whoever plans with this clone.
+    snapshots: Option<Arc<dyn Snapshots>>,
 }
 
 #[derive(Debug)]
@@ -113,6 +116,7 @@ impl Planner {
             .with_physical_optimizer_rules(passes::optimizer_rules())
             .build();
         Ok(Self {
+            snapshots: None,
             inner: Arc::new(Inner {
                 engine: config.engine.clone(),
                 routing: config.routing.clone(),
@@ -133,6 +137,12 @@ impl Planner {
     /// A place of such tables that cannot be listed.
     pub async fn tables(&self) -> Result<Vec<TableName>, PlanError> {
         self.inner.tables.all().await
+    }
+
+    /// The same planner, whose statements may also name these tables.
+    #[must_use]
+    pub fn seeing(&self, snapshots: Arc<dyn Snapshots>) -> Self {
+        Self { inner: Arc::clone(&self.inner), snapshots: Some(snapshots) }
     }
 
     /// The stores that it plans over.
@@ -156,7 +166,7 @@ impl Planner {
         ParsedStatement::parse(&inner.base, sql, &inner.limits).map_err(|error| {
             let tables = inner.tables.names();
             let state = Some(&inner.base);
-            error.in_statement(&Scene { sql, state, tables: &tables, named: &[] })
+            error.in_statement(&Scene { sql, state, tables: &tables, ..Scene::default() })
         })
     }
 
@@ -174,8 +184,8 @@ impl Planner {
         let (session, state) = inner.session(settings)?;
         let named = statement.tables(&state)?;
         let asked = Asked { statement, parameters, settings, named: &named };
-        let planned = inner.planned(&state, session, asked).await;
-        planned.map_err(|error| inner.in_scene(error, statement, &state, &named))
+        let planned = inner.planned(&state, session, asked, self.snapshots.as_ref()).await;
+        planned.map_err(|error| self.in_scene(error, statement, &state, &named))
     }
 
     /// What a statement takes and what it answers, before its parameters are known. Reads listings and footers of the
@@ -188,11 +198,11 @@ impl Planner {
         let (_, state) = inner.session(&QuerySettings::default())?;
         let named = statement.tables(&state)?;
         let described = async {
-            let logical = inner.logical(&state, statement, &[], &named).await?;
+            let logical = self.logical(&state, statement, &named).await?;
             Described::new(statement, logical, &state)
         };
         let described = described.await;
-        described.map_err(|error| inner.in_scene(error, statement, &state, &named))
+        described.map_err(|error| self.in_scene(error, statement, &state, &named))
     }
 
     /// The whole plan. It reads only the pinned versions of its inputs, and `meter` counts its requests. It may hold
@@ -231,6 +241,35 @@ impl Planner {
         );
         let pins = Arc::clone(&planned.pins);
         Ok(InlinePlan::new(plan, Arc::new(context), pins, watch))
+    }
+}
+
+impl Planner {
+    /// The logical plan of a statement without its parameters.
+    async fn logical(
+        &self,
+        state: &SessionState,
+        statement: &ParsedStatement,
+        named: &[TableReference],
+    ) -> Result<LogicalPlan, PlanError> {
+        self.inner.logical(state, statement, &[], named, self.snapshots.as_ref()).await
+    }
+
+    /// An error of a statement, in words that know the statement and its tables.
+    fn in_scene(
+        &self,
+        error: PlanError,
+        statement: &ParsedStatement,
+        state: &SessionState,
+        named: &[TableReference],
+    ) -> PlanError {
+        error.in_statement(&Scene {
+            sql: statement.sql(),
+            state: Some(state),
+            tables: &self.inner.tables.names(),
+            named,
+            snapshots: self.snapshots.as_ref().map_or(&[], |snapshots| snapshots.tables()),
+        })
     }
 }
 
@@ -284,22 +323,6 @@ impl Inner {
         Ok((session, state))
     }
 
-    /// An error of a statement, in words that know the statement and its tables.
-    fn in_scene(
-        &self,
-        error: PlanError,
-        statement: &ParsedStatement,
-        state: &SessionState,
-        named: &[TableReference],
-    ) -> PlanError {
-        error.in_statement(&Scene {
-            sql: statement.sql(),
-            state: Some(state),
-            tables: &self.tables.names(),
-            named,
-        })
-    }
-
     /// The logical plan of a statement, with its tables as they are now.
     async fn logical(
         &self,
@@ -307,8 +330,9 @@ impl Inner {
         statement: &ParsedStatement,
         parameters: &[ScalarValue],
         named: &[TableReference],
+        snapshots: Option<&Arc<dyn Snapshots>>,
     ) -> Result<LogicalPlan, PlanError> {
-        let (catalog, unread) = self.tables.load(named, state).await?;
+        let (catalog, unread) = self.tables.load(named, state, snapshots).await?;
         let name = state.config_options().catalog.default_catalog.clone();
         state.catalog_list().register_catalog(name, catalog);
         statement.check_columns(widest(state, named).await, &self.limits)?;
@@ -336,15 +360,17 @@ impl Inner {
         state: &SessionState,
         session: BTreeMap<String, String>,
         asked: Asked<'_>,
+        snapshots: Option<&Arc<dyn Snapshots>>,
     ) -> Result<Planned, PlanError> {
         let Asked { statement, parameters, settings, named } = asked;
         let planning = PlanError::from_planning;
-        let logical = self.logical(state, statement, parameters, named).await?;
+        let logical = self.logical(state, statement, parameters, named, snapshots).await?;
         let (logical, write) = self.written(statement, logical, state).await?;
         let logical = functions::within_constants(|| state.optimize(&logical))
             .ok_or(TooComplex::Constants { most: functions::MOST_CONSTANT_BYTES })?
             .map_err(planning)?;
         check_constants(&logical)?;
+        let logical = newest(logical).map_err(planning)?;
         tables::list_filtered(&logical, state).await?;
         let physical = match physical::physical_plan(state, &logical).await {
             Ok(physical) => physical,

@@ -6,7 +6,7 @@ use std::time::Duration;
 pub(crate) const PARSER_NESTING: usize = 50;
 
 /// Which limit a statement exceeds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TooComplex {
     /// Deeper than allowed.
     #[error(
@@ -108,6 +108,9 @@ pub enum TooComplex {
         /// The most that are planned.
         most: usize,
     },
+    /// Rows that are read when the statement is planned are too many.
+    #[error("{0}")]
+    Snapshot(String),
     /// Planning took too long.
     #[error(
         "planning took over {} s ([planning] time_limit_ms); name fewer files, tables and columns",

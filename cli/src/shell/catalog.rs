@@ -12,7 +12,7 @@ use crate::link::{Link, Request, Taken};
 use crate::print::Cells;
 
 /// Tables and their columns.
-const COLUMNS: &str = "select table_name, column_name from information_schema.columns where table_schema <> 'information_schema'";
+const COLUMNS: &str = "select table_name, column_name from information_schema.columns where table_schema not in ('information_schema', 'system')";
 const FUNCTIONS: &str = "select distinct routine_name from information_schema.routines";
 
 /// Names for completion.

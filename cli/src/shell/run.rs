@@ -243,9 +243,16 @@ fn word(on: bool) -> &'static str {
 }
 
 fn tables(part: Option<&str>) -> String {
+    // Those of the system are shown to who asks for them.
+    let (name, others) = match part {
+        None => ("table_name", " and table_schema <> 'system'"),
+        Some(_) => {
+            ("case table_schema when 'system' then 'system.' || table_name else table_name end", "")
+        }
+    };
     format!(
-        "select table_name as \"table\", table_type as kind from information_schema.tables where table_schema <> 'information_schema'{} order by 1",
-        containing("table_name", part)
+        "select {name} as \"table\", table_type as kind from information_schema.tables where table_schema <> 'information_schema'{others}{} order by 1",
+        containing(name, part)
     )
 }
 

@@ -7,4 +7,4 @@ mod constant;
 mod names;
 
 pub(crate) use constant::Constant;
-pub(crate) use names::Names;
+pub(crate) use names::{Names, SystemNames};

@@ -15,6 +15,7 @@ use parking_lot::{Mutex, RwLock};
 
 use crate::query::catalog::whole_table;
 use crate::query::intake::Intake;
+use crate::query::system::schemas;
 
 /// How long the columns of a table are believed. Clients ask for them many times in a row.
 const BELIEVED: Duration = Duration::from_secs(10);
@@ -87,6 +88,29 @@ impl SchemaProvider for Names {
 
     fn table_exist(&self, name: &str) -> bool {
         self.listed.read().iter().any(|listed| listed == name)
+    }
+}
+
+/// The schema `system`, whose tables are always the same.
+#[derive(Debug)]
+pub(crate) struct SystemNames;
+
+#[async_trait]
+impl SchemaProvider for SystemNames {
+    fn table_names(&self) -> Vec<String> {
+        schemas().iter().map(|table| table.name.to_owned()).collect()
+    }
+
+    async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
+        let found = schemas().iter().find(|table| table.name == name);
+        Ok(found.map(|table| {
+            let (name, columns) = (format!("system.{name}"), Arc::clone(&table.columns));
+            Arc::new(OnlyColumns { name, columns }) as Arc<dyn TableProvider>
+        }))
+    }
+
+    fn table_exist(&self, name: &str) -> bool {
+        schemas().iter().any(|table| table.name == name)
     }
 }
 

@@ -9,7 +9,7 @@ use arrow_flight::FlightInfo;
 use arrow_flight::sql::metadata::{GetCatalogsBuilder, SqlInfoDataBuilder};
 use arrow_flight::sql::{Command, CommandGetTables};
 use arrow_schema::{Schema, SchemaRef};
-use dunlin_planner::{DEFAULT_CATALOG, DEFAULT_SCHEMA};
+use dunlin_planner::{DEFAULT_CATALOG, DEFAULT_SCHEMA, SYSTEM_SCHEMA};
 use futures::{StreamExt, TryStreamExt};
 
 use super::asked::Asked;
@@ -21,9 +21,11 @@ use super::rows::{Sent, sent_one, sent_schema};
 use super::{keys, sql_info, types};
 use crate::auth::Scope;
 use crate::query::error::CoreError;
+use crate::query::system::schemas;
 
 /// What kind of thing a table is.
 const TABLE: &str = "TABLE";
+const SYSTEM_TABLE: &str = "SYSTEM TABLE";
 /// The schema that lists the tables and their columns.
 const INFORMATION_SCHEMA: &str = "information_schema";
 /// Tables whose columns are read at the same time.
@@ -67,7 +69,7 @@ impl Flight {
             Command::CommandGetCatalogs(_) => catalogs().map_err(internal)?,
             Command::CommandGetDbSchemas(command) => {
                 let mut schemas = command.into_builder();
-                for schema in [INFORMATION_SCHEMA, DEFAULT_SCHEMA] {
+                for schema in [INFORMATION_SCHEMA, DEFAULT_SCHEMA, SYSTEM_SCHEMA] {
                     schemas.append(DEFAULT_CATALOG, schema);
                 }
                 schemas.build().map_err(internal)?
@@ -76,6 +78,7 @@ impl Flight {
             Command::CommandGetTableTypes(command) => {
                 let mut types = command.into_builder();
                 types.append(TABLE);
+                types.append(SYSTEM_TABLE);
                 types.build().map_err(internal)?
             }
             Command::CommandGetSqlInfo(command) => {
@@ -108,12 +111,20 @@ impl Flight {
                 matching.append(DEFAULT_CATALOG, DEFAULT_SCHEMA, &table.name, TABLE, &nothing);
             appended.map_err(internal)?;
         }
+        for table in schemas() {
+            let appended =
+                matching.append(DEFAULT_CATALOG, SYSTEM_SCHEMA, table.name, SYSTEM_TABLE, &nothing);
+            appended.map_err(internal)?;
+        }
         let matching = matching.build().map_err(internal)?;
         if !wants_columns {
             return Ok(matching);
         }
-        let names = arrow::array::as_string_array(matching.column(2));
-        let names: Vec<String> = names.iter().flatten().map(ToOwned::to_owned).collect();
+        let texts =
+            |column: usize| arrow::array::as_string_array(matching.column(column)).iter().flatten();
+        // Tables of the system are known. Their columns are appended below.
+        let own = texts(1).zip(texts(2)).filter(|(schema, _)| *schema == DEFAULT_SCHEMA);
+        let names: Vec<String> = own.map(|(_, name)| name.to_owned()).collect();
         let columns = futures::stream::iter(names)
             .map(|name| async move {
                 let columns = self.columns(&name).await?;
@@ -124,6 +135,13 @@ impl Flight {
         let mut tables = command.into_builder();
         for (name, columns) in found {
             let appended = tables.append(DEFAULT_CATALOG, DEFAULT_SCHEMA, name, TABLE, &columns);
+            appended.map_err(internal)?;
+        }
+        // The command leaves out those that it does not ask for.
+        for table in schemas() {
+            let columns = sent_schema(&table.columns);
+            let appended =
+                tables.append(DEFAULT_CATALOG, SYSTEM_SCHEMA, table.name, SYSTEM_TABLE, &columns);
             appended.map_err(internal)?;
         }
         tables.build().map_err(internal)

@@ -212,6 +212,7 @@ fn status_of_plan_error(error: &PlanError) -> StatusCode {
         PlanError::Execution { retryable: false, .. } => StatusCode::BAD_REQUEST,
         PlanError::Execution { .. } => StatusCode::INTERNAL_SERVER_ERROR,
         PlanError::Store { .. } => StatusCode::SERVICE_UNAVAILABLE,
+        PlanError::Forbidden { .. } => StatusCode::FORBIDDEN,
     }
 }
 

@@ -45,7 +45,7 @@ pub(super) async fn sql(
     parameters_of(parameters, &[])?;
     let asked = Asked::parse(&headers, &read(body)?)?;
     if asked.dry_run {
-        return planned(intake, asked.statement).await;
+        return planned(intake, asked.statement, &caller).await;
     }
     let Asked { statement, wait_timeout, on_wait_timeout, .. } = asked;
     let wanted = Wanted { limits: statement.remarks.limits, part: None };
@@ -124,7 +124,7 @@ pub(super) async fn submit(
     parameters_of(parameters, &[])?;
     let asked = Asked::parse(&headers, &read(body)?)?;
     if asked.dry_run {
-        return planned(&intake, asked.statement).await;
+        return planned(&intake, asked.statement, &caller).await;
     }
     let Asked { statement, wait_timeout, on_wait_timeout, .. } = asked;
     let key = idempotency_key(&headers)?;
@@ -191,19 +191,23 @@ pub(super) async fn explain(
     parameters: Parameters,
     body: BodyBytes,
 ) -> Result<Response, ApiError> {
-    caller.with(Scope::Query)?;
+    let caller = caller.with(Scope::Query)?;
     parameters_of(parameters, &[])?;
     let Asked { statement, .. } = Asked::parse(&headers, &read(body)?)?;
-    planned(&intake, statement).await
+    planned(&intake, statement, &caller).await
 }
 
 /// How a statement would be run.
-async fn planned(intake: &Intake, statement: Statement) -> Result<Response, ApiError> {
+async fn planned(
+    intake: &Intake,
+    statement: Statement,
+    caller: &Principal,
+) -> Result<Response, ApiError> {
     let parsed = intake.parse(statement).await?;
     if matches!(parsed.kind(), StatementKind::Analyze { .. }) {
         return Err(analysis_is_not_submitted());
     }
-    let (planned, estimate) = intake.explain(parsed).await?;
+    let (planned, estimate) = intake.explain(parsed, caller).await?;
     let stages = planned.graph.as_ref().map_or(0, dunlin_planner::StageGraph::stage_count);
     let explanation = planned.explanation.as_deref();
     let text = explanation.map(|explanation| explanation.stages.text());

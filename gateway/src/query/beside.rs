@@ -15,6 +15,7 @@ use super::error::{CoreError, ErrorKind};
 use super::intake::{Intake, Parsed};
 use super::origin::Origin;
 use super::queries::Queries;
+use super::system::OnlyColumns;
 use crate::auth::Principal;
 use crate::options::Live;
 
@@ -30,7 +31,8 @@ impl Intake {
         parsed: &Parsed,
         declared: Vec<Option<DataType>>,
     ) -> Result<Signature, CoreError> {
-        let (planner, statement) = (parsed.live.planner.clone(), parsed.parsed.clone());
+        let planner = parsed.live.planner.seeing(Arc::new(OnlyColumns));
+        let statement = parsed.parsed.clone();
         self.think(move || async move { planner.signature(&statement, &declared).await }).await
     }
 

@@ -35,6 +35,7 @@ use super::lasting::lasting;
 use super::origin::Origin;
 use super::planning::Planning;
 use super::statement::Statement;
+use super::system::{OnlyColumns, System};
 use crate::auth::Principal;
 use crate::metrics::{Passing, Told};
 use crate::options::{Current, Gateway, GatewayOptions, Live, Most};
@@ -120,6 +121,7 @@ pub(crate) struct Intake {
     pub(super) guests: Guests,
     cached: Arc<Cached>,
     told: Told,
+    system: Arc<System>,
 }
 
 /// What a client submits, beside the plan.
@@ -141,6 +143,7 @@ impl Intake {
         handles: Arc<Handles>,
         options: &GatewayOptions,
         told: Told,
+        system: Arc<System>,
     ) -> Self {
         let env = &gateway.env;
         Self {
@@ -152,6 +155,7 @@ impl Intake {
             handles,
             gateway,
             told,
+            system,
         }
     }
 
@@ -185,7 +189,9 @@ impl Intake {
             return Ok(None);
         };
         let statement = Statement::new(whole_table(&name), Vec::new(), serde_json::Map::new())?;
-        let (planned, _) = self.explain(self.parse(statement).await?).await?;
+        let parsed = self.parse(statement).await?;
+        let planned =
+            self.planning.plan(&parsed.live.planner, parsed.parsed, parsed.statement).await?;
         Ok(Some(TableBody::new(known, &planned)?))
     }
 
@@ -198,7 +204,8 @@ impl Intake {
 
     /// What a statement takes and what it answers, before its parameters are known.
     pub(crate) async fn describe(&self, parsed: &Parsed) -> Result<Described, CoreError> {
-        self.planning.describe(&parsed.live.planner, parsed.parsed.clone()).await
+        let planner = parsed.live.planner.seeing(Arc::new(OnlyColumns));
+        self.planning.describe(&planner, parsed.parsed.clone()).await
     }
 
     /// The columns of a table with this name.
@@ -211,10 +218,12 @@ impl Intake {
     pub(crate) async fn explain(
         &self,
         mut parsed: Parsed,
+        caller: &Principal,
     ) -> Result<(Planned, Estimate), CoreError> {
         parsed.statement.settings.explain = true;
         let Parsed { statement, parsed, live } = parsed;
-        let planned = self.planning.plan(&live.planner, parsed, statement).await?;
+        let planner = live.planner.seeing(self.system.of(caller));
+        let planned = self.planning.plan(&planner, parsed, statement).await?;
         let estimate = self.estimate(&planned);
         Ok((planned, estimate))
     }
@@ -304,8 +313,9 @@ impl Intake {
         let idem = key.map(|key| (key, statement.fingerprint.clone()));
         let durable = statement.settings.durable;
         let began = self.env().clock.monotonic();
+        let planner = live.planner.seeing(self.system.of(&caller));
         let planned = tokio::select! {
-            planned = self.planning.plan(&live.planner, parsed, statement) => planned,
+            planned = self.planning.plan(&planner, parsed, statement) => planned,
             // Planning of a query that will be stored is completed.
             () = self.env().clock.sleep(patience), if !durable => {
                 Err(ErrorKind::WaitOver(patience).into())

@@ -6,6 +6,7 @@
 //!              │            └ fleet ───> submit ──> query id        │
 //!  query id ───> queries: wait, status, cancel, answer, analysis    │
 //!              │ follow: what is new of it; history: the newest      │
+//!              │ system: all of it as tables of SQL                  │
 //!              │ sweep: advances or ends queries of dead processes   │
 //!              └─────────────────────────────────────────────────────┘
 //! ```
@@ -42,6 +43,7 @@ pub(crate) mod statement;
 pub(crate) mod status;
 pub(crate) mod sweep;
 mod swept;
+pub(crate) mod system;
 mod threads;
 pub(crate) mod version;
 mod watch;

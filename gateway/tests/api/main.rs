@@ -18,6 +18,7 @@ mod postgres;
 mod queries;
 mod site;
 mod statements;
+mod system;
 mod told;
 mod trino;
 mod waits;

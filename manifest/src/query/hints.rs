@@ -84,13 +84,33 @@ pub async fn forget_stop(store: &dyn ControlStore, connection: &str) {
 /// # Errors
 /// The store's.
 pub async fn gateways(store: &dyn ControlStore) -> Result<Vec<String>, StoreError> {
+    Ok(gates(store, GATES_TRIED).await?.into_iter().map(|gate| gate.url).collect())
+}
+
+/// A gateway that has written where it can be reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GateSeen {
+    /// Its name: a new one each time it starts.
+    pub id: String,
+    /// Where it can be reached by workers.
+    pub url: String,
+    /// When it last wrote this, in milliseconds by the store's clock.
+    pub seen_ms: i64,
+}
+
+/// Gateways, the one with the newest hint first, at most so many.
+///
+/// # Errors
+/// The store's.
+pub async fn gates(store: &dyn ControlStore, most: usize) -> Result<Vec<GateSeen>, StoreError> {
     let mut listed = store.list(keys::GATES).await?;
     listed.sort_by_key(|entry| std::cmp::Reverse(entry.modified_ms));
     let mut found = Vec::new();
-    for entry in listed.into_iter().take(GATES_TRIED) {
+    for entry in listed.into_iter().take(most) {
         // It may be gone by now, or be of another version.
         if let Ok(Some(Gate { url, .. })) = create::load(store, &entry.key).await {
-            found.push(url);
+            let id = entry.key.strip_prefix(keys::GATES).unwrap_or(&entry.key).to_owned();
+            found.push(GateSeen { id, url, seen_ms: entry.modified_ms });
         }
     }
     Ok(found)

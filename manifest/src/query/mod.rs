@@ -47,8 +47,8 @@ pub use error::AdvanceError;
 pub use finish::create_end;
 pub use handle::QueryHandle;
 pub use hints::{
-    GATE_PERIOD, active, ask_to_stop, close_gate, forget_stop, gateways, is_asked_to_stop,
-    open_gate, retire, ring,
+    GATE_PERIOD, GateSeen, active, ask_to_stop, close_gate, forget_stop, gates, gateways,
+    is_asked_to_stop, open_gate, retire, ring,
 };
 pub use history::ended_before;
 pub use look::Look;

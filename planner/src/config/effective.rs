@@ -10,26 +10,98 @@ use dunlin_plan::redact::MASK;
 use serde_json::Value as Json;
 
 use super::schema::{followed, is_section, optional};
+use super::setting::Setting;
 
 /// The section whose keys are credentials.
 const PARAMS: &str = "params";
 
 /// The configuration as text. Without `defaults`, only what is set.
 pub(super) fn effective(tree: &Tree, schema: &Json, defaults: bool) -> String {
-    let mut printer = Printer { schema, defaults, text: String::new() };
-    printer.text += if defaults {
+    let mut text = String::from(if defaults {
         "# The configuration in effect. A value without a comment is the default.\n"
     } else {
         "# What is set. The defaults are not shown.\n"
-    };
-    printer.section(schema, tree.root().table(), "", false);
-    printer.text
+    });
+    for line in lines(tree, schema, defaults) {
+        let _ = match line {
+            Line::Section { path, is_entry: true } => writeln!(text, "\n[[{path}]]"),
+            Line::Section { path, is_entry: false } => writeln!(text, "\n[{path}]"),
+            Line::Key { key, value: Some(value), source: Some(source), .. } => {
+                writeln!(text, "{key} = {value}  # {source}")
+            }
+            Line::Key { key, value: Some(value), source: None, .. } => {
+                writeln!(text, "{key} = {value}")
+            }
+            Line::Key { key, value: None, .. } => writeln!(text, "# {key} is not set"),
+        };
+    }
+    text
+}
+
+/// The configuration with every default, key by key.
+pub(super) fn settings(tree: &Tree, schema: &Json) -> Vec<Setting> {
+    let keys = lines(tree, schema, true).into_iter().filter_map(|line| match line {
+        Line::Section { .. } => None,
+        Line::Key { name, value, source, .. } => {
+            Some(Setting { name, value: value.map(plain), source })
+        }
+    });
+    keys.collect()
+}
+
+/// A value of TOML as text: without quotes, if it is one.
+fn plain(value: String) -> String {
+    let parsed = format!("v = {value}").parse::<toml::Table>();
+    match parsed.ok().and_then(|mut table| table.remove("v")) {
+        Some(toml::Value::String(text)) => text,
+        _ => value,
+    }
+}
+
+/// What there is, in the order of the file.
+enum Line {
+    Section { path: String, is_entry: bool },
+    Key { name: String, key: String, value: Option<String>, source: Option<String> },
+}
+
+fn lines(tree: &Tree, schema: &Json, defaults: bool) -> Vec<Line> {
+    let mut printer = Printer { schema, defaults, lines: Vec::new() };
+    let place = Place { path: "", name: "", is_entry: false };
+    printer.section(schema, tree.root().table(), place);
+    printer.lines
+}
+
+/// Where a section is.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    /// As the head of the section has it; empty for the whole file.
+    path: &'a str,
+    /// The same, with the number of each entry of a list.
+    name: &'a str,
+    is_entry: bool,
+}
+
+impl Place<'_> {
+    fn line(self, key: &str, value: Option<String>, source: Option<String>) -> Line {
+        let key = quoted(key);
+        let name = match self.name {
+            "" => key.clone(),
+            name => format!("{name}.{key}"),
+        };
+        Line::Key { name, key, value, source }
+    }
+
+    /// A key that is set, with its source.
+    fn set(self, key: &str, node: &Node) -> Line {
+        let value = if is_credential(self.path, key) { masked(node) } else { toml_of(node) };
+        self.line(key, Some(value), Some(node.origin.to_string()))
+    }
 }
 
 struct Printer<'a> {
     schema: &'a Json,
     defaults: bool,
-    text: String,
+    lines: Vec<Line>,
 }
 
 /// A section that is printed after the keys of the one that it is in.
@@ -39,38 +111,46 @@ enum Below<'a> {
 }
 
 impl<'a> Printer<'a> {
-    /// The keys of a section, and then the sections in it. `path` is empty for the whole file.
-    fn section(&mut self, schema: &'a Json, set: Option<&'a Table>, path: &str, is_entry: bool) {
+    /// The keys of a section, and then the sections in it.
+    fn section(&mut self, schema: &'a Json, set: Option<&'a Table>, place: Place<'_>) {
         let known = schema.get("properties").and_then(Json::as_object);
-        let mut lines = String::new();
+        let mut lines = Vec::new();
         let mut below = Vec::new();
         for (key, property) in known.into_iter().flatten() {
             let node = set.and_then(|set| set.get(key));
             match self.below(property, node) {
                 Some(section) => below.extend(section.map(|section| (key.clone(), section))),
-                None => self.value(&mut lines, path, key, property, node, set),
+                None => lines.extend(self.value(place, key, property, node, set)),
             }
         }
         // Keys of any name, such as the columns of a table, and keys by another name.
         for (key, node) in set.into_iter().flatten() {
             if known.is_none_or(|known| !known.contains_key(key)) {
-                lines += &line(path, key, node);
+                lines.push(place.set(key, node));
             }
         }
+        let Place { path, name, is_entry } = place;
         if !path.is_empty() && (is_entry || !lines.is_empty()) {
-            let (open, close) = if is_entry { ("[[", "]]") } else { ("[", "]") };
-            let _ = writeln!(self.text, "\n{open}{path}{close}");
+            self.lines.push(Line::Section { path: path.to_owned(), is_entry });
         }
-        self.text += &lines;
+        self.lines.extend(lines);
         for (key, section) in below {
-            let path = if path.is_empty() { key } else { format!("{path}.{key}") };
+            let below = |above: &str| match above {
+                "" => key.clone(),
+                above => format!("{above}.{key}"),
+            };
+            let (path, name) = (below(path), below(name));
             match section {
                 // They have no defaults, and each table has them.
                 Below::Section(_, None) if path.ends_with(PARAMS) => {}
-                Below::Section(schema, set) => self.section(schema, set, &path, false),
+                Below::Section(schema, set) => {
+                    self.section(schema, set, Place { path: &path, name: &name, is_entry: false });
+                }
                 Below::Entries(schema, nodes) => {
-                    for node in nodes {
-                        self.section(schema, node.table(), &path, true);
+                    for (number, node) in nodes.iter().enumerate() {
+                        let name = format!("{name}[{number}]");
+                        let place = Place { path: &path, name: &name, is_entry: true };
+                        self.section(schema, node.table(), place);
                     }
                 }
             }
@@ -95,46 +175,35 @@ impl<'a> Printer<'a> {
         Some(node.and_then(Node::list).map(|nodes| Below::Entries(entries, nodes)))
     }
 
-    /// One key.
+    /// One key, if it is shown.
     fn value(
         &self,
-        lines: &mut String,
-        path: &str,
+        place: Place<'_>,
         key: &str,
         property: &Json,
         node: Option<&Node>,
         set: Option<&Table>,
-    ) {
+    ) -> Option<Line> {
         if let Some(node) = node {
-            *lines += &line(path, key, node);
-            return;
+            return Some(place.set(key, node));
         }
         let other = match key.strip_prefix("s3_") {
             Some(short) => short.to_owned(),
             None => format!("s3_{key}"),
         };
         // The short name of a key is only a second name of it.
-        let is_second = path.ends_with(PARAMS)
+        let is_second = place.path.ends_with(PARAMS)
             && (set.is_some_and(|set| set.contains_key(&other)) || is_short(property));
         if !self.defaults || is_second {
-            return;
+            return None;
         }
-        match property.get("default").and_then(toml_of_json) {
-            Some(value) => *lines += &format!("{} = {value}\n", quoted(key)),
-            None => *lines += &format!("# {} is not set\n", quoted(key)),
-        }
+        Some(place.line(key, property.get("default").and_then(toml_of_json), None))
     }
 }
 
 fn is_short(property: &Json) -> bool {
     let description = property.get("description").and_then(Json::as_str);
     description.is_some_and(|text| text.starts_with("The same as s3_"))
-}
-
-/// A key that is set, with its source.
-fn line(path: &str, key: &str, node: &Node) -> String {
-    let value = if is_credential(path, key) { masked(node) } else { toml_of(node) };
-    format!("{} = {value}  # {}\n", quoted(key), node.origin)
 }
 
 /// Whether the value of a key lets somebody in.
@@ -263,6 +332,28 @@ mod tests {
         assert!(text.contains("s3_key = \"${secrets:KEY}\""), "{text}");
         assert!(text.contains("https://user:********@host:9/x"), "{text}");
         assert!(!text.contains("# s3_secret is not set"), "{text}");
+    }
+
+    #[test]
+    fn settings_have_their_paths_and_no_credential() {
+        let all = Config::settings(&tree(FILE));
+        let of = |name: &str| {
+            let found = all.iter().find(|setting| setting.name == name);
+            let Setting { value, source, .. } = found.unwrap_or_else(|| panic!("{name}")).clone();
+            (value.unwrap_or_default(), source.unwrap_or_default())
+        };
+        let text = |value: &str, source: &str| (value.to_owned(), source.to_owned());
+        assert_eq!(of("routing.mode"), text("fleet", "flag --set routing.mode"));
+        assert_eq!(of("limits.lease_ms"), text("12000", ""));
+        assert_eq!(of("gateway.keys[0].name"), text("ci", "dunlin.toml, line 12"));
+        assert_eq!(of("gateway.keys[0].sha256").0, MASK);
+        assert_eq!(of("state.params.secret").0, MASK);
+        assert_eq!(of("state.params.s3_key").0, "${secrets:KEY}");
+        assert!(all.iter().any(|it| it.name == "limits.max_cost_usd" && it.value.is_none()));
+        let shown = format!("{all:?}");
+        for hidden in ["literal-secret", "pass-word", "ba7816bf", "resolved-key"] {
+            assert!(!shown.contains(hidden), "{hidden}");
+        }
     }
 
     #[test]

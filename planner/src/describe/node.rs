@@ -4,8 +4,12 @@
 //! expression that it holds (display texts omit fields).
 
 use std::fmt::Write as _;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
+use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
+use datafusion::catalog::memory::MemorySourceConfig;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::datasource::physical_plan::{CsvSource, FileScanConfig};
 use datafusion::datasource::source::DataSourceExec;
@@ -104,9 +108,12 @@ pub(crate) fn node(plan: &Arc<dyn ExecutionPlan>) -> Result<String> {
         line("structs", format!("{:?}", unnest.struct_column_indices()));
         line("options", format!("{:?}", unnest.options()));
     } else if let Some(scan) = plan.downcast_ref::<DataSourceExec>() {
-        match scan.data_source().downcast_ref::<FileScanConfig>() {
-            Some(config) => describe_scan(config, &mut line)?,
-            None => line("source", debug(scan.data_source())?),
+        let source = scan.data_source();
+        if let Some(config) = source.downcast_ref::<FileScanConfig>() {
+            describe_scan(config, &mut line)?;
+        } else {
+            line("source", debug(source)?);
+            line("rows", source.downcast_ref().map_or_else(|| Ok(String::new()), values)?);
         }
     }
     Ok(text)
@@ -252,6 +259,30 @@ fn text_options(config: &FileScanConfig) -> String {
         csv.truncate_rows(),
         csv.newlines_in_values()
     )
+}
+
+/// A digest of every value. The debug form leaves out rows of long batches.
+fn values(memory: &MemorySourceConfig) -> Result<String> {
+    let partitions = memory.partitions();
+    let options = FormatOptions::default().with_null("\u{0}").with_display_error(false);
+    let mut text = String::new();
+    let mut digest = 0_u64;
+    for batch in partitions.iter().flatten() {
+        for column in batch.columns() {
+            let shown = ArrayFormatter::try_new(column.as_ref(), &options)?;
+            for row in 0..batch.num_rows() {
+                text.clear();
+                shown.value(row).write(&mut text)?;
+                // Each value changes all that comes after it.
+                let mut hasher = DefaultHasher::new();
+                (digest, &text).hash(&mut hasher);
+                digest = hasher.finish();
+            }
+        }
+    }
+    let rows: Vec<usize> =
+        partitions.iter().map(|batches| batches.iter().map(RecordBatch::num_rows).sum()).collect();
+    Ok(format!("{rows:?} {digest:016x}"))
 }
 
 fn display(plan: &dyn ExecutionPlan) -> String {

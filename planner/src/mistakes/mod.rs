@@ -23,6 +23,7 @@ use dunlin_manifest::pinned::InputChanged;
 use dunlin_plan::words;
 
 pub(crate) use self::scene::{Scene, did_you_mean, nearest};
+use crate::snapshots::SnapshotError;
 use crate::too_complex::{PARSER_NESTING, TooComplex};
 
 /// What is wrong with a statement that cannot be planned.
@@ -86,6 +87,8 @@ pub(crate) enum Told {
     TooComplex(TooComplex),
     /// A store could not be read.
     Store { message: String },
+    /// The client may not see it.
+    Forbidden { message: String },
 }
 
 /// An error of planning, in words, as far as `scene` allows.
@@ -100,6 +103,9 @@ pub(crate) fn told(error: &DataFusionError, scene: &Scene<'_>) -> Told {
             return Told::Store { message: words::sentence(error) };
         }
         // A file changed between two listings of one planning. Planning again sees one version.
+        DataFusionError::External(cause) if let Some(cause) = cause.downcast_ref() => {
+            return of_snapshot(cause);
+        }
         DataFusionError::External(cause) if cause.is::<InputChanged>() => {
             return Told::Store { message: words::sentence(error) };
         }
@@ -130,6 +136,14 @@ fn of_parser(cause: &ParserError, scene: &Scene<'_>) -> Told {
     let (message, position) = syntax::told(cause, scene);
     let message = format!("{message}{}", place::shown(scene, position));
     Told::Syntax { message, position }
+}
+
+fn of_snapshot(error: &SnapshotError) -> Told {
+    match error {
+        SnapshotError::Store(message) => Told::Store { message: message.clone() },
+        SnapshotError::TooMuch(what) => Told::TooComplex(TooComplex::Snapshot(what.clone())),
+        SnapshotError::Forbidden(message) => Told::Forbidden { message: message.clone() },
+    }
 }
 
 fn is_not_found(error: &datafusion::object_store::Error) -> bool {

@@ -6,6 +6,7 @@ use datafusion::sql::sqlparser::tokenizer::Token;
 
 use super::scene::{did_you_mean, nearest, one_of};
 use super::{Found, Mistake, Scene, place, span_of};
+use crate::snapshots::SYSTEM_SCHEMA;
 
 /// The most columns or tables that are listed.
 const LISTED: usize = 16;
@@ -24,7 +25,9 @@ pub(super) fn table(full: &str, scene: &Scene<'_>) -> Found {
         .map_or_else(|| name.rsplit('.').next().unwrap_or(name), TableReference::table);
     let known = || scene.tables.iter().map(String::as_str);
     let mut message = format!("there is no table '{name}'");
-    if let Some(hint) = did_you_mean(&nearest(last, known())) {
+    if let Some(hint) = of_system(name, last, scene) {
+        message = format!("{message}; {hint}");
+    } else if let Some(hint) = did_you_mean(&nearest(last, known())) {
         message = format!("{message}; {hint}");
     } else if scene.tables.is_empty() {
         message.push_str("; the configuration has no tables ([[tables]])");
@@ -34,6 +37,24 @@ pub(super) fn table(full: &str, scene: &Scene<'_>) -> Found {
         message = format!("{message}; SHOW TABLES lists the {} that there are", scene.tables.len());
     }
     Found::new(Mistake::Table, message).at(place::of_name(scene.sql, last))
+}
+
+/// What was meant by the name of a table that is in the schema of the system, or that has the name of one there.
+fn of_system(name: &str, last: &str, scene: &Scene<'_>) -> Option<String> {
+    let known = || scene.snapshots.iter().map(|table| table.name);
+    let is_named = name.starts_with(&format!("{SYSTEM_SCHEMA}."));
+    let near = if is_named {
+        nearest(last, known())
+    } else {
+        known().filter(|known| *known == last && !name.contains('.')).collect()
+    };
+    let full: Vec<String> = near.iter().map(|table| format!("{SYSTEM_SCHEMA}.{table}")).collect();
+    let full: Vec<&str> = full.iter().map(String::as_str).collect();
+    let all = || {
+        let all: Vec<&str> = known().collect();
+        (is_named && !all.is_empty()).then(|| format!("{SYSTEM_SCHEMA} has {}", all.join(", ")))
+    };
+    did_you_mean(&full).or_else(all)
 }
 
 /// A catalog or schema that does not exist.

@@ -4,6 +4,8 @@ use datafusion::common::TableReference;
 use datafusion::execution::SessionState;
 use dunlin_config::distance;
 
+use crate::snapshots::SnapshotSchema;
+
 /// The most names that are suggested.
 const NEAREST: usize = 3;
 
@@ -18,6 +20,8 @@ pub(crate) struct Scene<'a> {
     pub(crate) tables: &'a [String],
     /// The tables that the statement names.
     pub(crate) named: &'a [TableReference],
+    /// The tables whose rows are no files.
+    pub(crate) snapshots: &'a [SnapshotSchema],
 }
 
 impl Scene<'_> {

@@ -55,7 +55,7 @@ impl Planner {
         let (_, state) = inner.session(&QuerySettings::default())?;
         let named = statement.tables(&state)?;
         let found = async {
-            let logical = inner.logical(&state, statement, &[], &named).await?;
+            let logical = self.logical(&state, statement, &named).await?;
             let parameters = parameters(&logical, declared)?;
             let logical = with_nulls(logical, &parameters)?;
             let analysed = analysed(logical, &state)?.map_err(PlanError::from_planning)?;
@@ -63,7 +63,7 @@ impl Planner {
             Ok(Signature { parameters, columns })
         }
         .await;
-        found.map_err(|error| inner.in_scene(error, statement, &state, &named))
+        found.map_err(|error| self.in_scene(error, statement, &state, &named))
     }
 }
 

@@ -57,6 +57,7 @@ pub(crate) use self::table::Written;
 use crate::catalog::TableName;
 use crate::config::{Config, FilesConfig};
 use crate::error::PlanError;
+use crate::snapshots::{self, SYSTEM_SCHEMA, Snapshots};
 
 /// Tables that are opened at the same time.
 const TABLES_AT_ONCE: usize = 16;
@@ -173,10 +174,14 @@ impl Tables {
         &self,
         named: &[TableReference],
         state: &SessionState,
+        snapshots: Option<&Arc<dyn Snapshots>>,
     ) -> Result<(Arc<dyn CatalogProvider>, Vec<Unread>), PlanError> {
         let all = named.iter().any(|name| name.schema() == Some(INFORMATION_SCHEMA));
         let mut wanted: BTreeMap<String, Arc<Table>> = BTreeMap::new();
-        let names: HashSet<&str> = named.iter().map(TableReference::table).collect();
+        let is_of_system =
+            |name: &&TableReference| snapshots.is_some() && name.schema() == Some(SYSTEM_SCHEMA);
+        let own = named.iter().filter(|name| !is_of_system(name));
+        let names: HashSet<&str> = own.map(TableReference::table).collect();
         for (name, table) in &self.tables {
             if all || names.contains(name.as_str()) {
                 wanted.insert(name.clone(), Arc::clone(table));
@@ -232,7 +237,14 @@ impl Tables {
         }
         let catalog = MemoryCatalogProvider::new();
         let default = &state.config_options().catalog.default_schema;
-        catalog.register_schema(default, Arc::new(schema)).map_err(PlanError::from_planning)?;
+        let planning = PlanError::from_planning;
+        catalog.register_schema(default, Arc::new(schema)).map_err(planning)?;
+        if let Some(snapshots) =
+            snapshots.filter(|_| all || named.iter().any(|it| is_of_system(&it)))
+        {
+            let schema = snapshots::schema(snapshots).map_err(planning)?;
+            catalog.register_schema(SYSTEM_SCHEMA, schema).map_err(planning)?;
+        }
         Ok((Arc::new(catalog), unread))
     }
 

@@ -21,14 +21,14 @@ use datafusion_pg_catalog::pg_catalog::context::{PgCatalogContextProvider, Role}
 use datafusion_pg_catalog::pg_catalog::setup_pg_catalog;
 use datafusion_pg_catalog::sql::PostgresCompatibilityParser;
 use dunlin_manifest::env::Env;
-use dunlin_planner::{PlanError, Signature, parameters, with_nulls};
+use dunlin_planner::{PlanError, SYSTEM_SCHEMA, Signature, parameters, with_nulls};
 use tokio::sync::OnceCell;
 
 use super::functions;
 use super::information::Information;
 use super::rewritten;
 use super::who::{DATABASE, Who};
-use crate::catalog::Names;
+use crate::catalog::{Names, SystemNames};
 use crate::query::error::CoreError;
 use crate::query::intake::Intake;
 
@@ -188,6 +188,7 @@ impl Opened {
         let information = Arc::new(Information { names: Arc::clone(&names) });
         catalog.register_schema("public", names).map_err(planning)?;
         catalog.register_schema("information_schema", information).map_err(planning)?;
+        catalog.register_schema(SYSTEM_SCHEMA, Arc::new(SystemNames)).map_err(planning)?;
         context.register_catalog(DATABASE, catalog);
         setup_pg_catalog(&context, DATABASE, Roles).map_err(|error| planning(*error))?;
         Ok(Self { base: context.state(), parser: PostgresCompatibilityParser::new() })

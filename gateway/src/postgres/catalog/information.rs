@@ -7,10 +7,12 @@ use datafusion::arrow::array::{ArrayRef, Int32Array, RecordBatch, StringArray};
 use datafusion::arrow::datatypes::{DataType, Field, Schema};
 use datafusion::catalog::{MemTable, SchemaProvider, TableProvider};
 use datafusion::error::Result;
+use dunlin_planner::SYSTEM_SCHEMA;
 
 use super::who::DATABASE;
 use crate::catalog::Names;
 use crate::postgres::kind::Kind;
+use crate::query::system::schemas;
 
 /// Tables that have columns here and no rows: Dunlin has no such things.
 const EMPTY: &[(&str, &[&str])] = &[
@@ -122,7 +124,9 @@ const EMPTY: &[(&str, &[&str])] = &[
 ];
 
 /// The schemas of the database.
-const SCHEMAS: [&str; 3] = ["pg_catalog", "information_schema", "public"];
+const SCHEMAS: [&str; 4] = ["pg_catalog", "information_schema", PUBLIC, SYSTEM_SCHEMA];
+/// The schema of the tables of the configuration.
+const PUBLIC: &str = "public";
 
 /// The schema `information_schema`.
 #[derive(Debug)]
@@ -162,11 +166,13 @@ impl Information {
     }
 
     fn tables(&self) -> Result<Arc<dyn TableProvider>> {
-        let names = self.names.table_names();
+        let own = self.names.table_names().into_iter().map(|name| (PUBLIC, name));
+        let of_system = schemas().iter().map(|table| (SYSTEM_SCHEMA, table.name.to_owned()));
+        let (of, names): (Vec<_>, Vec<_>) = own.chain(of_system).unzip();
         let count = names.len();
         texts(&[
             ("table_catalog", all(DATABASE, count)),
-            ("table_schema", all("public", count)),
+            ("table_schema", of.into_iter().map(|name| Some(name.to_owned())).collect()),
             ("table_name", names.into_iter().map(Some).collect()),
             ("table_type", all("BASE TABLE", count)),
             ("self_referencing_column_name", vec![None; count]),
@@ -208,11 +214,15 @@ impl Information {
             text("is_updatable"),
         ]));
         let mut rows: Vec<Row> = Vec::new();
+        let mut add = |schema, table: &str, columns: &Schema| {
+            let fields = columns.fields().iter().zip(1..);
+            rows.extend(fields.map(|(field, at)| Row::new(schema, table, field, at)));
+        };
         for table in self.names.table_names() {
-            let columns = self.names.columns(&table).await;
-            rows.extend(
-                columns.fields().iter().zip(1..).map(|(field, at)| Row::new(&table, field, at)),
-            );
+            add(PUBLIC, &table, self.names.columns(&table).await.as_ref());
+        }
+        for table in schemas() {
+            add(SYSTEM_SCHEMA, table.name, &table.columns);
         }
         let texts = |of: &dyn Fn(&Row) -> Option<String>| -> ArrayRef {
             Arc::new(rows.iter().map(of).collect::<StringArray>())
@@ -226,7 +236,7 @@ impl Information {
             Arc::clone(&schema),
             vec![
                 same(DATABASE),
-                same("public"),
+                texts(&|row| Some(row.schema.to_owned())),
                 texts(&|row| Some(row.table.clone())),
                 texts(&|row| Some(row.column.clone())),
                 numbers(&|row| Some(row.at)),
@@ -255,6 +265,7 @@ impl Information {
 
 /// A column of a table.
 struct Row {
+    schema: &'static str,
     table: String,
     column: String,
     at: i32,
@@ -268,7 +279,7 @@ struct Row {
 }
 
 impl Row {
-    fn new(table: &str, field: &Field, at: i32) -> Self {
+    fn new(schema: &'static str, table: &str, field: &Field, at: i32) -> Self {
         let kind = Kind::of(field).unwrap_or(Kind::Text);
         let (precision, scale) = match (field.data_type(), &kind) {
             (DataType::Decimal32(p, s) | DataType::Decimal64(p, s), _)
@@ -292,6 +303,7 @@ impl Row {
             kind => kind.name(),
         };
         Self {
+            schema,
             table: table.to_owned(),
             column: field.name().clone(),
             at,

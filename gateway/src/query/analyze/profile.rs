@@ -5,22 +5,8 @@ use dunlin_manifest::records::{End, Requests, SealedTask, StageId};
 use serde::Serialize;
 
 use super::records::{critical_chain, read_stages};
-use super::stage::{Claimed, StageRun, Took};
+use super::stage::{Claimed, StageRun, StageState, Took};
 use crate::query::error::CoreError;
-
-/// How far a stage is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-enum StageState {
-    /// An input is not sealed yet, so its tasks are not known.
-    Waiting,
-    /// Its tasks are known, and none is claimed.
-    Open,
-    /// Tasks are claimed.
-    Running,
-    /// All tasks are committed, and the winners are settled.
-    Sealed,
-}
 
 /// One stage.
 #[derive(Clone, Debug, Serialize)]
@@ -164,17 +150,11 @@ pub(crate) async fn profile(handle: &QueryHandle, end: Option<&End>) -> Result<P
 
 fn body(run: &StageRun, with_tasks: bool) -> StageBody {
     let planned = run.planned.as_ref().map(|tasks| tasks.len() as u64);
-    let state = match &run.seal {
-        Some(_) => StageState::Sealed,
-        None if planned.is_none() => StageState::Waiting,
-        None if run.attempts == 0 => StageState::Open,
-        None => StageState::Running,
-    };
     let sealed = run.seal.as_ref().map(|seal| seal.totals().tasks);
     StageBody {
         stage: run.id,
         name: run.name.clone(),
-        state,
+        state: run.state(),
         partitions: run.partitions,
         inputs: run.inputs.clone(),
         tasks: sealed.or(planned),

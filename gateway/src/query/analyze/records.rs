@@ -59,7 +59,7 @@ pub(crate) async fn sealed(
 }
 
 /// One look, and a GET for each seal that this process does not know.
-pub(super) async fn read_stages(
+pub(in crate::query) async fn read_stages(
     handle: &QueryHandle,
     end: Option<&End>,
 ) -> Result<Vec<StageRun>, CoreError> {

@@ -1,9 +1,11 @@
 //! One stage of a query, as far as its records show it.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
 use dunlin_manifest::decide::Decided;
+use dunlin_manifest::keys::group_of;
 use dunlin_manifest::model::view::StageView;
 use dunlin_manifest::records::{Requests, Seal, SealedTask, StageId, StageManifest, StageSpec};
 use serde::Serialize;
@@ -12,33 +14,61 @@ use super::text::{bytes, count, millis, ranges, requests, skew};
 
 /// A task that was claimed.
 #[derive(Clone, Debug, Serialize)]
-pub(super) struct Claimed {
-    task: u32,
+pub(in crate::query) struct Claimed {
+    pub(in crate::query) task: u32,
     /// The newest attempt.
-    attempt: u32,
+    pub(in crate::query) attempt: u32,
     /// The attempts that failed or were given back.
     failed: Vec<u32>,
-    committed: bool,
+    pub(in crate::query) committed: bool,
+}
+
+/// How far a stage is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(in crate::query) enum StageState {
+    /// An input is not sealed yet, so its tasks are not known.
+    Waiting,
+    /// Its tasks are known, and none is claimed.
+    Open,
+    /// Tasks are claimed.
+    Running,
+    /// All tasks are committed, and the winners are settled.
+    Sealed,
+}
+
+impl StageState {
+    /// The word that clients see.
+    pub(in crate::query) fn word(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Open => "open",
+            Self::Running => "running",
+            Self::Sealed => "sealed",
+        }
+    }
 }
 
 /// One stage, as far as its records show it.
 #[derive(Clone, Debug)]
-pub(super) struct StageRun {
-    pub(super) id: StageId,
-    pub(super) name: String,
-    pub(super) partitions: u32,
-    pub(super) inputs: Vec<StageId>,
+pub(in crate::query) struct StageRun {
+    pub(in crate::query) id: StageId,
+    pub(in crate::query) name: String,
+    pub(in crate::query) partitions: u32,
+    pub(in crate::query) inputs: Vec<StageId>,
     /// Attempts claimed, and those that failed.
-    pub(super) attempts: u64,
-    pub(super) failed: u64,
-    pub(super) committed: usize,
+    pub(in crate::query) attempts: u64,
+    pub(in crate::query) failed: u64,
+    pub(in crate::query) committed: usize,
     /// The tasks that were claimed, as far as they are listed: those of a sealed group are not.
-    pub(super) claimed: Vec<Claimed>,
+    pub(in crate::query) claimed: Vec<Claimed>,
     /// Partitions of each task, if they were computed and asked for.
-    pub(super) planned: Option<Vec<Vec<u32>>>,
+    pub(in crate::query) planned: Option<Vec<Vec<u32>>>,
     /// What the sealed sizes of its inputs changed about the stage.
-    pub(super) decided: Option<String>,
-    pub(super) seal: Option<Arc<Seal>>,
+    pub(in crate::query) decided: Option<String>,
+    pub(in crate::query) seal: Option<Arc<Seal>>,
+    /// Groups that are sealed: their claims are not listed.
+    groups: BTreeSet<u32>,
 }
 
 impl StageRun {
@@ -67,11 +97,27 @@ impl StageRun {
             decided,
             committed: seen.done(),
             claimed: claimed(seen),
+            groups: seen.groups.clone(),
             seal,
         }
     }
 
-    pub(super) fn tasks(&self) -> &[SealedTask] {
+    /// How far it is.
+    pub(in crate::query) fn state(&self) -> StageState {
+        match &self.seal {
+            Some(_) => StageState::Sealed,
+            None if self.planned.is_none() => StageState::Waiting,
+            None if self.attempts == 0 => StageState::Open,
+            None => StageState::Running,
+        }
+    }
+
+    /// Whether the group of a task is sealed.
+    pub(in crate::query) fn is_done(&self, task: u32) -> bool {
+        self.groups.contains(&group_of(task))
+    }
+
+    pub(in crate::query) fn tasks(&self) -> &[SealedTask] {
         self.seal.as_ref().map_or(&[], |seal| &seal.tasks)
     }
 
@@ -178,13 +224,13 @@ fn decision(spec: &StageSpec, manifest: &StageManifest) -> Option<String> {
 
 /// What the tasks cost together. Memory is that of the task with the most.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Took {
-    pub(super) scanned: u64,
-    pub(super) exchanged: u64,
-    pub(super) spilled: u64,
-    pub(super) memory: u64,
-    pub(super) cpu_us: u64,
-    pub(super) requests: Requests,
+pub(in crate::query) struct Took {
+    pub(in crate::query) scanned: u64,
+    pub(in crate::query) exchanged: u64,
+    pub(in crate::query) spilled: u64,
+    pub(in crate::query) memory: u64,
+    pub(in crate::query) cpu_us: u64,
+    pub(in crate::query) requests: Requests,
 }
 
 impl Took {
@@ -200,7 +246,7 @@ impl Took {
         }
     }
 
-    pub(super) fn sum<'a>(tasks: impl IntoIterator<Item = &'a SealedTask>) -> Self {
+    pub(in crate::query) fn sum<'a>(tasks: impl IntoIterator<Item = &'a SealedTask>) -> Self {
         tasks.into_iter().map(Self::of).fold(Self::default(), |sum, took| {
             let mut requests = sum.requests;
             requests += took.requests;

@@ -49,7 +49,11 @@ async fn tables_are_listed_with_their_columns_and_a_missing_file_hides_no_other(
     let site = Site::with(&(table("orders", "rows.csv") + &table("gone", "gone.csv")));
     let gateway = site.gateway(None, GatewayOptions::default()).await;
     let mut client = client(&gateway).await;
-    let (_, all) = asked(&mut client, CommandGetTables::default()).await;
+    let public = CommandGetTables {
+        db_schema_filter_pattern: Some("public".to_owned()),
+        ..CommandGetTables::default()
+    };
+    let (_, all) = asked(&mut client, public).await;
     assert_eq!(texts(std::slice::from_ref(&all), "table_name"), ["gone", "orders"]);
     assert_eq!(texts(&[all], "catalog_name"), ["datafusion", "datafusion"]);
     let (_, one) = asked(&mut client, tables("or%", true)).await;
@@ -59,7 +63,17 @@ async fn tables_are_listed_with_their_columns_and_a_missing_file_hides_no_other(
     let columns: Vec<_> = schema.fields().iter().map(|field| field.to_string()).collect();
     assert_eq!(columns.len(), 2, "{columns:?}");
     assert!(columns[0].contains("zebra") && columns[0].contains("Int64"), "{columns:?}");
-    let (_, both) = asked(&mut client, tables("%", true)).await;
+    let of_type = |name: &str, table_type: &str| CommandGetTables {
+        table_types: vec![table_type.to_owned()],
+        ..tables(name, true)
+    };
+    let (_, queries) = asked(&mut client, of_type("%", "SYSTEM TABLE")).await;
+    let names = texts(std::slice::from_ref(&queries), "table_name");
+    let at = names.iter().position(|name| name == "queries").unwrap();
+    assert_eq!(texts(std::slice::from_ref(&queries), "db_schema_name")[at], "system");
+    let columns = queries.column_by_name("table_schema").unwrap().as_binary::<i32>().value(at);
+    assert_eq!(try_schema_from_ipc_buffer(columns).unwrap().field(0).name(), "query_id");
+    let (_, both) = asked(&mut client, of_type("%", "TABLE")).await;
     let schemas = both.column_by_name("table_schema").unwrap().as_binary::<i32>();
     assert_eq!(try_schema_from_ipc_buffer(schemas.value(0)).unwrap().fields().len(), 0, "gone");
     let views =
@@ -81,9 +95,9 @@ async fn every_catalog_command_answers_with_its_columns() {
         ["datafusion"]
     );
     let (_, rows) = asked(&mut client, CommandGetDbSchemas::default()).await;
-    assert_eq!(texts(&[rows], "db_schema_name"), ["information_schema", "public"]);
+    assert_eq!(texts(&[rows], "db_schema_name"), ["information_schema", "public", "system"]);
     let (_, rows) = asked(&mut client, CommandGetTableTypes {}).await;
-    assert_eq!(texts(&[rows], "table_type"), ["TABLE"]);
+    assert_eq!(texts(&[rows], "table_type"), ["SYSTEM TABLE", "TABLE"]);
     let (_, rows) = asked(&mut client, CommandGetXdbcTypeInfo { data_type: None }).await;
     assert!(texts(&[rows], "type_name").contains(&"DECIMAL".to_owned()));
     let info = client

@@ -141,7 +141,10 @@ async fn clients_find_tables_columns_and_the_session_in_the_catalog() {
     assert_eq!(text("select current_setting('server_version_num')").await, "160006");
     assert_eq!(text("select current_database()").await, "dunlin");
     assert_eq!(
-        talk.texts("select table_name from information_schema.tables").await,
+        talk.texts(
+            "select table_name from information_schema.tables where table_schema = 'public'"
+        )
+        .await,
         [Some("rows".to_owned())]
     );
     let columns = "select column_name || ' ' || data_type from information_schema.columns where table_name = 'rows' order by ordinal_position";
@@ -151,6 +154,13 @@ async fn clients_find_tables_columns_and_the_session_in_the_catalog() {
     );
     let class = "select a.attname from pg_catalog.pg_attribute a join pg_catalog.pg_class c on a.attrelid = c.oid where c.relname = 'rows' and a.attnum > 0 order by a.attnum";
     assert_eq!(talk.texts(class).await.len(), 3);
+    // As `\dt system.*` asks, and the statement itself.
+    let listed = "select c.relname from pg_catalog.pg_class c left join pg_catalog.pg_namespace n on n.oid = c.relnamespace where c.relkind in ('r', 'p') and n.nspname ~ '^(system)$' order by 1";
+    let listed: Vec<String> = talk.texts(listed).await.into_iter().flatten().collect();
+    assert!(listed.contains(&"queries".to_owned()) && listed.len() == 9, "{listed:?}");
+    assert_eq!(text("select count(*) from system.queries").await, "0");
+    let at = "select data_type from information_schema.columns where table_schema = 'system' and table_name = 'queries' and column_name = 'submitted_at'";
+    assert_eq!(text(at).await, "timestamp with time zone");
     assert_eq!(site.objects(), 0, "looking into the catalog writes nothing");
 }
 
