@@ -23,6 +23,7 @@ mod print;
 pub mod query;
 pub mod record;
 mod reload;
+pub mod replay;
 mod script;
 pub mod serve;
 mod session;

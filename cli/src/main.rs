@@ -5,8 +5,8 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use dunlin_cli::{
-    config, demo, doctor, gc, health, help, init, key, own, pki, query, record, serve, sql, sweep,
-    tpch, validate,
+    config, demo, doctor, gc, health, help, init, key, own, pki, query, record, replay, serve, sql,
+    sweep, tpch, validate,
 };
 use dunlin_process::ConfigOptions;
 
@@ -67,9 +67,11 @@ enum Command {
     Tls(pki::Command),
     /// Run statements, at a gateway or in this process; without one, a shell.
     Sql(sql::Options),
-    /// Find queries of a gateway again: list, status, results, cancel, attach, analyze.
+    /// Find queries of a gateway again: list, status, results, cancel, attach, analyze; pack their records: profile.
     #[command(subcommand)]
     Query(query::Command),
+    /// List the stages and tasks of a past query, and run tasks again on this machine: how fast, and with the same rows?
+    Replay(replay::Options),
     /// Look after all active queries for a while: for a schedule, where no gateway runs.
     Sweep(sweep::Options),
     /// Delete what ended queries have left in the state.
@@ -137,6 +139,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Tls(command) => pki::run(&command),
         Command::Completions { shell } => help::completions(shell, Arguments::command()),
         Command::Man { folder } => help::man(&folder, Arguments::command()),
+        Command::Replay(options) => replay::run(&options),
         Command::Sweep(options) => sweep::run(&options),
         Command::Gc(options) => gc::run(&options),
         Command::Doctor(options) => doctor::run(&options),

@@ -25,6 +25,8 @@ use dunlin_manifest::records::{
 use dunlin_plan::guard::Stop;
 use dunlin_shuffle::{DataTarget, ExchangeInputs, Jobs, Ready};
 use futures::FutureExt;
+use object_store::ObjectStore;
+use object_store::path::Path;
 use tokio::task::JoinHandle;
 use tracing::Instrument;
 
@@ -105,7 +107,8 @@ async fn claim_and_run(
     let listing = look_beside(shared, known, task);
     let ready = ready(shared, known, task, &claiming);
     let pulse = Pulse::start(shared, known, task);
-    let outcome = match prepare(shared, known, task, &claim, &ready, ahead).await {
+    let to = Destination::of_state(known, &claim, &ready);
+    let outcome = match prepare(shared, known, task, &to, ahead).await {
         Ok(mut attempt) => {
             attempt.next = next;
             let decided = Arc::clone(&attempt.decided);
@@ -187,13 +190,35 @@ async fn not_claimed(claimed: Claimed, listing: JoinHandle<()>) -> Ran {
     Ran::Lost
 }
 
+/// Where the rows of an attempt go.
+#[derive(Debug)]
+pub(crate) struct Destination {
+    pub(crate) store: Arc<dyn ObjectStore>,
+    pub(crate) prefix: Path,
+    /// It is in the names of all that the attempt writes.
+    pub(crate) nonce: String,
+    pub(crate) ready: Ready,
+}
+
+impl Destination {
+    /// Beside the other data of the query, once the claim is won.
+    fn of_state(known: &Known, claim: &Claim, ready: &Ready) -> Self {
+        let store = known.handle.store();
+        Self {
+            store: Arc::clone(store.data_store()),
+            prefix: store.data_prefix().clone(),
+            nonce: claim.nonce.clone(),
+            ready: ready.clone(),
+        }
+    }
+}
+
 /// Reads what the attempt needs: manifest, plan, and the seals of the inputs.
-async fn prepare(
-    shared: &Arc<Shared>,
-    known: &Arc<Known>,
+pub(crate) async fn prepare(
+    shared: &Shared,
+    known: &Known,
     task: OpenTask,
-    claim: &Claim,
-    ready: &Ready,
+    to: &Destination,
     ahead: Option<ExchangeInputs>,
 ) -> Result<Attempt, AttemptError> {
     let handle = &known.handle;
@@ -208,14 +233,13 @@ async fn prepare(
     let own =
         own.ok_or_else(|| unread(format!("stage {} has no task {}", task.stage, task.task)))?;
     let mut inputs = ahead.unwrap_or_else(|| inputs_of(shared, known, own.share));
-    let store = Arc::clone(handle.store().data_store());
-    let prefix = handle.store().data_prefix().clone();
-    let (nonce, query) = (claim.nonce.clone(), handle.query.clone());
+    let Destination { store, prefix, nonce, ready } = to;
+    let query = handle.query.clone();
     let target = |spec: &StageSpec| {
         let name = if run::is_result(spec) { keys::res } else { keys::data };
         let (query, nonce, stage) = (query.clone(), nonce.clone(), spec.id);
         let key_of = move |part: u32| name(&query, stage, task.task, task.attempt, &nonce, part);
-        let (store, prefix) = (Arc::clone(&store), prefix.clone());
+        let (store, prefix) = (Arc::clone(store), prefix.clone());
         let (ready, jobs) = (ready.clone(), Jobs::here());
         DataTarget { store, prefix, key_of: Arc::new(key_of), ready, jobs }
     };
@@ -239,7 +263,7 @@ async fn prepare(
     Ok(Attempt {
         root: Arc::clone(&handle.root),
         task: task.task,
-        name: format!("{}-{}-{}", task.task, task.attempt, nonce.get(..8).unwrap_or(&nonce)),
+        name: format!("{}-{}-{}", task.task, task.attempt, nonce.get(..8).unwrap_or(nonce)),
         part: Part { target: target(&spec), partitions, spec, plan },
         next: None,
         before,
@@ -248,6 +272,7 @@ async fn prepare(
         scan_meter: Arc::default(),
         watch: InputWatch::default(),
         stop: Stop::default(),
+        seen: None,
     })
 }
 

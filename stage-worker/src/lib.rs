@@ -11,10 +11,10 @@
 //!
 //! ```text
 //!   worker ──> slot ──> attempt, ahead ──> run         one file each; an arrow means "uses"
-//!     └──> bell   │        ├──> commit, claiming, pulse, failure
-//!            │    ├──> settling ──> commit, duty
-//!            │    ├──> choice, looks, ledger
-//!            └────┴────────┴──> shared ──> known, crowd ──> options
+//!     │   ^  │    │        ├──> commit, claiming, pulse, failure
+//!     │   └ bell  ├──> settling ──> commit, duty
+//!     │           ├──> choice, looks, ledger
+//!     └── replay ─┴────────┴──> shared ──> known, crowd ──> options      replay: a past task again, to look at it
 //! ```
 
 mod ahead;
@@ -36,6 +36,7 @@ mod looks;
 mod news;
 mod options;
 mod pulse;
+mod replay;
 mod rest;
 mod run;
 mod settling;
@@ -50,4 +51,7 @@ pub use dunlin_manifest::query::Wake;
 pub use failure::AttemptError;
 pub use ledger::Paid;
 pub use options::WorkerOptions;
+pub use replay::{
+    Done, Operator, Outline, ReplayError, Replayed, StageOutline, TaskOutline, Verdict, Winner,
+};
 pub use worker::{StartError, Visit, Visited, Worker};

@@ -27,7 +27,7 @@ use dunlin_plan::gather::gathered;
 use dunlin_plan::guard::{Stop, guarded};
 use dunlin_plan::sift::{by_filter, sifted};
 use dunlin_plan::task::TaskPlan;
-use dunlin_plan::write::WriteAccess;
+use dunlin_plan::write::{CommitExec, WriteAccess, WriteExec};
 use dunlin_plan::{damaged, session, task};
 use dunlin_shuffle::{
     Buckets, DataTarget, ExchangeInputs, KeyFilter, StageData, TaskWriter, WriterOptions,
@@ -60,7 +60,13 @@ pub(crate) struct Attempt {
     pub(crate) watch: InputWatch,
     /// Set when the attempt is given up, because some operators return from a poll late or never.
     pub(crate) stop: Stop,
+    /// Set where a task is run again to be looked at: the plans that have run, with their metrics. Nothing else may come
+    /// of such a run, so it writes no files of tables.
+    pub(crate) seen: Option<Seen>,
 }
+
+/// Plans that have run.
+pub(crate) type Seen = Arc<parking_lot::Mutex<Vec<Arc<dyn ExecutionPlan>>>>;
 
 /// Partitions of a stage's plan, and where their rows go.
 #[derive(Debug)]
@@ -167,6 +173,7 @@ async fn run_part(
     let context = context(shared, attempt, part).map_err(|error| classify(&error))?;
     let mut opened =
         task::open(plan, spec, partitions, &context).map_err(|error| classify(&error))?;
+    check_replayed(attempt, spec, &opened.plan)?;
     let ahead = task::buckets_read(&opened.plan, spec, partitions);
     let asked = next.map(|question| {
         let buckets = task::buckets_read(&opened.plan, spec, &question.partitions);
@@ -218,6 +225,9 @@ async fn run_part(
             }
             Unfed::Writer(error) => error,
         });
+    }
+    if let Some(seen) = &attempt.seen {
+        seen.lock().push(Arc::clone(&opened.plan));
     }
     let peak = PeakRecordingPool::from_pool(context.memory_pool().as_ref())
         .map_or(0, PeakRecordingPool::max_reserved);
@@ -274,18 +284,19 @@ fn context(
 ) -> Result<Arc<TaskContext>, DataFusionError> {
     let spec = &part.spec;
     let own = part.partitions.len();
-    let access = WriteAccess::new(
-        shared.tables.read().clone(),
-        Arc::clone(&attempt.scan_meter),
-        shared.env.clone(),
-        format!("{}-{}", spec.id, attempt.name),
-        (spec.partitions as usize, own),
-    );
-    let config = session::config(&attempt.root.session)
+    let mut config = session::config(&attempt.root.session)
         .map_err(|error| DataFusionError::Internal(error.to_string()))?
         .with_sort_spill_reservation_bytes(spill_reservation(&shared.runtime.memory_pool))
-        .with_extension(Arc::new(attempt.inputs.clone()))
-        .with_extension(Arc::new(access));
+        .with_extension(Arc::new(attempt.inputs.clone()));
+    if attempt.seen.is_none() {
+        config.set_extension(Arc::new(WriteAccess::new(
+            shared.tables.read().clone(),
+            Arc::clone(&attempt.scan_meter),
+            shared.env.clone(),
+            format!("{}-{}", spec.id, attempt.name),
+            (spec.partitions as usize, own),
+        )));
+    }
     let runtime: Arc<RuntimeEnv> = RuntimeEnvBuilder::from_runtime_env(&shared.runtime)
         .with_object_store_registry(shared.tables.read().pinned_registry(
             &attempt.root.pins,
@@ -383,6 +394,27 @@ fn computed_ns(plan: &Arc<dyn ExecutionPlan>) -> u64 {
     let own = plan.metrics().and_then(|metrics| metrics.elapsed_compute()).unwrap_or(0);
     let below: u64 = plan.children().into_iter().map(computed_ns).sum();
     u64::try_from(own).unwrap_or(u64::MAX).saturating_add(below)
+}
+
+/// Refuses to run a plan again that writes files of tables.
+fn check_replayed(
+    attempt: &Attempt,
+    spec: &StageSpec,
+    plan: &Arc<dyn ExecutionPlan>,
+) -> Result<(), AttemptError> {
+    if attempt.seen.is_none() || !writes(plan) {
+        return Ok(());
+    }
+    Err(AttemptError {
+        class: FailClass::Fatal,
+        code: ErrorCode::Unsupported,
+        message: format!("stage {} writes files, so it is not run again", spec.id),
+    })
+}
+
+/// Whether a plan writes files of tables.
+fn writes(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    plan.is::<WriteExec>() || plan.is::<CommitExec>() || plan.children().into_iter().any(writes)
 }
 
 /// Where the data of a stage goes: results under `res/`, everything else under `data/`.

@@ -36,8 +36,8 @@ use crate::turn::work_on;
 /// A worker: a whole process, or a part of one.
 #[derive(Clone, Debug)]
 pub struct Worker {
-    shared: Arc<Shared>,
-    engine: Engine,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) engine: Engine,
     /// Visits come one after the other.
     visiting: Arc<tokio::sync::Mutex<()>>,
 }

@@ -2,6 +2,7 @@
 
 mod find;
 mod options;
+mod profile;
 mod run;
 mod text;
 

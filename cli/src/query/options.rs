@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use dunlin_process::ConfigOptions;
+
 use crate::credentials::Credentials;
 use crate::print::Format;
 use crate::sql::{DEFAULT_URL, URL_VARIABLE};
@@ -66,6 +68,8 @@ pub enum Command {
         #[command(flatten)]
         as_: Output,
     },
+    /// Pack the records of a query into an archive, for a report of a defect. No rows of tables are in it.
+    Profile(ProfileOptions),
     /// Print what a query took, stage by stage, also while it runs.
     Analyze {
         /// The query.
@@ -81,6 +85,23 @@ pub enum Command {
         #[command(flatten)]
         as_: Output,
     },
+}
+
+/// `dunlin query profile`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct ProfileOptions {
+    /// The query.
+    #[command(flatten)]
+    pub of: Id,
+    /// The archive, a tar file compressed with zstd; dunlin-ID.tar.zst if not given.
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Leave out the statement, and the plans, which show it.
+    #[arg(long)]
+    pub no_sql: bool,
+    /// Where the configuration is: the records are read from its state, and not from a gateway.
+    #[command(flatten)]
+    pub config: ConfigOptions,
 }
 
 /// Which query.

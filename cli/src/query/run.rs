@@ -7,7 +7,7 @@ use tokio::runtime::Builder;
 
 use super::find::{id, page};
 use super::options::{Command, Gateway, Output};
-use super::text;
+use super::{profile, text};
 use crate::failure::Failure;
 use crate::link::Link;
 use crate::print::{Expanded, Format, Out, Printer, Screen};
@@ -17,6 +17,13 @@ use crate::sql::DEFAULT_URL;
 /// Runs a command, says what went wrong, and gives the exit code.
 #[must_use]
 pub fn run(command: &Command) -> ExitCode {
+    // It has runtimes of its own, and asks no gateway.
+    if let Command::Profile(options) = command {
+        return match profile::run(options) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => Failure::from(error).tell(),
+        };
+    }
     let runtime = Builder::new_current_thread().enable_all().build();
     let outcome = runtime.context("the system gives no threads").map_err(Failure::from);
     match outcome.and_then(|runtime| runtime.block_on(try_run(command))) {
@@ -67,6 +74,7 @@ async fn try_run(command: &Command) -> Result<(), Failure> {
             session.attach(&query).await?;
             Ok(session.printer.out.close()?)
         }
+        Command::Profile(_) => Ok(()),
         Command::Analyze { of, verbose, at, as_ } => {
             let mut session = session(at, as_)?;
             let query = id(&session.link, &of.id).await?;
