@@ -59,6 +59,16 @@ struct Core {
     sweeper: tokio::task::JoinHandle<()>,
 }
 
+/// What is in force: shared with whoever reloads it, or as the options say.
+fn current(options: &GatewayOptions, gateway: &Gateway, keyring: Keyring) -> Current {
+    options.current.clone().unwrap_or_else(|| {
+        let planner = gateway.planner.clone();
+        let (limits, most) = (options.limits, options.most);
+        let settings = Arc::clone(&options.settings);
+        Current::new(Live { planner, limits, most, settings, keyring })
+    })
+}
+
 /// Starts everything but a listener.
 fn open(
     mut gateway: Gateway,
@@ -67,12 +77,7 @@ fn open(
     stop: &CancellationToken,
 ) -> Result<Core, ServeError> {
     let limits = options.door.limits;
-    let current = options.current.clone().unwrap_or_else(|| {
-        let planner = gateway.planner.clone();
-        let (limits, most) = (options.limits, options.most);
-        let settings = Arc::clone(&options.settings);
-        Current::new(Live { planner, limits, most, settings, keyring })
-    });
+    let current = current(options, &gateway, keyring);
     let env = gateway.env.clone();
     let fence = dunlin_plan::fence::current()?;
     let about = About::new(options, &fence, &env, gateway.planner.route_mode());

@@ -7,7 +7,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use datafusion::catalog::MemoryCatalogProviderList;
-use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{ScalarValue, TableReference};
 use datafusion::execution::context::SessionContext;
 use datafusion::execution::memory_pool::{FairSpillPool, MemoryPool, TrackConsumersPool};
@@ -37,7 +36,7 @@ use crate::route::{self, Decision, Route, RouteReason};
 use crate::settings::{QuerySettings, RouteMode};
 use crate::snapshots::{Snapshots, newest};
 use crate::stages::Stage;
-use crate::statement::{ParsedStatement, StatementKind, analysed};
+use crate::statement::{ParsedStatement, StatementKind, analysed, is_repeatable};
 use crate::tables::{self, Tables, because_unread};
 use crate::too_complex::TooComplex;
 use crate::writes::{Permission, Write, Writes};
@@ -290,18 +289,6 @@ async fn widest(state: &SessionState, tables: &[TableReference]) -> usize {
 fn pool(bytes: usize) -> Arc<dyn MemoryPool> {
     let named = std::num::NonZeroUsize::new(5).unwrap_or(std::num::NonZeroUsize::MIN);
     Arc::new(TrackConsumersPool::new(FairSpillPool::new(bytes), named))
-}
-
-/// True if a plan has no function that gives other values each time.
-fn is_repeatable(plan: &LogicalPlan) -> datafusion::error::Result<bool> {
-    let mut is_volatile = false;
-    plan.apply_with_subqueries(|node| {
-        node.apply_expressions(|expression| {
-            is_volatile |= expression.is_volatile();
-            Ok(if is_volatile { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
-        })
-    })?;
-    Ok(!is_volatile)
 }
 
 impl Inner {

@@ -4,6 +4,7 @@
 //! be planned again. It must be known after planning, too, because the plan inside EXPLAIN is planned. So the parsed
 //! value holds the kind.
 
+use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{ParamValues, ScalarValue, TableReference};
 use datafusion::execution::SessionState;
 use datafusion::execution::context::SQLOptions;
@@ -219,6 +220,18 @@ pub const MOST_PARAMETERS: usize = 1_000;
 pub(crate) fn number_of_parameter(name: &str) -> Option<usize> {
     let number = name.strip_prefix('$')?.parse().ok()?;
     (1..=MOST_PARAMETERS).contains(&number).then_some(number)
+}
+
+/// True if a plan has no function that gives other values each time.
+pub(crate) fn is_repeatable(plan: &LogicalPlan) -> datafusion::error::Result<bool> {
+    let mut is_volatile = false;
+    plan.apply_with_subqueries(|node| {
+        node.apply_expressions(|expression| {
+            is_volatile |= expression.is_volatile();
+            Ok(if is_volatile { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+        })
+    })?;
+    Ok(!is_volatile)
 }
 
 /// The plan whose columns have their types: until then, a union has those of its first branch. The inner error is the

@@ -415,7 +415,7 @@ mod tests {
         let there = Keyring::new(std::slice::from_ref(&one)).unwrap();
         let mine = here.recognise(Some("1")).unwrap();
         let code = |ring: &Keyring, principal: &Principal, purpose| {
-            ring.code_key(principal, purpose).map(|key| key.code(b"bytes"))
+            ring.code_key(principal, purpose).map(|key| key.code(1, b"bytes"))
         };
         let first = code(&here, &mine, "a").unwrap();
         assert_eq!(code(&there, &mine, "a"), Some(first));

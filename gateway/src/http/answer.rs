@@ -33,8 +33,8 @@ use super::format::Format;
 use super::problem::ApiError;
 use super::respond::mark;
 use crate::query::answer::Answer;
+use crate::query::cached::Source;
 use crate::query::cut::Cut;
-use crate::query::intake::Source;
 
 /// Whether rows were left out because of a limit of the request: a header, or a trailer of an answer that was sent before
 /// that was known.

@@ -29,8 +29,8 @@ use super::guard::Caller;
 use super::problem::ApiError;
 use super::respond::{empty, mark};
 use super::status::StatusBody;
+use crate::query::cached::Source;
 use crate::query::follow::{Following, SealedStage, Seen};
-use crate::query::intake::Source;
 use crate::query::queries::Queries;
 use crate::query::version::Version;
 

@@ -41,5 +41,6 @@ pub(crate) use guard::{Caller, Guard, Peer};
 pub use problem::{ApiError, Position, Problem};
 pub use refusal::Refusal;
 pub use request::MAX_WAIT;
+pub(crate) use request::wants_fresh;
 pub(crate) use routes::{Beside, router};
 pub(crate) use server::Server;

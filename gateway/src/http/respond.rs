@@ -9,8 +9,8 @@ use serde::Serialize;
 
 use super::problem::ApiError;
 use super::status::{StatusBody, path};
+use crate::query::cached::Source;
 use crate::query::error::CoreError;
-use crate::query::intake::Source;
 use crate::query::status::QueryStatus;
 
 /// Whether the answer was there already.

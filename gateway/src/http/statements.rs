@@ -25,8 +25,9 @@ use super::request::{
 use super::respond::{accepted, answer_json, mark};
 use super::status::StatusBody;
 use crate::auth::{Principal, Scope};
+use crate::query::cached::Source;
 use crate::query::error::ErrorKind;
-use crate::query::intake::{Intake, Parsed, Source, Taken, Wish};
+use crate::query::intake::{Intake, Parsed, Taken, Wish};
 use crate::query::queries::{Queries, Waited, Wanted};
 use crate::query::statement::Statement;
 use crate::query::status::Status;

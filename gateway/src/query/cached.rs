@@ -27,6 +27,22 @@ use serde::{Deserialize, Serialize};
 use super::error::CoreError;
 use super::handles::Handles;
 
+/// Where the query of a statement comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// It was submitted now. `missed`: its answer was looked for among those that are there.
+    New { missed: bool },
+    /// A request with the same idempotency key has submitted it before.
+    Replayed,
+    /// It has the same answer.
+    Cached,
+}
+
+impl Source {
+    /// It was run, and nothing else is to be said.
+    pub(crate) const RUN: Self = Self::New { missed: false };
+}
+
 /// Everything that decides the rows of a query.
 #[derive(Serialize)]
 struct Identity<'a> {

@@ -24,7 +24,7 @@ use dunlin_planner::{
 use super::analyze::{self, Detail};
 use super::answer::{Answer, Receipt};
 use super::asked::Remarks;
-use super::cached::Cached;
+use super::cached::{Cached, Source};
 use super::catalog::{TableBody, whole_table};
 use super::counted::Counted;
 use super::cut::AnswerLimits;
@@ -46,22 +46,6 @@ pub(crate) enum Taken {
     Answer(Box<Answer>),
     /// It is a query in the store; EXPLAIN ANALYZE asks for its analysis and not for its rows.
     Query { query: QueryId, source: Source, analysis: Option<Detail>, held: Held },
-}
-
-/// Where the query of a statement comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Source {
-    /// It was submitted now. `missed`: its answer was looked for among those that are there.
-    New { missed: bool },
-    /// A request with the same idempotency key has submitted it before.
-    Replayed,
-    /// It has the same answer.
-    Cached,
-}
-
-impl Source {
-    /// It was run, and nothing else is to be said.
-    pub(crate) const RUN: Self = Self::New { missed: false };
 }
 
 /// Keeps what this process knows of a query that it has just written, until the request has looked at it.

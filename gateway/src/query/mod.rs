@@ -19,7 +19,7 @@ pub(crate) mod answer;
 pub(crate) mod asked;
 mod beside;
 mod brief;
-mod cached;
+pub(crate) mod cached;
 pub(crate) mod catalog;
 mod counted;
 pub(crate) mod cut;

@@ -9,7 +9,7 @@
 //! | `X-Trino-Transaction-Id` | that a transaction is open |
 //! | `X-Trino-Client-Tags`, `-Source` | tags of the query |
 //! | `X-Trino-Client-Capabilities` | whether fractions of seconds may have any length |
-//! | `Idempotency-Key`, `traceparent` | as over HTTP |
+//! | `Idempotency-Key`, `Cache-Control`, `traceparent` | as over HTTP |
 
 use std::collections::BTreeMap;
 
@@ -24,7 +24,7 @@ use super::address::base;
 use super::failure::{Failure, Name};
 use super::headers::{encoded, invalid, list, one, pairs};
 use super::token::{packed, unpacked};
-use crate::http::ApiError;
+use crate::http::{ApiError, wants_fresh};
 use crate::options::Most;
 use crate::query::asked::{LONGEST_NAME, LONGEST_VALUE, MOST_TAGS, Tags};
 use crate::query::statement::{Statement, sha256_hex};
@@ -66,6 +66,8 @@ pub(super) struct Asked {
     pub(super) has_digits: bool,
     /// The hash of the idempotency key.
     pub(super) key: Option<String>,
+    /// The statement is run, also if its answer is there already.
+    pub(super) fresh: bool,
     trace: Option<String>,
 }
 
@@ -138,6 +140,7 @@ impl Asked {
             in_transaction: transaction.is_some_and(|id| !id.eq_ignore_ascii_case("none")),
             has_digits: capabilities.contains(&"PARAMETRIC_DATETIME"),
             key: key(headers)?,
+            fresh: wants_fresh(headers),
             trace: trace.map(|trace| trace.to_string()),
         })
     }

@@ -9,7 +9,7 @@ use datafusion::common::ScalarValue;
 
 use super::asked::of_session;
 use super::catalog::Look;
-use super::command::Command;
+use super::command::{Command, Show};
 use super::encode::{Rows, whole};
 use super::failure::{Failure, Name, Refused};
 use super::parts::{Client, Trino};
@@ -50,6 +50,13 @@ impl Trino {
         let Statement { sql, using, catalog, schema, user, settings } = statement;
         let look = Look { user, catalog, schema };
         match Command::of(&sql)? {
+            Command::Show(Show::Functions(pattern)) => {
+                self.values(using.as_deref(), 0).await?;
+                // The core lists them, with the types of their arguments.
+                let like = pattern.map_or(String::new(), |pattern| format!(" like {pattern}"));
+                let statement = of_session(format!("show functions{like}"), Vec::new(), &settings)?;
+                self.at_once(client, statement, has_digits).await
+            }
             Command::Show(show) => {
                 self.values(using.as_deref(), 0).await?;
                 self.shown(show, look, has_digits).await
@@ -64,14 +71,14 @@ impl Trino {
                 let (sql, wanted) = numbered(&sql);
                 let values = self.values(using.as_deref(), wanted).await?;
                 let statement = of_session(sql.into_owned(), values, &settings)?;
-                self.explained(client, statement, has_digits).await
+                self.at_once(client, statement, has_digits).await
             }
             _ => Err(CoreError::internal("a command of the session is no statement").into()),
         }
     }
 
-    /// The rows of EXPLAIN.
-    async fn explained(
+    /// The rows of a statement that the core answers without a query in the store.
+    async fn at_once(
         &self,
         client: &Client,
         statement: crate::query::statement::Statement,
@@ -82,7 +89,9 @@ impl Trino {
         let wish = Wish { caller, key: None, durable: false, fresh: false, patience: PATIENCE };
         match Arc::clone(&self.intake).take(parsed, wish).await? {
             Taken::Answer(answer) => whole(answer.rows, None, has_digits).await,
-            Taken::Query { .. } => Err(CoreError::internal("EXPLAIN became a query").into()),
+            Taken::Query { .. } => {
+                Err(CoreError::internal("a list of the gateway became a query").into())
+            }
         }
     }
 }

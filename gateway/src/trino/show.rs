@@ -72,11 +72,7 @@ impl Trino {
                 let made = format!("CREATE TABLE {}", made(&table, &columns)?);
                 Source::Rows(texts(&[("Create Table", vec![made])])?)
             }
-            Show::Functions(_) => {
-                let what = "SHOW FUNCTIONS is not supported; the documentation lists the functions";
-                return Err(Failure::new(Name::NOT_SUPPORTED, what).into());
-            }
-            Show::Session(_) => {
+            Show::Session(_) | Show::Functions(_) => {
                 let what = "SHOW SESSION has no LIKE, and cannot be prepared";
                 return Err(Failure::new(Name::NOT_SUPPORTED, what).into());
             }

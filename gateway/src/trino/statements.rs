@@ -116,13 +116,8 @@ impl Trino {
             _ => {}
         }
         let caller = client.principal.clone();
-        let wish = Wish {
-            caller,
-            key: asked.key.clone(),
-            durable: true,
-            fresh: false,
-            patience: PATIENCE,
-        };
+        let key = asked.key.clone();
+        let wish = Wish { caller, key, durable: true, fresh: asked.fresh, patience: PATIENCE };
         let taken = Arc::clone(&self.intake).take(parsed, wish).await?;
         let Taken::Query { query, analysis, held, .. } = taken else {
             return Err(CoreError::internal("a statement was answered and not stored").into());

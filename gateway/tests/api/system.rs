@@ -181,7 +181,7 @@ async fn mistakes_are_told_as_of_any_table_and_every_face_knows_the_columns() {
         ("select statuss from system.queries", "did you mean status?"),
         ("select * from system.attempt", "did you mean system.attempts?"),
         ("select * from queries", "did you mean system.queries?"),
-        ("insert into system.queries values (1)", "have one name, without a schema"),
+        ("insert into system.queries values (1)", "tables that are written have one name"),
     ] {
         let (status, body) = problem(gateway.sql(sql)).await;
         assert!(status >= 400 && status < 500, "{sql}: {body}");

@@ -68,7 +68,7 @@ pub(in crate::query) struct StageRun {
     pub(in crate::query) decided: Option<String>,
     pub(in crate::query) seal: Option<Arc<Seal>>,
     /// Groups that are sealed: their claims are not listed.
-    groups: BTreeSet<u32>,
+    pub(super) groups: BTreeSet<u32>,
 }
 
 impl StageRun {

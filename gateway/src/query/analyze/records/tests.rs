@@ -50,6 +50,7 @@ fn run(id: StageId, inputs: &[StageId], tasks: Vec<SealedTask>) -> StageRun {
         committed: 0,
         claimed: Vec::new(),
         seal: Some(Arc::new(seal)),
+        groups: std::collections::BTreeSet::new(),
     }
 }
 
