@@ -93,7 +93,7 @@ async fn statement(
     let asked = Asked::of(&headers, trino.is_tls)?;
     let sql = std::str::from_utf8(&body)
         .map_err(|_| ApiError::invalid_request("the statement is not valid UTF-8"))?;
-    let taken = caught(trino.posted(&client, &asked, sql)).await;
+    let taken = caught(Box::pin(trino.posted(&client, &asked, sql))).await;
     let (outcome, _held) = match taken {
         Ok(taken) => (Ok(taken.results), taken._held),
         Err(refused) => (Err(refused), None),
@@ -127,7 +127,7 @@ async fn page(
     let (client, token) = shown(&trino, caller, token)?;
     let base = base(&headers, trino.is_tls)?;
     let query = token.query.clone();
-    let outcome = caught(trino.turned(&client, token, &base)).await;
+    let outcome = caught(Box::pin(trino.turned(&client, token, &base))).await;
     answered(&base, query, outcome)
 }
 

@@ -122,7 +122,7 @@ impl Trino {
     async fn written_by(&self, ended: &Ended, has_digits: bool) -> Result<(Rows, u64), Refused> {
         let mut answer = self.queries.answer(ended, Wanted::default()).await?;
         let told = answer.rows.try_next().await.map_err(CoreError::rows)?;
-        let rows = told.as_ref().and_then(|batch| Some(batch.slice(0, 1).project(&[0]).ok()?));
+        let rows = told.as_ref().and_then(|batch| batch.slice(0, 1).project(&[0]).ok());
         let count = rows.as_ref().and_then(|rows| {
             let counts = rows.column_by_name("rows")?.as_primitive_opt::<Int64Type>()?;
             u64::try_from(*counts.values().first()?).ok()

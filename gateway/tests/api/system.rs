@@ -184,7 +184,7 @@ async fn mistakes_are_told_as_of_any_table_and_every_face_knows_the_columns() {
         ("insert into system.queries values (1)", "tables that are written have one name"),
     ] {
         let (status, body) = problem(gateway.sql(sql)).await;
-        assert!(status >= 400 && status < 500, "{sql}: {body}");
+        assert!((400..500).contains(&status), "{sql}: {body}");
         assert!(body["detail"].as_str().unwrap().contains(text), "{sql}: {body}");
     }
     // A wrong id is the id of no query.

@@ -66,6 +66,8 @@ impl Looked {
 }
 
 /// How an attempt came out.
+// Nearly all of them are of the largest kind.
+#[allow(clippy::large_enum_variant)]
 #[derive(Clone, Debug)]
 pub(super) enum Outcome {
     Won {
