@@ -10,18 +10,10 @@ import java.sql.ResultSet;
 import java.sql.ResultSetMetaData;
 import java.sql.SQLException;
 import java.sql.Statement;
-import java.util.ArrayList;
 import java.util.List;
-import java.util.Objects;
 import java.util.Properties;
 
-public final class FlightJdbc {
-  private interface Check {
-    void run() throws Exception;
-  }
-
-  private static int passed = 0;
-  private static int failed = 0;
+public final class FlightJdbc extends JdbcChecks {
   private static String first;
   private static String second;
 
@@ -35,42 +27,6 @@ public final class FlightJdbc {
 
   private static Connection connect() throws SQLException {
     return connect(first, "key-of-reader");
-  }
-
-  private static void same(Object got, Object wanted) {
-    if (!Objects.equals(got, wanted)) {
-      throw new AssertionError("got " + got + ", and not " + wanted);
-    }
-  }
-
-  private static void check(String name, Check check) {
-    long began = System.nanoTime();
-    try {
-      check.run();
-      passed++;
-      System.out.printf("  %s: %.1f s%n", name, (System.nanoTime() - began) / 1e9);
-    } catch (Throwable error) {
-      failed++;
-      System.err.println("  " + name + ": FAILED: " + error);
-      for (Throwable cause = error.getCause(); cause != null; cause = cause.getCause()) {
-        System.err.println("    because " + cause);
-      }
-    }
-  }
-
-  private static List<String> column(ResultSet rows, String name) throws SQLException {
-    List<String> values = new ArrayList<>();
-    while (rows.next()) {
-      values.add(rows.getString(name));
-    }
-    return values;
-  }
-
-  private static long count(Connection connection, String sql) throws SQLException {
-    try (Statement statement = connection.createStatement(); ResultSet rows = statement.executeQuery(sql)) {
-      rows.next();
-      return rows.getLong(1);
-    }
   }
 
   private static void statements() throws SQLException {
@@ -172,22 +128,6 @@ public final class FlightJdbc {
     }
   }
 
-  private static void refused(String words, Check check) {
-    try {
-      check.run();
-    } catch (Exception error) {
-      StringBuilder text = new StringBuilder();
-      for (Throwable cause = error; cause != null; cause = cause.getCause()) {
-        text.append(cause).append('\n');
-      }
-      if (text.indexOf(words) < 0) {
-        throw new AssertionError("the error has no '" + words + "': " + text);
-      }
-      return;
-    }
-    throw new AssertionError("nothing was refused; wanted '" + words + "'");
-  }
-
   private static void mistakes() throws SQLException {
     refused("UNAUTHORIZED", () -> connect(first, "key-of-nobody").close());
     try (Connection connection = connect(); Statement statement = connection.createStatement()) {
@@ -236,7 +176,6 @@ public final class FlightJdbc {
     check("JDBC writes", FlightJdbc::writes);
     check("JDBC is told of mistakes", FlightJdbc::mistakes);
     check("JDBC cancels", FlightJdbc::cancels);
-    System.out.println("  " + passed + " passed, " + failed + " failed");
-    System.exit(failed == 0 ? 0 : 1);
+    end();
   }
 }

@@ -16,37 +16,14 @@ import pyarrow
 import pyarrow.flight as flight
 from adbc_driver_flightsql import DatabaseOptions, StatementOptions
 
+from checks import ROWS, check, refused, run_all, same
+
 FIRST, SECOND = sys.argv[1:3]
-ROWS = {"lineitem": 60175, "orders": 15000, "customer": 1500, "nation": 25, "region": 5}
-CHECKS = []
-
-
-def check(function):
-    CHECKS.append(function)
-    return function
 
 
 def connect(address=FIRST, key="key-of-reader", **more):
     options = {DatabaseOptions.AUTHORIZATION_HEADER.value: f"Bearer {key}", **more}
     return dbapi.connect(f"grpc://{address}", db_kwargs=options, autocommit=True)
-
-
-def same(got, wanted, what=""):
-    if got != wanted:
-        raise AssertionError(f"{what}: got {got!r}, and not {wanted!r}")
-
-
-def refused(words, function):
-    """The function fails with an error that has these words."""
-    try:
-        function()
-    except Exception as error:  # noqa: BLE001: any error of any client
-        text = str(error)
-        for word in words:
-            if word not in text:
-                raise AssertionError(f"the error has no {word!r}: {text}") from error
-        return
-    raise AssertionError(f"nothing was refused; wanted {words}")
 
 
 def rows(sql, parameters=None, **options):
@@ -289,20 +266,5 @@ def a_ticket_outlives_its_gateway():
     same(got, [{"c": ROWS["lineitem"], "q": rows("select sum(l_quantity) from lineitem", address=SECOND)[0][0]}])
 
 
-def main():
-    print(f"  ADBC {adbc_driver_manager.__version__}, Flight SQL driver {adbc_driver_flightsql.__version__}, pyarrow {pyarrow.__version__}")
-    failed = 0
-    for function in CHECKS:
-        name = function.__name__.replace("_", " ")
-        began = time.monotonic()
-        try:
-            function()
-            print(f"  {name}: {time.monotonic() - began:.1f} s", flush=True)
-        except Exception as error:  # noqa: BLE001: all checks are run
-            failed += 1
-            print(f"  {name}: FAILED: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
-    print(f"  {len(CHECKS) - failed} passed, {failed} failed")
-    sys.exit(1 if failed else 0)
-
-
-main()
+print(f"  ADBC {adbc_driver_manager.__version__}, Flight SQL driver {adbc_driver_flightsql.__version__}, pyarrow {pyarrow.__version__}")
+run_all()

@@ -63,7 +63,7 @@ def driver(folder, artifact):
     """Gets a JDBC driver."""
     if pinned(folder, [artifact]):
         return
-    for tool in ["java", "mvn"]:
+    for tool in ["java", "javac", "mvn"]:
         if not shutil.which(tool):
             not_tested(f"{tool} is missing; on Debian: apt-get install default-jdk-headless maven")
     say(f"getting {artifact} into {os.path.relpath(folder, ROOT)}")
@@ -75,6 +75,15 @@ def driver(folder, artifact):
     parts = [*group.split("."), name, version, f"{name}-{version}.jar"]
     shutil.copy(os.path.join(os.path.expanduser("~/.m2/repository"), *parts), os.path.join(folder, "driver.jar"))
     pin(folder, [artifact])
+
+
+def java(work, folder, program, *flags):
+    """The command of a program of checks, which is compiled with what all of them share."""
+    jar, classes = os.path.join(folder, "driver.jar"), os.path.join(work, "classes")
+    sources = [os.path.join(HERE, f"{name}.java") for name in ["JdbcChecks", program]]
+    if subprocess.run(["javac", "-cp", jar, "-d", classes, *sources]).returncode:
+        fail(f"{program}.java does not compile")
+    return ["java", *flags, "-Xmx512m", "-cp", f"{jar}{os.pathsep}{classes}", program]
 
 
 def configuration(work):
@@ -150,11 +159,16 @@ def checked(processes):
             fail(f"a key is in {process.log}")
 
 
+def arguments(parser):
+    """What every script of clients takes."""
+    parser.add_argument("--bin-dir", default=os.path.join(os.environ.get("CARGO_TARGET_DIR", os.path.join(ROOT, "target")), "debug"))
+    parser.add_argument("--setup-only", action="store_true")
+
+
 def main(what, set_up, run):
     """Reads the arguments, gets the clients, and runs them in a folder of their own."""
     parser = argparse.ArgumentParser(description=what, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--bin-dir", default=os.path.join(os.environ.get("CARGO_TARGET_DIR", os.path.join(ROOT, "target")), "debug"))
-    parser.add_argument("--setup-only", action="store_true")
+    arguments(parser)
     options = parser.parse_args()
     set_up()
     if options.setup_only:

@@ -44,7 +44,8 @@ pub(crate) async fn look(
     let is_fresh = shared.has_listed_lately();
     let mut queries = told.clone();
     if is_fresh {
-        queries.extend(shared.open_queries().into_iter().filter(|query| !told.contains(query)));
+        let open = shared.open_queries().into_iter().map(|candidate| candidate.query);
+        queries.extend(open.filter(|query| !told.contains(query)));
     }
     if !queries.is_empty() && (is_fresh || !(crowd.is_large() || ears.is_list_due)) {
         let found = look_at(shared, queries, &told, slot, compute).await;

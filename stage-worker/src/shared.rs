@@ -110,6 +110,16 @@ pub(crate) enum Asked {
     NotOurs,
 }
 
+impl Asked {
+    /// The query, if a slot may work on it or read it now.
+    fn turn(self) -> Option<Candidate> {
+        match self {
+            Self::Turn(candidate) => Some(candidate),
+            Self::Quiet(_) | Self::Refused | Self::NotOurs => None,
+        }
+    }
+}
+
 /// So many queries are remembered that have ended.
 const ENDED: usize = 64;
 /// News that no slot has asked for after so many others is forgotten. The slots look at the store anyway.
@@ -174,23 +184,19 @@ impl Shared {
     }
 
     /// The queries that this process has read, and of which no slot has just found that there is nothing to do.
-    pub(crate) fn open_queries(&self) -> Vec<QueryId> {
-        let mut read: Vec<QueryId> = self.queries.lock().keys().cloned().collect();
-        read.retain(|query| matches!(self.candidate(query), Asked::Turn(_)));
-        read
+    pub(crate) fn open_queries(&self) -> Vec<Candidate> {
+        let read: Vec<QueryId> = self.queries.lock().keys().cloned().collect();
+        read.iter().filter_map(|query| self.candidate(query).turn()).collect()
     }
 
     /// Whether a slot that works on `query` is to look for another one: it is another's turn, or there may be new ones.
     pub(crate) fn is_anothers_turn(&self, query: &QueryId) -> bool {
         let heard: Vec<QueryId> = self.heard.lock().queries.keys().cloned().collect();
-        let unread = heard.into_iter().filter(|other| self.is_known(other).is_none());
-        let others = self.open_queries().into_iter().chain(unread).filter(|other| other != query);
-        let mut candidates: Vec<Candidate> = others
-            .filter_map(|other| match self.candidate(&other) {
-                Asked::Turn(candidate) => Some(candidate),
-                _ => None,
-            })
-            .collect();
+        let heard = heard.iter().filter_map(|other| self.candidate(other).turn());
+        let unread = heard.filter(|candidate| !candidate.is_read);
+        let mut candidates = self.open_queries();
+        candidates.extend(unread);
+        candidates.retain(|candidate| candidate.query != *query);
         if let Asked::Turn(own) | Asked::Quiet(own) = self.candidate(query) {
             candidates.push(own);
         }

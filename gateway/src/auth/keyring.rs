@@ -241,6 +241,16 @@ impl CodeKey {
         (*shown == version && is_it).then_some(body)
     }
 
+    /// For the holder of a key with this text.
+    #[cfg(test)]
+    #[allow(clippy::unwrap_used)]
+    pub(crate) fn of_test(secret: &str, purpose: &'static str) -> Self {
+        let (name, sha256) = (secret.to_owned(), super::key::hash_of(secret));
+        let key = KeyOptions { name, sha256, scopes: Scopes::all(), scram: None };
+        let ring = Keyring::new(&[key]).unwrap();
+        ring.code_key(&ring.recognise(Some(secret)).unwrap(), purpose).unwrap()
+    }
+
     fn code(&self, version: u8, body: &[u8]) -> blake3::Hash {
         let mut hasher = blake3::Hasher::new_keyed(&self.0);
         hasher.update(&[version]).update(body);

@@ -6,8 +6,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::array::AsArray;
-use arrow::datatypes::Int64Type;
 use arrow_schema::SchemaRef;
 use bytes::Bytes;
 use datafusion::common::ScalarValue;
@@ -26,6 +24,7 @@ use super::token::Token;
 use crate::auth::{Principal, Scope};
 use crate::query::analyze::Detail;
 use crate::query::answer::Answer;
+use crate::query::answer::rows_written;
 use crate::query::error::CoreError;
 use crate::query::intake::{Held, Parsed, Taken, Wish};
 use crate::query::queries::{Ended, Waited, Wanted};
@@ -211,10 +210,8 @@ impl Flight {
         let ended = self.ended(caller, &query).await.map_err(about)?;
         let mut rows = self.rows(ended, None).await?;
         let told = rows.try_next().await.map_err(CoreError::rows)?;
-        let count = told.as_ref().and_then(|batch| {
-            let column = batch.column_by_name("rows")?.as_primitive_opt::<Int64Type>()?;
-            column.values().first().copied()
-        });
+        let count = told.as_ref().and_then(rows_written);
+        let count = count.and_then(|count| i64::try_from(count).ok());
         count.ok_or_else(|| about(CoreError::internal("a write did not say what it wrote").into()))
     }
 }

@@ -62,10 +62,7 @@ impl Token {
                 Body { query: query.to_string(), first, end, ..Body::default() }
             }
             Self::Analysis { query, detail } => {
-                let analysis = match detail {
-                    Detail::Stages => 1,
-                    Detail::Tasks => 2,
-                };
+                let analysis = detail.number();
                 Body { query: query.to_string(), analysis, ..Body::default() }
             }
             Self::Statement { sql, parameters } => Body { sql, parameters, ..Body::default() },
@@ -91,11 +88,10 @@ impl Token {
             return Ok(Self::Statement { sql, parameters });
         }
         let query = QueryId::parse(&query).ok_or(FlightError::NoSuchToken)?;
-        match analysis {
-            0 => Ok(Self::Rows { query, parts: (end > first).then_some((first, end)) }),
-            1 => Ok(Self::Analysis { query, detail: Detail::Stages }),
-            2 => Ok(Self::Analysis { query, detail: Detail::Tasks }),
-            _ => Err(FlightError::NoSuchToken),
+        match (analysis, Detail::of_number(analysis)) {
+            (0, _) => Ok(Self::Rows { query, parts: (end > first).then_some((first, end)) }),
+            (_, Some(detail)) => Ok(Self::Analysis { query, detail }),
+            (_, None) => Err(FlightError::NoSuchToken),
         }
     }
 }
@@ -104,14 +100,9 @@ impl Token {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::auth::{KeyOptions, Keyring, Scope, hash_of};
 
     fn code_key(secret: &str) -> CodeKey {
-        let scopes = [Scope::Query].into_iter().collect();
-        let option =
-            KeyOptions { name: secret.to_owned(), sha256: hash_of(secret), scopes, scram: None };
-        let ring = Keyring::new(&[option]).unwrap();
-        ring.code_key(&ring.recognise(Some(secret)).unwrap(), PURPOSE).unwrap()
+        CodeKey::of_test(secret, PURPOSE)
     }
 
     fn tokens() -> Vec<Token> {

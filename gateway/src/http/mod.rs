@@ -42,5 +42,6 @@ pub use problem::{ApiError, Position, Problem};
 pub use refusal::Refusal;
 pub use request::MAX_WAIT;
 pub(crate) use request::wants_fresh;
+pub(crate) use respond::answer_json;
 pub(crate) use routes::{Beside, router};
 pub(crate) use server::Server;

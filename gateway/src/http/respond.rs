@@ -46,7 +46,7 @@ pub(super) fn empty() -> Response {
     response
 }
 
-pub(super) fn answer_json(status: StatusCode, body: &impl Serialize) -> Response {
+pub(crate) fn answer_json(status: StatusCode, body: &impl Serialize) -> Response {
     let bytes = match serde_json::to_vec(body) {
         Ok(bytes) => bytes,
         Err(error) => return ApiError::from(CoreError::internal(error)).into_response(),

@@ -20,7 +20,7 @@ use super::rows;
 use super::session::Session;
 use crate::auth::Scope;
 use crate::door::{Client, Permit};
-use crate::query::answer::Answer;
+use crate::query::answer::{Answer, rows_written};
 use crate::query::error::CoreError;
 use crate::query::intake::{Held, Parsed, Taken, Wish};
 use crate::query::queries::{Waited, Wanted};
@@ -331,14 +331,6 @@ impl Session {
             self.link.out.notice(text);
         }
     }
-}
-
-/// The number of rows in the answer of a statement that writes.
-fn rows_written(batch: &datafusion::arrow::array::RecordBatch) -> Option<u64> {
-    use datafusion::arrow::array::AsArray;
-    use datafusion::arrow::datatypes::Int64Type;
-    let column = batch.column_by_name("rows")?.as_primitive_opt::<Int64Type>()?;
-    if batch.num_rows() == 0 { None } else { u64::try_from(column.value(0)).ok() }
 }
 
 /// Whether rows have the types that a client was told.

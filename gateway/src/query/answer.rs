@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use datafusion::arrow::array::{AsArray, RecordBatch};
+use datafusion::arrow::datatypes::Int64Type;
 use datafusion::execution::SendableRecordBatchStream;
 use dunlin_manifest::ids::QueryId;
 use dunlin_manifest::meter::Meter;
@@ -10,6 +12,12 @@ use dunlin_planner::cost::{Bill, Cost, Tariff};
 use serde::Serialize;
 
 use super::cut::{AnswerLimits, Cut, cut};
+
+/// How many rows a statement has written, by its answer.
+pub(crate) fn rows_written(answer: &RecordBatch) -> Option<u64> {
+    let counts = answer.column_by_name("rows")?.as_primitive_opt::<Int64Type>()?;
+    u64::try_from(*counts.values().first()?).ok()
+}
 
 /// What an answer cost.
 #[derive(Clone, Debug, Serialize)]

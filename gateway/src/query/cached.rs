@@ -82,10 +82,10 @@ impl Cached {
         !self.most.is_zero()
     }
 
-    /// The query that has the answer of a query with this root, if there is one. A store that does not answer is no reason
-    /// not to run the query.
-    pub(crate) async fn find(&self, root: &Root) -> Option<Arc<QueryHandle>> {
-        match self.look(root).await {
+    /// The query that has the answer of this identity, if there is one. A store that does not answer is no reason not to run
+    /// the query.
+    pub(crate) async fn find(&self, identity: &str) -> Option<Arc<QueryHandle>> {
+        match self.look(identity).await {
             Ok(found) => found,
             Err(error) => {
                 tracing::debug!(%error, "it is not known whether there is an answer already");
@@ -94,9 +94,8 @@ impl Cached {
         }
     }
 
-    async fn look(&self, root: &Root) -> Result<Option<Arc<QueryHandle>>, CoreError> {
-        let identity = identity(root)?;
-        let key = keys::answer(&identity);
+    async fn look(&self, identity: &str) -> Result<Option<Arc<QueryHandle>>, CoreError> {
+        let key = keys::answer(identity);
         let Some(Noted { query, .. }) = load(self.handles.store(), &key).await? else {
             return Ok(None);
         };
@@ -114,18 +113,20 @@ impl Cached {
     }
 
     /// Notes a query that was submitted. The next one finds it when it has succeeded.
-    pub(crate) async fn note(&self, handle: &QueryHandle) {
-        let query = &handle.query;
-        let Ok(identity) = identity(&handle.root) else { return };
+    pub(crate) async fn note(&self, identity: &str, query: &QueryId) {
         let noted = Noted { v: RECORD_VERSION, query: query.to_string() };
-        let written = self.handles.store().put(&keys::answer(&identity), encode(&noted)).await;
+        let written = self.handles.store().put(&keys::answer(identity), encode(&noted)).await;
         if let Err(error) = written {
             tracing::debug!(%query, %error, "the answer of this query will not be found again");
         }
     }
 }
 
-fn identity(root: &Root) -> Result<String, CoreError> {
+/// The digest of everything that decides the rows of a query.
+///
+/// # Errors
+/// It has no form, which is a defect.
+pub(crate) fn identity(root: &Root) -> Result<String, CoreError> {
     let identity = Identity {
         v: root.v,
         owner: &root.owner,

@@ -24,7 +24,7 @@ use dunlin_planner::{
 use super::analyze::{self, Detail};
 use super::answer::{Answer, Receipt};
 use super::asked::Remarks;
-use super::cached::{Cached, Source};
+use super::cached::{Cached, Source, identity};
 use super::catalog::{TableBody, whole_table};
 use super::counted::Counted;
 use super::cut::AnswerLimits;
@@ -419,7 +419,11 @@ impl Intake {
             submission.root.trace = trace.clone();
             submission
         };
-        if is_cacheable && let Some(handle) = self.cached.find(&under(&query).root).await {
+        let submission = under(&query);
+        let identity = is_cacheable.then(|| identity(&submission.root)).transpose()?;
+        if let Some(identity) = &identity
+            && let Some(handle) = self.cached.find(identity).await
+        {
             let query = handle.query.clone();
             return Ok(Written { query, source: Source::Cached, held: Some(handle) });
         }
@@ -427,7 +431,7 @@ impl Intake {
         let store = self.handles.metered(&meter);
         // Before the query exists, so that nobody finds the query without them.
         self.handles.asked().write(&store, &query, remarks).await?;
-        let outcome = match submit::submit(&store, under(&query)).await {
+        let outcome = match submit::submit(&store, submission).await {
             // Another request with the same key has announced its id and has no root yet. Whichever root is written,
             // the two requests are the same.
             Err(SubmitError::Orphaned { query }) => {
@@ -446,9 +450,9 @@ impl Intake {
         if let (Some(books), Some(handle)) = (&self.told.books, &held) {
             books.follow(handle);
         }
-        if let (Some(handle), true) = (&held, is_cacheable) {
-            let (cached, handle) = (Arc::clone(&self.cached), Arc::clone(handle));
-            self.gateway.hub.beside(async move { cached.note(&handle).await });
+        if let (Some(_), Some(identity)) = (&held, identity) {
+            let (cached, query) = (Arc::clone(&self.cached), query.clone());
+            self.gateway.hub.beside(async move { cached.note(&identity, &query).await });
         }
         let source = match replayed {
             true => Source::Replayed,

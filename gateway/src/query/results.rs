@@ -11,6 +11,8 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use datafusion::arrow::array::RecordBatch;
+use datafusion::error::DataFusionError;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::memory_pool::{GreedyMemoryPool, MemoryPool};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
@@ -21,7 +23,7 @@ use dunlin_manifest::records::{BucketTotal, Root, Seal};
 use dunlin_manifest::store::ObjectControlStore;
 use dunlin_plan::wire::schema_from_text;
 use dunlin_shuffle::{ExchangeInputs, ReadGovernor, ShuffleError, StageData};
-use futures::{StreamExt, TryStreamExt};
+use futures::{Stream, StreamExt, TryStreamExt};
 
 use super::error::CoreError;
 use super::parts::{Part, parts_of};
@@ -65,33 +67,17 @@ impl ResultReader {
         let wanted = part.map_or(0..data.buckets(), Part::buckets);
         load(&data, wanted.clone()).await?;
         let data = Arc::new(data);
-        let mut inputs = ExchangeInputs::new(
-            Arc::clone(self.control.data_store()),
-            self.control.data_prefix().clone(),
-            self.env.clone(),
-            self.governor.clone(),
-        )
-        .with_stage(seal.stage, Arc::clone(&data));
+        let mut inputs = self.inputs(seal, Arc::clone(&data));
         if let Some(share) = part.and_then(|part| part.share(seal.stage)) {
             inputs = inputs.with_share(share);
         }
         let buckets: Vec<u32> = wanted.filter(|bucket| data.slice_count(*bucket) > 0).collect();
         let (stage, pool, bucket_schema) =
             (seal.stage, Arc::clone(&self.pool), Arc::clone(&schema));
-        let batches = futures::stream::iter(buckets)
-            .map(move |bucket| {
-                let opened = inputs.open(stage, bucket, Arc::clone(&bucket_schema), &pool);
-                async move {
-                    let mut rows = opened?;
-                    // Polled once, so that its first fetches run while earlier buckets are sent.
-                    let first = rows.next().await;
-                    Ok::<_, datafusion::error::DataFusionError>(
-                        futures::stream::iter(first).chain(rows),
-                    )
-                }
-            })
-            .buffered(BUCKETS_AHEAD)
-            .try_flatten();
+        let opened = buckets
+            .into_iter()
+            .map(move |bucket| inputs.open(stage, bucket, Arc::clone(&bucket_schema), &pool));
+        let batches = one_after_the_other(opened);
         Ok(Box::pin(RecordBatchStreamAdapter::new(schema, batches)))
     }
 
@@ -112,29 +98,12 @@ impl ResultReader {
         let slices: Vec<_> =
             slices.collect::<Result<_, ShuffleError>>().map_err(CoreError::internal)?;
         let (wanted, skipped) = window(&slices, from.saturating_sub(before), bytes);
-        let inputs = ExchangeInputs::new(
-            Arc::clone(self.control.data_store()),
-            self.control.data_prefix().clone(),
-            self.env.clone(),
-            self.governor.clone(),
-        )
-        .with_stage(seal.stage, Arc::new(data));
+        let inputs = self.inputs(seal, Arc::new(data));
         let (stage, pool, slice_schema) = (seal.stage, Arc::clone(&self.pool), Arc::clone(&schema));
-        let batches = futures::stream::iter(wanted)
-            .map(move |(bucket, slices)| {
-                let schema = Arc::clone(&slice_schema);
-                let opened = inputs.open_slices(stage, bucket, slices, schema, &pool);
-                async move {
-                    let mut rows = opened?;
-                    // Polled once, as in `open`.
-                    let first = rows.next().await;
-                    Ok::<_, datafusion::error::DataFusionError>(
-                        futures::stream::iter(first).chain(rows),
-                    )
-                }
-            })
-            .buffered(BUCKETS_AHEAD)
-            .try_flatten();
+        let opened = wanted.into_iter().map(move |(bucket, slices)| {
+            inputs.open_slices(stage, bucket, slices, Arc::clone(&slice_schema), &pool)
+        });
+        let batches = one_after_the_other(opened);
         let mut left = usize::try_from(skipped).unwrap_or(usize::MAX);
         let batches = batches.map_ok(move |batch| {
             let skipped = left.min(batch.num_rows());
@@ -172,10 +141,35 @@ impl ResultReader {
         Ok(found)
     }
 
+    fn inputs(&self, seal: &Seal, data: Arc<StageData>) -> ExchangeInputs {
+        ExchangeInputs::new(
+            Arc::clone(self.control.data_store()),
+            self.control.data_prefix().clone(),
+            self.env.clone(),
+            self.governor.clone(),
+        )
+        .with_stage(seal.stage, data)
+    }
+
     fn data(&self, query: &QueryId, seal: &Arc<Seal>) -> Result<StageData, CoreError> {
         let blocks = Blocks::of(&self.control, query, seal);
         StageData::of(seal, blocks).map_err(CoreError::internal)
     }
+}
+
+/// The rows of some buckets in their order. Buckets are opened ahead.
+fn one_after_the_other(
+    buckets: impl Iterator<Item = Result<SendableRecordBatchStream, ShuffleError>> + Send + 'static,
+) -> impl Stream<Item = Result<RecordBatch, DataFusionError>> + Send {
+    futures::stream::iter(buckets)
+        .map(|opened| async move {
+            let mut rows = opened?;
+            // Polled once, so that its first fetches run while earlier buckets are sent.
+            let first = rows.next().await;
+            Ok::<_, DataFusionError>(futures::stream::iter(first).chain(rows))
+        })
+        .buffered(BUCKETS_AHEAD)
+        .try_flatten()
 }
 
 /// The buckets that may hold the slices of a window, and the rows before the first of them.

@@ -36,8 +36,7 @@ pub(super) enum Cells {
     Whole(Int64Array),
     Real(Float32Array),
     Double(Float64Array),
-    /// With the digits behind the point.
-    Decimal(Decimal128Array, u8),
+    Decimal(Decimal128Array),
     Text(LargeStringArray),
     Bytes(LargeBinaryArray),
     Uuid(LargeBinaryArray),
@@ -94,7 +93,7 @@ impl Cells {
                 if wide.null_count() != array.null_count() {
                     return Err(Failure::unwritable("a decimal has more digits than its type"));
                 }
-                Self::Decimal(wide, *scale)
+                Self::Decimal(wide)
             }
             Kind::Varchar => Self::Text(to(DataType::LargeUtf8)?.as_string::<i64>().clone()),
             Kind::Varbinary => Self::Bytes(to(DataType::LargeBinary)?.as_binary::<i64>().clone()),
@@ -144,7 +143,7 @@ impl Cells {
             | Self::DayToSecond(array) => of(array.nulls()),
             Self::Real(array) => of(array.nulls()),
             Self::Double(array) => of(array.nulls()),
-            Self::Decimal(array, _) => of(array.nulls()),
+            Self::Decimal(array) => of(array.nulls()),
             Self::Text(array) => of(array.nulls()),
             Self::Bytes(array) | Self::Uuid(array) => of(array.nulls()),
             Self::Date(array) => of(array.nulls()),
@@ -176,7 +175,7 @@ impl Cells {
                 let value = array.value(row);
                 number(value.is_finite(), value, &value, out);
             }
-            Self::Decimal(array, scale) => quoted(&decimal(array.value(row), *scale), out),
+            Self::Decimal(array) => quoted(&array.value_as_string(row), out),
             Self::Text(array) => text(array.value(row), out),
             Self::Bytes(array) => quoted(&STANDARD.encode(array.value(row)), out),
             Self::Uuid(array) => quoted(&uuid(array.value(row)), out),
@@ -265,15 +264,6 @@ fn number(is_finite: bool, sign: f64, value: &impl serde::Serialize, out: &mut V
         (false, value) if value > 0.0 => quoted("Infinity", out),
         (false, _) => quoted("-Infinity", out),
     }
-}
-
-fn decimal(value: i128, scale: u8) -> String {
-    let scale = usize::from(scale);
-    let sign = if value < 0 { "-" } else { "" };
-    let digits = format!("{:0>width$}", value.unsigned_abs(), width = scale + 1);
-    let (whole, fraction) = digits.split_at(digits.len() - scale);
-    let point = if scale == 0 { "" } else { "." };
-    format!("{sign}{whole}{point}{fraction}")
 }
 
 fn uuid(bytes: &[u8]) -> String {

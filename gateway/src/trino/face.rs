@@ -3,16 +3,15 @@
 use std::panic::AssertUnwindSafe;
 
 use axum::Router;
-use axum::body::{Body, Bytes};
+use axum::body::Bytes;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use dunlin_manifest::ids::QueryId;
 use futures::FutureExt;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use http::{HeaderMap, HeaderValue, StatusCode};
-use serde_json::{Value, json};
+use http::{HeaderMap, StatusCode};
+use serde_json::json;
 
 use super::address::base;
 use super::asked::Asked;
@@ -22,7 +21,7 @@ use super::parts::{Client, Trino};
 use super::token::{Of, Token};
 use super::{PATH, VERSION};
 use crate::auth::Scope;
-use crate::http::{ApiError, Caller, Refusal};
+use crate::http::{ApiError, Caller, Refusal, answer_json};
 use crate::query::error::{CoreError, ErrorKind};
 
 /// The routes that pass the guard.
@@ -37,28 +36,21 @@ pub(crate) fn routes<S: Clone + Send + Sync + 'static>(trino: Trino) -> Router<S
 pub(crate) fn open_routes<S: Clone + Send + Sync + 'static>(trino: Trino) -> Router<S> {
     Router::new()
         .route("/v1/info", get(info))
-        .route("/v1/info/state", get(async || answer_json(&json!("ACTIVE"))))
+        .route("/v1/info/state", get(async || answer_json(StatusCode::OK, &json!("ACTIVE"))))
         .with_state(trino)
-}
-
-fn answer_json(body: &Value) -> Response {
-    let mut response = Response::new(Body::from(body.to_string()));
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
 }
 
 /// `GET /v1/info`: what the server is.
 async fn info(State(trino): State<Trino>) -> Response {
     let uptime = trino.queries.now().saturating_sub(trino.started);
-    answer_json(&json!({
+    let info = json!({
         "nodeVersion": { "version": VERSION },
         "environment": "dunlin",
         "coordinator": true,
         "starting": false,
         "uptime": format!("{:.2}s", uptime.as_secs_f64()),
-    }))
+    });
+    answer_json(StatusCode::OK, &info)
 }
 
 /// What a request became.

@@ -98,6 +98,12 @@ impl Failure {
         Self { name, message: message.into(), code, place: None, query: None }
     }
 
+    /// No statement was prepared under a name.
+    pub(super) fn not_prepared(name: &str) -> Self {
+        let name: String = name.chars().take(64).collect();
+        Self::new(Name::NOT_FOUND, format!("Prepared statement not found: {name}"))
+    }
+
     /// A column that has a type which Trino has not.
     pub(super) fn no_type(kind: &DataType) -> Self {
         let kind: String = kind.to_string().chars().take(100).collect();

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use arrow::array::AsArray;
-use arrow::datatypes::Int64Type;
 use dunlin_manifest::ids::QueryId;
 use dunlin_manifest::query::Progress;
 use dunlin_manifest::records::EndStatus;
@@ -16,6 +14,7 @@ use super::parts::{Client, Trino};
 use super::statements::written;
 use super::token::{Of, Token};
 use crate::query::analyze::Detail;
+use crate::query::answer::rows_written;
 use crate::query::error::{CoreError, ErrorKind};
 use crate::query::queries::{Ended, Waited, Wanted};
 use crate::query::status::Status;
@@ -123,10 +122,7 @@ impl Trino {
         let mut answer = self.queries.answer(ended, Wanted::default()).await?;
         let told = answer.rows.try_next().await.map_err(CoreError::rows)?;
         let rows = told.as_ref().and_then(|batch| batch.slice(0, 1).project(&[0]).ok());
-        let count = rows.as_ref().and_then(|rows| {
-            let counts = rows.column_by_name("rows")?.as_primitive_opt::<Int64Type>()?;
-            u64::try_from(*counts.values().first()?).ok()
-        });
+        let count = rows.as_ref().and_then(rows_written);
         match (rows, count) {
             (Some(rows), Some(count)) => Ok((super::encode::at_hand(&rows, has_digits)?, count)),
             _ => {

@@ -32,10 +32,6 @@ impl Trino {
         command: &Command,
     ) -> Result<Option<Results>, Failure> {
         let done = |word: &str| self.done(asked, word);
-        let missing = |name: &str| {
-            let name: String = name.chars().take(64).collect();
-            Failure::new(Name::NOT_FOUND, format!("Prepared statement not found: {name}"))
-        };
         Ok(Some(match command {
             Command::Use { catalog, schema } => {
                 let catalog = catalog.as_deref().or(asked.catalog.as_deref());
@@ -75,7 +71,7 @@ impl Trino {
             }
             Command::Deallocate { name } => {
                 if !asked.prepared.contains_key(name) {
-                    return Err(missing(name));
+                    return Err(Failure::not_prepared(name));
                 }
                 done("DEALLOCATE")?.header("x-trino-deallocated-prepare", encoded(name))
             }

@@ -62,10 +62,7 @@ impl Trino {
             return Ok(results.into());
         }
         let prepared = |name: &str| {
-            asked.prepared.get(name).cloned().ok_or_else(|| {
-                let name: String = name.chars().take(64).collect();
-                Failure::new(Name::NOT_FOUND, format!("Prepared statement not found: {name}"))
-            })
+            asked.prepared.get(name).cloned().ok_or_else(|| Failure::not_prepared(name))
         };
         match command {
             Command::DescribeInput { name } => {

@@ -110,8 +110,7 @@ impl Token {
         match &self.of {
             Of::Rows { from } => body.from = *from,
             Of::Written { word } => body.word.clone_from(word),
-            Of::Analysis(Detail::Stages) => body.analysis = 1,
-            Of::Analysis(Detail::Tasks) => body.analysis = 2,
+            Of::Analysis(detail) => body.analysis = detail.number(),
             Of::Here(statement) => {
                 let Statement { sql, using, catalog, schema, user, settings } =
                     statement.as_ref().clone();
@@ -127,8 +126,8 @@ impl Token {
     pub(super) fn open(text: &str, key: &CodeKey) -> Option<Self> {
         let sealed = URL_SAFE_NO_PAD.decode(text).ok()?;
         let body = Body::decode(key.open(VERSION, &sealed)?).ok()?;
-        let of = match body {
-            Body { here: Some(Here { sql, using, catalog, schema, user, settings }), .. } => {
+        let of = match (body.here, Detail::of_number(body.analysis)) {
+            (Some(Here { sql, using, catalog, schema, user, settings }), _) => {
                 let using = match using {
                     Some(using) => Some(unpacked(&using)?),
                     None => None,
@@ -136,10 +135,9 @@ impl Token {
                 let sql = unpacked(&sql)?;
                 Of::Here(Box::new(Statement { sql, using, catalog, schema, user, settings }))
             }
-            Body { analysis: 1, .. } => Of::Analysis(Detail::Stages),
-            Body { analysis: 2, .. } => Of::Analysis(Detail::Tasks),
-            Body { word, .. } if !word.is_empty() => Of::Written { word },
-            Body { from, .. } => Of::Rows { from },
+            (None, Some(detail)) => Of::Analysis(detail),
+            (None, None) if !body.word.is_empty() => Of::Written { word: body.word },
+            (None, None) => Of::Rows { from: body.from },
         };
         Some(Self { query: QueryId::parse(&body.query)?, of, has_digits: body.has_digits })
     }
@@ -149,14 +147,9 @@ impl Token {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::auth::{KeyOptions, Keyring, Scope, hash_of};
 
     fn code_key(secret: &str) -> CodeKey {
-        let scopes = [Scope::Query].into_iter().collect();
-        let option =
-            KeyOptions { name: secret.to_owned(), sha256: hash_of(secret), scopes, scram: None };
-        let ring = Keyring::new(&[option]).unwrap();
-        ring.code_key(&ring.recognise(Some(secret)).unwrap(), PURPOSE).unwrap()
+        CodeKey::of_test(secret, PURPOSE)
     }
 
     fn tokens() -> Vec<Token> {

@@ -3,12 +3,11 @@
 import os
 import re
 import shutil
-import signal
 import subprocess
 import tempfile
-import time
 
-READY_SECONDS = 60
+from gateways import Process
+
 TABLES = ["customer", "lineitem", "nation", "orders", "part", "partsupp", "region", "supplier"]
 
 
@@ -41,9 +40,9 @@ class Fleet:
         self.config("open.toml", "")
         tls = f'[gateway.tls]\ncertificate = "{self.pem("server.pem")}"\nkey = "{self.pem("server.key")}"\n'
         self.config("keys.toml", keys + without + tls)
-        for name in ("open.toml", "open.toml", "keys.toml"):
-            self.gateways.append(self.gateway(name))
-        self.worker = self.start("worker", "--config", os.path.join(self.work, "open.toml"), "--slots", "2")
+        for name, config in [("first", "open.toml"), ("second", "open.toml"), ("keys", "keys.toml")]:
+            self.gateways.append(self.gateway(name, config))
+        self.start("worker", "worker", "--config", os.path.join(self.work, "open.toml"), "--slots", "2")
         return self
 
     def pem(self, name):
@@ -64,46 +63,28 @@ class Fleet:
             raise Failed(f"dunlin {' '.join(arguments)}: {done.stderr.strip()}")
         return done.stdout
 
-    def start(self, *arguments):
-        log = open(os.path.join(self.work, f"log-{len(self.processes)}"), "w+", encoding="utf-8")
-        process = subprocess.Popen([self.dunlin, *arguments], stdout=log, stderr=subprocess.STDOUT)
-        process.log = log
+    def start(self, name, *arguments):
+        process = Process(self.work, name, [self.dunlin, *arguments])
         self.processes.append(process)
         return process
 
-    def gateway(self, config):
+    def gateway(self, name, config):
         """Starts a gateway; returns its port for Postgres and its address for HTTP."""
         path = os.path.join(self.work, config)
-        process = self.start("gateway", "--config", path, "--http", "127.0.0.1:0", "--postgres", "127.0.0.1:0")
-        deadline = time.monotonic() + READY_SECONDS
-        while time.monotonic() < deadline:
-            with open(process.log.name, encoding="utf-8") as file:
-                text = file.read()
-            port = re.search(r"serves Postgres on postgres://127\.0\.0\.1:(\d+)", text)
-            http = re.search(r"listening on (https?://\S+)", text)
-            if port and http:
-                return {"port": int(port.group(1)), "http": http.group(1), "process": process}
-            if process.poll() is not None:
-                raise Failed(f"a gateway ended: {text[-800:]}")
-            time.sleep(0.05)
-        raise Failed(f"a gateway does not listen after {READY_SECONDS} s")
+        process = self.start(name, "gateway", "--config", path, "--http", "127.0.0.1:0", "--postgres", "127.0.0.1:0")
+        http = process.said("dunlin gateway listening on ").split()[0]
+        port = int(process.said("dunlin gateway serves Postgres on postgres://127.0.0.1:").split()[0])
+        return {"port": port, "http": http}
 
     def defects(self):
         """Lines of the logs that tell of a defect."""
         found = []
         for process in self.processes:
-            with open(process.log.name, encoding="utf-8") as file:
+            with open(process.log, encoding="utf-8") as file:
                 found += [line.strip() for line in file if "panicked" in line or "met a defect" in line]
         return found
 
     def __exit__(self, *_):
         for process in self.processes:
-            if process.poll() is None:
-                process.send_signal(signal.SIGTERM)
-        for process in self.processes:
-            try:
-                process.wait(timeout=30)
-            except subprocess.TimeoutExpired:
-                process.kill()
-            process.log.close()
+            process.stop()
         shutil.rmtree(self.work, ignore_errors=True)

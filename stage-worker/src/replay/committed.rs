@@ -28,6 +28,24 @@ impl From<SealedTask> for Winner {
     }
 }
 
+/// The winners of a stage, by the end of the query if that is their commit, or by the seal. `None`: it is not sealed.
+pub(super) async fn winners(
+    handle: &QueryHandle,
+    end: Option<&End>,
+    stage: StageId,
+) -> Result<Option<Vec<SealedTask>>, ReplayError> {
+    let answer = end.and_then(|end| end.answer.as_ref()).filter(|answer| answer.stage == stage);
+    if let Some(answer) = answer {
+        return Ok(Some(answer.tasks.clone()));
+    }
+    let state = |error: AdvanceError| ReplayError::State(error.to_string());
+    let Some(sealed) = handle.seal(stage).await.map_err(state)? else { return Ok(None) };
+    Ok(Some(match Blocks::of(handle.store(), &handle.query, &sealed.seal) {
+        Some(blocks) => blocks.winners().await.map_err(state)?,
+        None => sealed.seal.tasks.clone(),
+    }))
+}
+
 /// What was committed of a task, by its commit, by the end of the query if that is the commit, or by the seal.
 pub(super) async fn committed(
     handle: &QueryHandle,
@@ -36,20 +54,14 @@ pub(super) async fn committed(
 ) -> Result<Option<Winner>, ReplayError> {
     let query = &handle.query;
     let end: Option<End> = load(handle.store(), &keys::end(query)).await?;
-    let answer = end.and_then(|end| end.answer).filter(|answer| answer.stage == stage);
-    if let Some(answer) = answer {
-        let own = answer.tasks.into_iter().find(|own| own.task == task);
-        return Ok(own.map(Winner::from));
-    }
-    if let Some(commit) = load::<Commit>(handle.store(), &keys::commit(query, stage, task)).await? {
+    let is_answer = end.iter().flat_map(|end| &end.answer).any(|answer| answer.stage == stage);
+    if !is_answer
+        && let Some(commit) =
+            load::<Commit>(handle.store(), &keys::commit(query, stage, task)).await?
+    {
         let Commit { attempt, worker, metrics, output, .. } = commit;
         return Ok(Some(Winner { attempt, worker, metrics, output }));
     }
-    let state = |error: AdvanceError| ReplayError::State(error.to_string());
-    let Some(sealed) = handle.seal(stage).await.map_err(state)? else { return Ok(None) };
-    let tasks = match Blocks::of(handle.store(), query, &sealed.seal) {
-        Some(blocks) => blocks.winners().await.map_err(state)?,
-        None => sealed.seal.tasks.clone(),
-    };
-    Ok(tasks.into_iter().find(|own| own.task == task).map(Winner::from))
+    let winners = winners(handle, end.as_ref(), stage).await?.unwrap_or_default();
+    Ok(winners.into_iter().find(|own| own.task == task).map(Winner::from))
 }

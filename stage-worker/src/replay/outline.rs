@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use dunlin_manifest::ids::{Attempt, QueryId, StageId, TaskId};
 use dunlin_manifest::keys;
-use dunlin_manifest::query::{AdvanceError, Blocks};
+use dunlin_manifest::query::AdvanceError;
 use dunlin_manifest::records::{End, SealedTask};
 use dunlin_manifest::store::create::load;
 
+use super::committed::winners;
 use super::error::ReplayError;
 use crate::worker::Worker;
 
@@ -97,17 +98,7 @@ impl Worker {
         let end: Option<End> = load(handle.store(), &keys::end(query)).await?;
         let mut stages = Vec::new();
         for spec in &handle.root.stages {
-            let answer = end.as_ref().and_then(|end| end.answer.as_ref());
-            let winners = match answer.filter(|answer| answer.stage == spec.id) {
-                Some(answer) => Some(answer.tasks.clone()),
-                None => match handle.seal(spec.id).await.map_err(state)? {
-                    None => None,
-                    Some(sealed) => Some(match Blocks::of(handle.store(), query, &sealed.seal) {
-                        Some(blocks) => blocks.winners().await.map_err(state)?,
-                        None => sealed.seal.tasks.clone(),
-                    }),
-                },
-            };
+            let winners = winners(handle, end.as_ref(), spec.id).await?;
             let decided = handle.manifest(spec.id).await.map_err(state)?;
             let planned: &[_] = decided.as_ref().map_or(&[], |it| &it.manifest.tasks);
             let count = planned.len().max(winners.as_ref().map_or(0, Vec::len));

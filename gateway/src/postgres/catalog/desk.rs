@@ -1,41 +1,30 @@
 //! Answers statements about the catalog and the session.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use datafusion::arrow::datatypes::DataType;
 use datafusion::catalog::CatalogProvider;
 use datafusion::catalog::memory::MemoryCatalogProvider;
-use datafusion::common::{ParamValues, ScalarValue};
+use datafusion::common::ScalarValue;
 use datafusion::error::DataFusionError;
-use datafusion::execution::context::SQLOptions;
-use datafusion::execution::memory_pool::GreedyMemoryPool;
-use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::execution::{SendableRecordBatchStream, SessionState};
 use datafusion::logical_expr::LogicalPlan;
-use datafusion::prelude::{SessionConfig, SessionContext};
-use datafusion::sql::parser::Statement;
 use datafusion_pg_catalog::pg_catalog::context::{PgCatalogContextProvider, Role};
 use datafusion_pg_catalog::pg_catalog::setup_pg_catalog;
 use datafusion_pg_catalog::sql::PostgresCompatibilityParser;
 use dunlin_manifest::env::Env;
-use dunlin_planner::{PlanError, SYSTEM_SCHEMA, Signature, parameters, with_nulls};
+use dunlin_planner::{PlanError, SYSTEM_SCHEMA, Signature};
 use tokio::sync::OnceCell;
 
 use super::functions;
 use super::information::Information;
 use super::rewritten;
 use super::who::{DATABASE, Who};
-use crate::catalog::{Names, SystemNames};
+use crate::catalog::{Names, SystemNames, session};
 use crate::query::error::CoreError;
 use crate::query::intake::Intake;
-
-/// The longest wait for a place to run.
-const PATIENCE: Duration = Duration::from_secs(30);
-/// The most memory that one look into the catalog may have.
-const MEMORY: usize = 256 << 20;
 
 /// Answers statements about the catalog and the session.
 #[derive(Debug)]
@@ -102,14 +91,7 @@ impl Desk {
             .think(move || async move {
                 planner.measure(&sql)?;
                 let (state, plan) = opened.plan(&sql, &who).await?;
-                let parameters = parameters(&plan, &declared)?;
-                let plan = with_nulls(plan, &parameters)?;
-                let plan = state
-                    .analyzer()
-                    .execute_and_check(plan, state.config_options(), |_, _| {})
-                    .map_err(PlanError::from_planning)?;
-                let columns = Arc::clone(plan.schema().inner());
-                Ok(Signature { parameters, columns })
+                session::signature(&state, plan, &declared)
             })
             .await
     }
@@ -123,30 +105,22 @@ impl Desk {
     ) -> Result<SendableRecordBatchStream, CoreError> {
         let opened = self.open().await?;
         let planner = self.intake.live().planner.clone();
-        let (plan, context) = self
+        let ready = self
             .intake
             .think(move || async move {
                 planner.measure(&sql)?;
                 let (state, plan) = opened.plan(&sql, &who).await?;
-                let plan = if values.is_empty() {
-                    plan
-                } else {
-                    plan.with_param_values(ParamValues::from(values))
-                        .map_err(PlanError::from_planning)?
-                };
-                let plan = state.optimize(&plan).map_err(PlanError::from_planning)?;
-                let planned = state.query_planner().create_physical_plan(&plan, &state).await;
-                Ok((planned.map_err(refused)?, state.task_ctx()))
+                session::ready(&state, plan, values).await
             })
             .await?;
-        self.intake.run_beside(plan, context, PATIENCE).await
+        self.intake.run_beside(ready.plan, ready.context, session::PATIENCE).await
     }
 
     /// What all statements share, with the tables of this moment.
     async fn open(&self) -> Result<Arc<Opened>, CoreError> {
         self.names.refresh().await?;
         let opened = self.opened.get_or_try_init(|| async {
-            let (names, memory) = (Arc::clone(&self.names), self.intake.memory().min(MEMORY));
+            let (names, memory) = (Arc::clone(&self.names), self.intake.memory());
             // Decoding the fixed tables takes a moment.
             self.intake.think(move || async move { Opened::new(names, memory) }).await.map(Arc::new)
         });
@@ -154,36 +128,10 @@ impl Desk {
     }
 }
 
-/// A plan that cannot be made because the statement reads what this session does not have.
-fn refused(error: DataFusionError) -> PlanError {
-    match error.find_root() {
-        DataFusionError::NotImplemented(reason) => PlanError::Unsupported {
-            operator: "a statement over tables and the catalog".to_owned(),
-            reason: reason.clone(),
-        },
-        _ => PlanError::from_planning(error),
-    }
-}
-
 impl Opened {
     fn new(names: Arc<Names>, memory: usize) -> Result<Self, PlanError> {
         let planning = PlanError::from_planning;
-        let runtime = RuntimeEnvBuilder::new()
-            .with_memory_pool(Arc::new(GreedyMemoryPool::new(memory)))
-            .build_arc()
-            .map_err(planning)?;
-        let config = SessionConfig::new()
-            .with_default_catalog_and_schema(DATABASE, "public")
-            .with_create_default_catalog_and_schema(false)
-            // The engine's own has other types.
-            .with_information_schema(false)
-            .with_target_partitions(1);
-        let state = SessionStateBuilder::new()
-            .with_config(config)
-            .with_runtime_env(runtime)
-            .with_default_features()
-            .build();
-        let context = SessionContext::new_with_state(state);
+        let context = session::context(memory, DATABASE, "public")?;
         let catalog = Arc::new(MemoryCatalogProvider::new());
         let information = Arc::new(Information { names: Arc::clone(&names) });
         catalog.register_schema("public", names).map_err(planning)?;
@@ -206,16 +154,7 @@ impl Opened {
             return Err(PlanError::Setting("one statement is expected".to_owned()));
         };
         rewritten::statement(&mut statement);
-        let statement = Statement::Statement(Box::new(statement));
-        let plan = state.statement_to_plan(statement).await.map_err(planning)?;
-        let queries = SQLOptions::new()
-            .with_allow_ddl(false)
-            .with_allow_dml(false)
-            .with_allow_statements(false);
-        queries.verify_plan(&plan).map_err(|_| PlanError::Unsupported {
-            operator: "a change of the catalog".to_owned(),
-            reason: "only queries are answered".to_owned(),
-        })?;
+        let plan = session::query(&state, statement).await?;
         Ok((state, plan))
     }
 }

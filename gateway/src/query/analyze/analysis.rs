@@ -24,6 +24,19 @@ impl Detail {
     pub(crate) fn of(verbose: bool) -> Self {
         if verbose { Self::Tasks } else { Self::Stages }
     }
+
+    /// As tokens of clients have it; 0 is none.
+    pub(crate) fn number(self) -> u32 {
+        match self {
+            Self::Stages => 1,
+            Self::Tasks => 2,
+        }
+    }
+
+    /// The one with this number.
+    pub(crate) fn of_number(number: u32) -> Option<Self> {
+        [Self::Stages, Self::Tasks].into_iter().find(|detail| detail.number() == number)
+    }
 }
 
 /// An analysis: texts by kind, and the totals for `Dunlin-Summary`.

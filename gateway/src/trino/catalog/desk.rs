@@ -2,44 +2,31 @@
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::time::Duration;
 
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::catalog::memory::MemoryCatalogProvider;
 use datafusion::catalog::{CatalogProvider, SchemaProvider};
-use datafusion::common::{ParamValues, ScalarValue};
-use datafusion::error::DataFusionError;
-use datafusion::execution::context::SQLOptions;
-use datafusion::execution::memory_pool::GreedyMemoryPool;
-use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::common::ScalarValue;
 use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::execution::{FunctionRegistry, SendableRecordBatchStream, SessionState};
 use datafusion::logical_expr::{LogicalPlan, ScalarUDF};
-use datafusion::prelude::{SessionConfig, SessionContext};
 use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast::{
     Expr, Ident, SelectItem, SetExpr, Statement as Parsed, Value, ValueWithSpan,
     visit_expressions_mut,
 };
 use dunlin_manifest::env::Env;
-use dunlin_planner::{
-    DEFAULT_CATALOG, DEFAULT_SCHEMA, PlanError, Signature, parameters, with_nulls,
-};
+use dunlin_planner::{DEFAULT_CATALOG, DEFAULT_SCHEMA, PlanError, Signature};
 use tokio::sync::OnceCell;
 
 use super::information::Information;
 use super::jdbc::Jdbc;
 use super::parameters::{constants, rewritten};
 use super::system::{Metadata, Runtime};
-use crate::catalog::{Constant, Names};
+use crate::catalog::{Constant, Names, session};
 use crate::query::error::CoreError;
 use crate::query::intake::Intake;
 use crate::trino::VERSION;
-
-/// The longest wait for a place to run.
-const PATIENCE: Duration = Duration::from_secs(30);
-/// The most memory that one look into the catalog may have.
-const MEMORY: usize = 256 << 20;
 
 /// Answers statements about the catalog and the session.
 #[derive(Debug)]
@@ -93,10 +80,7 @@ impl Desk {
             .think(move || async move {
                 planner.measure(&sql)?;
                 let (state, plan, _) = opened.plan(&sql, &look).await?;
-                let parameters = parameters(&plan, &[])?;
-                let plan = with_nulls(plan, &parameters)?;
-                let columns = Arc::clone(analysed(&state, plan)?.schema().inner());
-                Ok(Signature { parameters, columns })
+                session::signature(&state, plan, &[])
             })
             .await
     }
@@ -110,24 +94,17 @@ impl Desk {
     ) -> Result<Found, CoreError> {
         let opened = self.open().await?;
         let planner = self.intake.live().planner.clone();
-        let (plan, context, labels) = self
+        let (ready, labels) = self
             .intake
             .think(move || async move {
                 planner.measure(&sql)?;
                 let (state, plan, labels) = opened.plan(&sql, &look).await?;
-                let plan = if values.is_empty() {
-                    plan
-                } else {
-                    plan.with_param_values(ParamValues::from(values))
-                        .map_err(PlanError::from_planning)?
-                };
-                let plan = state.optimize(&plan).map_err(PlanError::from_planning)?;
-                let labels = labels.unwrap_or_else(|| names_of(plan.schema().inner()));
-                let planned = state.query_planner().create_physical_plan(&plan, &state).await;
-                Ok((planned.map_err(refused)?, state.task_ctx(), labels))
+                let ready = session::ready(&state, plan, values).await?;
+                let labels = labels.unwrap_or_else(|| names_of(&ready.columns));
+                Ok((ready, labels))
             })
             .await?;
-        let rows = self.intake.run_beside(plan, context, PATIENCE).await?;
+        let rows = self.intake.run_beside(ready.plan, ready.context, session::PATIENCE).await?;
         Ok(Found { rows, labels })
     }
 
@@ -142,10 +119,12 @@ impl Desk {
             .think(move || async move {
                 planner.measure(&using)?;
                 let sql = format!("select {using}");
-                let state = opened.session(&Look::default())?;
+                let mut state = opened.session(&Look::default())?;
+                // A time stamp with a zone keeps that it has one.
+                state.config_mut().options_mut().execution.time_zone = Some("+00:00".to_owned());
                 let mut parsed = parsed(&state, &sql)?;
                 let count = rewritten(&mut parsed)?;
-                let plan = queries_only(&state, parsed).await?;
+                let plan = session::query(&state, parsed).await?;
                 constants(&state.optimize(&plan).map_err(PlanError::from_planning)?, count)
             })
             .await
@@ -169,7 +148,7 @@ impl Desk {
     async fn open(&self) -> Result<Arc<Opened>, CoreError> {
         self.names.refresh().await?;
         let opened = self.opened.get_or_try_init(|| async {
-            let (names, memory) = (Arc::clone(&self.names), self.intake.memory().min(MEMORY));
+            let (names, memory) = (Arc::clone(&self.names), self.intake.memory());
             self.intake
                 .think(move || async move { Opened::new(&names, memory) })
                 .await
@@ -183,22 +162,6 @@ fn names_of(schema: &SchemaRef) -> Vec<String> {
     schema.fields().iter().map(|field| field.name().clone()).collect()
 }
 
-/// A plan that cannot be made because the statement reads what this session does not have.
-fn refused(error: DataFusionError) -> PlanError {
-    match error.find_root() {
-        DataFusionError::NotImplemented(reason) => PlanError::Unsupported {
-            operator: "a statement over tables and the catalog".to_owned(),
-            reason: reason.clone(),
-        },
-        _ => PlanError::from_planning(error),
-    }
-}
-
-fn analysed(state: &SessionState, plan: LogicalPlan) -> Result<LogicalPlan, PlanError> {
-    let analysed = state.analyzer().execute_and_check(plan, state.config_options(), |_, _| {});
-    analysed.map_err(PlanError::from_planning)
-}
-
 /// One statement.
 fn parsed(state: &SessionState, sql: &str) -> Result<Parsed, PlanError> {
     let dialect = state.config_options().sql_parser.dialect;
@@ -210,18 +173,6 @@ fn parsed(state: &SessionState, sql: &str) -> Result<Parsed, PlanError> {
             reason: "only queries are answered".to_owned(),
         }),
     }
-}
-
-async fn queries_only(state: &SessionState, parsed: Parsed) -> Result<LogicalPlan, PlanError> {
-    let statement = Statement::Statement(Box::new(parsed));
-    let plan = state.statement_to_plan(statement).await.map_err(PlanError::from_planning)?;
-    let queries =
-        SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
-    queries.verify_plan(&plan).map_err(|_| PlanError::Unsupported {
-        operator: "a change of the catalog".to_owned(),
-        reason: "only queries are answered".to_owned(),
-    })?;
-    Ok(plan)
 }
 
 /// Gives each column of a query without a name the name that Trino gives it. Returns what all columns are called, as they
@@ -266,22 +217,7 @@ fn with_schema(statement: &mut Parsed, schema: Option<&str>) {
 impl Opened {
     fn new(names: &Arc<Names>, memory: usize) -> Result<Self, PlanError> {
         let planning = PlanError::from_planning;
-        let runtime = RuntimeEnvBuilder::new()
-            .with_memory_pool(Arc::new(GreedyMemoryPool::new(memory)))
-            .build_arc()
-            .map_err(planning)?;
-        let config = SessionConfig::new()
-            .with_default_catalog_and_schema(DEFAULT_CATALOG, DEFAULT_SCHEMA)
-            .with_create_default_catalog_and_schema(false)
-            // The engine's own has other types.
-            .with_information_schema(false)
-            .with_target_partitions(1);
-        let state = SessionStateBuilder::new()
-            .with_config(config)
-            .with_runtime_env(runtime)
-            .with_default_features()
-            .build();
-        let context = SessionContext::new_with_state(state);
+        let context = session::context(memory, DEFAULT_CATALOG, DEFAULT_SCHEMA)?;
         let information = |catalog| Arc::new(Information { catalog, names: Arc::clone(names) });
         let tables = MemoryCatalogProvider::new();
         let add = |catalog: &MemoryCatalogProvider, name: &str, schema: Arc<dyn SchemaProvider>| {
@@ -331,7 +267,7 @@ impl Opened {
         let mut parsed = parsed(&state, sql)?;
         let labels = labelled(&mut parsed);
         with_schema(&mut parsed, look.schema.as_deref());
-        let plan = queries_only(&state, parsed).await?;
+        let plan = session::query(&state, parsed).await?;
         let labels = labels.filter(|labels| labels.len() == plan.schema().fields().len());
         Ok((state, plan, labels))
     }
