@@ -1,10 +1,11 @@
 //! Builds a gateway's access control from `[gateway]` of the configuration.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use dunlin_gateway::auth::{KeyOptions, Scope, Scopes};
+use dunlin_gateway::auth::{KeyOptions, Scope, Scopes, Workgroup};
 use dunlin_gateway::{ClientCertificates, DoorLimits, DoorOptions, InlineLimits, TlsOptions};
 use dunlin_planner::gateway_config::{
     ClientAuth, ClientLimitsConfig, GatewayConfig, InlineConfig, KeyConfig, TlsConfig,
@@ -74,10 +75,11 @@ impl Listen {
 /// The access control that a configuration sets.
 ///
 /// # Errors
-/// An unknown scope, or a limit that no request could meet.
+/// An unknown scope or workgroup, or a limit that no request could meet.
 pub(crate) fn options(config: &GatewayConfig, allow_insecure: bool) -> Result<DoorOptions> {
+    let groups = Workgroup::all(&config.workgroups)?;
     Ok(DoorOptions {
-        keys: config.keys.iter().map(key).collect::<Result<_>>()?,
+        keys: config.keys.iter().map(|config| key(config, &groups)).collect::<Result<_>>()?,
         tls: config.tls.as_ref().map(tls),
         limits: limits(&config.limits)?,
         allow_insecure,
@@ -101,7 +103,9 @@ pub(crate) fn inline_limits(config: &InlineConfig, memory: usize) -> Result<Inli
     Ok(limits)
 }
 
-fn key(config: &KeyConfig) -> Result<KeyOptions> {
+fn key(config: &KeyConfig, groups: &[Arc<Workgroup>]) -> Result<KeyOptions> {
+    let group = config.workgroup.as_deref();
+    let group = group.map(|group| Workgroup::named(groups, group, &config.name)).transpose()?;
     let scopes: Result<Scopes, _> =
         config.scopes.iter().map(|text| text.parse::<Scope>()).collect();
     Ok(KeyOptions {
@@ -109,6 +113,7 @@ fn key(config: &KeyConfig) -> Result<KeyOptions> {
         sha256: config.sha256.clone(),
         scopes: scopes?,
         scram: config.scram.clone(),
+        workgroup: group,
     })
 }
 
@@ -203,6 +208,10 @@ mod tests {
             (
                 "[[gateway.keys]]\nname = \"a\"\nsha256 = \"b\"\nscopes = [\"root\"]",
                 "scope \"root\" is not known",
+            ),
+            (
+                "[[gateway.keys]]\nname = \"a\"\nsha256 = \"b\"\nscopes = []\nworkgroup = \"bi\"",
+                "there is no [[gateway.workgroups]] entry \"bi\"",
             ),
         ] {
             let error = read(text).unwrap_err().to_string();

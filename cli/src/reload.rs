@@ -145,7 +145,11 @@ fn with_fixed(start: &Config, read: Config) -> Config {
         functions: start.functions.clone(),
         prices: start.prices.clone(),
         planning: PlanningConfig { at_once, queue, time_limit_ms, ..read.planning },
-        gateway: GatewayConfig { keys: read.gateway.keys, ..start.gateway.clone() },
+        gateway: GatewayConfig {
+            keys: read.gateway.keys,
+            workgroups: read.gateway.workgroups,
+            ..start.gateway.clone()
+        },
         ..read
     }
 }

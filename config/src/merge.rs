@@ -3,7 +3,8 @@
 use crate::node::{Node, Origin, Part, Table, Value, section};
 
 /// The lists whose entries are sections. An entry is addressed by its `name`, or by its number from 0.
-const LISTS: [&[&str]; 3] = [&["tables"], &["gateway", "keys"], &["functions", "class"]];
+const LISTS: [&[&str]; 4] =
+    [&["tables"], &["gateway", "keys"], &["gateway", "workgroups"], &["functions", "class"]];
 /// The section whose keys may be written with or without a prefix, and the prefix.
 const PREFIXED: (&str, &str) = ("params", "s3_");
 

@@ -170,7 +170,9 @@ pub(crate) fn is_written(path: &[Part]) -> bool {
     match keys.as_slice() {
         ["tables", "params", ..] => false,
         ["tables" | "engine" | "files" | "secrets", ..] => true,
-        ["gateway", "advertise" | "postgres"] | ["gateway", "keys", "name" | "scopes"] => true,
+        ["gateway", "advertise" | "postgres"] => true,
+        ["gateway", "keys", "name" | "scopes" | "workgroup"] => true,
+        ["gateway", "workgroups", "name"] => true,
         _ => false,
     }
 }

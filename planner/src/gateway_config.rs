@@ -26,6 +26,8 @@ pub struct GatewayConfig {
     pub results_cache_ms: u64,
     /// API keys. Without keys, every client that reaches the gateway may use it.
     pub keys: Vec<KeyConfig>,
+    /// What the keys of a group may read and use, together.
+    pub workgroups: Vec<WorkgroupConfig>,
     /// Certificates. Without them, listeners speak plain TCP.
     pub tls: Option<TlsConfig>,
     /// What every client may use.
@@ -45,6 +47,7 @@ impl Default for GatewayConfig {
             drain_ms: 20_000,
             results_cache_ms: 0,
             keys: Vec::new(),
+            workgroups: Vec::new(),
             tls: None,
             limits: ClientLimitsConfig::default(),
             inline: InlineConfig::default(),
@@ -134,6 +137,44 @@ pub struct KeyConfig {
     pub scopes: Vec<String>,
     /// A verifier of the key, with which clients of the Postgres protocol log in by SCRAM-SHA-256.
     pub scram: Option<String>,
+    /// The `[[gateway.workgroups]]` entry that it belongs to. Without one, it may read all tables, and has no quota.
+    pub workgroup: Option<String>,
+}
+
+/// `[[gateway.workgroups]]`: what the keys of a group may read, and what they may use together, at all gateways.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WorkgroupConfig {
+    /// Its name: lower-case letters, digits, `-` and `_`.
+    pub name: String,
+    /// The tables that it may read and add to: names, in which `*` stands for any characters. All if not set.
+    pub tables: Option<Vec<String>>,
+    /// Queries of the fleet that run at a time.
+    pub max_running: Option<u32>,
+    /// Queries that wait for it, at each gateway.
+    #[serde(default = "max_queued")]
+    pub max_queued: usize,
+    /// The longest wait of a query for its turn, in milliseconds.
+    #[serde(default = "queue_ms")]
+    pub queue_ms: u64,
+    /// The longest time of a query, in milliseconds.
+    pub ttl_ms: Option<u64>,
+    /// Bytes that a query may read from tables.
+    pub max_bytes_scanned: Option<u64>,
+    /// Dollars that a query may cost.
+    pub max_cost_usd: Option<f64>,
+    /// Bytes that all queries of a day (UTC) may read from tables.
+    pub bytes_per_day: Option<u64>,
+    /// Dollars that all queries of a day (UTC) may cost.
+    pub cost_per_day_usd: Option<f64>,
+}
+
+fn max_queued() -> usize {
+    100
+}
+
+fn queue_ms() -> u64 {
+    30_000
 }
 
 /// Never prints the hash, because a user may have written the key itself in its place.

@@ -137,6 +137,7 @@ impl StageGraph {
             plans: BTreeMap::new(),
             explain: self.explain,
             owner: None,
+            workgroup: None,
             trace: None,
             code: None,
         };

@@ -29,6 +29,7 @@ use crate::draft::{Draft, Unwritable};
 use crate::encode::WindowFilters;
 use crate::error::PlanError;
 use crate::explain::{self, TableNames};
+use crate::grants::Grants;
 use crate::inline::InlinePlan;
 use crate::mistakes::Scene;
 use crate::planned::{Explain, Explanation, Planned, StageGraph};
@@ -48,8 +49,17 @@ pub use signature::{Signature, parameters, with_nulls};
 #[derive(Clone, Debug)]
 pub struct Planner {
     inner: Arc<Inner>,
-    /// Tables whose rows are no files, for whoever plans with this clone.
-    snapshots: Option<Arc<dyn Snapshots>>,
+    /// What whoever plans with this clone can name.
+    sight: Sight,
+}
+
+/// What a statement can name.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Sight {
+    /// Tables whose rows are no files.
+    pub(crate) snapshots: Option<Arc<dyn Snapshots>>,
+    /// Which of the others there are.
+    pub(crate) grants: Grants,
 }
 
 #[derive(Debug)]
@@ -115,7 +125,7 @@ impl Planner {
             .with_physical_optimizer_rules(passes::optimizer_rules())
             .build();
         Ok(Self {
-            snapshots: None,
+            sight: Sight::default(),
             inner: Arc::new(Inner {
                 engine: config.engine.clone(),
                 routing: config.routing.clone(),
@@ -130,18 +140,29 @@ impl Planner {
         })
     }
 
-    /// All tables: those of the configuration, which are not read, and those that CREATE TABLE AS has made.
+    /// All tables that may be named: those of the configuration, which are not read, and those that CREATE TABLE AS has
+    /// made.
     ///
     /// # Errors
     /// A place of such tables that cannot be listed.
     pub async fn tables(&self) -> Result<Vec<TableName>, PlanError> {
-        self.inner.tables.all().await
+        let mut tables = self.inner.tables.all().await?;
+        tables.retain(|table| self.sight.grants.allow(&table.name));
+        Ok(tables)
     }
 
     /// The same planner, whose statements may also name these tables.
     #[must_use]
     pub fn seeing(&self, snapshots: Arc<dyn Snapshots>) -> Self {
-        Self { inner: Arc::clone(&self.inner), snapshots: Some(snapshots) }
+        let sight = Sight { snapshots: Some(snapshots), ..self.sight.clone() };
+        Self { inner: Arc::clone(&self.inner), sight }
+    }
+
+    /// The same planner, for which there are only the tables that these grants allow.
+    #[must_use]
+    pub fn granting(&self, grants: Grants) -> Self {
+        let sight = Sight { grants, ..self.sight.clone() };
+        Self { inner: Arc::clone(&self.inner), sight }
     }
 
     /// The stores that it plans over.
@@ -163,7 +184,7 @@ impl Planner {
     pub fn parse(&self, sql: &str) -> Result<ParsedStatement, PlanError> {
         let inner = &self.inner;
         ParsedStatement::parse(&inner.base, sql, &inner.limits).map_err(|error| {
-            let tables = inner.tables.names();
+            let tables = inner.tables.names(&self.sight.grants);
             let state = Some(&inner.base);
             error.in_statement(&Scene { sql, state, tables: &tables, ..Scene::default() })
         })
@@ -183,7 +204,7 @@ impl Planner {
         let (session, state) = inner.session(settings)?;
         let named = statement.tables(&state)?;
         let asked = Asked { statement, parameters, settings, named: &named };
-        let planned = inner.planned(&state, session, asked, self.snapshots.as_ref()).await;
+        let planned = inner.planned(&state, session, asked, &self.sight).await;
         planned.map_err(|error| self.in_scene(error, statement, &state, &named))
     }
 
@@ -251,7 +272,7 @@ impl Planner {
         statement: &ParsedStatement,
         named: &[TableReference],
     ) -> Result<LogicalPlan, PlanError> {
-        self.inner.logical(state, statement, &[], named, self.snapshots.as_ref()).await
+        self.inner.logical(state, statement, &[], named, &self.sight).await
     }
 
     /// An error of a statement, in words that know the statement and its tables.
@@ -265,9 +286,9 @@ impl Planner {
         error.in_statement(&Scene {
             sql: statement.sql(),
             state: Some(state),
-            tables: &self.inner.tables.names(),
+            tables: &self.inner.tables.names(&self.sight.grants),
             named,
-            snapshots: self.snapshots.as_ref().map_or(&[], |snapshots| snapshots.tables()),
+            snapshots: self.sight.snapshots.as_ref().map_or(&[], |snapshots| snapshots.tables()),
         })
     }
 }
@@ -317,9 +338,9 @@ impl Inner {
         statement: &ParsedStatement,
         parameters: &[ScalarValue],
         named: &[TableReference],
-        snapshots: Option<&Arc<dyn Snapshots>>,
+        sight: &Sight,
     ) -> Result<LogicalPlan, PlanError> {
-        let (catalog, unread) = self.tables.load(named, state, snapshots).await?;
+        let (catalog, unread) = self.tables.load(named, state, sight).await?;
         let name = state.config_options().catalog.default_catalog.clone();
         state.catalog_list().register_catalog(name, catalog);
         statement.check_columns(widest(state, named).await, &self.limits)?;
@@ -347,12 +368,12 @@ impl Inner {
         state: &SessionState,
         session: BTreeMap<String, String>,
         asked: Asked<'_>,
-        snapshots: Option<&Arc<dyn Snapshots>>,
+        sight: &Sight,
     ) -> Result<Planned, PlanError> {
         let Asked { statement, parameters, settings, named } = asked;
         let planning = PlanError::from_planning;
-        let logical = self.logical(state, statement, parameters, named, snapshots).await?;
-        let (logical, write) = self.written(statement, logical, state).await?;
+        let logical = self.logical(state, statement, parameters, named, sight).await?;
+        let (logical, write) = self.written(statement, logical, state, &sight.grants).await?;
         let logical = functions::within_constants(|| state.optimize(&logical))
             .ok_or(TooComplex::Constants { most: functions::MOST_CONSTANT_BYTES })?
             .map_err(planning)?;
@@ -424,11 +445,12 @@ impl Inner {
         statement: &ParsedStatement,
         logical: LogicalPlan,
         state: &SessionState,
+        grants: &Grants,
     ) -> Result<(LogicalPlan, Option<Write>), PlanError> {
         let Some(asked) = statement.write() else { return Ok((logical, None)) };
         let logical = analysed(logical, state)?.map_err(PlanError::from_planning)?;
         let Self { permission, tables, stores, .. } = self;
-        let writes = Writes { permission, tables, stores };
+        let writes = Writes { permission, tables, stores, grants };
         let (logical, write) = writes.planned(asked, logical, state).await?;
         Ok((logical, Some(write)))
     }

@@ -28,7 +28,7 @@ use crate::crowd::Crowd;
 use crate::known::{Known, refusal};
 use crate::ledger::Ledger;
 use crate::options::WorkerOptions;
-use crate::shares::{Candidate, Shares};
+use crate::shares::{Candidate, Shares, sharer};
 
 /// What the slots of a process share.
 #[derive(Debug)]
@@ -170,8 +170,7 @@ impl Shared {
         if root.route == Route::Inline {
             return Asked::NotOurs;
         }
-        let candidate =
-            Candidate { query: query.clone(), owner: root.owner.clone(), is_read: true };
+        let candidate = Candidate { query: query.clone(), owner: sharer(root), is_read: true };
         match self.env.clock.monotonic() < *known.quiet_until.lock() {
             true => Asked::Quiet(candidate),
             false => Asked::Turn(candidate),

@@ -1,4 +1,4 @@
-//! Which query a slot works on next: one of the owner who has had the least of this process lately.
+//! Which query a slot works on next: one of the owner who has had the least of this process lately. A workgroup is one owner.
 //!
 //! ```text
 //!   owner A: 40 queries, 3 slots now            owner B: 1 query, no slot now
@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use dunlin_manifest::env::Clock;
 use dunlin_manifest::ids::QueryId;
+use dunlin_manifest::records::Root;
 
 /// The time after which what somebody has had counts half.
 const HALF: Duration = Duration::from_secs(10);
@@ -54,11 +55,17 @@ pub(crate) struct Share {
     began: Duration,
 }
 
+/// Who has its part of the slots: the workgroup of a query, or else its owner. None where gateways ask for no keys.
+pub(crate) fn sharer(root: &Root) -> Option<String> {
+    let group = root.workgroup.as_ref().map(|group| format!("workgroup {group}"));
+    group.or_else(|| root.owner.clone())
+}
+
 /// A query that a slot may work on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Candidate {
     pub(crate) query: QueryId,
-    /// Who has submitted it. None of a query that is not read yet, and of one whose gateway asks for no keys.
+    /// Its [`sharer`]. None of a query that is not read yet.
     pub(crate) owner: Option<String>,
     /// It is known. One that is not may be of anybody, and goes first.
     pub(crate) is_read: bool,

@@ -18,6 +18,7 @@ use crate::looks::{Due, Looks};
 use crate::rest;
 use crate::settling::{Holding, look_after, pause_after, settle, tell};
 use crate::shared::{Counted, Shared};
+use crate::shares::sharer;
 
 /// Works on a query until there is nothing to do for this slot. Returns false if nothing was done.
 pub(crate) async fn work_on(
@@ -210,7 +211,7 @@ impl<'a> Turn<'a> {
             };
             let _busy = Counted::in_(&shared.busy);
             let root = &known.handle.root;
-            let _share = shared.shares.begin(&known.handle.query, root.owner.as_ref());
+            let _share = shared.shares.begin(&known.handle.query, sharer(root).as_ref());
             attempt::run(shared, known, chosen, compute).await
         };
         if let Ran::Done(finished) = ran {

@@ -45,7 +45,8 @@ impl Embedded {
         let key = NewKey::generate()?;
         let scopes: Scopes = Scope::ALL.into_iter().collect();
         let name = "dunlin sql".to_owned();
-        let only = KeyOptions { name, sha256: key.sha256(), scopes, scram: None };
+        let sha256 = key.sha256();
+        let only = KeyOptions { name, sha256, scopes, scram: None, workgroup: None };
         let mut door = door::options(&config.gateway, false)?;
         (door.keys, door.tls) = (vec![only], None);
         let opened = Opened::of(loaded)?;

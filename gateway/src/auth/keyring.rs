@@ -1,12 +1,14 @@
 //! The configured keys. They answer one question: which key has this secret?
 
 use std::fmt;
+use std::sync::Arc;
 
 use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
 
 use super::key::digest;
 use super::principal::{Owner, Principal, Scopes};
 use super::verifier::{HASH, Verifier, mac};
+use super::workgroup::Workgroup;
 
 /// Bytes of a code.
 const CODE_BYTES: usize = 32;
@@ -24,6 +26,8 @@ pub struct KeyOptions {
     pub scopes: Scopes,
     /// A [`Verifier`] of the key, so that clients can show by SCRAM that they know it.
     pub scram: Option<String>,
+    /// The group that it belongs to.
+    pub workgroup: Option<Arc<Workgroup>>,
 }
 
 impl fmt::Debug for KeyOptions {
@@ -125,7 +129,8 @@ impl Keyring {
                 return Err(KeyringError::NoScopes(name.to_owned()));
             }
             let owner = Some(Owner::of_key(&hex));
-            let principal = Principal { name: name.into(), scopes: key.scopes, owner };
+            let workgroup = key.workgroup.clone();
+            let principal = Principal { name: name.into(), scopes: key.scopes, owner, workgroup };
             let scram = key.scram.as_deref().map(|text| {
                 Verifier::parse(text).ok_or_else(|| KeyringError::NotAVerifier(name.to_owned()))
             });
@@ -246,7 +251,7 @@ impl CodeKey {
     #[allow(clippy::unwrap_used)]
     pub(crate) fn of_test(secret: &str, purpose: &'static str) -> Self {
         let (name, sha256) = (secret.to_owned(), super::key::hash_of(secret));
-        let key = KeyOptions { name, sha256, scopes: Scopes::all(), scram: None };
+        let key = KeyOptions { name, sha256, scopes: Scopes::all(), scram: None, workgroup: None };
         let ring = Keyring::new(&[key]).unwrap();
         ring.code_key(&ring.recognise(Some(secret)).unwrap(), purpose).unwrap()
     }
@@ -295,7 +300,8 @@ mod tests {
 
     fn key(name: &str, text: &str) -> KeyOptions {
         let scopes = [Scope::Query].into_iter().collect();
-        KeyOptions { name: name.to_owned(), sha256: hash_of(text), scopes, scram: None }
+        let (name, sha256) = (name.to_owned(), hash_of(text));
+        KeyOptions { name, sha256, scopes, scram: None, workgroup: None }
     }
 
     #[test]

@@ -17,6 +17,7 @@ mod key;
 mod keyring;
 mod principal;
 mod verifier;
+mod workgroup;
 
 pub use key::{KEY_PREFIX, NewKey, NoRandomBits, hash_of};
 pub use keyring::{AuthError, KeyOptions, Keyring, KeyringError};
@@ -24,3 +25,4 @@ pub(crate) use keyring::{CodeKey, Scram};
 pub use principal::{Owner, Principal, Scope, Scopes};
 pub(crate) use verifier::HASH;
 pub use verifier::Verifier;
+pub use workgroup::{Daily, Workgroup, WorkgroupError};

@@ -4,9 +4,11 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use dunlin_planner::Grants;
 use sha2::{Digest, Sha256};
 
 use super::key::hex;
+use super::workgroup::Workgroup;
 
 /// Bytes of an [`Owner`]: enough that no two keys of one installation have the same one.
 const OWNER_BYTES: usize = 8;
@@ -144,13 +146,21 @@ pub struct Principal {
     pub scopes: Scopes,
     /// The owner of its queries; `None` if no keys are configured.
     pub owner: Option<Owner>,
+    /// The group whose tables it may read, and whose quotas it uses; `None`: all tables, and no quota.
+    pub workgroup: Option<Arc<Workgroup>>,
 }
 
 impl Principal {
     /// Any client, if no keys are configured: everything is allowed, and queries have no owner.
     #[must_use]
     pub fn anyone() -> Self {
-        Self { name: "anyone".into(), scopes: Scopes::all(), owner: None }
+        Self { name: "anyone".into(), scopes: Scopes::all(), owner: None, workgroup: None }
+    }
+
+    /// The tables that it may name.
+    #[must_use]
+    pub fn grants(&self) -> Grants {
+        self.workgroup.as_ref().map_or_else(Grants::all, |group| group.tables.clone())
     }
 
     /// Whether this principal may know about a query whose record names `owner`.
@@ -180,6 +190,7 @@ mod tests {
             name: "test".into(),
             scopes: scopes.iter().copied().collect(),
             owner: Some(Owner::of_key(sha256)),
+            workgroup: None,
         }
     }
 

@@ -6,7 +6,9 @@
 
 mod constant;
 mod names;
+mod opened;
 pub(crate) mod session;
 
 pub(crate) use constant::Constant;
 pub(crate) use names::{Names, SystemNames};
+pub(crate) use opened::ByGrants;

@@ -11,6 +11,7 @@ use datafusion::datasource::TableType;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::Expr;
 use datafusion::physical_plan::ExecutionPlan;
+use dunlin_planner::Grants;
 use parking_lot::{Mutex, RwLock};
 
 use crate::query::catalog::whole_table;
@@ -23,6 +24,7 @@ const BELIEVED: Duration = Duration::from_secs(10);
 /// The schema `public`.
 pub(crate) struct Names {
     intake: Arc<Intake>,
+    grants: Grants,
     now: Box<dyn Fn() -> Duration + Send + Sync>,
     listed: RwLock<Vec<String>>,
     columns: Mutex<HashMap<String, (Duration, SchemaRef)>>,
@@ -35,14 +37,19 @@ impl std::fmt::Debug for Names {
 }
 
 impl Names {
-    pub(crate) fn new(intake: Arc<Intake>, now: Box<dyn Fn() -> Duration + Send + Sync>) -> Self {
-        Self { intake, now, listed: RwLock::default(), columns: Mutex::default() }
+    /// The tables that these grants allow. `now`: the time, by a clock that does not jump.
+    pub(crate) fn new(
+        intake: Arc<Intake>,
+        grants: Grants,
+        now: Box<dyn Fn() -> Duration + Send + Sync>,
+    ) -> Self {
+        Self { intake, grants, now, listed: RwLock::default(), columns: Mutex::default() }
     }
 
     /// Lists the tables. Those of the configuration cost nothing.
     pub(crate) async fn refresh(&self) -> Result<(), crate::query::error::CoreError> {
-        let mut names: Vec<String> =
-            self.intake.tables().await?.into_iter().map(|table| table.name).collect();
+        let tables = self.intake.tables(&self.grants).await?;
+        let mut names: Vec<String> = tables.into_iter().map(|table| table.name).collect();
         names.sort();
         *self.listed.write() = names;
         Ok(())
@@ -56,7 +63,7 @@ impl Names {
         {
             return Arc::clone(columns);
         }
-        let planner = self.intake.live().planner.clone();
+        let planner = self.intake.live().planner.granting(self.grants.clone());
         let found = async { planner.signature(&planner.parse(&whole_table(name))?, &[]).await };
         let columns = match found.await {
             Ok(found) => found.columns,

@@ -9,7 +9,7 @@ use arrow_flight::FlightInfo;
 use arrow_flight::sql::metadata::{GetCatalogsBuilder, SqlInfoDataBuilder};
 use arrow_flight::sql::{Command, CommandGetTables};
 use arrow_schema::{Schema, SchemaRef};
-use dunlin_planner::{DEFAULT_CATALOG, DEFAULT_SCHEMA, SYSTEM_SCHEMA};
+use dunlin_planner::{DEFAULT_CATALOG, DEFAULT_SCHEMA, Grants, SYSTEM_SCHEMA};
 use futures::{StreamExt, TryStreamExt};
 
 use super::asked::Asked;
@@ -65,6 +65,7 @@ impl Flight {
         command: Command,
     ) -> Result<Sent, FlightError> {
         asked.caller.with(Scope::Query)?;
+        let grants = asked.caller.principal().grants();
         let batch = match command {
             Command::CommandGetCatalogs(_) => catalogs().map_err(internal)?,
             Command::CommandGetDbSchemas(command) => {
@@ -74,7 +75,7 @@ impl Flight {
                 }
                 schemas.build().map_err(internal)?
             }
-            Command::CommandGetTables(command) => self.tables(command).await?,
+            Command::CommandGetTables(command) => self.tables(command, &grants).await?,
             Command::CommandGetTableTypes(command) => {
                 let mut types = command.into_builder();
                 types.append(TABLE);
@@ -100,8 +101,12 @@ impl Flight {
     }
 
     /// The tables that a client asks for. Only for those, and only if it wants their columns, is anything read.
-    async fn tables(&self, command: CommandGetTables) -> Result<RecordBatch, FlightError> {
-        let names = self.intake.tables().await?;
+    async fn tables(
+        &self,
+        command: CommandGetTables,
+        grants: &Grants,
+    ) -> Result<RecordBatch, FlightError> {
+        let names = self.intake.tables(grants).await?;
         let nothing = Schema::empty();
         let wants_columns = command.include_schema;
         let mut matching =
@@ -127,7 +132,7 @@ impl Flight {
         let names: Vec<String> = own.map(|(_, name)| name.to_owned()).collect();
         let columns = futures::stream::iter(names)
             .map(|name| async move {
-                let columns = self.columns(&name).await?;
+                let columns = self.columns(&name, grants).await?;
                 Ok::<_, FlightError>((name, columns))
             })
             .buffered(AT_ONCE);
@@ -149,8 +154,8 @@ impl Flight {
 
     /// The columns of a table, as its rows are sent. A table that cannot be read has none, so that one missing file does
     /// not hide all other tables.
-    async fn columns(&self, name: &str) -> Result<SchemaRef, FlightError> {
-        match self.intake.columns(name).await {
+    async fn columns(&self, name: &str, grants: &Grants) -> Result<SchemaRef, FlightError> {
+        match self.intake.columns(name, grants).await {
             Ok(columns) => Ok(sent_schema(&columns)),
             Err(error) if error.is_retryable() => Err(error.into()),
             Err(error) => {

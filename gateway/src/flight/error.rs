@@ -137,7 +137,9 @@ fn status_of(code: &ErrorCode, is_retryable: bool) -> Code {
         | E::AnswerTooLarge
         | E::QueryTooLarge
         | E::QueryTooComplex => Code::FailedPrecondition,
-        E::TooManyRequests | E::OutOfMemory | E::DiskFull => Code::ResourceExhausted,
+        E::TooManyRequests | E::QuotaExceeded | E::OutOfMemory | E::DiskFull => {
+            Code::ResourceExhausted
+        }
         E::InputChanged => Code::Aborted,
         E::Cancelled => Code::Cancelled,
         E::RequestTimeout | E::Timeout | E::WaitOver | E::InlineTimeLimit => Code::DeadlineExceeded,

@@ -48,7 +48,8 @@ impl Flight {
         parameters: Vec<ScalarValue>,
     ) -> Result<Parsed, FlightError> {
         asked.caller.with(Scope::Query)?;
-        let parsed = self.intake.parse(asked.statement(sql, parameters)?).await?;
+        let grants = asked.caller.principal().grants();
+        let parsed = self.intake.parse(asked.statement(sql, parameters)?, &grants).await?;
         if parsed.kind() == StatementKind::Write {
             asked.caller.with(Scope::Write)?;
         }

@@ -165,6 +165,16 @@ impl ApiError {
         }
     }
 
+    /// The seconds after which a retry may help, if they are known.
+    fn retry_after(&self) -> Option<u64> {
+        match self {
+            Self::Core(CoreError { kind: ErrorKind::QuotaExceeded { after, .. }, .. }) => {
+                Some(after.as_secs().max(1))
+            }
+            _ => None,
+        }
+    }
+
     /// The error as one JSON object, for the end of an answer that has already started.
     #[must_use]
     pub fn as_line(&self) -> Value {
@@ -186,6 +196,7 @@ fn status_of(kind: &ErrorKind) -> StatusCode {
         ErrorKind::Cancelled | ErrorKind::Expired => StatusCode::GONE,
         ErrorKind::IdempotencyMismatch => StatusCode::UNPROCESSABLE_ENTITY,
         ErrorKind::Busy(_) => StatusCode::SERVICE_UNAVAILABLE,
+        ErrorKind::Crowded(_) | ErrorKind::QuotaExceeded { .. } => StatusCode::TOO_MANY_REQUESTS,
         ErrorKind::WaitOver(_)
         | ErrorKind::WaitOverCancelled(_)
         | ErrorKind::Guest(GuestError::TimeLimit { .. }) => StatusCode::GATEWAY_TIMEOUT,
@@ -241,6 +252,7 @@ pub(crate) struct Code(pub(crate) ErrorCode);
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let mut problem = self.problem();
+        let after = self.retry_after();
         // Errors of stores may quote what they were asked with.
         problem.detail = redact(&problem.detail).into_owned();
         if problem.status >= 500 {
@@ -269,7 +281,7 @@ impl IntoResponse for ApiError {
                 headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             }
             429 => {
-                headers.insert(RETRY_AFTER, HeaderValue::from(1u32));
+                headers.insert(RETRY_AFTER, HeaderValue::from(after.unwrap_or(1)));
             }
             409 if problem.retryable => {
                 headers.insert(RETRY_AFTER, HeaderValue::from(1u32));

@@ -94,9 +94,9 @@ pub(super) async fn tables(
     caller: Caller,
     parameters: Parameters,
 ) -> Result<Response, ApiError> {
-    caller.with(Scope::Query)?;
+    let grants = caller.with(Scope::Query)?.grants();
     parameters_of(parameters, &[])?;
-    Ok(answer_json(StatusCode::OK, &json!({ "tables": intake.tables().await? })))
+    Ok(answer_json(StatusCode::OK, &json!({ "tables": intake.tables(&grants).await? })))
 }
 
 /// `GET /v1/tables/{name}`: the columns of a table, and what is known of its rows.
@@ -106,12 +106,12 @@ pub(super) async fn table(
     name: Result<Path<String>, PathRejection>,
     parameters: Parameters,
 ) -> Result<Response, ApiError> {
-    caller.with(Scope::Query)?;
+    let grants = caller.with(Scope::Query)?.grants();
     parameters_of(parameters, &[])?;
     let Ok(Path(name)) = name else { return Err(ApiError::NoSuchPath) };
-    match intake.table(&name).await? {
+    match intake.table(&name, &grants).await? {
         Some(table) => Ok(answer_json(StatusCode::OK, &table)),
-        None => Err(no_such_table(&name, &intake.tables().await?)),
+        None => Err(no_such_table(&name, &intake.tables(&grants).await?)),
     }
 }
 

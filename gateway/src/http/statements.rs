@@ -56,7 +56,7 @@ pub(super) async fn sql(
     // A client that does not wait at all needs a query id to ask for later.
     let durable = key.is_some() || preferred == Some(Duration::ZERO);
     let wait = patience(preferred.unwrap_or(DEFAULT_SQL_WAIT), on_wait_timeout)?;
-    let parsed = intake.parse(statement).await?;
+    let parsed = intake.parse(statement, &caller.grants()).await?;
     may_write(&caller, &parsed)?;
     let fresh = wants_fresh(&headers);
     let wish = Wish { caller: caller.clone(), key, durable, fresh, patience: wait };
@@ -131,7 +131,7 @@ pub(super) async fn submit(
     let key = idempotency_key(&headers)?;
     let wait = wait_timeout.or_else(|| preferred_wait(&headers)).unwrap_or(DEFAULT_QUERY_WAIT);
     let wait = patience(wait, on_wait_timeout)?;
-    let parsed = intake.parse(statement).await?;
+    let parsed = intake.parse(statement, &caller.grants()).await?;
     may_write(&caller, &parsed)?;
     // Refused before it is taken: it would run, and this path cannot return its answer.
     if matches!(parsed.kind(), StatementKind::Analyze { .. }) {
@@ -204,7 +204,7 @@ async fn planned(
     statement: Statement,
     caller: &Principal,
 ) -> Result<Response, ApiError> {
-    let parsed = intake.parse(statement).await?;
+    let parsed = intake.parse(statement, &caller.grants()).await?;
     if matches!(parsed.kind(), StatementKind::Analyze { .. }) {
         return Err(analysis_is_not_submitted());
     }

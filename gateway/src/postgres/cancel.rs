@@ -186,6 +186,7 @@ mod tests {
             sha256: hash_of(key),
             scopes,
             scram: None,
+            workgroup: None,
         });
         Keyring::new(&options.collect::<Vec<_>>()).unwrap()
     }

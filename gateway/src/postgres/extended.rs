@@ -67,8 +67,9 @@ impl Session {
         let range = ranges.into_iter().next().unwrap_or(0..0);
         let offset = range.start;
         let (face, settings, one) = (Arc::clone(&self.face), self.settings.clone(), &sql[range]);
+        let grants = self.client.grants();
         let prepared = self
-            .guarded(async { Ok(Prepared::new(&face, &settings, one, types).await?) })
+            .guarded(async { Ok(Prepared::new(&face, (&settings, &grants), one, types).await?) })
             .await
             .map_err(|stop| placed(stop, sql, offset))?;
         self.check_transaction(&prepared)?;

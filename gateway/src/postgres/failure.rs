@@ -202,7 +202,7 @@ fn of_code(code: &ErrorCode) -> &'static str {
         ErrorCode::InvalidRequest | ErrorCode::InvalidSetting => state::INVALID_VALUE,
         ErrorCode::ExecutionFailed => state::DATA,
         ErrorCode::TargetExists => state::EXISTS,
-        ErrorCode::LimitExceeded => state::OVER_LIMIT,
+        ErrorCode::LimitExceeded | ErrorCode::QuotaExceeded => state::OVER_LIMIT,
         ErrorCode::Cancelled
         | ErrorCode::Timeout
         | ErrorCode::WaitOver

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use dunlin_planner::{Signature, StatementKind};
+use dunlin_planner::{Grants, Signature, StatementKind};
 use tokio::sync::OnceCell;
 
 use super::catalog::Who;
@@ -52,7 +52,7 @@ impl Prepared {
     /// Parses a statement. Reads no table.
     pub(super) async fn new(
         face: &Face,
-        settings: &Settings,
+        (settings, grants): (&Settings, &Grants),
         sql: &str,
         types: &[u32],
     ) -> Result<Self, Failure> {
@@ -81,7 +81,7 @@ impl Prepared {
                 Command::Catalog => Inner::Catalog(query.to_owned()),
                 Command::Query => {
                     let statement = statement(settings, query)?;
-                    let parsed = face.intake.parse(statement).await.map_err(Failure::from);
+                    let parsed = face.intake.parse(statement, grants).await.map_err(Failure::from);
                     // A place in the query is none in the statement around it.
                     let parsed = parsed.map_err(|failure| match command {
                         Command::Query => failure,

@@ -209,6 +209,7 @@ impl Session {
             user: self.settings.get("session_authorization").unwrap_or_default().to_owned(),
             process: self.name.process,
             settings: Arc::new(self.settings.all().clone()),
+            grants: self.client.grants(),
         }
     }
 

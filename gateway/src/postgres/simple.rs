@@ -47,9 +47,10 @@ impl Session {
 
     async fn one(&mut self, sql: &str) -> Result<(), Stop> {
         let face = Arc::clone(&self.face);
-        let settings = self.settings.clone();
-        let prepared =
-            self.guarded(async { Ok(Prepared::new(&face, &settings, sql, &[]).await?) }).await?;
+        let (settings, grants) = (self.settings.clone(), self.client.grants());
+        let prepared = self
+            .guarded(async { Ok(Prepared::new(&face, (&settings, &grants), sql, &[]).await?) })
+            .await?;
         self.check_transaction(&prepared)?;
         if let Command::Fetch { cursor, rows, skip } = &prepared.command {
             return self.fetch(cursor, *rows, *skip, true).await;

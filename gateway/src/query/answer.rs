@@ -5,10 +5,12 @@ use std::sync::Arc;
 use datafusion::arrow::array::{AsArray, RecordBatch};
 use datafusion::arrow::datatypes::Int64Type;
 use datafusion::execution::SendableRecordBatchStream;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use dunlin_manifest::ids::QueryId;
 use dunlin_manifest::meter::Meter;
 use dunlin_manifest::records::{Requests, Route, Summary, Usage};
 use dunlin_planner::cost::{Bill, Cost, Tariff};
+use futures::StreamExt;
 use serde::Serialize;
 
 use super::cut::{AnswerLimits, Cut, cut};
@@ -144,6 +146,16 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
+    /// The same answer, whose rows keep something until they are dropped.
+    pub(crate) fn holding<T: Send + 'static>(self, held: Option<T>) -> Self {
+        let Some(held) = held else { return self };
+        let schema = self.rows.schema();
+        let rows = self.rows.inspect(move |_| {
+            let _ = &held;
+        });
+        Self { rows: Box::pin(RecordBatchStreamAdapter::new(schema, rows)), ..self }
+    }
+
     /// The same answer, as far as the limits allow.
     pub(crate) fn limited(self, limits: AnswerLimits) -> Self {
         if limits.is_none() {

@@ -31,7 +31,7 @@ impl Intake {
         parsed: &Parsed,
         declared: Vec<Option<DataType>>,
     ) -> Result<Signature, CoreError> {
-        let planner = parsed.live.planner.seeing(Arc::new(OnlyColumns));
+        let planner = parsed.planner.seeing(Arc::new(OnlyColumns));
         let statement = parsed.parsed.clone();
         self.think(move || async move { planner.signature(&statement, &declared).await }).await
     }

@@ -77,6 +77,17 @@ pub enum ErrorKind {
     /// The process is at the limit of its work.
     #[error("{0}")]
     Busy(String),
+    /// Too many queries of a workgroup run and wait.
+    #[error("{0}")]
+    Crowded(String),
+    /// The queries of a workgroup have used what they may use in a day.
+    #[error("{message}")]
+    QuotaExceeded {
+        /// What was used.
+        message: String,
+        /// When the next day begins.
+        after: Duration,
+    },
     /// The client stopped waiting for an answer that is not stored.
     #[error(
         "the answer was not there after the {} s that the request waits; nothing of it is kept: wait longer (Prefer: wait=600), or submit it to POST /v1/queries and come back",
@@ -279,7 +290,11 @@ impl CoreError {
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match &self.kind {
-            ErrorKind::NotReady | ErrorKind::Busy(_) | ErrorKind::Store(_) => true,
+            ErrorKind::NotReady
+            | ErrorKind::Busy(_)
+            | ErrorKind::Crowded(_)
+            | ErrorKind::QuotaExceeded { .. }
+            | ErrorKind::Store(_) => true,
             ErrorKind::Plan(error) => error.is_retryable(),
             ErrorKind::Query(error) => error.retryable,
             _ => false,
@@ -303,6 +318,8 @@ impl CoreError {
             ErrorKind::Expired => ErrorCode::ResultExpired,
             ErrorKind::IdempotencyMismatch => ErrorCode::IdempotencyMismatch,
             ErrorKind::Busy(_) => ErrorCode::GatewayBusy,
+            ErrorKind::Crowded(_) => ErrorCode::TooManyRequests,
+            ErrorKind::QuotaExceeded { .. } => ErrorCode::QuotaExceeded,
             ErrorKind::WaitOver(_) | ErrorKind::WaitOverCancelled(_) => ErrorCode::WaitOver,
             ErrorKind::Guest(GuestError::TimeLimit { .. }) => ErrorCode::InlineTimeLimit,
             ErrorKind::Guest(GuestError::OutOfMemory { .. }) => ErrorCode::OutOfMemory,

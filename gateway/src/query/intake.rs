@@ -3,7 +3,7 @@
 //! Planning and submitting must not stop half-way when a client disconnects, so they run in a task of their own.
 //! Between `idem` and `root` there is a state that only a retry of the same client could complete.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use datafusion::arrow::datatypes::SchemaRef;
@@ -18,7 +18,8 @@ use dunlin_manifest::store::ObjectControlStore;
 use dunlin_manifest::submit::{self, SubmitError, Submitted};
 use dunlin_planner::cost::{Estimate, Tariff};
 use dunlin_planner::{
-    Described, ParsedStatement, Planned, Route, StageGraph, StatementKind, TableName,
+    Described, Grants, ParsedStatement, Planned, Planner, Route, StageGraph, StatementKind,
+    TableName,
 };
 
 use super::analyze::{self, Detail};
@@ -36,7 +37,8 @@ use super::origin::Origin;
 use super::planning::Planning;
 use super::statement::Statement;
 use super::system::{OnlyColumns, System};
-use crate::auth::Principal;
+use super::workgroups::{Workgroups, ttl_ms};
+use crate::auth::{Principal, Workgroup};
 use crate::metrics::{Passing, Told};
 use crate::options::{Current, Gateway, GatewayOptions, Live, Most};
 
@@ -57,7 +59,9 @@ pub(crate) struct Parsed {
     statement: Statement,
     pub(super) parsed: ParsedStatement,
     /// What was in force when it came. A reload between two steps does not mix two configurations.
-    pub(super) live: Arc<Live>,
+    live: Arc<Live>,
+    /// Plans it over the tables that its client may name.
+    pub(super) planner: Planner,
 }
 
 impl Parsed {
@@ -104,6 +108,7 @@ pub(crate) struct Intake {
     pub(super) planning: Planning,
     pub(super) guests: Guests,
     cached: Arc<Cached>,
+    workgroups: Workgroups,
     told: Told,
     system: Arc<System>,
 }
@@ -118,6 +123,10 @@ struct Wanted<'a> {
     remarks: &'a Remarks,
     /// Its answer may be another one's, and another one's may be its.
     is_cacheable: bool,
+    /// Bytes and dollars that it is expected to use.
+    expected: (u64, Option<f64>),
+    /// Cannot be upgraded once the client has left. None: the query is wanted nevertheless.
+    waiting: Option<Weak<()>>,
 }
 
 impl Intake {
@@ -136,6 +145,7 @@ impl Intake {
             guests: Guests::new(env.clone(), options.inline),
             tariff: Arc::clone(&options.tariff),
             cached: Arc::new(Cached::new(Arc::clone(&handles), options.results_cache)),
+            workgroups: Workgroups::new(&handles, &gateway.hub, &options.tariff),
             handles,
             gateway,
             told,
@@ -161,41 +171,54 @@ impl Intake {
         &self.gateway.control
     }
 
-    /// All tables.
-    pub(crate) async fn tables(&self) -> Result<Vec<TableName>, CoreError> {
-        Ok(self.current.now().planner.tables().await?)
+    /// All tables that the client may name.
+    pub(crate) async fn tables(&self, grants: &Grants) -> Result<Vec<TableName>, CoreError> {
+        Ok(self.current.now().planner.granting(grants.clone()).tables().await?)
     }
 
     /// What is known of a table, or nothing if there is none of this name.
-    pub(crate) async fn table(&self, name: &str) -> Result<Option<TableBody>, CoreError> {
+    pub(crate) async fn table(
+        &self,
+        name: &str,
+        grants: &Grants,
+    ) -> Result<Option<TableBody>, CoreError> {
         let name = name.to_lowercase();
-        let Some(known) = self.tables().await?.into_iter().find(|table| table.name == name) else {
+        let tables = self.tables(grants).await?;
+        let Some(known) = tables.into_iter().find(|table| table.name == name) else {
             return Ok(None);
         };
         let statement = Statement::new(whole_table(&name), Vec::new(), serde_json::Map::new())?;
-        let parsed = self.parse(statement).await?;
-        let planned =
-            self.planning.plan(&parsed.live.planner, parsed.parsed, parsed.statement).await?;
+        let parsed = self.parse(statement, grants).await?;
+        let planned = self.planning.plan(&parsed.planner, parsed.parsed, parsed.statement).await?;
         Ok(Some(TableBody::new(known, &planned)?))
     }
 
-    /// Parses a statement. Its kind decides what may be done with it.
-    pub(crate) async fn parse(&self, statement: Statement) -> Result<Parsed, CoreError> {
+    /// Parses a statement of a client that may name these tables. Its kind decides what may be done with it.
+    pub(crate) async fn parse(
+        &self,
+        statement: Statement,
+        grants: &Grants,
+    ) -> Result<Parsed, CoreError> {
         let live = self.current.now();
-        let parsed = self.planning.parse(&live.planner, statement.sql.clone()).await?;
-        Ok(Parsed { statement, parsed, live })
+        let planner = live.planner.granting(grants.clone());
+        let parsed = self.planning.parse(&planner, statement.sql.clone()).await?;
+        Ok(Parsed { statement, parsed, live, planner })
     }
 
     /// What a statement takes and what it answers, before its parameters are known.
     pub(crate) async fn describe(&self, parsed: &Parsed) -> Result<Described, CoreError> {
-        let planner = parsed.live.planner.seeing(Arc::new(OnlyColumns));
+        let planner = parsed.planner.seeing(Arc::new(OnlyColumns));
         self.planning.describe(&planner, parsed.parsed.clone()).await
     }
 
-    /// The columns of a table with this name.
-    pub(crate) async fn columns(&self, table: &str) -> Result<SchemaRef, CoreError> {
+    /// The columns of a table with this name, if the client may name it.
+    pub(crate) async fn columns(
+        &self,
+        table: &str,
+        grants: &Grants,
+    ) -> Result<SchemaRef, CoreError> {
         let statement = Statement::new(whole_table(table), Vec::new(), serde_json::Map::new())?;
-        Ok(self.describe(&self.parse(statement).await?).await?.schema)
+        Ok(self.describe(&self.parse(statement, grants).await?).await?.schema)
     }
 
     /// Plans a statement, explains the plan, and does nothing else.
@@ -205,8 +228,8 @@ impl Intake {
         caller: &Principal,
     ) -> Result<(Planned, Estimate), CoreError> {
         parsed.statement.settings.explain = true;
-        let Parsed { statement, parsed, live } = parsed;
-        let planner = live.planner.seeing(self.system.of(caller));
+        let Parsed { statement, parsed, planner, .. } = parsed;
+        let planner = planner.seeing(self.system.of(caller));
         let planned = self.planning.plan(&planner, parsed, statement).await?;
         let estimate = self.estimate(&planned);
         Ok((planned, estimate))
@@ -222,9 +245,24 @@ impl Intake {
     ///
     /// # Errors
     /// It is expected to use more, or its cost cannot be told.
-    fn limits(&self, live: &Live, planned: &Planned, most: Most) -> Result<Limits, CoreError> {
-        let most = live.most.and(most);
+    fn limits(
+        &self,
+        live: &Live,
+        planned: &Planned,
+        most: Most,
+        group: Option<&Arc<Workgroup>>,
+    ) -> Result<Limits, CoreError> {
+        let most = live.most.and(most).and(group.map(|group| group.most).unwrap_or_default());
         let mut limits = live.limits;
+        limits.ttl_ms = ttl_ms(group, limits.ttl_ms);
+        if let Some(dollars) = group.and_then(|group| group.day.cost_usd)
+            && self.tariff.spend(dollars).is_none()
+        {
+            return Err(CoreError::invalid_request(format!(
+                "cost_per_day_usd of the workgroup cannot be kept: {}",
+                self.tariff.note()
+            )));
+        }
         if let Some(bytes) = most.max_bytes_scanned {
             limits.max_scan_bytes = Some(bytes);
             if planned.read_bytes > bytes {
@@ -261,14 +299,23 @@ impl Intake {
         parsed: Parsed,
         wish: Wish,
     ) -> Result<Taken, CoreError> {
+        // Dropped with this future, when the client leaves.
+        let here = Arc::new(());
+        // A client with a key comes back for its query.
+        let waiting = wish.key.is_none().then(|| Arc::downgrade(&here));
         if wish.durable || wish.key.is_some() || parsed.kind() == StatementKind::Write {
-            return lasting(async move { self.take_now(parsed, wish).await }).await;
+            return lasting(async move { self.take_now(parsed, wish, waiting).await }).await;
         }
-        self.take_now(parsed, wish).await
+        self.take_now(parsed, wish, waiting).await
     }
 
-    async fn take_now(self: &Arc<Self>, parsed: Parsed, wish: Wish) -> Result<Taken, CoreError> {
-        let Parsed { mut statement, parsed, live } = parsed;
+    async fn take_now(
+        self: &Arc<Self>,
+        parsed: Parsed,
+        wish: Wish,
+        waiting: Option<Weak<()>>,
+    ) -> Result<Taken, CoreError> {
+        let Parsed { mut statement, parsed, live, planner } = parsed;
         let Wish { caller, key, durable, fresh, patience } = wish;
         let analysis = detail(parsed.kind());
         let mut query = match statement.origin {
@@ -297,7 +344,7 @@ impl Intake {
         let idem = key.map(|key| (key, statement.fingerprint.clone()));
         let durable = statement.settings.durable;
         let began = self.env().clock.monotonic();
-        let planner = live.planner.seeing(self.system.of(&caller));
+        let planner = planner.seeing(self.system.of(&caller));
         let planned = tokio::select! {
             planned = self.planning.plan(&planner, parsed, statement) => planned,
             // Planning of a query that will be stored is completed.
@@ -314,9 +361,13 @@ impl Intake {
             let rows = analyze::explained(&planned, format, &self.estimate(&planned))?;
             return Ok(Taken::Answer(Box::new(here(query, &planned, Arc::default(), rows))));
         }
-        let limits = self.limits(&live, &planned, most).map_err(|error| error.about(&query))?;
+        let limits = self.limits(&live, &planned, most, caller.workgroup.as_ref());
+        let limits = limits.map_err(|error| error.about(&query))?;
         if planned.graph.is_none() {
+            let here = self.workgroups.admit_here(&caller, &query, planned.read_bytes).await;
+            let here = here.map_err(|error| error.about(&query))?;
             let answer = self.answer_here((&live, &planned), &query, analysis, patience).await;
+            let answer = answer.map(|answer| answer.holding(here));
             let answer = answer.map_err(|error| error.about(&query))?;
             let answer = self.counted(answer, trace, began);
             // An analysis is no answer of the query.
@@ -329,9 +380,12 @@ impl Intake {
         let is_cacheable =
             is_query && is_plain && planned.is_repeatable && !fresh && self.cached.is_on();
         let intake = Arc::clone(self);
+        let cost = self.estimate(&planned).cost_usd;
+        let expected = (planned.read_bytes, cost.map(|cost| (cost.low * cost.high).sqrt()));
         let written = async move {
-            let (caller, remarks) = (&caller, &remarks);
-            let wanted = Wanted { sql: &sql, trace, idem, caller, remarks, is_cacheable };
+            let (sql, caller, remarks) = (&*sql, &caller, &remarks);
+            let wanted =
+                Wanted { sql, trace, idem, caller, remarks, is_cacheable, expected, waiting };
             intake.write_down(&planned, limits, query, wanted).await
         };
         let Written { query, source, held } = lasting(written).await?;
@@ -409,13 +463,15 @@ impl Intake {
         &self,
         (graph, limits): (&StageGraph, Limits),
         query: QueryId,
-        Wanted { sql, trace, idem, caller, remarks, is_cacheable }: Wanted<'_>,
+        wanted: Wanted<'_>,
     ) -> Result<Written, CoreError> {
+        let Wanted { sql, trace, idem, caller, remarks, is_cacheable, expected, waiting } = wanted;
         let under = |query: &QueryId| {
             let idem = idem.clone();
             let mut submission =
                 graph.clone().into_submission(query, self.env(), sql, limits, idem);
             submission.root.owner = caller.owner.as_ref().map(|owner| owner.as_str().to_owned());
+            submission.root.workgroup = caller.workgroup.as_ref().map(|it| it.name.to_string());
             submission.root.trace = trace.clone();
             submission
         };
@@ -427,21 +483,29 @@ impl Intake {
             let query = handle.query.clone();
             return Ok(Written { query, source: Source::Cached, held: Some(handle) });
         }
+        let is_wanted = || waiting.as_ref().is_none_or(|waiting| waiting.strong_count() > 0);
+        let admitted = self.workgroups.admit(caller, &query, expected, is_wanted).await;
+        let admitted = admitted.map_err(|error| error.about(&query))?;
         let meter = Arc::<Meter>::default();
         let store = self.handles.metered(&meter);
-        // Before the query exists, so that nobody finds the query without them.
-        self.handles.asked().write(&store, &query, remarks).await?;
-        let outcome = match submit::submit(&store, submission).await {
-            // Another request with the same key has announced its id and has no root yet. Whichever root is written,
-            // the two requests are the same.
-            Err(SubmitError::Orphaned { query }) => {
-                self.handles.asked().write(&store, &query, remarks).await?;
-                submit::submit(&store, under(&query)).await
+        let outcome = async {
+            // Before the query exists, so that nobody finds the query without them.
+            self.handles.asked().write(&store, &query, remarks).await?;
+            match submit::submit(&store, submission).await {
+                // Another request with the same key has announced its id and has no root yet. Whichever root is written,
+                // the two requests are the same.
+                Err(SubmitError::Orphaned { query }) => {
+                    self.handles.asked().write(&store, &query, remarks).await?;
+                    Ok(submit::submit(&store, under(&query)).await?)
+                }
+                other => Ok(other?),
             }
-            other => other,
         };
-        let Submitted { query, replayed, root } =
-            outcome.map_err(|error| CoreError::from(error).about(&query))?;
+        let outcome: Result<Submitted, CoreError> = outcome.await;
+        if outcome.as_ref().map_or(true, |submitted| submitted.query != query) {
+            self.workgroups.give_back(admitted).await;
+        }
+        let Submitted { query, replayed, root } = outcome.map_err(|error| error.about(&query))?;
         tracing::info!(%query, replayed, by = %caller.name, "submitted");
         if !replayed {
             self.handles.asked().remember(&query, remarks.clone());

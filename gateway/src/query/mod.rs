@@ -48,5 +48,6 @@ mod threads;
 pub(crate) mod version;
 mod watch;
 pub(crate) mod window;
+pub(crate) mod workgroups;
 mod write_error;
 pub(crate) mod writes;

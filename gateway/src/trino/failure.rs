@@ -239,7 +239,7 @@ fn of_code(code: &ErrorCode, message: &str) -> Name {
         E::Unsupported | E::NotAcceptable | E::MethodNotAllowed => Name::NOT_SUPPORTED,
         E::SqlTooLarge | E::BodyTooLarge => Name::TOO_LARGE,
         E::QueryTooComplex | E::QueryTooLarge => Name::TOO_MANY_STAGES,
-        E::LimitExceeded | E::AnswerTooLarge => Name::REJECTED,
+        E::LimitExceeded | E::QuotaExceeded | E::AnswerTooLarge => Name::REJECTED,
         E::Forbidden | E::Unauthorized => Name::DENIED,
         E::TargetExists => Name::EXISTS,
         E::Cancelled => Name::CANCELED,

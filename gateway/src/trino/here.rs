@@ -48,7 +48,8 @@ impl Trino {
         has_digits: bool,
     ) -> Result<Rows, Refused> {
         let Statement { sql, using, catalog, schema, user, settings } = statement;
-        let look = Look { user, catalog, schema };
+        let grants = client.principal.grants();
+        let look = Look { user, catalog, schema, grants };
         match Command::of(&sql)? {
             Command::Show(Show::Functions(pattern)) => {
                 self.values(using.as_deref(), 0).await?;
@@ -84,8 +85,8 @@ impl Trino {
         statement: crate::query::statement::Statement,
         has_digits: bool,
     ) -> Result<Rows, Refused> {
-        let parsed = self.intake.parse(statement).await?;
         let caller = client.principal.clone();
+        let parsed = self.intake.parse(statement, &caller.grants()).await?;
         let wish = Wish { caller, key: None, durable: false, fresh: false, patience: PATIENCE };
         match Arc::clone(&self.intake).take(parsed, wish).await? {
             Taken::Answer(answer) => whole(answer.rows, None, has_digits).await,

@@ -93,11 +93,13 @@ impl Trino {
         };
         let (catalog, schema) = schema_of(schema, look)?;
         if (catalog.as_str(), schema.as_str()) == (DEFAULT_CATALOG, DEFAULT_SCHEMA) {
-            let tables = self.intake.tables().await?;
+            let tables = self.intake.tables(&look.grants).await?;
             if tables.iter().any(|known| known.name == *table) {
-                return Ok((table.clone(), self.intake.columns(table).await?));
+                return Ok((table.clone(), self.intake.columns(table, &look.grants).await?));
             }
-        } else if let Some(columns) = self.desk.columns((&catalog, &schema, table)).await? {
+        } else if let Some(columns) =
+            self.desk.columns((&catalog, &schema, table), &look.grants).await?
+        {
             return Ok((table.clone(), columns));
         }
         let table: String = table.chars().take(64).collect();

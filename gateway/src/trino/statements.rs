@@ -66,10 +66,10 @@ impl Trino {
         };
         match command {
             Command::DescribeInput { name } => {
-                Ok(self.inputs(asked, prepared(&name)?).await?.into())
+                Ok(self.inputs(client, asked, prepared(&name)?).await?.into())
             }
             Command::DescribeOutput { name } => {
-                Ok(self.outputs(asked, prepared(&name)?).await?.into())
+                Ok(self.outputs(client, asked, prepared(&name)?).await?.into())
             }
             Command::Execute { name, using } => {
                 self.executed(client, asked, prepared(&name)?, using).await
@@ -96,7 +96,10 @@ impl Trino {
         }
         let (text, wanted) = numbered(&sql);
         let values = self.values(using.as_deref(), wanted).await?;
-        let parsed = self.intake.parse(asked.statement(text.into_owned(), values)?).await?;
+        let parsed = self
+            .intake
+            .parse(asked.statement(text.into_owned(), values)?, &client.principal.grants())
+            .await?;
         let kind = parsed.kind();
         match kind {
             StatementKind::Explain { .. } => {
@@ -174,17 +177,23 @@ impl Trino {
     }
 
     /// What a prepared statement takes and returns. It is planned, and not run.
-    async fn signature(&self, asked: &Asked, sql: &str) -> Result<Signature, Refused> {
+    async fn signature(
+        &self,
+        client: &Client,
+        asked: &Asked,
+        sql: &str,
+    ) -> Result<Signature, Refused> {
+        let grants = client.principal.grants();
         known(asked.catalog.as_deref(), asked.schema.as_deref())?;
         let text = numbered(sql).0.into_owned();
         match Command::of(sql)? {
             Command::Query => {
-                let parsed = self.intake.parse(asked.statement(text, Vec::new())?).await?;
+                let parsed = self.intake.parse(asked.statement(text, Vec::new())?, &grants).await?;
                 Ok(self.intake.signature(&parsed, Vec::new()).await?)
             }
             Command::Catalog => {
                 let Asked { user, catalog, schema, .. } = asked.clone();
-                Ok(self.desk.signature(text, Look { user, catalog, schema }).await?)
+                Ok(self.desk.signature(text, Look { user, catalog, schema, grants }).await?)
             }
             _ => {
                 let what = "only a query is described; execute this statement";
@@ -193,8 +202,13 @@ impl Trino {
         }
     }
 
-    async fn inputs(&self, asked: &Asked, sql: String) -> Result<Results, Refused> {
-        let Signature { parameters, .. } = self.signature(asked, &sql).await?;
+    async fn inputs(
+        &self,
+        client: &Client,
+        asked: &Asked,
+        sql: String,
+    ) -> Result<Results, Refused> {
+        let Signature { parameters, .. } = self.signature(client, asked, &sql).await?;
         let kinds = parameters.iter().map(|kind| Ok(Kind::of_type(kind)?.name(true)));
         let kinds = kinds.collect::<Result<Vec<_>, Failure>>()?;
         let places = (0..i64::try_from(kinds.len()).unwrap_or(0)).collect::<Vec<_>>();
@@ -206,8 +220,13 @@ impl Trino {
         Ok(Results::new(&asked.base, self.fresh(), State::Finished).rows(rows))
     }
 
-    async fn outputs(&self, asked: &Asked, sql: String) -> Result<Results, Refused> {
-        let Signature { columns, .. } = self.signature(asked, &sql).await?;
+    async fn outputs(
+        &self,
+        client: &Client,
+        asked: &Asked,
+        sql: String,
+    ) -> Result<Results, Refused> {
+        let Signature { columns, .. } = self.signature(client, asked, &sql).await?;
         let fields = columns.fields();
         let nothing = vec![String::new(); fields.len()];
         let kinds = fields.iter().map(|field| Ok(Kind::of(field)?.name(true)));

@@ -55,6 +55,7 @@ fn key(secret: &str) -> KeyOptions {
         sha256: hash_of(secret),
         scopes: [Scope::Query].into_iter().collect(),
         scram: None,
+        workgroup: None,
     }
 }
 

@@ -146,6 +146,7 @@ impl Site {
                 sha256: hash_of(secret),
                 scopes: scopes.iter().copied().collect(),
                 scram: None,
+                workgroup: None,
             })
             .collect();
         self.gateway(local, options).await

@@ -51,6 +51,7 @@ pub(crate) fn root(stages: Vec<StageSpec>) -> Root {
         plans: BTreeMap::new(),
         explain: String::new(),
         owner: None,
+        workgroup: None,
         write: None,
         trace: None,
         code: None,

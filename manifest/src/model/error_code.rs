@@ -62,6 +62,8 @@ error_codes! {
     RequestTimeout = "REQUEST_TIMEOUT",
     /// The client has reached its limit of requests in progress.
     TooManyRequests = "TOO_MANY_REQUESTS",
+    /// The queries of a workgroup have used what they may use in a day.
+    QuotaExceeded = "QUOTA_EXCEEDED",
     /// The client accepts no format that Dunlin can write.
     NotAcceptable = "NOT_ACCEPTABLE",
     /// There is no such query or path.

@@ -280,6 +280,66 @@ pub fn answer(identity: &str) -> String {
     format!("use/answers/{identity}")
 }
 
+/// `use/turns/<workgroup>/`: which queries of a group run.
+#[must_use]
+pub fn turns(group: &str) -> String {
+    format!("use/turns/{group}/")
+}
+
+/// `use/turns/<workgroup>/<place>.<number>`: the query that took a place when the one with the number before it had ended.
+#[must_use]
+pub fn turn(group: &str, place: u32, number: u32) -> String {
+    format!("{}{place}.{number}", turns(group))
+}
+
+/// The place and the number of a key of [`turn`].
+#[must_use]
+pub fn parse_turn(key: &str) -> Option<(u32, u32)> {
+    let (place, turn) = key.strip_prefix("use/turns/")?.split_once('/')?.1.split_once('.')?;
+    Some((number(place)?, number(turn)?))
+}
+
+/// What a query of a workgroup used, or is expected to use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Spent {
+    /// It has ended, and this is what it used.
+    pub is_settled: bool,
+    /// Bytes read from tables.
+    pub bytes: u64,
+    /// Millionths of a dollar.
+    pub micro_usd: u64,
+}
+
+/// `use/spent/<workgroup>/<day>/`: what the queries of a group used on a day, as days after 1970.
+#[must_use]
+pub fn spent_on(group: &str, day: u64) -> String {
+    format!("use/spent/{group}/{day}/")
+}
+
+/// `use/spent/<workgroup>/<day>/<Q>.<kind>.<bytes>.<micro dollars>`: numbers are in the name, so that one LIST reads all of
+/// them. `kind` is `s` if the query has ended, and `r` before.
+#[must_use]
+pub fn spent(group: &str, day: u64, query: &QueryId, spent: &Spent) -> String {
+    let Spent { is_settled, bytes, micro_usd } = spent;
+    let kind = if *is_settled { 's' } else { 'r' };
+    format!("{}{query}.{kind}.{bytes}.{micro_usd}", spent_on(group, day))
+}
+
+/// The query and the numbers of a key of [`spent`].
+#[must_use]
+pub fn parse_spent(key: &str) -> Option<(QueryId, Spent)> {
+    let parts: Vec<&str> = key.rsplit_once('/')?.1.split('.').collect();
+    let [query, kind, bytes, micro_usd] = parts.try_into().ok()?;
+    let is_settled = match kind {
+        "s" => true,
+        "r" => false,
+        _ => return None,
+    };
+    let spent =
+        Spent { is_settled, bytes: bytes.parse().ok()?, micro_usd: micro_usd.parse().ok()? };
+    Some((QueryId::parse(query)?, spent))
+}
+
 /// `probe/passed`: the store has passed the probe.
 pub const PROBED: &str = "probe/passed";
 
@@ -453,6 +513,25 @@ fn number(text: &str) -> Option<u32> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+
+    #[test]
+    fn turns_and_what_was_spent_are_their_names() {
+        assert_eq!(parse_turn(&turn("bi", 3, 12)), Some((3, 12)));
+        for wrong in ["use/turns/bi/3", "use/turns/bi/3.x", "use/turns/bi/03.1", "live/3.1"] {
+            assert_eq!(parse_turn(wrong), None, "{wrong}");
+        }
+        let query = QueryId::at(1, &[7; 10]);
+        for is_settled in [true, false] {
+            let used = Spent { is_settled, bytes: u64::MAX, micro_usd: 0 };
+            let key = spent("bi", 20_000, &query, &used);
+            assert!(key.starts_with(&spent_on("bi", 20_000)));
+            assert_eq!(parse_spent(&key), Some((query.clone(), used)));
+            // It outlives the query: the day is not over when the records are deleted.
+            assert_eq!(query_of(&key), None);
+        }
+        assert_eq!(parse_spent(&format!("use/spent/bi/1/{query}.x.1.2")), None);
+        assert_eq!(parse_spent("use/spent/bi/1/abc.s.1.2"), None);
+    }
 
     #[test]
     fn what_is_built_is_taken_apart_again() {

@@ -57,7 +57,9 @@ pub(crate) use self::table::Written;
 use crate::catalog::TableName;
 use crate::config::{Config, FilesConfig};
 use crate::error::PlanError;
-use crate::snapshots::{self, SYSTEM_SCHEMA, Snapshots};
+use crate::grants::Grants;
+use crate::planner::Sight;
+use crate::snapshots::{self, SYSTEM_SCHEMA};
 
 /// Tables that are opened at the same time.
 const TABLES_AT_ONCE: usize = 16;
@@ -163,19 +165,20 @@ impl Tables {
         self.tables.iter().map(listed).collect()
     }
 
-    /// The names of all tables, in order.
-    pub(crate) fn names(&self) -> Vec<String> {
-        self.tables.keys().cloned().collect()
+    /// The names of all tables that may be named, in order.
+    pub(crate) fn names(&self, grants: &Grants) -> Vec<String> {
+        self.tables.keys().filter(|name| grants.allow(name)).cloned().collect()
     }
 
     /// Opens the tables that a statement names. Returns the catalog of this statement, and the tables that cannot be
-    /// read, with the reasons. A statement about the catalog itself names all tables.
+    /// read, with the reasons. A statement about the catalog itself names all tables. What is not granted is not there.
     pub(crate) async fn load(
         &self,
         named: &[TableReference],
         state: &SessionState,
-        snapshots: Option<&Arc<dyn Snapshots>>,
+        Sight { snapshots, grants }: &Sight,
     ) -> Result<(Arc<dyn CatalogProvider>, Vec<Unread>), PlanError> {
+        let snapshots = snapshots.as_ref();
         let all = named.iter().any(|name| name.schema() == Some(INFORMATION_SCHEMA));
         let mut wanted: BTreeMap<String, Arc<Table>> = BTreeMap::new();
         let is_of_system =
@@ -183,14 +186,15 @@ impl Tables {
         let own = named.iter().filter(|name| !is_of_system(name));
         let names: HashSet<&str> = own.map(TableReference::table).collect();
         for (name, table) in &self.tables {
-            if all || names.contains(name.as_str()) {
+            if (all || names.contains(name.as_str())) && grants.allow(name) {
                 wanted.insert(name.clone(), Arc::clone(table));
             }
         }
         let mut unread = Vec::new();
         if all {
             match self.made.names(&self.shared.commits).await {
-                Ok(made) => {
+                Ok(mut made) => {
+                    made.retain(|name| grants.allow(name));
                     let found = stream::iter(made).map(|name| async move {
                         let table = self.made(&name).await.ok().flatten()?;
                         Some((name, table))
@@ -208,8 +212,8 @@ impl Tables {
             if wanted.contains_key(name) {
                 continue;
             }
-            let table = match self.named_file(name) {
-                Ok(None) => self.made(name).await,
+            let table = match self.named_file(name, grants) {
+                Ok(None) if grants.allow(name) => self.made(name).await,
                 named => named,
             };
             match table {
@@ -249,8 +253,14 @@ impl Tables {
     }
 
     /// The table of a file that a statement names itself.
-    fn named_file(&self, name: &str) -> Result<Option<Arc<Table>>, TableError> {
+    fn named_file(&self, name: &str, grants: &Grants) -> Result<Option<Arc<Table>>, TableError> {
         let Some(config) = named::table(name, &self.files)? else { return Ok(None) };
+        if !grants.are_all() {
+            return Err(TableError::Invalid(
+                "statements of this workgroup may not name files; it may read the tables that its `tables` names"
+                    .to_owned(),
+            ));
+        }
         let mut named = self.named.lock();
         if named.len() >= named::MOST_REMEMBERED {
             named.clear();

@@ -21,6 +21,7 @@ use super::options::Options;
 use super::place::{Permission, Place, check_table_name};
 use super::wrap::wrap;
 use crate::error::PlanError;
+use crate::grants::Grants;
 use crate::scans;
 use crate::tables::Tables;
 
@@ -87,6 +88,8 @@ pub(crate) struct Writes<'a> {
     pub(crate) permission: &'a Permission,
     pub(crate) tables: &'a Tables,
     pub(crate) stores: &'a Stores,
+    /// The tables that the statement may name.
+    pub(crate) grants: &'a Grants,
 }
 
 impl Writes<'_> {
@@ -117,6 +120,18 @@ impl Writes<'_> {
     ) -> Result<(LogicalPlan, Write), PlanError> {
         let Asked { target, options } = asked;
         let (logical, spec) = match target {
+            // The place may be that of a table which is not granted.
+            Target::Place(_) if !self.grants.are_all() => {
+                return Err(refused(
+                    "statements of this workgroup write to tables that its `tables` names; use CREATE TABLE AS or INSERT INTO"
+                        .to_owned(),
+                ));
+            }
+            Target::NewTable(name) if !self.grants.allow(name) => {
+                return Err(refused(format!(
+                    "this workgroup may not name a table {name}; choose a name that its `tables` allows"
+                )));
+            }
             Target::Place(text) => {
                 let place = Place::of(text, self.permission)?;
                 let spec = self.copied(place, text, options, &logical).await?;

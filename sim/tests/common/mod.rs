@@ -105,6 +105,7 @@ pub(crate) fn submission(env: &Env, stages: Vec<StageSpec>) -> Submission {
         plans: BTreeMap::new(),
         explain: String::new(),
         owner: None,
+        workgroup: None,
         write: None,
         trace: None,
         code: None,

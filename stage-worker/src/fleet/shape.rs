@@ -182,6 +182,7 @@ impl Shape {
             plans: BTreeMap::new(),
             explain: String::new(),
             owner: None,
+            workgroup: None,
             write: None,
             trace: None,
             code: None,

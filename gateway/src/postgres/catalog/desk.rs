@@ -15,14 +15,13 @@ use datafusion_pg_catalog::pg_catalog::context::{PgCatalogContextProvider, Role}
 use datafusion_pg_catalog::pg_catalog::setup_pg_catalog;
 use datafusion_pg_catalog::sql::PostgresCompatibilityParser;
 use dunlin_manifest::env::Env;
-use dunlin_planner::{PlanError, SYSTEM_SCHEMA, Signature};
-use tokio::sync::OnceCell;
+use dunlin_planner::{Grants, PlanError, SYSTEM_SCHEMA, Signature};
 
 use super::functions;
 use super::information::Information;
 use super::rewritten;
 use super::who::{DATABASE, Who};
-use crate::catalog::{Names, SystemNames, session};
+use crate::catalog::{ByGrants, Names, SystemNames, session};
 use crate::query::error::CoreError;
 use crate::query::intake::Intake;
 
@@ -30,11 +29,10 @@ use crate::query::intake::Intake;
 #[derive(Debug)]
 pub(in crate::postgres) struct Desk {
     intake: Arc<Intake>,
-    names: Arc<Names>,
-    opened: OnceCell<Arc<Opened>>,
+    opened: ByGrants<Opened>,
 }
 
-/// What all statements share. It is made when the first client asks.
+/// What all statements of clients with the same grants share. It is made when the first client asks.
 struct Opened {
     base: SessionState,
     parser: PostgresCompatibilityParser,
@@ -73,9 +71,8 @@ impl PgCatalogContextProvider for Roles {
 
 impl Desk {
     pub(in crate::postgres) fn new(intake: Arc<Intake>, env: &Env) -> Self {
-        let clock = Arc::clone(&env.clock);
-        let names = Names::new(Arc::clone(&intake), Box::new(move || clock.monotonic()));
-        Self { intake, names: Arc::new(names), opened: OnceCell::new() }
+        let opened = ByGrants::new(Arc::clone(&intake), Arc::clone(&env.clock));
+        Self { intake, opened }
     }
 
     /// What a statement takes and returns.
@@ -85,7 +82,7 @@ impl Desk {
         declared: Vec<Option<DataType>>,
         who: Who,
     ) -> Result<Signature, CoreError> {
-        let opened = self.open().await?;
+        let opened = self.open(&who.grants).await?;
         let planner = self.intake.live().planner.clone();
         self.intake
             .think(move || async move {
@@ -103,7 +100,7 @@ impl Desk {
         values: Vec<ScalarValue>,
         who: Who,
     ) -> Result<SendableRecordBatchStream, CoreError> {
-        let opened = self.open().await?;
+        let opened = self.open(&who.grants).await?;
         let planner = self.intake.live().planner.clone();
         let ready = self
             .intake
@@ -116,15 +113,9 @@ impl Desk {
         self.intake.run_beside(ready.plan, ready.context, session::PATIENCE).await
     }
 
-    /// What all statements share, with the tables of this moment.
-    async fn open(&self) -> Result<Arc<Opened>, CoreError> {
-        self.names.refresh().await?;
-        let opened = self.opened.get_or_try_init(|| async {
-            let (names, memory) = (Arc::clone(&self.names), self.intake.memory());
-            // Decoding the fixed tables takes a moment.
-            self.intake.think(move || async move { Opened::new(names, memory) }).await.map(Arc::new)
-        });
-        opened.await.cloned()
+    /// What all statements with these grants share, with the tables of this moment.
+    async fn open(&self, grants: &Grants) -> Result<Arc<Opened>, CoreError> {
+        self.opened.get(grants, Opened::new).await
     }
 }
 

@@ -8,7 +8,8 @@ use super::state::{Snapshot, unread};
 impl Snapshot {
     pub(super) async fn tables_of_site(&self, rows: &mut Rows<'_>) -> Result<(), SnapshotError> {
         let live = self.system.current.now();
-        for table in live.planner.tables().await.map_err(unread)? {
+        let planner = live.planner.granting(self.caller.grants());
+        for table in planner.tables().await.map_err(unread)? {
             rows.push(Row::default().text(table.name).text(table.format))?;
         }
         Ok(())

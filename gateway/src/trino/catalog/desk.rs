@@ -16,14 +16,13 @@ use datafusion::sql::sqlparser::ast::{
     visit_expressions_mut,
 };
 use dunlin_manifest::env::Env;
-use dunlin_planner::{DEFAULT_CATALOG, DEFAULT_SCHEMA, PlanError, Signature};
-use tokio::sync::OnceCell;
+use dunlin_planner::{DEFAULT_CATALOG, DEFAULT_SCHEMA, Grants, PlanError, Signature};
 
 use super::information::Information;
 use super::jdbc::Jdbc;
 use super::parameters::{constants, rewritten};
 use super::system::{Metadata, Runtime};
-use crate::catalog::{Constant, Names, session};
+use crate::catalog::{ByGrants, Constant, Names, session};
 use crate::query::error::CoreError;
 use crate::query::intake::Intake;
 use crate::trino::VERSION;
@@ -32,8 +31,7 @@ use crate::trino::VERSION;
 #[derive(Debug)]
 pub(in crate::trino) struct Desk {
     intake: Arc<Intake>,
-    names: Arc<Names>,
-    opened: OnceCell<Arc<Opened>>,
+    opened: ByGrants<Opened>,
 }
 
 /// Who looks, and where names without a schema are looked up.
@@ -42,9 +40,11 @@ pub(in crate::trino) struct Look {
     pub(in crate::trino) user: String,
     pub(in crate::trino) catalog: Option<String>,
     pub(in crate::trino) schema: Option<String>,
+    /// The tables that it may name.
+    pub(in crate::trino) grants: Grants,
 }
 
-/// What all statements share. It is made when the first client asks.
+/// What all statements of clients with the same grants share. It is made when the first client asks.
 struct Opened {
     base: SessionState,
 }
@@ -63,9 +63,8 @@ pub(in crate::trino) struct Found {
 
 impl Desk {
     pub(in crate::trino) fn new(intake: Arc<Intake>, env: &Env) -> Self {
-        let clock = Arc::clone(&env.clock);
-        let names = Names::new(Arc::clone(&intake), Box::new(move || clock.monotonic()));
-        Self { intake, names: Arc::new(names), opened: OnceCell::new() }
+        let opened = ByGrants::new(Arc::clone(&intake), Arc::clone(&env.clock));
+        Self { intake, opened }
     }
 
     /// What a statement takes and returns.
@@ -74,7 +73,7 @@ impl Desk {
         sql: String,
         look: Look,
     ) -> Result<Signature, CoreError> {
-        let opened = self.open().await?;
+        let opened = self.open(&look.grants).await?;
         let planner = self.intake.live().planner.clone();
         self.intake
             .think(move || async move {
@@ -92,7 +91,7 @@ impl Desk {
         values: Vec<ScalarValue>,
         look: Look,
     ) -> Result<Found, CoreError> {
-        let opened = self.open().await?;
+        let opened = self.open(&look.grants).await?;
         let planner = self.intake.live().planner.clone();
         let (ready, labels) = self
             .intake
@@ -113,7 +112,8 @@ impl Desk {
         &self,
         using: String,
     ) -> Result<Vec<ScalarValue>, CoreError> {
-        let opened = self.open().await?;
+        // They name no table.
+        let opened = self.open(&Grants::all()).await?;
         let planner = self.intake.live().planner.clone();
         self.intake
             .think(move || async move {
@@ -134,8 +134,9 @@ impl Desk {
     pub(in crate::trino) async fn columns(
         &self,
         (catalog, schema, table): (&str, &str, &str),
+        grants: &Grants,
     ) -> Result<Option<SchemaRef>, CoreError> {
-        let opened = self.open().await?;
+        let opened = self.open(grants).await?;
         let catalog = opened.base.catalog_list().catalog(catalog);
         let Some(schema) = catalog.and_then(|catalog| catalog.schema(schema)) else {
             return Ok(None);
@@ -144,17 +145,9 @@ impl Desk {
         Ok(found.map(|table| table.schema()))
     }
 
-    /// What all statements share, with the tables of this moment.
-    async fn open(&self) -> Result<Arc<Opened>, CoreError> {
-        self.names.refresh().await?;
-        let opened = self.opened.get_or_try_init(|| async {
-            let (names, memory) = (Arc::clone(&self.names), self.intake.memory());
-            self.intake
-                .think(move || async move { Opened::new(&names, memory) })
-                .await
-                .map(Arc::new)
-        });
-        opened.await.cloned()
+    /// What all statements with these grants share, with the tables of this moment.
+    async fn open(&self, grants: &Grants) -> Result<Arc<Opened>, CoreError> {
+        self.opened.get(grants, |names, memory| Opened::new(&names, memory)).await
     }
 }
 

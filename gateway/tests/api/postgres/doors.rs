@@ -18,7 +18,8 @@ fn key(name: &str, scram: bool) -> (String, KeyOptions) {
     let key = NewKey::generate().unwrap();
     let scopes: Scopes = [Scope::Query].into_iter().collect();
     let scram = scram.then(|| Verifier::of(key.text()).unwrap().text());
-    let options = KeyOptions { name: name.to_owned(), sha256: key.sha256(), scopes, scram };
+    let (name, sha256) = (name.to_owned(), key.sha256());
+    let options = KeyOptions { name, sha256, scopes, scram, workgroup: None };
     (key.text().to_owned(), options)
 }
 

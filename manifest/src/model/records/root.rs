@@ -49,6 +49,9 @@ pub struct Root {
     /// The owner of the query, if gateways ask for API keys: a short hash of the key that submitted it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<String>,
+    /// The workgroup of its owner, if it has one. Workers share their slots among workgroups.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workgroup: Option<String>,
     /// The trace that the client's request belongs to ([`TraceContext`](crate::model::trace::TraceContext) as text).
     /// Without it, the trace is the query's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
