@@ -23,3 +23,4 @@ mod told;
 mod trino;
 mod waits;
 mod wake;
+mod workgroups;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use arrow::array::{ArrayRef, Int64Array, RecordBatch};
 use async_trait::async_trait;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryPool, UnboundedMemoryPool};
-use dunlin_gateway::auth::{KeyOptions, Scope, hash_of};
+use dunlin_gateway::auth::{KeyOptions, Scope, Workgroup, hash_of};
 use dunlin_gateway::{Gateway, GatewayOptions, Hub, Listeners, LocalRunner, ServeError, serve};
 use dunlin_manifest::env::{Clock, Env};
 use dunlin_manifest::ids::QueryId;
@@ -20,6 +20,7 @@ use dunlin_manifest::records::{
 use dunlin_manifest::store::{ControlStore, ObjectControlStore};
 use dunlin_planner::Planner;
 use dunlin_planner::config::Config;
+use dunlin_planner::gateway_config::WorkgroupConfig;
 use dunlin_shuffle::{Buckets, DataTarget, Jobs, TaskWriter, WriterOptions, at_once};
 use futures::future::BoxFuture;
 use reqwest::{Client, RequestBuilder, Response};
@@ -150,6 +151,26 @@ impl Site {
             })
             .collect();
         self.gateway(local, options).await
+    }
+
+    /// Options with keys that may read; each belongs to the workgroup that its configuration describes, if it has one.
+    pub(super) fn grouped(keys: &[(&str, Value)]) -> GatewayOptions {
+        let mut options = GatewayOptions::default();
+        options.door.keys = keys
+            .iter()
+            .map(|(secret, group)| {
+                let config = (!group.is_null()).then(|| serde_json::from_value(group.clone()));
+                let config: Vec<WorkgroupConfig> = config.into_iter().map(Result::unwrap).collect();
+                KeyOptions {
+                    name: (*secret).to_owned(),
+                    sha256: hash_of(secret),
+                    scopes: [Scope::Query, Scope::Write].into_iter().collect(),
+                    scram: None,
+                    workgroup: Workgroup::all(&config).unwrap().pop(),
+                }
+            })
+            .collect();
+        options
     }
 
     pub(super) fn worker(&self, outcome: Outcome) -> Arc<dyn LocalRunner> {
