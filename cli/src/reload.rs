@@ -25,7 +25,7 @@ use tokio::signal::unix::Signal;
 use crate::door::Listen;
 
 /// What is read at start only: a change would move the state, close listeners, or resize what queries are using.
-const FIXED: [&str; 15] = [
+const FIXED: [&str; 16] = [
     "state",
     "worker",
     "functions",
@@ -34,6 +34,7 @@ const FIXED: [&str; 15] = [
     "gateway.postgres",
     "gateway.drain_ms",
     "gateway.results_cache_ms",
+    "gateway.audit",
     "gateway.flight_sql",
     "gateway.tls",
     "gateway.limits",

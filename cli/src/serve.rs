@@ -199,6 +199,7 @@ impl Opened {
         options.planning.time = Duration::from_millis(config.planning.time_limit_ms);
         options.drain = Duration::from_millis(config.gateway.drain_ms);
         options.results_cache = results_cache(config.gateway.results_cache_ms)?;
+        options.audit = config.gateway.audit;
         if let Some(at_once) = config.planning.at_once {
             options.planning.at_once = at_once;
         }

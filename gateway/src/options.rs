@@ -60,6 +60,8 @@ pub struct GatewayOptions {
     pub advertise: Option<String>,
     /// The greatest age of a query whose answer is given again for the same statement over the same files; zero: never.
     pub results_cache: Duration,
+    /// Whether what clients do is written down, for `system.audit`.
+    pub audit: bool,
     /// What Prometheus is told; none: figures of queries are not read, and nothing is claimed for them.
     pub metrics: Option<Arc<Metrics>>,
     /// Where the traces of queries go.
@@ -88,6 +90,7 @@ impl Default for GatewayOptions {
             drain: Duration::from_millis(GatewayConfig::default().drain_ms),
             advertise: None,
             results_cache: Duration::ZERO,
+            audit: false,
             metrics: None,
             spans: None,
             settings: Arc::default(),

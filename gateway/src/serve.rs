@@ -23,12 +23,14 @@ use crate::metrics::{Books, Metrics, Observed, Told};
 use crate::options::{Current, Gateway, GatewayOptions, Live};
 use crate::page;
 use crate::postgres;
+use crate::query::audit::Audit;
 use crate::query::handles::Handles;
 use crate::query::hub::Hub;
 use crate::query::intake::Intake;
 use crate::query::queries::Queries;
 use crate::query::sweep::{self, Swept};
 use crate::query::system::System;
+use crate::query::workgroups::Workgroups;
 use crate::query::writes::Writes;
 use crate::trino::{self, Trino};
 
@@ -57,6 +59,7 @@ struct Core {
     admission: Arc<Admission>,
     hub: Arc<Hub>,
     sweeper: tokio::task::JoinHandle<()>,
+    audit: Arc<Audit>,
 }
 
 /// What is in force: shared with whoever reloads it, or as the options say.
@@ -108,10 +111,27 @@ fn open(
     let sweeper = tokio::spawn(sweep::run(swept, told.clone(), options.sweep, stop.clone()));
     let (watched, links) = (Arc::clone(&hub), gateway.links.clone());
     let known = (Arc::clone(&handles), writes);
-    let queries = Queries::new(known, watched, links, options, Arc::clone(&metrics), stop.clone());
+    let audit = Audit::new(
+        Arc::clone(&handles),
+        Arc::clone(&hub),
+        stop.clone(),
+        (options.audit, options.is_swept_by_schedule),
+    );
+    let told_of = (Arc::clone(&metrics), Arc::clone(&audit));
+    let queries = Queries::new(known, watched, links, options, told_of, stop.clone());
     let queries = Arc::new(queries);
-    let system = System::new(Arc::clone(&queries), Arc::clone(&hub), current.clone());
-    let intake = Arc::new(Intake::new(gateway, current.clone(), handles, options, told, system));
+    let workgroups = Arc::new(Workgroups::new(&handles, &hub, &options.tariff));
+    let system = (Arc::clone(&queries), Arc::clone(&hub), current.clone());
+    let system = System::new(system.0, system.1, system.2, Arc::clone(&workgroups));
+    let intake = Intake::new(
+        gateway,
+        current.clone(),
+        handles,
+        options,
+        (told, Arc::clone(&audit)),
+        (system, workgroups),
+    );
+    let intake = Arc::new(intake);
     tokio::spawn(stop.clone().run_until_cancelled_owned(intake.watch_memory()));
     tell_when_asked(&metrics, &hub, &intake, stop);
     let admission = Admission::new(&limits);
@@ -138,14 +158,15 @@ fn open(
         answer_buffer: limits.answer_buffer_bytes,
     };
     let clock = Arc::clone(&env.clock);
-    let guard = Guard::new(current.clone(), Arc::clone(&admission), limits, clock, trino::PATH);
+    let trino_and_audit = (trino::PATH, Arc::clone(&audit));
+    let guard = Guard::new(current.clone(), Arc::clone(&admission), limits, clock, trino_and_audit);
     let beside = Beside {
         guarded: trino::routes(trino.clone()),
         open: trino::open_routes(trino),
         pages: page::routes(),
     };
     let router = router(face, guard, beside);
-    Ok(Core { router, postgres, flight, current, admission, hub, sweeper })
+    Ok(Core { router, postgres, flight, current, admission, hub, sweeper, audit })
 }
 
 /// Tells Prometheus, whenever it asks, how this gateway is.
@@ -224,7 +245,7 @@ pub async fn serve(
         shutdown.await;
         asked.cancel();
     });
-    let Core { router, postgres: face, flight, current, admission, sweeper, .. } = core;
+    let Core { router, postgres: face, flight, current, admission, sweeper, audit, .. } = core;
     let postgres = postgres
         .map(|listener| postgres::serve(face.with_tls(tls.clone()), listener, stop.clone()));
     let flight = flight_sql.map(|listener| {
@@ -248,6 +269,7 @@ pub async fn serve(
     if let Err(error) = sweeper.await {
         tracing::warn!(%error, "the sweeper did not stop cleanly");
     }
+    audit.flush().await;
     Ok(())
 }
 

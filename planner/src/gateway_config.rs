@@ -24,6 +24,8 @@ pub struct GatewayConfig {
     /// For so long after a query began, its answer is given again for the same statement over the same files, in
     /// milliseconds; 0: never. At most a day.
     pub results_cache_ms: u64,
+    /// Whether what clients do is written down, for `system.audit`.
+    pub audit: bool,
     /// API keys. Without keys, every client that reaches the gateway may use it.
     pub keys: Vec<KeyConfig>,
     /// What the keys of a group may read and use, together.
@@ -46,6 +48,7 @@ impl Default for GatewayConfig {
             flight_sql: None,
             drain_ms: 20_000,
             results_cache_ms: 0,
+            audit: false,
             keys: Vec::new(),
             workgroups: Vec::new(),
             tls: None,

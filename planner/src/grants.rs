@@ -29,6 +29,12 @@ impl Grants {
         self.patterns.is_none()
     }
 
+    /// The patterns; none if every table may be named.
+    #[must_use]
+    pub fn patterns(&self) -> Option<&[String]> {
+        self.patterns.as_deref()
+    }
+
     /// Whether the table of this name, in lower case, may be named.
     #[must_use]
     pub fn allow(&self, table: &str) -> bool {

@@ -130,7 +130,8 @@ impl Keyring {
             }
             let owner = Some(Owner::of_key(&hex));
             let workgroup = key.workgroup.clone();
-            let principal = Principal { name: name.into(), scopes: key.scopes, owner, workgroup };
+            let (name_of_key, scopes, via) = (name.into(), key.scopes, None);
+            let principal = Principal { name: name_of_key, scopes, owner, workgroup, via };
             let scram = key.scram.as_deref().map(|text| {
                 Verifier::parse(text).ok_or_else(|| KeyringError::NotAVerifier(name.to_owned()))
             });
@@ -143,6 +144,17 @@ impl Keyring {
     #[must_use]
     pub fn is_open(&self) -> bool {
         self.keys.is_empty()
+    }
+
+    /// The groups of all keys, each once.
+    pub(crate) fn workgroups(&self) -> Vec<Arc<Workgroup>> {
+        let mut groups: Vec<Arc<Workgroup>> = Vec::new();
+        for group in self.keys.iter().filter_map(|entry| entry.principal.workgroup.as_ref()) {
+            if !groups.contains(group) {
+                groups.push(Arc::clone(group));
+            }
+        }
+        groups
     }
 
     /// The owner of `secret`.

@@ -22,7 +22,7 @@ mod workgroup;
 pub use key::{KEY_PREFIX, NewKey, NoRandomBits, hash_of};
 pub use keyring::{AuthError, KeyOptions, Keyring, KeyringError};
 pub(crate) use keyring::{CodeKey, Scram};
-pub use principal::{Owner, Principal, Scope, Scopes};
+pub use principal::{Owner, Principal, Scope, Scopes, Via};
 pub(crate) use verifier::HASH;
 pub use verifier::Verifier;
 pub use workgroup::{Daily, Workgroup, WorkgroupError};

@@ -1,6 +1,7 @@
 //! The authenticated client: its name for people, what it may do, and which queries are its own.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -148,13 +149,36 @@ pub struct Principal {
     pub owner: Option<Owner>,
     /// The group whose tables it may read, and whose quotas it uses; `None`: all tables, and no quota.
     pub workgroup: Option<Arc<Workgroup>>,
+    /// How it has come, if that is known.
+    pub via: Option<Via>,
+}
+
+/// How a client has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Via {
+    /// The protocol: `http`, `trino`, `flight_sql` or `postgres`.
+    pub protocol: &'static str,
+    /// Its address, or that of the proxy before the gateway.
+    pub address: IpAddr,
 }
 
 impl Principal {
     /// Any client, if no keys are configured: everything is allowed, and queries have no owner.
     #[must_use]
     pub fn anyone() -> Self {
-        Self { name: "anyone".into(), scopes: Scopes::all(), owner: None, workgroup: None }
+        Self {
+            name: "anyone".into(),
+            scopes: Scopes::all(),
+            owner: None,
+            workgroup: None,
+            via: None,
+        }
+    }
+
+    /// The same client, and how it has come.
+    #[must_use]
+    pub(crate) fn by(self, via: Via) -> Self {
+        Self { via: Some(via), ..self }
     }
 
     /// The tables that it may name.
@@ -191,6 +215,7 @@ mod tests {
             scopes: scopes.iter().copied().collect(),
             owner: Some(Owner::of_key(sha256)),
             workgroup: None,
+            via: None,
         }
     }
 

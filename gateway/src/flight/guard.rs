@@ -13,9 +13,10 @@ use tonic::Request;
 
 use super::error::FlightError;
 use super::token::PURPOSE;
-use crate::auth::{CodeKey, Principal, Scope};
+use crate::auth::{CodeKey, Principal, Scope, Via};
 use crate::door::{Admission, Client, Permit, key_or_password};
 use crate::options::Current;
+use crate::query::audit::Audit;
 use crate::query::error::CoreError;
 use crate::query::statement::sha256_hex;
 
@@ -46,11 +47,12 @@ impl Shown {
 pub(super) struct Guard {
     current: Current,
     admission: Arc<Admission>,
+    audit: Arc<Audit>,
 }
 
 impl Guard {
-    pub(super) fn new(current: Current, admission: Arc<Admission>) -> Self {
-        Self { current, admission }
+    pub(super) fn new(current: Current, admission: Arc<Admission>, audit: Arc<Audit>) -> Self {
+        Self { current, admission, audit }
     }
 
     /// Admits a call, or says why not. The secret is removed from it.
@@ -61,10 +63,13 @@ impl Guard {
     ) -> Result<Permit, FlightError> {
         let live = self.current.now();
         let secret = key_or_password(request.headers());
+        let via = Via { protocol: "flight_sql", address: peer.ip() };
         let principal = live.keyring.recognise(secret.as_deref()).map_err(|error| {
             tracing::debug!(%peer, ?error, "a call shows no key that is known");
+            self.audit.refused_login(via, error, None);
             FlightError::Unauthorized
         })?;
+        let principal = principal.by(via);
         request.headers_mut().remove(AUTHORIZATION);
         let codes = live.keyring.code_key(&principal, PURPOSE).ok_or(FlightError::Unauthorized)?;
         let permit = self.admission.of_client(Client::of(&principal, peer.ip()))?.of_all()?;

@@ -91,9 +91,10 @@ impl FlightServer {
         let metrics = Arc::clone(&flight.metrics);
         let env = flight.queries.env().clone();
         let health = HealthServer::new(Health::new(Arc::clone(&flight.queries)));
+        let audit = Arc::clone(flight.intake.audit());
         let service = FlightServiceServer::new(flight).max_decoding_message_size(MOST_OF_A_MESSAGE);
         let routes = Routes::new(service).add_service(health).prepare();
-        let guard = Arc::new(Guard::new(current, admission));
+        let guard = Arc::new(Guard::new(current, admission, audit));
         Self { routes, guard, metrics, limits, tls, env }
     }
 

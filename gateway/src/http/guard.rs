@@ -27,9 +27,10 @@ use http_body::Body as _;
 use super::carried::Carried;
 use super::problem::ApiError;
 use super::refusal::Refusal;
-use crate::auth::{Principal, Scope};
+use crate::auth::{Principal, Scope, Via};
 use crate::door::{Admission, Client, DoorLimits, Permit, key_or_password};
 use crate::options::{Current, MAX_BODY_BYTES};
+use crate::query::audit::Audit;
 use crate::query::error::CoreError;
 
 /// Most bytes of a body that are read and discarded, so that its client receives the refusal.
@@ -46,8 +47,9 @@ pub(crate) struct Guard {
     admission: Arc<Admission>,
     limits: DoorLimits,
     clock: Arc<dyn Clock>,
-    /// The beginning of the paths whose clients may show a key as the password of Basic.
+    /// The beginning of the paths of Trino's protocol, whose clients may show a key as the password of Basic.
     passwords: &'static str,
+    audit: Arc<Audit>,
 }
 
 impl Guard {
@@ -56,9 +58,9 @@ impl Guard {
         admission: Arc<Admission>,
         limits: DoorLimits,
         clock: Arc<dyn Clock>,
-        passwords: &'static str,
+        (passwords, audit): (&'static str, Arc<Audit>),
     ) -> Arc<Self> {
-        Arc::new(Self { current, admission, limits, clock, passwords })
+        Arc::new(Self { current, admission, limits, clock, passwords, audit })
     }
 }
 
@@ -114,14 +116,17 @@ impl Guard {
             return Err(CoreError::internal("a request came from nowhere").into());
         };
         let live = self.current.now();
-        let secret = match parts.uri.path().starts_with(self.passwords) {
-            true => key_or_password(&parts.headers),
-            false => bearer(&parts.headers).map(str::to_owned),
+        let (protocol, secret) = match parts.uri.path().starts_with(self.passwords) {
+            true => ("trino", key_or_password(&parts.headers)),
+            false => ("http", bearer(&parts.headers).map(str::to_owned)),
         };
+        let via = Via { protocol, address: peer.ip() };
         let principal = live.keyring.recognise(secret.as_deref()).map_err(|error| {
             tracing::debug!(%peer, ?error, "a request shows no key that is known");
+            self.audit.refused_login(via, error, None);
             Refusal::from(error)
         })?;
+        let principal = principal.by(via);
         // Later code does not need the secret. Removing it keeps it out of logs.
         parts.headers.remove(AUTHORIZATION);
         let client = Client::of(&principal, peer.ip());

@@ -23,7 +23,7 @@ use super::out::Transaction;
 use super::scram::{Exchange, MECHANISM};
 use super::session::Session;
 use super::settings::Settings;
-use crate::auth::{AuthError, Keyring, Principal, Scram};
+use crate::auth::{AuthError, Keyring, Principal, Scram, Via};
 use crate::door::{Pace, Paced, Phase, Wire};
 use crate::options::MAX_BODY_BYTES;
 
@@ -211,9 +211,14 @@ async fn log_in(
         return Err(Failure::fatal(state::FEATURE_NOT_SUPPORTED, text).into());
     }
     let live = face.current.now();
-    let client = authenticate(link, &live.keyring, &user, &face.env).await.inspect_err(|_| {
+    let via = Via { protocol: "postgres", address: peer.ip() };
+    let client = authenticate(link, &live.keyring, &user, &face.env).await.inspect_err(|stop| {
         tracing::debug!(%peer, "a connection shows no key that is known");
+        if !matches!(stop, Stop::Gone) {
+            face.intake.audit().refused_login(via, AuthError::Unknown, Some(&user));
+        }
     })?;
+    let client = client.by(via);
     link.out.authentication_ok();
     let shown = if live.keyring.is_open() { user } else { client.name.to_string() };
     let mut settings = Settings::new(&shown);

@@ -25,6 +25,7 @@ use dunlin_planner::{
 use super::analyze::{self, Detail};
 use super::answer::{Answer, Receipt};
 use super::asked::Remarks;
+use super::audit::Audit;
 use super::cached::{Cached, Source, identity};
 use super::catalog::{TableBody, whole_table};
 use super::counted::Counted;
@@ -108,7 +109,8 @@ pub(crate) struct Intake {
     pub(super) planning: Planning,
     pub(super) guests: Guests,
     cached: Arc<Cached>,
-    workgroups: Workgroups,
+    workgroups: Arc<Workgroups>,
+    audit: Arc<Audit>,
     told: Told,
     system: Arc<System>,
 }
@@ -135,8 +137,8 @@ impl Intake {
         current: Current,
         handles: Arc<Handles>,
         options: &GatewayOptions,
-        told: Told,
-        system: Arc<System>,
+        (told, audit): (Told, Arc<Audit>),
+        (system, workgroups): (Arc<System>, Arc<Workgroups>),
     ) -> Self {
         let env = &gateway.env;
         Self {
@@ -145,7 +147,8 @@ impl Intake {
             guests: Guests::new(env.clone(), options.inline),
             tariff: Arc::clone(&options.tariff),
             cached: Arc::new(Cached::new(Arc::clone(&handles), options.results_cache)),
-            workgroups: Workgroups::new(&handles, &gateway.hub, &options.tariff),
+            workgroups,
+            audit,
             handles,
             gateway,
             told,
@@ -156,6 +159,11 @@ impl Intake {
     /// Ends inline queries before the process has more memory than it may. Never resolves.
     pub(crate) fn watch_memory(&self) -> impl Future<Output = ()> + Send + 'static {
         self.guests.watch_memory()
+    }
+
+    /// Where it is written down what clients do.
+    pub(crate) fn audit(&self) -> &Arc<Audit> {
+        &self.audit
     }
 
     /// Statements that are planned now, and those that wait for it.
@@ -299,6 +307,19 @@ impl Intake {
         parsed: Parsed,
         wish: Wish,
     ) -> Result<Taken, CoreError> {
+        let (audit, caller) = (Arc::clone(&self.audit), wish.caller.clone());
+        let sql = parsed.statement.sql.clone();
+        let taken = self.taken(parsed, wish).await;
+        let (query, refused) = match &taken {
+            Ok(Taken::Answer(answer)) => (Some(answer.query.to_string()), None),
+            Ok(Taken::Query { query, .. }) => (Some(query.to_string()), None),
+            Err(error) => (error.query.clone(), Some(error.code())),
+        };
+        audit.statement(&caller, &sql, query, refused);
+        taken
+    }
+
+    async fn taken(self: Arc<Self>, parsed: Parsed, wish: Wish) -> Result<Taken, CoreError> {
         // Dropped with this future, when the client leaves.
         let here = Arc::new(());
         // A client with a key comes back for its query.

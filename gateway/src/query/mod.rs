@@ -17,6 +17,7 @@
 pub(crate) mod analyze;
 pub(crate) mod answer;
 pub(crate) mod asked;
+pub(crate) mod audit;
 mod beside;
 mod brief;
 pub(crate) mod cached;

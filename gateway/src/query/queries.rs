@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use super::analyze::{self, Analysis, Detail};
 use super::answer::{Answer, Receipt};
 use super::asked::Remarks;
+use super::audit::Audit;
 use super::brief::Briefs;
 use super::cut::AnswerLimits;
 use super::error::{CoreError, ErrorKind};
@@ -96,6 +97,7 @@ pub(crate) struct Queries {
     pub(super) stop: CancellationToken,
     pub(super) metrics: Arc<Metrics>,
     pub(super) brief: Briefs,
+    audit: Arc<Audit>,
 }
 
 impl Queries {
@@ -104,7 +106,7 @@ impl Queries {
         hub: Arc<Hub>,
         links: Option<Arc<dyn LinkMaker>>,
         options: &GatewayOptions,
-        metrics: Arc<Metrics>,
+        (metrics, audit): (Arc<Metrics>, Arc<Audit>),
         stop: CancellationToken,
     ) -> Self {
         let env = handles.env().clone();
@@ -121,6 +123,7 @@ impl Queries {
             stop,
             metrics,
             brief: Briefs::default(),
+            audit,
         }
     }
 
@@ -280,6 +283,9 @@ impl Queries {
             Err(error) if !caller.sees(None) => return Err(error),
             handle => handle,
         };
+        if let Ok(handle) = &handle {
+            self.audit.read(caller, query, handle.root.owner.as_deref());
+        }
         // Only of a query that exists is it settled what its client has said.
         let remarks = async {
             match &handle {
@@ -310,6 +316,7 @@ impl Queries {
         query: QueryId,
     ) -> Result<QueryStatus, CoreError> {
         let handle = self.open(&caller, &query).await?;
+        self.audit.cancelled(&caller, &query);
         let about = |error: StoreError| CoreError::from(error).about(&query);
         if let Some(target) = &handle.root.write
             && handle.ended().await.map_err(about)?.is_none()

@@ -139,6 +139,11 @@ impl Site {
         local: Option<Arc<dyn LocalRunner>>,
         secrets: &[(&str, &[Scope])],
     ) -> Running {
+        self.gateway(local, Self::keys(secrets)).await
+    }
+
+    /// Options with keys, which `secrets` names.
+    pub(super) fn keys(secrets: &[(&str, &[Scope])]) -> GatewayOptions {
         let mut options = GatewayOptions::default();
         options.door.keys = secrets
             .iter()
@@ -150,7 +155,7 @@ impl Site {
                 workgroup: None,
             })
             .collect();
-        self.gateway(local, options).await
+        options
     }
 
     /// Options with keys that may read; each belongs to the workgroup that its configuration describes, if it has one.

@@ -340,6 +340,21 @@ pub fn parse_spent(key: &str) -> Option<(QueryId, Spent)> {
     Some((QueryId::parse(query)?, spent))
 }
 
+/// `use/audit/`: what clients did.
+pub const AUDIT: &str = "use/audit/";
+
+/// `use/audit/<day>/`: what was written on a day, as days after 1970.
+#[must_use]
+pub fn audit_of(day: u64) -> String {
+    format!("{AUDIT}{day}/")
+}
+
+/// `use/audit/<day>/<ms>-<nonce>`: events that were written together. Names of a day ascend with time.
+#[must_use]
+pub fn audit(day: u64, wall_ms: u64, nonce: &str) -> String {
+    format!("{}{wall_ms:015}-{nonce}", audit_of(day))
+}
+
 /// `probe/passed`: the store has passed the probe.
 pub const PROBED: &str = "probe/passed";
 

@@ -86,6 +86,7 @@ pub(super) const QUERIES: &[Column] = &[
         Text,
         "whose it is: digits made from the hash of the key, as `GET /v1/queries` shows them",
     ),
+    col("workgroup", Text, "the workgroup of its owner"),
     key("sql", Text, "the statement"),
     key("route", Text, "inline or fleet"),
     key("route_reason", Text, "why this route"),
@@ -224,6 +225,34 @@ pub(super) const COST_BY_DAY: &[Column] = &[
     col("cost_usd", Real, "dollars by list prices"),
 ];
 
+pub(super) const WORKGROUPS: &[Column] = &[
+    key("workgroup", Text, "its name"),
+    col("tables", Text, "the tables that it may name; NULL: all"),
+    col("max_running", Int, "queries of the fleet at a time"),
+    col("max_bytes_scanned", Int, "bytes that a query may read from tables"),
+    col("max_cost_usd", Real, "dollars that a query may cost"),
+    col("bytes_per_day", Int, "bytes that the queries of a day may read from tables"),
+    col("bytes_today", Int, "bytes that those of today have read, or are expected to"),
+    col("cost_per_day_usd", Real, "dollars that the queries of a day may cost"),
+    col("cost_today_usd", Real, "dollars that those of today cost, or are expected to"),
+    col("queries_today", Int, "queries of today that read tables; NULL where there is no quota"),
+];
+
+pub(super) const AUDIT: &[Column] = &[
+    key("at", Time, "when, by the gateway's clock"),
+    key("action", Text, "login, statement, cancel, or read: the answer of another one's query"),
+    key("is_allowed", Flag, "whether it was done"),
+    col("error_code", Text, "the code of the refusal"),
+    col("principal", Text, "the name of the key; of a refused login, what it called itself"),
+    col("owner", Text, "whose queries are its own, as in `system.queries`"),
+    col("workgroup", Text, "its workgroup"),
+    col("protocol", Text, "http, trino, flight_sql or postgres"),
+    col("address", Text, "where it came from: the client, or the proxy before the gateway"),
+    col("query_id", Text, "the query"),
+    col("sql", Text, "the statement, of which at most 16 kB are kept"),
+    key("gateway", Text, "the gateway, a new name each time it starts"),
+];
+
 /// A table.
 #[derive(Debug)]
 pub(super) struct Table {
@@ -244,6 +273,8 @@ pub(super) const ALL: &[Table] = &[
     Table { name: "tables", columns: TABLES, greatest_first: None },
     Table { name: "settings", columns: SETTINGS, greatest_first: None },
     Table { name: "cost_by_day", columns: COST_BY_DAY, greatest_first: Some("day") },
+    Table { name: "workgroups", columns: WORKGROUPS, greatest_first: None },
+    Table { name: "audit", columns: AUDIT, greatest_first: Some("at") },
 ];
 
 static SCHEMAS: LazyLock<Vec<SnapshotSchema>> = LazyLock::new(|| {

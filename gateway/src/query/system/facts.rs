@@ -83,6 +83,7 @@ impl System {
             .text(status.as_str())
             .text(phase)
             .some_text(root.owner.clone())
+            .some_text(root.workgroup.clone())
             .text(root.sql.clone())
             .text(root.route.as_str())
             .text(root.route_reason.clone())

@@ -12,6 +12,7 @@
 //! a query that still runs is not read again, so that it is the same wherever the statement names it.
 
 mod attempts;
+mod audit;
 mod columns;
 mod costs;
 mod facts;
@@ -77,11 +78,13 @@ impl Snapshots for Snapshot {
             "gateways" => self.gateways(&mut rows).await?,
             "workers" => self.workers(&mut rows).await?,
             "tables" => self.tables_of_site(&mut rows).await?,
-            "settings" if !self.caller.scopes.has(Scope::Admin) => {
-                return Err(SnapshotError::Forbidden(
-                    "system.settings is shown to keys with the scope admin only".to_owned(),
-                ));
+            "workgroups" => self.workgroups(&mut rows).await?,
+            "settings" | "audit" if !self.caller.scopes.has(Scope::Admin) => {
+                return Err(SnapshotError::Forbidden(format!(
+                    "system.{table} is shown to keys with the scope admin only"
+                )));
             }
+            "audit" => self.audit(wanted, &mut rows).await?,
             "settings" => self.settings(&mut rows)?,
             other => return Err(SnapshotError::Store(format!("system.{other} has no rows"))),
         }

@@ -14,6 +14,7 @@ use crate::query::analyze::StageRun;
 use crate::query::error::CoreError;
 use crate::query::hub::Hub;
 use crate::query::queries::Queries;
+use crate::query::workgroups::Workgroups;
 
 /// What the tables of all statements are read from.
 #[derive(Debug)]
@@ -21,12 +22,18 @@ pub(crate) struct System {
     pub(super) queries: Arc<Queries>,
     pub(super) hub: Arc<Hub>,
     pub(super) current: Current,
+    pub(super) workgroups: Arc<Workgroups>,
     pub(super) kept: Kept,
 }
 
 impl System {
-    pub(crate) fn new(queries: Arc<Queries>, hub: Arc<Hub>, current: Current) -> Arc<Self> {
-        Arc::new(Self { queries, hub, current, kept: Kept::default() })
+    pub(crate) fn new(
+        queries: Arc<Queries>,
+        hub: Arc<Hub>,
+        current: Current,
+        workgroups: Arc<Workgroups>,
+    ) -> Arc<Self> {
+        Arc::new(Self { queries, hub, current, workgroups, kept: Kept::default() })
     }
 }
 

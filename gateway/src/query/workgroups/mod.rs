@@ -15,8 +15,8 @@ use std::sync::Arc;
 use dunlin_manifest::ids::QueryId;
 use dunlin_planner::cost::Tariff;
 
-pub(crate) use self::spent::Here;
 use self::spent::{Books, Reserved};
+pub(crate) use self::spent::{Here, Total};
 use self::turns::Turns;
 use super::error::CoreError;
 use super::handles::Handles;
@@ -69,6 +69,11 @@ impl Workgroups {
         if let Some(reserved) = reserved {
             self.books.cancel(reserved).await;
         }
+    }
+
+    /// What the queries of a group have used today.
+    pub(super) async fn today(&self, group: &Workgroup) -> Result<Total, CoreError> {
+        self.books.today_of(group).await
     }
 
     /// Admits a query that this gateway runs itself, which is expected to read so many bytes. It is over when what is returned

@@ -76,6 +76,13 @@ pub(crate) struct Total {
     pub(crate) micro_usd: u64,
 }
 
+impl Total {
+    /// Dollars.
+    pub(crate) fn cost_usd(self) -> f64 {
+        dollars(self.micro_usd)
+    }
+}
+
 impl Day {
     fn total(&self) -> Total {
         let add = |sum: Total, entry: &Entry| Total {
