@@ -75,6 +75,7 @@ fn root() -> Root {
         explain: "x".to_owned(),
         write: None,
         owner: Some("o".to_owned()),
+        workgroup: Some("w".to_owned()),
         trace: Some("t".to_owned()),
         code: Some("c".to_owned()),
     }

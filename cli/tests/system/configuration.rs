@@ -317,6 +317,57 @@ async fn a_gateway_takes_another_configuration_while_a_query_runs_on() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_workgroup_of_the_configuration_is_kept_and_changes_without_a_restart() {
+    let key = Key::new("dashboards", "query");
+    let setup = Setup::with(|state| format!("[state]\nlocation = \"{}\"\n", state.display()));
+    let state = std::fs::read_to_string(&setup.config).unwrap();
+    let tables = ["open", "closed"].map(|name| table(name, &csv(&setup, name, &[1, 2]))).concat();
+    let text = |group: &str| {
+        format!(
+            "{state}{tables}[gateway]\naudit = true\n[[gateway.workgroups]]\nname = \"bi\"\n{group}\n{}workgroup = \"bi\"\n",
+            key.toml
+        )
+    };
+    std::fs::write(&setup.config, text("tables = [\"open\"]\nbytes_per_day = 9")).unwrap();
+    let config = setup.config.display().to_string();
+    let log = setup.path().join("log");
+    let (mut process, address) =
+        start_listening(binary(), &["gateway", "--config", &config], &log).unwrap();
+    let client = reqwest::Client::new();
+    let ask = async |sql: &'static str| {
+        let request = client.post(format!("http://{address}/v1/sql")).body(sql);
+        let answer = request.bearer_auth(&key.text).send().await.unwrap();
+        let after = answer.headers().get("retry-after").is_some();
+        (answer.status().as_u16(), after, answer.text().await.unwrap())
+    };
+    let (status, _, body) = ask("select count(*) as n from closed").await;
+    assert_eq!(status, 400, "{body}");
+    assert!(body.contains("there is no table 'closed'; there are open"), "{body}");
+    assert_eq!(ask("select sum(x) as s from open").await.0, 200);
+    let (status, after, body) = ask("select sum(x) as s from open").await;
+    assert_eq!((status, after), (429, true), "{body}");
+    assert!(body.contains("QUOTA_EXCEEDED") && body.contains("may scan 9 bytes a day"), "{body}");
+    std::fs::write(&setup.config, text("bytes_per_day = 1000")).unwrap();
+    hang_up(&process, &log, "the configuration was reloaded").await;
+    assert_eq!(ask("select sum(x) as s from open").await.0, 200);
+    assert_eq!(ask("select count(*) as n from closed").await.0, 200);
+    // A group that cannot be changes nothing.
+    std::fs::write(&setup.config, text("max_running = 0")).unwrap();
+    hang_up(&process, &log, "the earlier one stays in force").await;
+    assert!(std::fs::read_to_string(&log).unwrap().contains("max_running must be between 1"));
+    process.stop(PATIENCE).unwrap();
+    // What was done is written when a gateway stops.
+    let day = std::fs::read_dir(setup.state.join("use/audit")).unwrap().next().unwrap().unwrap();
+    let events: Vec<String> = std::fs::read_dir(day.path())
+        .unwrap()
+        .map(|entry| std::fs::read_to_string(entry.unwrap().path()).unwrap())
+        .collect();
+    let events = events.concat();
+    assert!(events.contains("QUOTA_EXCEEDED") && events.contains("dashboards"), "{events}");
+    assert!(!events.contains(&key.text));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn keys_change_without_a_restart() {
     let (first, second) = (Key::new("first", "query"), Key::new("second", "query"));
     let setup = Setup::with(|state| format!("[state]\nlocation = \"{}\"\n", state.display()));

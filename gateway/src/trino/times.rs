@@ -87,7 +87,7 @@ mod tests {
         assert_eq!(date(-719_528), "0000-01-01");
         assert_eq!(date(-719_529), "-0001-12-31");
         assert_eq!(date(2_932_897), "+10000-01-01");
-        assert_eq!(date(-400_000), "0874-10-27");
+        assert_eq!(date(-400_000), "0874-11-02");
     }
 
     #[test]

@@ -345,7 +345,7 @@ mod tests {
         let text = |value: &str, source: &str| (value.to_owned(), source.to_owned());
         assert_eq!(of("routing.mode"), text("fleet", "flag --set routing.mode"));
         assert_eq!(of("limits.lease_ms"), text("12000", ""));
-        assert_eq!(of("gateway.keys[0].name"), text("ci", "dunlin.toml, line 12"));
+        assert_eq!(of("gateway.keys[0].name"), text("ci", "dunlin.toml, line 11"));
         assert_eq!(of("gateway.keys[0].sha256").0, MASK);
         assert_eq!(of("state.params.secret").0, MASK);
         assert_eq!(of("state.params.s3_key").0, "${secrets:KEY}");

@@ -112,10 +112,15 @@ impl Scene {
 
     /// The rows of a statement, from a plan that can also travel.
     async fn rows(&self, sql: &str) -> Result<String, PlanError> {
+        self.rows_by(sql, RouteMode::Fleet).await
+    }
+
+    /// The rows of a statement by a route.
+    async fn rows_by(&self, sql: &str, mode: RouteMode) -> Result<String, PlanError> {
         let parsed = self.planner.parse(sql)?;
-        let settings = QuerySettings { route: Some(RouteMode::Fleet), ..QuerySettings::default() };
+        let settings = QuerySettings { route: Some(mode), ..QuerySettings::default() };
         let planned = self.planner.plan(&parsed, &[], &settings).await?;
-        assert_eq!(planned.route, Route::Fleet);
+        assert_eq!(planned.route == Route::Fleet, mode == RouteMode::Fleet);
         let plan = self.planner.inline_plan(&planned, &Arc::default(), 100 << 20)?;
         let rows: Vec<RecordBatch> =
             plan.run()?.try_collect().await.map_err(PlanError::from_execution)?;
@@ -217,7 +222,7 @@ async fn the_catalog_lists_them_and_describing_reads_no_rows() {
     let scene = Scene::new();
     let listed = "select table_schema, table_name from information_schema.tables where table_schema in ('public', 'system') order by 2";
     assert_eq!(
-        scene.rows(listed).await.unwrap(),
+        scene.rows_by(listed, RouteMode::Inline).await.unwrap(),
         "systemendless systemqueries systemsecrets publict"
     );
     let parsed = scene.planner.parse("select * from system.queries where id = $1").unwrap();

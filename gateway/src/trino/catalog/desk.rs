@@ -20,7 +20,7 @@ use dunlin_planner::{DEFAULT_CATALOG, DEFAULT_SCHEMA, Grants, PlanError, Signatu
 
 use super::information::Information;
 use super::jdbc::Jdbc;
-use super::parameters::{constants, rewritten};
+use super::parameters::{constants, keep_zones, rewritten};
 use super::system::{Metadata, Runtime};
 use crate::catalog::{ByGrants, Constant, Names, session};
 use crate::query::error::CoreError;
@@ -120,8 +120,7 @@ impl Desk {
                 planner.measure(&using)?;
                 let sql = format!("select {using}");
                 let mut state = opened.session(&Look::default())?;
-                // A time stamp with a zone keeps that it has one.
-                state.config_mut().options_mut().execution.time_zone = Some("+00:00".to_owned());
+                keep_zones(&mut state);
                 let mut parsed = parsed(&state, &sql)?;
                 let count = rewritten(&mut parsed)?;
                 let plan = session::query(&state, parsed).await?;

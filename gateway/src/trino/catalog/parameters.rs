@@ -6,6 +6,7 @@
 use std::ops::ControlFlow;
 
 use datafusion::common::ScalarValue;
+use datafusion::execution::SessionState;
 use datafusion::logical_expr::{Expr as Logical, LogicalPlan};
 use datafusion::sql::sqlparser::ast::{
     CastKind, DataType, ExactNumberInfo, Expr, SelectItem, SetExpr, Statement, TimezoneInfo, Value,
@@ -18,6 +19,11 @@ const MOST_DIGITS: usize = 38;
 
 fn refused(what: String) -> PlanError {
     PlanError::Setting(what)
+}
+
+/// Makes a session in which a time stamp with a zone keeps that it has one.
+pub(super) fn keep_zones(state: &mut SessionState) {
+    state.config_mut().options_mut().execution.time_zone = Some("+00:00".to_owned());
 }
 
 /// Writes constants of Trino as the engine reads them, and names them by their places. Returns how many there are.
@@ -140,7 +146,8 @@ mod tests {
     use super::*;
 
     async fn values(using: &str) -> Result<Vec<ScalarValue>, String> {
-        let state = SessionContext::new().state();
+        let mut state = SessionContext::new().state();
+        keep_zones(&mut state);
         let dialect = state.config_options().sql_parser.dialect;
         let parsed = state.sql_to_statement(&format!("select {using}"), &dialect);
         let datafusion::sql::parser::Statement::Statement(mut parsed) =

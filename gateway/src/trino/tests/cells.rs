@@ -43,9 +43,9 @@ fn numbers_are_numbers_and_decimals_are_texts() {
     let doubles = vec![0.1, -0.0, 1e300, f64::NAN, f64::INFINITY, f64::NEG_INFINITY];
     assert_eq!(
         written(Float64Array::from(doubles)),
-        "0.1 -0.0 1e300 \"NaN\" \"Infinity\" \"-Infinity\""
+        "0.1 -0.0 1e+300 \"NaN\" \"Infinity\" \"-Infinity\""
     );
-    assert_eq!(written(Float32Array::from(vec![0.1, f32::MAX])), "0.1 3.4028235e38");
+    assert_eq!(written(Float32Array::from(vec![0.1, f32::MAX])), "0.1 3.4028235e+38");
     let decimals = Decimal128Array::from(vec![Some(-5), Some(12_345), None, Some(0)]);
     let decimals = decimals.with_precision_and_scale(10, 3).unwrap();
     assert_eq!(written(decimals), "\"-0.005\" \"12.345\" null \"0.000\"");
