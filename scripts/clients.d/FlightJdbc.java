@@ -100,7 +100,7 @@ public final class FlightJdbc extends JdbcChecks {
         same(column(rows, "TABLE_CAT"), List.of("datafusion"));
       }
       try (ResultSet rows = meta.getSchemas()) {
-        same(column(rows, "TABLE_SCHEM"), List.of("information_schema", "public"));
+        same(column(rows, "TABLE_SCHEM"), List.of("information_schema", "public", "system"));
       }
       try (ResultSet rows = meta.getTables(null, "public", "n%", null)) {
         same(column(rows, "TABLE_NAME"), List.of("nation"));
@@ -112,7 +112,7 @@ public final class FlightJdbc extends JdbcChecks {
         same(rows.next(), false);
       }
       try (ResultSet rows = meta.getTableTypes()) {
-        same(column(rows, "TABLE_TYPE"), List.of("TABLE"));
+        same(column(rows, "TABLE_TYPE"), List.of("SYSTEM TABLE", "TABLE"));
       }
     }
   }

@@ -89,7 +89,7 @@ def adbc_reads_catalogs():
         same([table["table_name"] for table in tables], ["nation"])
         names = [column["column_name"] for column in tables[0]["table_columns"]]
         same(names, ["n_nationkey", "n_name", "n_regionkey", "n_comment"])
-        same(connection.adbc_get_table_types(), ["TABLE"])
+        same(connection.adbc_get_table_types(), ["SYSTEM TABLE", "TABLE"])
         same(connection.adbc_get_table_schema("region").names, ["r_regionkey", "r_name", "r_comment"])
 
 
