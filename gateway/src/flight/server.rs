@@ -93,7 +93,7 @@ impl FlightServer {
         let health = HealthServer::new(Health::new(Arc::clone(&flight.queries)));
         let service = FlightServiceServer::new(flight).max_decoding_message_size(MOST_OF_A_MESSAGE);
         let routes = Routes::new(service).add_service(health).prepare();
-        let guard = Arc::new(Guard::new(current, admission));
+        let guard = Arc::new(Guard::new(current, admission, Arc::clone(&env.clock)));
         Self { routes, guard, metrics, limits, tls, env }
     }
 
@@ -174,7 +174,7 @@ impl FlightServer {
         let permit: Option<Permit> = if path.starts_with(HEALTH) {
             None
         } else {
-            match self.guard.enter(&mut request, peer) {
+            match self.guard.enter(&mut request, peer).await {
                 Ok(permit) => Some(permit),
                 Err(error) => return self.seen(&path, began, Status::from(error).into_http()),
             }
