@@ -79,7 +79,6 @@ pub(super) fn principal(
     })
 }
 
-#[allow(clippy::cast_precision_loss)]
 fn in_time(claims: &Claims, now_ms: u64) -> Result<(), Refused> {
     // Times are seconds, and may have a fraction. A float has milliseconds exactly for a quarter of a million years.
     let now = now_ms as f64;

@@ -15,6 +15,7 @@ use futures::future::{Either, select};
 use jsonwebtoken::{Algorithm, DecodingKey};
 use parking_lot::Mutex;
 use serde::Deserialize;
+use tokio::task::JoinHandle;
 use url::Url;
 
 use super::jwks::KeySet;
@@ -112,14 +113,19 @@ impl Issuer {
         let found = known.find(id, algorithm);
         let now = clock.monotonic();
         if found.is_none() || passed(known.tried, now, ASLEEP) {
-            self.read(clock.as_ref()).await;
+            let _ = self.begin(clock).await;
             return self.known.lock().find(id, algorithm);
         }
         if passed(known.read, now, FRESH) && passed(known.tried, now, PAUSE) {
-            let (issuer, clock) = (Arc::clone(self), Arc::clone(clock));
-            tokio::spawn(async move { issuer.read(clock.as_ref()).await });
+            drop(self.begin(clock));
         }
         found
+    }
+
+    /// Reads the keys in a task of its own: a client that leaves must not end what others wait for.
+    fn begin(self: &Arc<Self>, clock: &Arc<dyn Clock>) -> JoinHandle<()> {
+        let (issuer, clock) = (Arc::clone(self), Arc::clone(clock));
+        tokio::spawn(async move { issuer.read(clock.as_ref()).await })
     }
 
     /// Reads the keys, unless somebody has just tried.

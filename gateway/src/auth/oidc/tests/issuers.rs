@@ -37,6 +37,21 @@ async fn many_requests_with_an_unknown_key_ask_once_together() {
 }
 
 #[tokio::test]
+async fn a_client_that_leaves_does_not_end_what_others_wait_for() {
+    let (scene, pair) = (Scene::new(), Pair::new("a"));
+    scene.servers.publish(&[&pair]);
+    let token = pair.token(&claims("ada"));
+    let mut leaving = Box::pin(scene.client(&token));
+    while scene.servers.asked() == 0 {
+        assert!(futures::poll!(&mut leaving).is_pending());
+        tokio::task::yield_now().await;
+    }
+    drop(leaving);
+    assert!(scene.client(&token).await.is_ok());
+    assert_eq!(scene.servers.asked(), 1);
+}
+
+#[tokio::test]
 async fn keys_are_read_again_beside_a_request_and_one_that_left_is_refused() {
     let (scene, first, second) = (Scene::new(), Pair::new("a"), Pair::new("b"));
     scene.servers.publish(&[&first]);

@@ -131,6 +131,78 @@ async fn times_are_those_of_the_gateways_clock() {
     assert_eq!(scene.refused(&token).await, Refused::Expired);
 }
 
+/// Keeps all that is logged.
+#[derive(Clone, Debug, Default)]
+struct Log(Arc<Mutex<String>>);
+
+impl tracing::field::Visit for &Log {
+    fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn std::fmt::Debug) {
+        self.0.lock().push_str(&format!("{field}={value:?} "));
+    }
+}
+
+impl tracing::Subscriber for Log {
+    fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn new_span(&self, span: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        span.record(&mut &*self);
+        tracing::span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &tracing::span::Id, values: &tracing::span::Record<'_>) {
+        values.record(&mut &*self);
+    }
+
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+
+    fn event(&self, event: &tracing::Event<'_>) {
+        event.record(&mut &*self);
+    }
+
+    fn enter(&self, _: &tracing::span::Id) {}
+
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+#[tokio::test]
+async fn the_log_says_what_was_wrong_with_a_token_and_has_nothing_of_it() {
+    let (servers, pair) = (Arc::new(Servers::default()), Pair::new("a-key-id"));
+    servers.publish(&[&pair]);
+    let ring = keyring("0123456789abcdef0123456789abcdef", &servers);
+    let clock: Arc<dyn Clock> = Arc::new(Hand::default());
+    let log = Log::default();
+    let _logging = tracing::subscriber::set_default(log.clone());
+    let with = |name: &str, value: Value| {
+        let mut claims = claims("a-subject");
+        claims[name] = value;
+        pair.token(&claims)
+    };
+    let header = |header: Value| pair.token_of(&header, &claims("a-subject"));
+    let good = pair.token(&claims("a-subject"));
+    for (token, reason) in [
+        (with("iss", json!("https://a-stranger.example")), "its iss is another issuer"),
+        (with("aud", json!("a-stranger")), "its aud is another audience"),
+        (with("exp", json!(7)), "it has expired"),
+        (with("exp", json!("a-stranger")), "it has no exp"),
+        (with("sub", json!(null)), "it has no sub"),
+        (header(json!({ "alg": "a-stranger" })), "it cannot be read"),
+        (header(json!({ "alg": "HS256", "kid": "a-stranger" })), "its algorithm"),
+        (header(json!({ "alg": "ES256", "kid": "a-stranger" })), "no key of its id"),
+        (good[..good.len() - 2].to_owned(), "its signature is wrong"),
+        (good.clone(), ""),
+    ] {
+        log.0.lock().clear();
+        assert_eq!(ring.client(Some(&token), &clock).await.is_ok(), reason.is_empty());
+        let said = std::mem::take(&mut *log.0.lock());
+        assert!(said.contains(reason), "{said}");
+        for part in token.split('.').chain(["a-stranger", "a-subject", "a-key-id"]) {
+            assert!(!said.contains(part), "{part} in {said}");
+        }
+    }
+}
+
 fn keyring(secret: &str, servers: &Arc<Servers>) -> Keyring {
     let key = KeyOptions {
         name: "ci".to_owned(),
