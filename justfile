@@ -88,6 +88,10 @@ chaos kills="50":
     trap 'scripts/minio stop' EXIT
     cargo test --workspace --test system chaos:: -- --nocapture --test-threads 1
 
+# TPC-H while toxiproxy spoils the connections between all processes and MinIO
+toxic:
+    scripts/toxic
+
 # Changed records, plans and rows for their decoders: `just fuzz-records 60` for an hour
 fuzz-records minutes="1" seed="7":
     DUNLIN_FUZZ_MINUTES={{ minutes }} DUNLIN_FUZZ_SEED={{ seed }} cargo test --workspace --test world no_damaged -- --nocapture

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use dunlin_gateway::auth::{KeyOptions, Scope, Scopes, Workgroup};
+use dunlin_gateway::auth::{KeyOptions, OidcOptions, Scope, Scopes, Workgroup};
 use dunlin_gateway::{ClientCertificates, DoorLimits, DoorOptions, InlineLimits, TlsOptions};
 use dunlin_planner::gateway_config::{
     ClientAuth, ClientLimitsConfig, GatewayConfig, InlineConfig, KeyConfig, TlsConfig,
@@ -75,11 +75,13 @@ impl Listen {
 /// The access control that a configuration sets.
 ///
 /// # Errors
-/// An unknown scope or workgroup, or a limit that no request could meet.
+/// An unknown scope or workgroup, an issuer that cannot be used, or a limit that no request could meet.
 pub(crate) fn options(config: &GatewayConfig, allow_insecure: bool) -> Result<DoorOptions> {
     let groups = Workgroup::all(&config.workgroups)?;
+    let oidc = config.oidc.as_ref().map(|config| OidcOptions::of(config, &groups));
     Ok(DoorOptions {
         keys: config.keys.iter().map(|config| key(config, &groups)).collect::<Result<_>>()?,
+        oidc: oidc.transpose()?,
         tls: config.tls.as_ref().map(tls),
         limits: limits(&config.limits)?,
         allow_insecure,
@@ -174,8 +176,22 @@ mod tests {
     #[test]
     fn without_a_section_the_door_is_open_and_has_the_default_limits() {
         let door = read("").unwrap();
-        assert!(door.keys.is_empty() && door.tls.is_none() && !door.allow_insecure);
+        assert!(door.keys.is_empty() && door.oidc.is_none());
+        assert!(door.tls.is_none() && !door.allow_insecure);
         assert_eq!(door.limits, DoorLimits::default());
+    }
+
+    #[test]
+    fn an_issuer_is_enough_off_loopback_as_keys_are() {
+        let secret = "s".repeat(32);
+        let text = format!(
+            "[gateway.oidc]\nissuer = \"https://i\"\naudience = \"a\"\nsecret = \"{secret}\""
+        );
+        let door = read(&text).unwrap();
+        assert_eq!(door.oidc.as_ref().unwrap().audience, "a");
+        assert!(door.check_behind().is_ok());
+        let error = door.check("0.0.0.0:1".parse().unwrap()).unwrap_err().to_string();
+        assert!(error.contains("has no TLS"), "{error}");
     }
 
     #[test]
@@ -212,6 +228,10 @@ mod tests {
             (
                 "[[gateway.keys]]\nname = \"a\"\nsha256 = \"b\"\nscopes = []\nworkgroup = \"bi\"",
                 "there is no [[gateway.workgroups]] entry \"bi\"",
+            ),
+            (
+                "[gateway.oidc]\nissuer = \"https://i\"\naudience = \"a\"\nsecret = \"short\"",
+                "[gateway.oidc] secret",
             ),
         ] {
             let error = read(text).unwrap_err().to_string();

@@ -51,7 +51,7 @@ pub(crate) fn live(
     door: &DoorOptions,
 ) -> Result<Live> {
     let planner = Planner::open(config, stores)?;
-    let live = Live::new(planner, config.limits.resolve()?, most(config), &door.keys)?;
+    let live = Live::new(planner, config.limits.resolve()?, most(config), door)?;
     Ok(live.with_settings(Config::settings(tree).into()))
 }
 
@@ -149,6 +149,7 @@ fn with_fixed(start: &Config, read: Config) -> Config {
         gateway: GatewayConfig {
             keys: read.gateway.keys,
             workgroups: read.gateway.workgroups,
+            oidc: read.gateway.oidc,
             ..start.gateway.clone()
         },
         ..read
@@ -163,13 +164,14 @@ mod tests {
     #[test]
     fn what_may_not_change_keeps_its_value_and_the_rest_is_new() {
         let start = Config::parse("[state]\nlocation = \"memory://\"\n").unwrap();
-        let read = "[state]\nlocation = \"file:///elsewhere/\"\n[worker]\nslots = 7\n[limits]\nttl_ms = 5\n[planning]\nqueue = 1\nmax_depth = 9\n[gateway]\ndrain_ms = 1\n[[gateway.keys]]\nname = \"a\"\nsha256 = \"b\"\nscopes = []\n[[tables]]\nname = \"t\"\nlocation = \"x/\"\n";
+        let read = "[state]\nlocation = \"file:///elsewhere/\"\n[worker]\nslots = 7\n[limits]\nttl_ms = 5\n[planning]\nqueue = 1\nmax_depth = 9\n[gateway]\ndrain_ms = 1\n[[gateway.keys]]\nname = \"a\"\nsha256 = \"b\"\nscopes = []\n[gateway.oidc]\nissuer = \"i\"\naudience = \"a\"\nsecret = \"s\"\n[[tables]]\nname = \"t\"\nlocation = \"x/\"\n";
         let merged = with_fixed(&start, Config::parse(read).unwrap());
         assert_eq!(merged.state.location, "memory://");
         assert_eq!((merged.worker.slots, merged.planning.queue), (None, start.planning.queue));
         assert_eq!(merged.gateway.drain_ms, start.gateway.drain_ms);
         assert_eq!((merged.limits.ttl_ms, merged.planning.max_depth), (5, 9));
         assert_eq!((merged.gateway.keys.len(), merged.tables.len()), (1, 1));
+        assert!(merged.gateway.oidc.is_some());
     }
 
     #[test]
@@ -178,9 +180,13 @@ mod tests {
         {
             assert!(is_fixed(key), "{key}");
         }
-        for key in
-            ["tables.t.location", "gateway.keys.ci.sha256", "planning.max_depth", "statement.x"]
-        {
+        for key in [
+            "tables.t.location",
+            "gateway.keys.ci.sha256",
+            "gateway.oidc.issuer",
+            "planning.max_depth",
+            "statement.x",
+        ] {
             assert!(!is_fixed(key), "{key}");
         }
     }

@@ -19,7 +19,7 @@ use parking_lot::RwLock;
 use serde::Deserialize;
 use url::Url;
 
-use crate::auth::{KeyOptions, Keyring, KeyringError};
+use crate::auth::{Keyring, KeyringError};
 use crate::door::DoorOptions;
 use crate::metrics::{Metrics, SpanSink};
 use crate::query::hub::Hub;
@@ -122,10 +122,10 @@ impl Live {
         planner: Planner,
         limits: Limits,
         most: Most,
-        keys: &[KeyOptions],
+        door: &DoorOptions,
     ) -> Result<Self, KeyringError> {
         let settings = Arc::default();
-        Ok(Self { planner, limits, most, settings, keyring: Keyring::new(keys)? })
+        Ok(Self { planner, limits, most, settings, keyring: door.keyring()? })
     }
 
     /// The same, with the configuration that it was made from.
@@ -152,8 +152,9 @@ impl Current {
         Arc::clone(&self.0.read())
     }
 
-    /// From now on, this is in force. What has begun goes on as it began.
-    pub fn replace(&self, live: Live) {
+    /// From now on, this is in force. What has begun goes on as it began. What is known of an issuer of tokens is kept.
+    pub fn replace(&self, mut live: Live) {
+        live.keyring.keep(&self.now().keyring);
         *self.0.write() = Arc::new(live);
     }
 }

@@ -72,6 +72,42 @@ fn current(options: &GatewayOptions, gateway: &Gateway, keyring: Keyring) -> Cur
     })
 }
 
+/// What takes statements and follows queries, for all faces.
+struct Taking {
+    intake: Arc<Intake>,
+    queries: Arc<Queries>,
+    audit: Arc<Audit>,
+}
+
+fn taking(
+    gateway: Gateway,
+    (options, stop): (&GatewayOptions, &CancellationToken),
+    current: Current,
+    (handles, writes): (Arc<Handles>, Arc<Writes>),
+    told: Told,
+) -> Taking {
+    let (hub, links) = (Arc::clone(&gateway.hub), gateway.links.clone());
+    let audit = Audit::new(
+        Arc::clone(&handles),
+        Arc::clone(&hub),
+        stop.clone(),
+        (options.audit, options.is_swept_by_schedule),
+    );
+    let queries = Arc::new(Queries::new(
+        (Arc::clone(&handles), writes),
+        Arc::clone(&hub),
+        links,
+        options,
+        (Arc::clone(&told.metrics), Arc::clone(&audit)),
+        stop.clone(),
+    ));
+    let workgroups = Arc::new(Workgroups::new(&handles, &hub, &options.tariff));
+    let system = System::new(Arc::clone(&queries), hub, current.clone(), Arc::clone(&workgroups));
+    let of_clients = (told, Arc::clone(&audit));
+    let intake = Intake::new(gateway, current, handles, options, of_clients, (system, workgroups));
+    Taking { intake: Arc::new(intake), queries, audit }
+}
+
 /// Starts everything but a listener.
 fn open(
     mut gateway: Gateway,
@@ -109,29 +145,8 @@ fn open(
     });
     let told = Told { metrics: Arc::clone(&metrics), books: books.clone() };
     let sweeper = tokio::spawn(sweep::run(swept, told.clone(), options.sweep, stop.clone()));
-    let (watched, links) = (Arc::clone(&hub), gateway.links.clone());
-    let known = (Arc::clone(&handles), writes);
-    let audit = Audit::new(
-        Arc::clone(&handles),
-        Arc::clone(&hub),
-        stop.clone(),
-        (options.audit, options.is_swept_by_schedule),
-    );
-    let told_of = (Arc::clone(&metrics), Arc::clone(&audit));
-    let queries = Queries::new(known, watched, links, options, told_of, stop.clone());
-    let queries = Arc::new(queries);
-    let workgroups = Arc::new(Workgroups::new(&handles, &hub, &options.tariff));
-    let system = (Arc::clone(&queries), Arc::clone(&hub), current.clone());
-    let system = System::new(system.0, system.1, system.2, Arc::clone(&workgroups));
-    let intake = Intake::new(
-        gateway,
-        current.clone(),
-        handles,
-        options,
-        (told, Arc::clone(&audit)),
-        (system, workgroups),
-    );
-    let intake = Arc::new(intake);
+    let Taking { intake, queries, audit } =
+        taking(gateway, (options, stop), current.clone(), (handles, writes), told);
     tokio::spawn(stop.clone().run_until_cancelled_owned(intake.watch_memory()));
     tell_when_asked(&metrics, &hub, &intake, stop);
     let admission = Admission::new(&limits);

@@ -26,10 +26,12 @@ pub struct GatewayConfig {
     pub results_cache_ms: u64,
     /// Whether what clients do is written down, for `system.audit`.
     pub audit: bool,
-    /// API keys. Without keys, every client that reaches the gateway may use it.
+    /// API keys. Without keys and `[gateway.oidc]`, every client that reaches the gateway may use it.
     pub keys: Vec<KeyConfig>,
     /// What the keys of a group may read and use, together.
     pub workgroups: Vec<WorkgroupConfig>,
+    /// The issuer whose tokens are accepted beside keys.
+    pub oidc: Option<OidcConfig>,
     /// Certificates. Without them, listeners speak plain TCP.
     pub tls: Option<TlsConfig>,
     /// What every client may use.
@@ -51,6 +53,7 @@ impl Default for GatewayConfig {
             audit: false,
             keys: Vec::new(),
             workgroups: Vec::new(),
+            oidc: None,
             tls: None,
             limits: ClientLimitsConfig::default(),
             inline: InlineConfig::default(),
@@ -142,6 +145,48 @@ pub struct KeyConfig {
     pub scram: Option<String>,
     /// The `[[gateway.workgroups]]` entry that it belongs to. Without one, it may read all tables, and has no quota.
     pub workgroup: Option<String>,
+}
+
+/// `[gateway.oidc]`: an issuer of JSON web tokens (OpenID Connect).
+#[derive(Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OidcConfig {
+    /// `iss` of its tokens, e.g. `https://id.example/realms/data`.
+    pub issuer: String,
+    /// What must be in `aud` of its tokens.
+    pub audience: String,
+    /// Where its keys are. If not set, `/.well-known/openid-configuration` below the issuer says so.
+    pub jwks_url: Option<String>,
+    /// The claim that names the `[[gateway.workgroups]]` entry of a token: a text or a list of texts.
+    pub workgroup_claim: Option<String>,
+    /// The claim with what a token allows: `query`, `write`, `admin`, also as `dunlin:query`.
+    pub scopes_claim: Option<String>,
+    /// What every token allows if no claim says it.
+    #[serde(default = "token_scopes")]
+    pub scopes: Vec<String>,
+    /// The claim with a person's name, for logs.
+    #[serde(default = "name_claim")]
+    pub name_claim: String,
+    /// At least 32 bytes, the same at all gateways, that nobody else knows.
+    pub secret: String,
+}
+
+fn token_scopes() -> Vec<String> {
+    vec!["query".to_owned()]
+}
+
+fn name_claim() -> String {
+    "sub".to_owned()
+}
+
+/// Never prints the secret.
+impl std::fmt::Debug for OidcConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("OidcConfig")
+            .field("issuer", &self.issuer)
+            .field("audience", &self.audience)
+            .finish_non_exhaustive()
+    }
 }
 
 /// `[[gateway.workgroups]]`: what the keys of a group may read, and what they may use together, at all gateways.
@@ -282,6 +327,10 @@ mod tests {
             name = "ci"
             sha256 = "ba7816bf"
             scopes = ["query", "admin"]
+            [oidc]
+            issuer = "https://id.example"
+            audience = "dunlin"
+            secret = "do not show this"
             [tls]
             certificate = "server.pem"
             key = "server.key"
@@ -297,7 +346,10 @@ mod tests {
         assert_eq!(config.limits.connections, 10);
         assert_eq!(config.limits.requests, ClientLimitsConfig::default().requests);
         assert_eq!(config.tls.as_ref().unwrap().client_auth, ClientAuth::Optional);
-        assert!(!format!("{config:?}").contains("ba7816bf"));
+        let shown = format!("{config:?}");
+        assert!(!shown.contains("ba7816bf") && !shown.contains("do not show this"));
+        let oidc = config.oidc.unwrap();
+        assert_eq!((oidc.scopes, oidc.name_claim), (vec!["query".to_owned()], "sub".to_owned()));
     }
 
     #[test]

@@ -52,6 +52,7 @@ mod planner;
 mod route;
 mod scans;
 mod settings;
+mod sight;
 mod snapshots;
 pub mod stages;
 mod statement;

@@ -1,5 +1,6 @@
 //! From SQL text to a route, a stage graph and an explanation.
 
+mod seen;
 mod signature;
 
 use std::collections::BTreeMap;
@@ -21,7 +22,6 @@ use dunlin_plan::config::EngineConfig;
 use dunlin_plan::stores::Stores;
 use dunlin_plan::{disk, functions, session};
 
-use crate::catalog::TableName;
 use crate::complexity::{StatementLimits, check_constants};
 use crate::config::{Config, RoutingConfig};
 use crate::described::Described;
@@ -35,7 +35,8 @@ use crate::mistakes::Scene;
 use crate::planned::{Explain, Explanation, Planned, StageGraph};
 use crate::route::{self, Decision, Route, RouteReason};
 use crate::settings::{QuerySettings, RouteMode};
-use crate::snapshots::{Snapshots, newest};
+use crate::sight::Sight;
+use crate::snapshots::newest;
 use crate::stages::Stage;
 use crate::statement::{ParsedStatement, StatementKind, analysed, is_repeatable};
 use crate::tables::{self, Tables, because_unread};
@@ -51,15 +52,6 @@ pub struct Planner {
     inner: Arc<Inner>,
     /// What whoever plans with this clone can name.
     sight: Sight,
-}
-
-/// What a statement can name.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Sight {
-    /// Tables whose rows are no files.
-    pub(crate) snapshots: Option<Arc<dyn Snapshots>>,
-    /// Which of the others there are.
-    pub(crate) grants: Grants,
 }
 
 #[derive(Debug)]
@@ -138,31 +130,6 @@ impl Planner {
                 runtime,
             }),
         })
-    }
-
-    /// All tables that may be named: those of the configuration, which are not read, and those that CREATE TABLE AS has
-    /// made.
-    ///
-    /// # Errors
-    /// A place of such tables that cannot be listed.
-    pub async fn tables(&self) -> Result<Vec<TableName>, PlanError> {
-        let mut tables = self.inner.tables.all().await?;
-        tables.retain(|table| self.sight.grants.allow(&table.name));
-        Ok(tables)
-    }
-
-    /// The same planner, whose statements may also name these tables.
-    #[must_use]
-    pub fn seeing(&self, snapshots: Arc<dyn Snapshots>) -> Self {
-        let sight = Sight { snapshots: Some(snapshots), ..self.sight.clone() };
-        Self { inner: Arc::clone(&self.inner), sight }
-    }
-
-    /// The same planner, for which there are only the tables that these grants allow.
-    #[must_use]
-    pub fn granting(&self, grants: Grants) -> Self {
-        let sight = Sight { grants, ..self.sight.clone() };
-        Self { inner: Arc::clone(&self.inner), sight }
     }
 
     /// The stores that it plans over.

@@ -24,6 +24,7 @@ mod choice;
 mod claiming;
 mod commit;
 mod compute;
+mod counted;
 mod crowd;
 mod duty;
 mod failure;
@@ -54,4 +55,4 @@ pub use options::WorkerOptions;
 pub use replay::{
     Done, Operator, Outline, ReplayError, Replayed, StageOutline, TaskOutline, Verdict, Winner,
 };
-pub use worker::{StartError, Visit, Visited, Worker};
+pub use worker::{StartError, Visit, Visited, Worker, new_name};

@@ -9,6 +9,8 @@ use dunlin_manifest::query::Wake;
 /// What a worker process may use, and how it looks for work.
 #[derive(Clone, Debug)]
 pub struct WorkerOptions {
+    /// The worker's name in claims and commits, and where it listens for news. A new one if not set.
+    pub name: Option<String>,
     /// Tasks run at once.
     pub slots: usize,
     /// Memory that operators and the exchange may reserve, in bytes, for the whole process.
@@ -40,6 +42,7 @@ impl WorkerOptions {
     #[must_use]
     pub fn local(slots: usize, memory_bytes: usize) -> Self {
         Self {
+            name: None,
             slots,
             memory_bytes,
             spill_dir: None,

@@ -484,19 +484,3 @@ pub(crate) fn memory_limit(pool: &Arc<dyn MemoryPool>) -> Option<usize> {
         MemoryLimit::Infinite | MemoryLimit::Unknown => None,
     }
 }
-
-/// Counts a slot until it is dropped.
-pub(crate) struct Counted<'a>(&'a AtomicU64);
-
-impl<'a> Counted<'a> {
-    pub(crate) fn in_(counter: &'a AtomicU64) -> Self {
-        counter.fetch_add(1, Ordering::Relaxed);
-        Self(counter)
-    }
-}
-
-impl Drop for Counted<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}

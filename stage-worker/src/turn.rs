@@ -12,12 +12,13 @@ use crate::attempt::{self, Chosen, Ran};
 use crate::choice::{Choice, choose, next_own};
 use crate::commit::Settled;
 use crate::compute::Compute;
+use crate::counted::Counted;
 use crate::duty::Duties;
 use crate::known::Known;
 use crate::looks::{Due, Looks};
 use crate::rest;
 use crate::settling::{Holding, look_after, pause_after, settle, tell};
-use crate::shared::{Counted, Shared};
+use crate::shared::Shared;
 use crate::shares::sharer;
 
 /// Works on a query until there is nothing to do for this slot. Returns false if nothing was done.

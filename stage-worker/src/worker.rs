@@ -83,9 +83,9 @@ pub enum StartError {
     Engine(#[from] DataFusionError),
 }
 
-/// A name for a worker. Simulated workers have no process of their own, and their names must repeat with their seed.
-fn name(env: &Env, engine: &Engine) -> String {
-    let process = if engine.has_threads() { std::process::id() } else { 0 };
+/// A name for the worker of a process.
+#[must_use]
+pub fn new_name(env: &Env, process: u32) -> String {
     format!("{process}-{}", &env.nonce()[..8])
 }
 
@@ -156,7 +156,10 @@ impl Worker {
         let slots = options.slots.max(1);
         let shares = Arc::new(Shares::new(Arc::clone(&env.clock)));
         let shared = Shared {
-            name: name(&env, &engine),
+            name: options.name.clone().unwrap_or_else(|| {
+                // Simulated workers have no process of their own, and their names must repeat with their seed.
+                new_name(&env, if engine.has_threads() { std::process::id() } else { 0 })
+            }),
             fence: fence::current()?,
             functions: functions::session(),
             governor: ReadGovernor::new(ReadLimits::default()),

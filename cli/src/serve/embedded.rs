@@ -48,7 +48,7 @@ impl Embedded {
         let sha256 = key.sha256();
         let only = KeyOptions { name, sha256, scopes, scram: None, workgroup: None };
         let mut door = door::options(&config.gateway, false)?;
-        (door.keys, door.tls) = (vec![only], None);
+        (door.keys, door.oidc, door.tls) = (vec![only], None, None);
         let opened = Opened::of(loaded)?;
         let stopping = CancellationToken::new();
         let (url, tasks) = opened.io.block_on(async {

@@ -1,17 +1,17 @@
-//! The configured keys. They answer one question: which key has this secret?
+//! The configured keys and issuer. They answer one question: whose secret is this?
 
 use std::fmt;
 use std::sync::Arc;
 
+use dunlin_manifest::env::Clock;
 use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
 
 use super::key::digest;
+use super::oidc::{Oidc, OidcOptions};
 use super::principal::{Owner, Principal, Scopes};
-use super::verifier::{HASH, Verifier, mac};
+use super::verifier::{Verifier, mac};
 use super::workgroup::Workgroup;
 
-/// Bytes of a code.
-const CODE_BYTES: usize = 32;
 /// Longest secret that is checked, in bytes. A key has 50.
 const MAX_SECRET: usize = 512;
 
@@ -67,23 +67,24 @@ pub enum KeyringError {
 /// Why a client was not recognised. A client sees no difference between the two reasons.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AuthError {
-    /// The request has no secret, and keys are configured.
+    /// The request has no secret, and keys or an issuer are configured.
     #[error("an API key is needed")]
     Missing,
-    /// The secret is that of no configured key.
+    /// The secret is that of no configured key, and no token that is accepted.
     #[error("an API key is needed")]
     Unknown,
 }
 
-/// The configured keys, as hashes.
+/// The configured keys, as hashes, and the issuer of tokens.
 #[derive(Default)]
 pub struct Keyring {
-    keys: Vec<Entry>,
+    pub(super) keys: Vec<Entry>,
+    pub(super) oidc: Option<Oidc>,
 }
 
-struct Entry {
-    sha256: [u8; 32],
-    principal: Principal,
+pub(super) struct Entry {
+    pub(super) sha256: [u8; 32],
+    pub(super) principal: Principal,
     scram: Option<Verifier>,
 }
 
@@ -137,19 +138,34 @@ impl Keyring {
             });
             entries.push(Entry { sha256, principal, scram: scram.transpose()? });
         }
-        Ok(Self { keys: entries })
+        Ok(Self { keys: entries, oidc: None })
     }
 
-    /// Whether no keys are configured, so that no client needs one.
+    /// The same, which also accepts tokens of an issuer.
+    #[must_use]
+    pub fn with_issuer(self, issuer: Option<&OidcOptions>) -> Self {
+        Self { oidc: issuer.cloned().map(Oidc::new), ..self }
+    }
+
+    /// Keeps what an earlier keyring has learned from the same issuer.
+    pub(crate) fn keep(&mut self, earlier: &Self) {
+        if let (Some(oidc), Some(earlier)) = (&mut self.oidc, &earlier.oidc) {
+            oidc.keep(earlier);
+        }
+    }
+
+    /// Whether neither keys nor an issuer are configured, so that no client needs a secret.
     #[must_use]
     pub fn is_open(&self) -> bool {
-        self.keys.is_empty()
+        self.keys.is_empty() && self.oidc.is_none()
     }
 
-    /// The groups of all keys, each once.
+    /// The groups of all keys and of tokens, each once.
     pub(crate) fn workgroups(&self) -> Vec<Arc<Workgroup>> {
         let mut groups: Vec<Arc<Workgroup>> = Vec::new();
-        for group in self.keys.iter().filter_map(|entry| entry.principal.workgroup.as_ref()) {
+        let of_keys = self.keys.iter().filter_map(|entry| entry.principal.workgroup.as_ref());
+        let of_tokens = self.oidc.iter().flat_map(Oidc::workgroups);
+        for group in of_keys.chain(of_tokens) {
             if !groups.contains(group) {
                 groups.push(Arc::clone(group));
             }
@@ -157,7 +173,31 @@ impl Keyring {
         groups
     }
 
-    /// The owner of `secret`.
+    /// The client that shows `secret`: the holder of a key, or a person with a token. A key is looked for first, and costs no
+    /// wait. A token may have to wait for the issuer's keys.
+    ///
+    /// # Errors
+    /// See [`AuthError`]. Why a token is refused is in the log, at the level debug.
+    pub async fn client(
+        &self,
+        secret: Option<&str>,
+        clock: &Arc<dyn Clock>,
+    ) -> Result<Principal, AuthError> {
+        let by_key = self.recognise(secret);
+        let (Err(AuthError::Unknown), Some(oidc), Some(token)) = (&by_key, &self.oidc, secret)
+        else {
+            return by_key;
+        };
+        if !Oidc::is_token(token) {
+            return by_key;
+        }
+        oidc.client(token, clock).await.map_err(|refused| {
+            tracing::debug!(%refused, "a token is refused");
+            AuthError::Unknown
+        })
+    }
+
+    /// The holder of the key that is `secret`.
     ///
     /// # Errors
     /// See [`AuthError`].
@@ -186,7 +226,7 @@ impl Keyring {
     }
 
     /// How a client that calls itself `name` can log in by SCRAM. Where every key has a verifier, names of no key are
-    /// treated like the others.
+    /// treated like the others. Where there is an issuer, they are not: a token is sent as it is.
     pub(crate) fn scram(&self, name: &str) -> Scram {
         let found = self.keys.iter().find(|entry| &*entry.principal.name == name);
         if let Some((entry, verifier)) = found.and_then(|entry| Some((entry, entry.scram.clone()?)))
@@ -194,97 +234,14 @@ impl Keyring {
             return Scram::Known(verifier, entry.principal.clone());
         }
         match self.keys.first() {
-            Some(first) if self.keys.iter().all(|entry| entry.scram.is_some()) => {
+            Some(first)
+                if self.oidc.is_none() && self.keys.iter().all(|entry| entry.scram.is_some()) =>
+            {
                 let seed = mac(&first.sha256, format!("nobody {name}").as_bytes());
                 Scram::Nobody(Verifier::of_nobody(&seed))
             }
             _ => Scram::NotOffered,
         }
-    }
-
-    /// A signature of `message` that every gateway with the same keys can check. None if the key of the client is not
-    /// configured any more.
-    pub(crate) fn sign(&self, client: &Principal, message: &[u8]) -> Option<[u8; HASH]> {
-        if self.is_open() {
-            return Some(mac(&[0; HASH], message));
-        }
-        let entry = self.keys.iter().find(|entry| entry.principal.owner == client.owner)?;
-        Some(mac(&entry.sha256, message))
-    }
-
-    /// The client whose signature of `message` begins with `signature`.
-    pub(crate) fn signer(&self, message: &[u8], signature: &[u8]) -> Option<Principal> {
-        let is_it = |key: &[u8]| {
-            let whole = mac(key, message);
-            let known = whole.get(..signature.len()).filter(|known| !known.is_empty());
-            known.is_some_and(|known| bool::from(known.ct_eq(signature)))
-        };
-        if self.is_open() {
-            return is_it(&[0; HASH]).then(Principal::anyone);
-        }
-        let entry = self.keys.iter().find(|entry| is_it(&entry.sha256))?;
-        Some(entry.principal.clone())
-    }
-}
-
-/// A secret that every gateway knows which knows one key, for codes over what is handed to that key's holder.
-#[derive(Clone)]
-pub(crate) struct CodeKey([u8; 32]);
-
-impl fmt::Debug for CodeKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CodeKey").finish_non_exhaustive()
-    }
-}
-
-impl CodeKey {
-    /// `body` as it is handed to the holder of the key: version, code, body. The code is over both others.
-    pub(crate) fn seal(&self, version: u8, body: &[u8]) -> Vec<u8> {
-        let code = self.code(version, body);
-        let mut sealed = Vec::with_capacity(1 + CODE_BYTES + body.len());
-        sealed.push(version);
-        sealed.extend_from_slice(code.as_bytes());
-        sealed.extend_from_slice(body);
-        sealed
-    }
-
-    /// The body of what was sealed so. None if it has another version, is damaged, or was sealed for another key.
-    pub(crate) fn open<'a>(&self, version: u8, sealed: &'a [u8]) -> Option<&'a [u8]> {
-        let (shown, rest) = sealed.split_first()?;
-        let (code, body) = rest.split_at_checked(CODE_BYTES)?;
-        let code: [u8; CODE_BYTES] = code.try_into().ok()?;
-        // Hashes are compared in constant time.
-        let is_it = self.code(version, body) == blake3::Hash::from_bytes(code);
-        (*shown == version && is_it).then_some(body)
-    }
-
-    /// For the holder of a key with this text.
-    #[cfg(test)]
-    #[allow(clippy::unwrap_used)]
-    pub(crate) fn of_test(secret: &str, purpose: &'static str) -> Self {
-        let (name, sha256) = (secret.to_owned(), super::key::hash_of(secret));
-        let key = KeyOptions { name, sha256, scopes: Scopes::all(), scram: None, workgroup: None };
-        let ring = Keyring::new(&[key]).unwrap();
-        ring.code_key(&ring.recognise(Some(secret)).unwrap(), purpose).unwrap()
-    }
-
-    fn code(&self, version: u8, body: &[u8]) -> blake3::Hash {
-        let mut hasher = blake3::Hasher::new_keyed(&self.0);
-        hasher.update(&[version]).update(body);
-        hasher.finalize()
-    }
-}
-
-impl Keyring {
-    /// The secret for codes over what is handed to `principal`, for one `purpose`. Nobody can make it who does not know the
-    /// configured hash of the principal's key. Without keys there is nothing to protect, and everybody could make it:
-    /// then a code only finds damage. None if the key is not configured any more.
-    pub(crate) fn code_key(&self, principal: &Principal, purpose: &'static str) -> Option<CodeKey> {
-        let Some(owner) = &principal.owner else {
-            return self.is_open().then(|| CodeKey(blake3::derive_key(purpose, b"anyone")));
-        };
-        let entry = self.keys.iter().find(|entry| entry.principal.owner.as_ref() == Some(owner))?;
-        Some(CodeKey(blake3::derive_key(purpose, &entry.sha256)))
     }
 }
 
@@ -412,53 +369,6 @@ mod tests {
         let wrong = KeyOptions { scram: Some("a secret".to_owned()), ..key("a", "a") };
         let error = Keyring::new(&[wrong]).unwrap_err();
         assert!(!error.to_string().contains("a secret"), "{error}");
-    }
-
-    #[test]
-    fn a_signature_is_checked_by_every_gateway_with_the_key_and_names_its_client() {
-        let (ring, same) = (
-            Keyring::new(&[key("a", "a"), key("b", "b")]).unwrap(),
-            Keyring::new(&[key("b", "b")]).unwrap(),
-        );
-        let client = ring.recognise(Some("b")).unwrap();
-        let signature = ring.sign(&client, b"this").unwrap();
-        for length in [4, 32] {
-            assert_eq!(same.signer(b"this", &signature[..length]).unwrap().owner, client.owner);
-            assert_eq!(same.signer(b"that", &signature[..length]), None);
-        }
-        assert_eq!(same.signer(b"this", &[]), None);
-        assert_eq!(same.signer(b"this", &[0; 64]), None);
-        let other = ring.recognise(Some("a")).unwrap();
-        assert_eq!(same.sign(&other, b"this"), None);
-        let open = Keyring::default();
-        let signature = open.sign(&Principal::anyone(), b"this").unwrap();
-        assert_eq!(open.signer(b"this", &signature), Some(Principal::anyone()));
-        assert_eq!(ring.signer(b"this", &signature), None);
-    }
-
-    #[test]
-    fn a_code_is_the_same_on_every_gateway_that_knows_the_key_and_of_no_other_key() {
-        let (one, other) = (key("one", "1"), key("other", "2"));
-        let here = Keyring::new(&[one.clone(), other.clone()]).unwrap();
-        let there = Keyring::new(std::slice::from_ref(&one)).unwrap();
-        let mine = here.recognise(Some("1")).unwrap();
-        let code = |ring: &Keyring, principal: &Principal, purpose| {
-            ring.code_key(principal, purpose).map(|key| key.code(1, b"bytes"))
-        };
-        let first = code(&here, &mine, "a").unwrap();
-        assert_eq!(code(&there, &mine, "a"), Some(first));
-        assert_ne!(code(&here, &mine, "b"), Some(first));
-        let others = here.recognise(Some("2")).unwrap();
-        assert_ne!(code(&here, &others, "a"), Some(first));
-        assert_eq!(code(&there, &others, "a"), None, "the key is not configured there");
-        assert_eq!(code(&here, &Principal::anyone(), "a"), None);
-        let open = Keyring::default();
-        assert_eq!(
-            code(&open, &Principal::anyone(), "a"),
-            code(&Keyring::default(), &Principal::anyone(), "a")
-        );
-        let shown = format!("{:?}", here.code_key(&mine, "a").unwrap());
-        assert_eq!(shown, "CodeKey { .. }");
     }
 
     #[test]

@@ -12,7 +12,7 @@ use super::key::hex;
 use super::workgroup::Workgroup;
 
 /// Bytes of an [`Owner`]: enough that no two keys of one installation have the same one.
-const OWNER_BYTES: usize = 8;
+pub(crate) const OWNER_BYTES: usize = 8;
 
 /// One thing that a key allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,25 +108,62 @@ impl FromIterator<Scope> for Scopes {
     }
 }
 
-/// How a query's record names the key that submitted it: 16 hex digits made from the key's hash.
+/// How a query's record names the key or the person that submitted it: 16 hex digits made from the key's hash, or from the
+/// issuer's name for the person.
 ///
 /// It is not the key's name: the name may be given to another key later, and that key must not find the queries of
 /// the first. It is not the key's hash either: more people can read records than the configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Owner(Arc<str>);
+pub struct Owner {
+    text: Arc<str>,
+    kind: Kind,
+}
+
+/// What an owner was made from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Kind {
+    Key,
+    Person,
+}
 
 impl Owner {
     /// The owner for the key with this hash (lower-case hex).
     #[must_use]
     pub fn of_key(sha256: &str) -> Self {
         let digest = Sha256::new().chain_update("owner").chain_update(sha256).finalize();
-        Self(hex(&digest[..OWNER_BYTES]).into())
+        Self { text: hex(&digest[..OWNER_BYTES]).into(), kind: Kind::Key }
+    }
+
+    /// The owner for a person: what an issuer calls itself (`iss`), and the person (`sub`).
+    #[must_use]
+    pub fn of_subject(issuer: &str, subject: &str) -> Self {
+        // The length tells where the issuer ends. No hash of a key begins like this text.
+        let length = u64::try_from(issuer.len()).unwrap_or(u64::MAX).to_be_bytes();
+        let text = Sha256::new().chain_update("person").chain_update(length);
+        let digest = text.chain_update(issuer).chain_update(subject).finalize();
+        Self { text: hex(&digest[..OWNER_BYTES]).into(), kind: Kind::Person }
+    }
+
+    /// The owner for a person whose digits were written as bytes.
+    pub(crate) fn of_person_bytes(bytes: [u8; OWNER_BYTES]) -> Self {
+        Self { text: hex(&bytes).into(), kind: Kind::Person }
+    }
+
+    /// The digits of a person as bytes; none for a key.
+    pub(crate) fn person_bytes(&self) -> Option<[u8; OWNER_BYTES]> {
+        let digits = u64::from_str_radix(&self.text, 16).ok().filter(|_| self.is_person())?;
+        Some(digits.to_be_bytes())
+    }
+
+    /// Whether it is a person, and not a key.
+    pub(crate) fn is_person(&self) -> bool {
+        self.kind == Kind::Person
     }
 
     /// The text in records.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.text
     }
 
     /// The hash under which an idempotency key of this owner is stored. Clients of two keys may use the same
@@ -141,11 +178,11 @@ impl Owner {
 /// The client of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Principal {
-    /// The key's name in the configuration, for logs.
+    /// The key's name in the configuration, or the person's in its token, for logs.
     pub name: Arc<str>,
-    /// What the key allows.
+    /// What the key or token allows.
     pub scopes: Scopes,
-    /// The owner of its queries; `None` if no keys are configured.
+    /// The owner of its queries; `None` if neither keys nor an issuer are configured.
     pub owner: Option<Owner>,
     /// The group whose tables it may read, and whose quotas it uses; `None`: all tables, and no quota.
     pub workgroup: Option<Arc<Workgroup>>,
@@ -244,6 +281,24 @@ mod tests {
         assert_eq!(owner.as_str().len(), 16);
         assert!(!sha256.contains(owner.as_str()));
         assert_eq!(owner, Owner::of_key(sha256));
+    }
+
+    #[test]
+    fn a_person_is_told_by_the_issuer_and_the_subject_together() {
+        let ada = Owner::of_subject("https://id.example", "ada");
+        assert_eq!(ada, Owner::of_subject("https://id.example", "ada"));
+        for other in [
+            Owner::of_subject("https://id.example", "bob"),
+            Owner::of_subject("https://id.example/", "ada"),
+            Owner::of_subject("https://id.examplea", "da"),
+            Owner::of_key("https://id.exampleada"),
+        ] {
+            assert_ne!(other.as_str(), ada.as_str());
+        }
+        let bytes = ada.person_bytes().unwrap();
+        assert_eq!(Owner::of_person_bytes(bytes), ada);
+        assert_eq!(Owner::of_person_bytes([0; OWNER_BYTES]).as_str(), "0000000000000000");
+        assert_eq!(Owner::of_key("aa").person_bytes(), None);
     }
 
     #[test]

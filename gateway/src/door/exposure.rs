@@ -1,4 +1,4 @@
-//! A listener without keys or TLS may listen on loopback only.
+//! A listener without TLS, or with neither keys nor an issuer, may listen on loopback only.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{address} can be reached from other machines, and the gateway has {lacks}. \
-     Either configure both [[gateway.keys]] (see `dunlin key new`) and [gateway.tls] (see `dunlin tls init`), \
+     Either configure both [[gateway.keys]] (see `dunlin key new`) or [gateway.oidc], and [gateway.tls] (see `dunlin tls init`), \
      or spell out --allow-insecure-connections if something in front of the gateway does their work"
 )]
 pub struct Exposed {

@@ -5,14 +5,16 @@ use std::sync::Arc;
 
 use super::exposure::{self, Exposed};
 use super::limits::DoorLimits;
-use crate::auth::{KeyOptions, Keyring, KeyringError};
+use crate::auth::{KeyOptions, Keyring, KeyringError, OidcOptions};
 use crate::tls::{Tls, TlsError, TlsOptions};
 
 /// The access control of a listener. The default has none, and is for loopback.
 #[derive(Clone, Debug, Default)]
 pub struct DoorOptions {
-    /// Keys of the clients that may send requests. Without keys, every client may.
+    /// Keys of the clients that may send requests. Without keys and issuer, every client may.
     pub keys: Vec<KeyOptions>,
+    /// The issuer whose tokens are accepted beside keys.
+    pub oidc: Option<OidcOptions>,
     /// Certificates. Without them, the listener uses plain TCP.
     pub tls: Option<TlsOptions>,
     /// What every client may use.
@@ -52,6 +54,16 @@ impl DoorOptions {
     pub fn check_behind(&self) -> Result<(), DoorError> {
         Door::behind(self).map(|_| ())
     }
+
+    /// The keyring of these keys and this issuer.
+    pub(crate) fn keyring(&self) -> Result<Keyring, KeyringError> {
+        Ok(Keyring::new(&self.keys)?.with_issuer(self.oidc.as_ref()))
+    }
+
+    /// Whether a client must show something.
+    fn has_keys(&self) -> bool {
+        !self.keys.is_empty() || self.oidc.is_some()
+    }
 }
 
 /// The access control of a listener.
@@ -65,16 +77,16 @@ pub(crate) struct Door {
 impl Door {
     /// Sets up the access control of a listener at `address`, if the listener may be opened with it.
     pub(crate) fn new(options: &DoorOptions, address: SocketAddr) -> Result<Self, DoorError> {
-        let (keys, tls) = (!options.keys.is_empty(), options.tls.is_some());
+        let (keys, tls) = (options.has_keys(), options.tls.is_some());
         exposure::check(address, keys, tls, options.allow_insecure)?;
-        let keyring = Keyring::new(&options.keys)?;
+        let keyring = options.keyring()?;
         let tls = options.tls.clone().map(Tls::open).transpose()?.map(Arc::new);
         Ok(Self { keyring, tls, limits: options.limits })
     }
 
     /// The keys of a gateway that is given requests by something in front of it, which anybody may reach.
     pub(crate) fn behind(options: &DoorOptions) -> Result<Keyring, DoorError> {
-        exposure::check_keys(!options.keys.is_empty(), options.allow_insecure)?;
-        Ok(Keyring::new(&options.keys)?)
+        exposure::check_keys(options.has_keys(), options.allow_insecure)?;
+        Ok(options.keyring()?)
     }
 }

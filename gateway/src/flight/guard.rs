@@ -3,11 +3,13 @@
 //! ```text
 //!   authorization: Bearer KEY, or Basic with KEY as the password ──> caller ──> bound of the client ──> bound of all
 //! ```
+//! A token of the issuer stands in the place of a key.
 //! The key is shown with every call, so a connection has no identity, and any gateway answers any call.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use dunlin_manifest::env::Clock;
 use http::header::AUTHORIZATION;
 use tonic::Request;
 
@@ -47,16 +49,22 @@ impl Shown {
 pub(super) struct Guard {
     current: Current,
     admission: Arc<Admission>,
+    clock: Arc<dyn Clock>,
     audit: Arc<Audit>,
 }
 
 impl Guard {
-    pub(super) fn new(current: Current, admission: Arc<Admission>, audit: Arc<Audit>) -> Self {
-        Self { current, admission, audit }
+    pub(super) fn new(
+        current: Current,
+        admission: Arc<Admission>,
+        clock: Arc<dyn Clock>,
+        audit: Arc<Audit>,
+    ) -> Self {
+        Self { current, admission, clock, audit }
     }
 
     /// Admits a call, or says why not. The secret is removed from it.
-    pub(super) fn enter<B>(
+    pub(super) async fn enter<B: Send>(
         &self,
         request: &mut http::Request<B>,
         peer: SocketAddr,
@@ -64,7 +72,8 @@ impl Guard {
         let live = self.current.now();
         let secret = key_or_password(request.headers());
         let via = Via { protocol: "flight_sql", address: peer.ip() };
-        let principal = live.keyring.recognise(secret.as_deref()).map_err(|error| {
+        let client = live.keyring.client(secret.as_deref(), &self.clock).await;
+        let principal = client.map_err(|error| {
             tracing::debug!(%peer, ?error, "a call shows no key that is known");
             self.audit.refused_login(via, error, None);
             FlightError::Unauthorized

@@ -94,7 +94,8 @@ impl FlightServer {
         let audit = Arc::clone(flight.intake.audit());
         let service = FlightServiceServer::new(flight).max_decoding_message_size(MOST_OF_A_MESSAGE);
         let routes = Routes::new(service).add_service(health).prepare();
-        let guard = Arc::new(Guard::new(current, admission, audit));
+        let clock = Arc::clone(&env.clock);
+        let guard = Arc::new(Guard::new(current, admission, clock, audit));
         Self { routes, guard, metrics, limits, tls, env }
     }
 
@@ -175,7 +176,7 @@ impl FlightServer {
         let permit: Option<Permit> = if path.starts_with(HEALTH) {
             None
         } else {
-            match self.guard.enter(&mut request, peer) {
+            match self.guard.enter(&mut request, peer).await {
                 Ok(permit) => Some(permit),
                 Err(error) => return self.seen(&path, began, Status::from(error).into_http()),
             }

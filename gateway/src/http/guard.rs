@@ -4,7 +4,7 @@
 //!   Authorization ──401──> client's bound ──429──> body, in time ──408──> bound of all ──503──> handler
 //! ```
 //!
-//! A request without a known key costs one hash and the reading of a body that is discarded. A slow body delays only
+//! A request without a known key costs one hash, or one signature for what has the form of a token, and the reading of a body that is discarded. A slow body delays only
 //! its own client. Requests for health and readiness do not pass through here, because they must be answered even
 //! when nothing else is.
 
@@ -86,23 +86,23 @@ pub(crate) async fn guard(
 async fn admitted(guard: &Guard, request: Request, next: Next) -> Result<Response, ApiError> {
     let (mut parts, body) = request.into_parts();
     let expects = parts.headers.contains_key(EXPECT);
-    let entered = guard.enter(&mut parts);
-    let reading = std::pin::pin!(async {
-        match entered {
-            Ok((principal, permit)) => Ok((principal, permit, whole(body, expects).await?)),
-            Err(error) => {
-                if !expects {
-                    discard(&mut body.into_data_stream(), 0).await;
+    let (principal, permit, body) = {
+        let reading = std::pin::pin!(async {
+            match guard.enter(&mut parts).await {
+                Ok((principal, permit)) => Ok((principal, permit, whole(body, expects).await?)),
+                Err(error) => {
+                    if !expects {
+                        discard(&mut body.into_data_stream(), 0).await;
+                    }
+                    Err(error)
                 }
-                Err(error)
             }
-        }
-    });
-    let (principal, permit, body) =
+        });
         match select(reading, guard.clock.sleep(guard.limits.body)).await {
             Either::Left((read, _)) => read?,
             Either::Right(_) => return Err(Refusal::TooSlow.into()),
-        };
+        }
+    };
     let permit = permit.of_all().map_err(Refusal::from)?;
     parts.extensions.insert(principal);
     let response = next.run(Request::from_parts(parts, Body::from(body))).await;
@@ -111,7 +111,7 @@ async fn admitted(guard: &Guard, request: Request, next: Next) -> Result<Respons
 
 impl Guard {
     /// The client of a request, and a permit within that client's limit.
-    fn enter(&self, parts: &mut Parts) -> Result<(Principal, Permit), ApiError> {
+    async fn enter(&self, parts: &mut Parts) -> Result<(Principal, Permit), ApiError> {
         let Some(Peer(peer)) = parts.extensions.get::<Peer>().copied() else {
             return Err(CoreError::internal("a request came from nowhere").into());
         };
@@ -121,7 +121,8 @@ impl Guard {
             false => ("http", bearer(&parts.headers).map(str::to_owned)),
         };
         let via = Via { protocol, address: peer.ip() };
-        let principal = live.keyring.recognise(secret.as_deref()).map_err(|error| {
+        let client = live.keyring.client(secret.as_deref(), &self.clock).await;
+        let principal = client.map_err(|error| {
             tracing::debug!(%peer, ?error, "a request shows no key that is known");
             self.audit.refused_login(via, error, None);
             Refusal::from(error)

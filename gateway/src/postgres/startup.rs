@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   SSLRequest ──'S' or 'N'──> StartupMessage ──> SCRAM-SHA-256, or the key as a password, or nothing ──> session
-//!   CancelRequest ──> see cancel                  (a key with a verifier)  (a key without)   (no keys)
+//!   CancelRequest ──> see cancel                  (a key with a verifier)  (a key without, a token)  (no keys)
 //! ```
 //! All of it together has a time limit. Where the gateway has certificates, a client that does not ask for TLS is refused, as
 //! HTTP's listener refuses plain text.
@@ -23,7 +23,7 @@ use super::out::Transaction;
 use super::scram::{Exchange, MECHANISM};
 use super::session::Session;
 use super::settings::Settings;
-use crate::auth::{AuthError, Keyring, Principal, Scram, Via};
+use crate::auth::{AuthError, Keyring, MAX_TOKEN, Principal, Scram, Via};
 use crate::door::{Pace, Paced, Phase, Wire};
 use crate::options::MAX_BODY_BYTES;
 
@@ -31,8 +31,8 @@ use crate::options::MAX_BODY_BYTES;
 const ALPN: &[u8] = b"postgresql";
 /// The first byte of a TLS handshake.
 const TLS_HANDSHAKE: u8 = 0x16;
-/// Longest message of a login.
-const MOST_LOGIN: usize = 8 << 10;
+/// Longest message of a login: a token, and what the protocol puts around it.
+const MOST_LOGIN: usize = MAX_TOKEN + 64;
 /// Requests before the first message that begins a session.
 const MOST_REQUESTS: usize = 4;
 
@@ -133,8 +133,9 @@ async fn negotiate(face: &Arc<Face>, stream: TcpStream) -> Result<Option<Begun>,
         };
         match found {
             First::Cancel { process, secret } => {
-                let keyring = &face.current.now().keyring;
-                if let Some(found) = Name::of_secret(keyring, process, &secret) {
+                let (live, connections) = (face.current.now(), &face.connections);
+                let found = Name::of_secret(&live.keyring, connections, process, &secret);
+                if let Some(found) = found {
                     cancel::cancel(&face.connections, &face.queries, found).await;
                 }
                 link.close().await;
@@ -245,7 +246,7 @@ async fn log_in(
     link.out.ready(Transaction::None);
     link.flush().await?;
     link.allow(MAX_BODY_BYTES);
-    let known = face.connections.enter(name.origin());
+    let known = face.connections.enter(name.origin(), client.clone());
     Ok(Ready { name, client, settings, known, stop })
 }
 
@@ -287,7 +288,8 @@ async fn authenticate(
             let secret = password.strip_suffix(b"\0").unwrap_or(&password);
             let secret =
                 std::str::from_utf8(secret).map_err(|_| Failure::from(AuthError::Unknown))?;
-            return Ok(keyring.recognise(Some(secret)).map_err(Failure::from)?);
+            let client = keyring.client(Some(secret), &env.clock).await;
+            return Ok(client.map_err(Failure::from)?);
         }
         Scram::Known(verifier, client) => (verifier, Some(client)),
         Scram::Nobody(verifier) => (verifier, None),

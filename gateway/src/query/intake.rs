@@ -12,21 +12,18 @@ use datafusion::execution::SendableRecordBatchStream;
 use dunlin_manifest::env::Env;
 use dunlin_manifest::ids::QueryId;
 use dunlin_manifest::meter::Meter;
-use dunlin_manifest::query::{News, QueryHandle, ring};
 use dunlin_manifest::records::{Limits, Summary};
 use dunlin_manifest::store::ObjectControlStore;
-use dunlin_manifest::submit::{self, SubmitError, Submitted};
+use dunlin_manifest::submit::{self, SubmitError};
 use dunlin_planner::cost::{Estimate, Tariff};
 use dunlin_planner::{
-    Described, Grants, ParsedStatement, Planned, Planner, Route, StageGraph, StatementKind,
-    TableName,
+    Described, Grants, ParsedStatement, Planned, Planner, StatementKind, TableName,
 };
 
 use super::analyze::{self, Detail};
 use super::answer::{Answer, Receipt};
-use super::asked::Remarks;
 use super::audit::Audit;
-use super::cached::{Cached, Source, identity};
+use super::cached::{Cached, Source};
 use super::catalog::{TableBody, whole_table};
 use super::counted::Counted;
 use super::cut::AnswerLimits;
@@ -37,6 +34,8 @@ use super::lasting::lasting;
 use super::origin::Origin;
 use super::planning::Planning;
 use super::statement::Statement;
+pub(crate) use super::submitting::Held;
+use super::submitting::{Submitter, Wanted, Written};
 use super::system::{OnlyColumns, System};
 use super::workgroups::{Workgroups, ttl_ms};
 use crate::auth::{Principal, Workgroup};
@@ -50,9 +49,6 @@ pub(crate) enum Taken {
     /// It is a query in the store; EXPLAIN ANALYZE asks for its analysis and not for its rows.
     Query { query: QueryId, source: Source, analysis: Option<Detail>, held: Held },
 }
-
-/// Keeps what this process knows of a query that it has just written, until the request has looked at it.
-pub(crate) type Held = Option<Arc<QueryHandle>>;
 
 /// A statement that was parsed.
 #[derive(Clone, Debug)]
@@ -102,33 +98,13 @@ pub(crate) struct Wish {
 /// Plans statements, and answers or submits them.
 #[derive(Debug)]
 pub(crate) struct Intake {
-    gateway: Gateway,
     pub(super) current: Current,
-    handles: Arc<Handles>,
     tariff: Arc<Tariff>,
     pub(super) planning: Planning,
     pub(super) guests: Guests,
-    cached: Arc<Cached>,
-    workgroups: Arc<Workgroups>,
+    submitter: Submitter,
     audit: Arc<Audit>,
-    told: Told,
     system: Arc<System>,
-}
-
-/// What a client submits, beside the plan.
-struct Wanted<'a> {
-    sql: &'a str,
-    trace: Option<String>,
-    /// The hash of the idempotency key, and the fingerprint of the request.
-    idem: Option<(String, String)>,
-    caller: &'a Principal,
-    remarks: &'a Remarks,
-    /// Its answer may be another one's, and another one's may be its.
-    is_cacheable: bool,
-    /// Bytes and dollars that it is expected to use.
-    expected: (u64, Option<f64>),
-    /// Cannot be upgraded once the client has left. None: the query is wanted nevertheless.
-    waiting: Option<Weak<()>>,
 }
 
 impl Intake {
@@ -140,18 +116,14 @@ impl Intake {
         (told, audit): (Told, Arc<Audit>),
         (system, workgroups): (Arc<System>, Arc<Workgroups>),
     ) -> Self {
-        let env = &gateway.env;
+        let cached = Arc::new(Cached::new(Arc::clone(&handles), options.results_cache));
         Self {
             current,
-            planning: Planning::new(env.clone(), options.planning),
-            guests: Guests::new(env.clone(), options.inline),
+            planning: Planning::new(gateway.env.clone(), options.planning),
+            guests: Guests::new(gateway.env.clone(), options.inline),
             tariff: Arc::clone(&options.tariff),
-            cached: Arc::new(Cached::new(Arc::clone(&handles), options.results_cache)),
-            workgroups,
+            submitter: Submitter { gateway, handles, cached, workgroups, told },
             audit,
-            handles,
-            gateway,
-            told,
             system,
         }
     }
@@ -172,11 +144,11 @@ impl Intake {
     }
 
     fn env(&self) -> &Env {
-        &self.gateway.env
+        &self.submitter.gateway.env
     }
 
     fn store(&self) -> &ObjectControlStore {
-        &self.gateway.control
+        &self.submitter.gateway.control
     }
 
     /// All tables that the client may name.
@@ -247,6 +219,12 @@ impl Intake {
     fn estimate(&self, planned: &Planned) -> Estimate {
         let stages = planned.graph.as_ref().map_or(&[][..], |graph| &graph.stages);
         Estimate::of(stages, planned.read_bytes, &self.tariff)
+    }
+
+    /// Bytes and dollars that a planned statement is likely to use: the middle of the estimate.
+    fn expected(&self, planned: &Planned) -> (u64, Option<f64>) {
+        let cost = self.estimate(planned).cost_usd;
+        (planned.read_bytes, cost.map(|cost| (cost.low * cost.high).sqrt()))
     }
 
     /// The limits of a statement that asks for no more than `most`.
@@ -346,15 +324,17 @@ impl Intake {
         let key = key.map(|key| caller.idempotency_scope(key));
         if let Some(key) = &key {
             // Done before planning, so that a retry finds its query even if the tables were deleted since.
-            match submit::find(self.store(), key, &statement.fingerprint).await {
-                Ok(None) => {}
-                Ok(Some(query)) => {
-                    let source = Source::Replayed;
-                    return Ok(Taken::Query { query, source, analysis, held: None });
+            match self.earlier(key, &statement.fingerprint).await? {
+                Earlier::None => {}
+                Earlier::Query(query) => {
+                    return Ok(Taken::Query {
+                        query,
+                        source: Source::Replayed,
+                        analysis,
+                        held: None,
+                    });
                 }
-                // An earlier try wrote the key and no root: the query is stored under its id.
-                Err(SubmitError::Orphaned { query: announced }) => query = announced,
-                Err(error) => return Err(error.into()),
+                Earlier::Announced(announced) => query = announced,
             }
         }
         let writes = parsed.kind() == StatementKind::Write;
@@ -374,10 +354,7 @@ impl Intake {
             }
         };
         let planned = planned.map_err(|error| error.about(&query))?;
-        let route = planned.route.as_str();
-        tracing::debug!(%query, route, reason = %planned.route_reason, "planned");
-        let took = self.env().clock.monotonic().saturating_sub(began);
-        self.told.metrics.planned(route, took);
+        self.was_planned(&query, &planned, began);
         if let StatementKind::Explain { format } = planned.statement {
             let rows = analyze::explained(&planned, format, &self.estimate(&planned))?;
             return Ok(Taken::Answer(Box::new(here(query, &planned, Arc::default(), rows))));
@@ -385,42 +362,58 @@ impl Intake {
         let limits = self.limits(&live, &planned, most, caller.workgroup.as_ref());
         let limits = limits.map_err(|error| error.about(&query))?;
         if planned.graph.is_none() {
-            let here = self.workgroups.admit_here(&caller, &query, planned.read_bytes).await;
-            let here = here.map_err(|error| error.about(&query))?;
-            let answer = self.answer_here((&live, &planned), &query, analysis, patience).await;
-            let answer = answer.map(|answer| answer.holding(here));
+            let here = (&caller, &query, analysis);
+            let answer = self.answer_here((&live, &planned), here, patience).await;
             let answer = answer.map_err(|error| error.about(&query))?;
-            let answer = self.counted(answer, trace, began);
             // An analysis is no answer of the query.
-            let limits = if analysis.is_none() { remarks.limits } else { AnswerLimits::default() };
-            return Ok(Taken::Answer(Box::new(answer.limited(limits))));
+            let limits = analysis.map_or(remarks.limits, |_| AnswerLimits::default());
+            return Ok(Taken::Answer(Box::new(self.counted(answer, trace, began).limited(limits))));
         }
         let is_query = matches!(planned.statement, StatementKind::Query);
         // A repeated request must find its own query, and the limits of an answer are kept with its query.
         let is_plain = idem.is_none() && remarks.limits == AnswerLimits::default();
-        let is_cacheable =
-            is_query && is_plain && planned.is_repeatable && !fresh && self.cached.is_on();
+        let is_cacheable = is_query
+            && is_plain
+            && planned.is_repeatable
+            && !fresh
+            && self.submitter.cached.is_on();
         let intake = Arc::clone(self);
-        let cost = self.estimate(&planned).cost_usd;
-        let expected = (planned.read_bytes, cost.map(|cost| (cost.low * cost.high).sqrt()));
+        let expected = self.expected(&planned);
         let written = async move {
             let (sql, caller, remarks) = (&*sql, &caller, &remarks);
             let wanted =
                 Wanted { sql, trace, idem, caller, remarks, is_cacheable, expected, waiting };
-            intake.write_down(&planned, limits, query, wanted).await
+            intake.submitter.write_down(&planned, limits, query, wanted).await
         };
         let Written { query, source, held } = lasting(written).await?;
         Ok(Taken::Query { query, source, analysis, held })
+    }
+
+    fn was_planned(&self, query: &QueryId, planned: &Planned, began: Duration) {
+        let route = planned.route.as_str();
+        tracing::debug!(%query, route, reason = %planned.route_reason, "planned");
+        let took = self.env().clock.monotonic().saturating_sub(began);
+        self.submitter.told.metrics.planned(route, took);
+    }
+
+    /// What an earlier request with this key has left.
+    async fn earlier(&self, key: &str, fingerprint: &str) -> Result<Earlier, CoreError> {
+        match submit::find(self.store(), key, fingerprint).await {
+            Ok(found) => Ok(found.map_or(Earlier::None, Earlier::Query)),
+            Err(SubmitError::Orphaned { query }) => Ok(Earlier::Announced(query)),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Starts the whole plan, without stages, in this process.
     async fn answer_here(
         &self,
         (live, planned): (&Live, &Planned),
-        query: &QueryId,
-        analysis: Option<Detail>,
+        (caller, query, analysis): (&Principal, &QueryId, Option<Detail>),
         patience: Duration,
     ) -> Result<Answer, CoreError> {
+        let groups = &self.submitter.workgroups;
+        let here_of_group = groups.admit_here(caller, query, planned.read_bytes).await?;
         let meter = Arc::<Meter>::default();
         let memory = self.guests.memory();
         let plan = live.planner.inline_plan(planned, &meter, memory)?;
@@ -433,12 +426,14 @@ impl Intake {
             };
             rows = analyze::inline(rows, ran, self.env().clone(), detail)?;
         }
-        Ok(here(query.clone(), planned, meter, rows))
+        Ok(here(query.clone(), planned, meter, rows).holding(here_of_group))
     }
 
     /// Tells of an answer when its rows have ended.
     fn counted(&self, answer: Answer, trace: Option<String>, began: Duration) -> Answer {
-        let (Some(books), Some(meter)) = (&self.told.books, &answer.meter) else { return answer };
+        let (Some(books), Some(meter)) = (&self.submitter.told.books, &answer.meter) else {
+            return answer;
+        };
         let passing = Passing {
             query: answer.query.clone(),
             context: trace,
@@ -449,109 +444,15 @@ impl Intake {
         };
         Answer { rows: Counted::rows(answer.rows, Arc::clone(books), passing), ..answer }
     }
-
-    /// Submits a planned query, and starts it if this process runs it.
-    async fn write_down(
-        &self,
-        planned: &Planned,
-        limits: Limits,
-        query: QueryId,
-        wanted: Wanted<'_>,
-    ) -> Result<Written, CoreError> {
-        let Some(graph) = &planned.graph else {
-            return Err(CoreError::internal("a query without stages cannot be written down"));
-        };
-        let written = self.submit((graph, limits), query, wanted).await?;
-        if written.source == Source::Cached {
-            return Ok(written);
-        }
-        if let Some(local) = &self.gateway.local
-            && planned.route == Route::Inline
-        {
-            local.run(written.query.clone()).await;
-        }
-        let (store, env) = (self.store().clone(), self.env().clone());
-        let news = match &written.held {
-            Some(handle) => handle.news(),
-            None => News::work(written.query.clone(), ""),
-        };
-        self.gateway.hub.tell(news);
-        self.gateway.hub.beside(async move { ring(&store, &env).await });
-        Ok(written)
-    }
-
-    async fn submit(
-        &self,
-        (graph, limits): (&StageGraph, Limits),
-        query: QueryId,
-        wanted: Wanted<'_>,
-    ) -> Result<Written, CoreError> {
-        let Wanted { sql, trace, idem, caller, remarks, is_cacheable, expected, waiting } = wanted;
-        let under = |query: &QueryId| {
-            let idem = idem.clone();
-            let mut submission =
-                graph.clone().into_submission(query, self.env(), sql, limits, idem);
-            submission.root.owner = caller.owner.as_ref().map(|owner| owner.as_str().to_owned());
-            submission.root.workgroup = caller.workgroup.as_ref().map(|it| it.name.to_string());
-            submission.root.trace = trace.clone();
-            submission
-        };
-        let submission = under(&query);
-        let identity = is_cacheable.then(|| identity(&submission.root)).transpose()?;
-        if let Some(identity) = &identity
-            && let Some(handle) = self.cached.find(identity).await
-        {
-            let query = handle.query.clone();
-            return Ok(Written { query, source: Source::Cached, held: Some(handle) });
-        }
-        let is_wanted = || waiting.as_ref().is_none_or(|waiting| waiting.strong_count() > 0);
-        let admitted = self.workgroups.admit(caller, &query, expected, is_wanted).await;
-        let admitted = admitted.map_err(|error| error.about(&query))?;
-        let meter = Arc::<Meter>::default();
-        let store = self.handles.metered(&meter);
-        let outcome = async {
-            // Before the query exists, so that nobody finds the query without them.
-            self.handles.asked().write(&store, &query, remarks).await?;
-            match submit::submit(&store, submission).await {
-                // Another request with the same key has announced its id and has no root yet. Whichever root is written,
-                // the two requests are the same.
-                Err(SubmitError::Orphaned { query }) => {
-                    self.handles.asked().write(&store, &query, remarks).await?;
-                    Ok(submit::submit(&store, under(&query)).await?)
-                }
-                other => Ok(other?),
-            }
-        };
-        let outcome: Result<Submitted, CoreError> = outcome.await;
-        if outcome.as_ref().map_or(true, |submitted| submitted.query != query) {
-            self.workgroups.give_back(admitted).await;
-        }
-        let Submitted { query, replayed, root } = outcome.map_err(|error| error.about(&query))?;
-        tracing::info!(%query, replayed, by = %caller.name, "submitted");
-        if !replayed {
-            self.handles.asked().remember(&query, remarks.clone());
-        }
-        let held = root.map(|root| self.handles.written(&query, root, meter));
-        if let (Some(books), Some(handle)) = (&self.told.books, &held) {
-            books.follow(handle);
-        }
-        if let (Some(_), Some(identity)) = (&held, identity) {
-            let (cached, query) = (Arc::clone(&self.cached), query.clone());
-            self.gateway.hub.beside(async move { cached.note(&identity, &query).await });
-        }
-        let source = match replayed {
-            true => Source::Replayed,
-            false => Source::New { missed: is_cacheable },
-        };
-        Ok(Written { query, source, held })
-    }
 }
 
-/// A query that is in the store.
-struct Written {
-    query: QueryId,
-    source: Source,
-    held: Held,
+/// What an earlier request with an idempotency key has left.
+enum Earlier {
+    None,
+    /// Its query.
+    Query(QueryId),
+    /// The key and no root: the query is stored under this id.
+    Announced(QueryId),
 }
 
 fn here(

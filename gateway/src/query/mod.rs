@@ -42,6 +42,7 @@ mod results;
 mod seats;
 pub(crate) mod statement;
 pub(crate) mod status;
+mod submitting;
 pub(crate) mod sweep;
 mod swept;
 pub(crate) mod system;

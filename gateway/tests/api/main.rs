@@ -12,6 +12,7 @@ mod guests;
 mod history;
 mod mistakes;
 mod news;
+mod oidc;
 mod page;
 mod pages;
 mod parts;

@@ -58,7 +58,7 @@ use crate::catalog::TableName;
 use crate::config::{Config, FilesConfig};
 use crate::error::PlanError;
 use crate::grants::Grants;
-use crate::planner::Sight;
+use crate::sight::Sight;
 use crate::snapshots::{self, SYSTEM_SCHEMA};
 
 /// Tables that are opened at the same time.

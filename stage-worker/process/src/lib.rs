@@ -29,7 +29,7 @@ use dunlin_manifest::keys;
 use dunlin_manifest::store::ControlStore;
 use dunlin_plan::config::{FunctionsConfig, StateConfig, WorkerConfig};
 use dunlin_plan::stores::Stores;
-use dunlin_worker::{Wake, Worker, WorkerOptions};
+use dunlin_worker::{Wake, Worker, WorkerOptions, new_name};
 use tokio_util::sync::CancellationToken;
 
 pub use options::{ConfigOptions, Options, tree};
@@ -128,8 +128,10 @@ pub async fn work(start: Start) -> Result<()> {
         }
         None => None,
     };
-    let wake = Arc::new(OverHttp::new(control.clone(), otherwise, credentials));
-    let options = WorkerOptions { wake: Some(wake), ..worker_options(&config, &stores, slots) };
+    let name = Some(new_name(control.env(), std::process::id()));
+    let wake = OverHttp::new(control.clone(), otherwise, credentials, name.clone());
+    let wake = Some(Arc::new(wake) as Arc<dyn Wake>);
+    let options = WorkerOptions { name, wake, ..worker_options(&config, &stores, slots) };
     if let Err(error) = control.get(keys::BELL).await {
         // It may come back, or be mended, while this worker runs.
         let why = report::report(&error.into());

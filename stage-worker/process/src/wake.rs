@@ -52,14 +52,15 @@ struct Link {
 }
 
 impl OverHttp {
-    /// Finds gateways by the hints in `store`. While none can be reached, `otherwise` is told.
+    /// Finds gateways by the hints in `store`. While none can be reached, `otherwise` is told. `name`: the worker's.
     #[must_use]
     pub fn new(
         store: ObjectControlStore,
         otherwise: Option<Arc<dyn Wake>>,
         credentials: Credentials,
+        name: Option<String>,
     ) -> Self {
-        let name = store.env().nonce();
+        let name = name.unwrap_or_else(|| store.env().nonce());
         Self {
             store,
             name,
