@@ -14,6 +14,9 @@ pub enum Command {
         /// What the key allows: query, admin, or both.
         #[arg(long, value_delimiter = ',', default_value = "query")]
         scopes: Vec<Scope>,
+        /// The `[[gateway.workgroups]]` entry that it belongs to.
+        #[arg(long)]
+        workgroup: Option<String>,
     },
 }
 
@@ -22,22 +25,29 @@ pub enum Command {
 /// # Errors
 /// The system gives no random bits.
 pub fn run(command: &Command) -> Result<()> {
-    let Command::New { name, scopes } = command;
+    let Command::New { name, scopes, workgroup } = command;
     let key = NewKey::generate()?;
     let scram = Verifier::of(key.text())?;
-    print!("{}", text(&key, &scram, name, scopes));
+    print!("{}", text(&key, &scram, name, (scopes, workgroup.as_deref())));
     Ok(())
 }
 
-fn text(key: &NewKey, scram: &Verifier, name: &str, scopes: &[Scope]) -> String {
+fn text(
+    key: &NewKey,
+    scram: &Verifier,
+    name: &str,
+    (scopes, workgroup): (&[Scope], Option<&str>),
+) -> String {
+    // A JSON string is also a TOML string.
+    let quoted = serde_json::Value::from;
+    let group = workgroup.map_or(String::new(), |group| format!("workgroup = {}\n", quoted(group)));
     let scopes: Vec<_> = scopes.iter().map(|scope| format!("\"{scope}\"")).collect();
     format!(
         "The key. It is stored nowhere and cannot be shown again:\n\n{}\n\n\
          For the gateway's configuration, which holds only the key's hash, and what clients of Postgres log in with:\n\n\
-         [[gateway.keys]]\nname = {}\nsha256 = \"{}\"\nscopes = [{}]\nscram = \"{}\"\n",
+         [[gateway.keys]]\nname = {}\nsha256 = \"{}\"\nscopes = [{}]\nscram = \"{}\"\n{group}",
         key.text(),
-        // A JSON string is also a TOML string.
-        serde_json::Value::from(name),
+        quoted(name),
         key.sha256(),
         scopes.join(", "),
         scram.text()
@@ -55,13 +65,14 @@ mod tests {
     fn what_is_printed_goes_into_a_configuration_as_it_is() {
         let key = NewKey::generate().unwrap();
         let scram = Verifier::of(key.text()).unwrap();
-        let text = text(&key, &scram, "the \"CI\"", &Scope::ALL);
+        let text = text(&key, &scram, "the \"CI\"", (&Scope::ALL, Some("bi")));
         let lines = &text[text.find("[[gateway.keys]]").unwrap()..];
         let config = Config::parse(&format!("{lines}[state]\nlocation = \"memory://\"\n")).unwrap();
         let read = &config.gateway.keys[0];
         assert_eq!(read.name, "the \"CI\"");
         assert_eq!(read.sha256, key.sha256());
         assert_eq!(read.scopes, ["query", "write", "admin"]);
+        assert_eq!(read.workgroup.as_deref(), Some("bi"));
         assert_eq!(text.matches(key.text()).count(), 1);
     }
 }

@@ -10,8 +10,9 @@ use dunlin_sim::far::{Tears, Wire};
 use serde_json::{Value, json};
 
 use crate::common::api::Api;
+use crate::common::objects::until;
 use crate::common::reference::Reference;
-use crate::common::{S3, Setup, binary, data, unique, until};
+use crate::common::{S3, Setup, binary, data, unique};
 
 const SCALE: f64 = 0.05;
 const PATIENCE: Duration = Duration::from_secs(240);

@@ -129,8 +129,13 @@ impl Keyring {
     ) -> Option<Principal> {
         let owner = Owner::of_person_bytes(number);
         let name = owner.as_str().into();
-        let person =
-            Principal { name, scopes: Scopes::default(), owner: Some(owner), workgroup: None };
+        let person = Principal {
+            name,
+            scopes: Scopes::default(),
+            owner: Some(owner),
+            workgroup: None,
+            via: None,
+        };
         self.is_signer(&person, message, signature).then_some(person)
     }
 }

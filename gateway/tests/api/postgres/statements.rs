@@ -157,7 +157,7 @@ async fn clients_find_tables_columns_and_the_session_in_the_catalog() {
     // As `\dt system.*` asks, and the statement itself.
     let listed = "select c.relname from pg_catalog.pg_class c left join pg_catalog.pg_namespace n on n.oid = c.relnamespace where c.relkind in ('r', 'p') and n.nspname ~ '^(system)$' order by 1";
     let listed: Vec<String> = talk.texts(listed).await.into_iter().flatten().collect();
-    assert!(listed.contains(&"queries".to_owned()) && listed.len() == 9, "{listed:?}");
+    assert!(listed.contains(&"queries".to_owned()) && listed.len() == 11, "{listed:?}");
     assert_eq!(text("select count(*) from system.queries").await, "0");
     let at = "select data_type from information_schema.columns where table_schema = 'system' and table_name = 'queries' and column_name = 'submitted_at'";
     assert_eq!(text(at).await, "timestamp with time zone");
