@@ -272,7 +272,7 @@ impl FlightService for Flight {
         &self,
         request: Request<Streaming<FlightData>>,
     ) -> Result<Response<Self::DoPutStream>, Status> {
-        let app_metadata = self.put(request).await?;
+        let app_metadata = Box::pin(self.put(request)).await?;
         Ok(at_hand(vec![PutResult { app_metadata }]))
     }
 
