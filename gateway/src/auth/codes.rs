@@ -143,16 +143,8 @@ impl Keyring {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use super::super::key::hash_of;
-    use super::super::keyring::KeyOptions;
-    use super::super::principal::Scope;
+    use super::super::keyring::tests::key;
     use super::*;
-
-    fn key(name: &str, text: &str) -> KeyOptions {
-        let scopes = [Scope::Query].into_iter().collect();
-        let (name, sha256) = (name.to_owned(), hash_of(text));
-        KeyOptions { name, sha256, scopes, scram: None, workgroup: None }
-    }
 
     #[test]
     fn a_signature_is_checked_by_every_gateway_with_the_key_and_names_its_client() {

@@ -262,12 +262,13 @@ fn bytes_of(hex: &str) -> Option<[u8; 32]> {
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
-mod tests {
+pub(super) mod tests {
     use super::super::key::{NewKey, hash_of};
     use super::super::principal::Scope;
     use super::*;
 
-    fn key(name: &str, text: &str) -> KeyOptions {
+    /// A key that may ask.
+    pub(in crate::auth) fn key(name: &str, text: &str) -> KeyOptions {
         let scopes = [Scope::Query].into_iter().collect();
         let (name, sha256) = (name.to_owned(), hash_of(text));
         KeyOptions { name, sha256, scopes, scram: None, workgroup: None }

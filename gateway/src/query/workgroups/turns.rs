@@ -110,29 +110,32 @@ impl Turns {
         if line.is_full.load(Ordering::Relaxed) && in_line > group.queued {
             return Err(crowded(group, most, "that is all"));
         }
-        let env = self.handles.env();
-        let taken = async {
-            let mut known = line.first.lock().await;
-            let mut pause = PAUSES.0;
-            loop {
-                if !is_wanted() {
-                    return Err(ErrorKind::Cancelled.into());
-                }
-                let is_taken = self.look(group, most, query, &mut known).await?;
-                line.is_full.store(!is_taken, Ordering::Relaxed);
-                if is_taken {
-                    return Ok(());
-                }
-                if line.length.load(Ordering::Relaxed) > group.queued {
-                    return Err(crowded(group, most, "no more may wait"));
-                }
-                env.clock.sleep(pause).await;
-                pause = (pause * 2).min(PAUSES.1);
-            }
+        let clock = &self.handles.env().clock;
+        let over = clock.monotonic() + group.wait;
+        let mut known = tokio::select! {
+            known = line.first.lock() => known,
+            () = clock.sleep(group.wait) => return Err(crowded(group, most, "the wait is over")),
         };
-        tokio::select! {
-            taken = taken => taken,
-            () = env.clock.sleep(group.wait) => Err(crowded(group, most, "the wait is over")),
+        let mut pause = PAUSES.0;
+        loop {
+            if !is_wanted() {
+                return Err(ErrorKind::Cancelled.into());
+            }
+            // It is not broken off: a turn that was taken and not used is lost for a minute.
+            let is_taken = self.look(group, most, query, &mut known).await?;
+            line.is_full.store(!is_taken, Ordering::Relaxed);
+            if is_taken {
+                return Ok(());
+            }
+            if line.length.load(Ordering::Relaxed) > group.queued {
+                return Err(crowded(group, most, "no more may wait"));
+            }
+            let left = over.saturating_sub(clock.monotonic());
+            if left.is_zero() {
+                return Err(crowded(group, most, "the wait is over"));
+            }
+            clock.sleep(pause.min(left)).await;
+            pause = (pause * 2).min(PAUSES.1);
         }
     }
 
