@@ -110,10 +110,10 @@ impl Submitter {
             return Ok(Written { query, source: Source::Cached, held: Some(handle) });
         }
         let is_wanted = || waiting.as_ref().is_none_or(|waiting| waiting.strong_count() > 0);
-        let admitted = self.workgroups.admit(caller, &query, expected, is_wanted).await;
-        let admitted = admitted.map_err(|error| error.about(&query))?;
         let meter = Arc::<Meter>::default();
         let store = self.handles.metered(&meter);
+        let admitted = self.workgroups.admit((&store, caller), &query, expected, is_wanted).await;
+        let admitted = admitted.map_err(|error| error.about(&query))?;
         let outcome = async {
             // Before the query exists, so that nobody finds the query without them.
             self.handles.asked().write(&store, &query, remarks).await?;

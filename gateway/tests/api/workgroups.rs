@@ -335,3 +335,27 @@ async fn a_client_that_leaves_the_line_has_no_query() {
     let sqls = names(&listed["queries"], "sql_preview");
     assert!(!sqls.iter().any(|sql| sql.contains("t_two")), "{sqls:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_group_writes_is_in_the_receipt_and_a_group_without_limits_writes_nothing() {
+    let (_data, site) = site();
+    let keys = [
+        ("plain", Value::Null),
+        ("free", json!({ "name": "free", "tables": ["t_*"] })),
+        ("turns", json!({ "name": "turns", "max_running": 2 })),
+        ("quota", json!({ "name": "quota", "bytes_per_day": 1_000_000 })),
+    ];
+    let gateway = site.gateway(Some(site.worker(Outcome::Rows)), Site::grouped(&keys)).await;
+    let mut asked = Vec::new();
+    for (key, _) in &keys {
+        // With a key of its own it is stored.
+        let request = gateway.sql("select n from t_one").bearer_auth(key);
+        let response = request.header("idempotency-key", *key).send().await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK);
+        let summary: Value = serde_json::from_str(&header(&response, "dunlin-summary")).unwrap();
+        // How often it looks for the end depends on the time; what it writes does not.
+        asked.push(summary["requests_gateway"]["put"].as_u64().unwrap());
+    }
+    let plain = asked[0];
+    assert_eq!(asked, [plain, plain, plain + 1, plain + 1]);
+}

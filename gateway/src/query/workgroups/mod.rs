@@ -13,6 +13,7 @@ mod turns;
 use std::sync::Arc;
 
 use dunlin_manifest::ids::QueryId;
+use dunlin_manifest::store::ObjectControlStore;
 use dunlin_planner::cost::Tariff;
 
 use self::spent::{Books, Reserved};
@@ -41,21 +42,21 @@ impl Workgroups {
         Self { turns, books: Arc::new(books) }
     }
 
-    /// Waits until a query of the fleet may run, which is expected to use so many bytes and dollars. `is_wanted`: whether its
-    /// client still waits.
+    /// Waits until a query of the fleet may run, which is expected to use so many bytes and dollars. `store` counts what is
+    /// asked for it; `is_wanted`: whether its client still waits.
     ///
     /// # Errors
     /// Its group has used its day, or too many of its queries run and wait.
     pub(super) async fn admit(
         &self,
-        caller: &Principal,
+        (store, caller): (&ObjectControlStore, &Principal),
         query: &QueryId,
         expected: (u64, Option<f64>),
         is_wanted: impl Fn() -> bool + Send,
     ) -> Result<Admitted, CoreError> {
         let Some(group) = &caller.workgroup else { return Ok(Admitted::default()) };
-        let reserved = self.books.reserve(group, query, expected).await?;
-        match self.turns.take(group, query, is_wanted).await {
+        let reserved = self.books.reserve(store, group, query, expected).await?;
+        match self.turns.take(store, group, query, is_wanted).await {
             Ok(()) => Ok(Admitted(reserved)),
             Err(error) => {
                 self.give_back(Admitted(reserved)).await;

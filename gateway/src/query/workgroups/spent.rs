@@ -17,7 +17,7 @@ use dunlin_manifest::ids::QueryId;
 use dunlin_manifest::keys::{self, Spent};
 use dunlin_manifest::records::{End, Root};
 use dunlin_manifest::store::create::load;
-use dunlin_manifest::store::{ControlStore, StoreError};
+use dunlin_manifest::store::{ControlStore, ObjectControlStore, StoreError};
 use dunlin_planner::cost::Tariff;
 use futures::stream::{self, StreamExt};
 use parking_lot::Mutex;
@@ -131,6 +131,7 @@ impl Books {
     /// It is more than is left of the day.
     pub(super) async fn reserve(
         &self,
+        store: &ObjectControlStore,
         group: &Workgroup,
         query: &QueryId,
         (bytes, dollars): (u64, Option<f64>),
@@ -147,10 +148,10 @@ impl Books {
             spent,
         };
         let key = keys::spent(&group.name, reserved.day, query, &spent);
-        self.handles.store().put(&key, Bytes::new()).await?;
+        store.put(&key, Bytes::new()).await?;
         let day = self.day(group);
         let mut day = day.lock().await;
-        let checked = self.check(group, &mut day, reserved.day, None).await;
+        let checked = self.check(store, group, &mut day, (reserved.day, None)).await;
         drop(day);
         match checked {
             Ok(()) => Ok(Some(reserved)),
@@ -192,7 +193,7 @@ impl Books {
         let mut day = day.lock().await;
         self.turn_over(&mut day, today);
         day.queries.insert(query.clone(), Entry { spent, is_here: true, asked: None });
-        let checked = self.check(group, &mut day, today, Some(FRESH)).await;
+        let checked = self.check(self.handles.store(), group, &mut day, (today, Some(FRESH))).await;
         if checked.is_err() {
             day.queries.remove(query);
         }
@@ -207,28 +208,29 @@ impl Books {
         let (today, day) = (self.today(), self.day(group));
         let mut day = day.lock().await;
         self.turn_over(&mut day, today);
-        self.list(&group.name, &mut day, Some(FRESH)).await?;
-        self.settle(&group.name, &mut day, false).await;
+        let store = self.handles.store();
+        self.list(store, &group.name, &mut day, Some(FRESH)).await?;
+        self.settle(store, &group.name, &mut day, false).await;
         Ok(day.total())
     }
 
     /// Whether what is known of a day is within the quota. `age`: names that were listed so lately need not be listed again.
     async fn check(
         &self,
+        store: &ObjectControlStore,
         group: &Workgroup,
         day: &mut Day,
-        number: u64,
-        age: Option<Duration>,
+        (number, age): (u64, Option<Duration>),
     ) -> Result<(), CoreError> {
         self.turn_over(day, number);
-        self.list(&group.name, day, age).await?;
-        self.settle(&group.name, day, false).await;
+        self.list(store, &group.name, day, age).await?;
+        self.settle(store, &group.name, day, false).await;
         if self.over(group, day.total()).is_none() {
             return Ok(());
         }
         // Queries have ended meanwhile, and used less.
-        self.list(&group.name, day, None).await?;
-        self.settle(&group.name, day, true).await;
+        self.list(store, &group.name, day, None).await?;
+        self.settle(store, &group.name, day, true).await;
         match self.over(group, day.total()) {
             None => Ok(()),
             Some(error) => Err(error.into()),
@@ -268,6 +270,7 @@ impl Books {
     /// Takes in the names that are new since the last time.
     async fn list(
         &self,
+        store: &ObjectControlStore,
         group: &str,
         day: &mut Day,
         age: Option<Duration>,
@@ -284,7 +287,6 @@ impl Books {
             format!("{prefix}{}", QueryId::at(since, &[0; 10]))
         });
         loop {
-            let store = self.handles.store();
             let (names, all) = store.list_between(&prefix, after.as_deref(), None, PAGE).await?;
             for name in &names {
                 if let Some((query, spent)) = keys::parse_spent(name) {
@@ -301,7 +303,7 @@ impl Books {
     }
 
     /// Asks whether queries have ended that had not. `all`: also such that were asked about a moment ago.
-    async fn settle(&self, group: &str, day: &mut Day, all: bool) {
+    async fn settle(&self, store: &ObjectControlStore, group: &str, day: &mut Day, all: bool) {
         let now = self.handles.now();
         let is_due = |entry: &Entry| {
             let is_old = entry.asked.is_none_or(|at| now.saturating_sub(at) >= AGAIN);
@@ -316,7 +318,7 @@ impl Books {
             .collect();
         let settled: Vec<_> = stream::iter(due)
             .map(|(query, expected)| async move {
-                let used = self.used(&query, expected).await;
+                let used = self.used(store, &query, expected).await;
                 (query, used)
             })
             .buffer_unordered(READS.0)
@@ -330,8 +332,12 @@ impl Books {
     }
 
     /// What a query has used, if it has ended.
-    async fn used(&self, query: &QueryId, expected: Spent) -> Option<Spent> {
-        let store = self.handles.store();
+    async fn used(
+        &self,
+        store: &ObjectControlStore,
+        query: &QueryId,
+        expected: Spent,
+    ) -> Option<Spent> {
         let end = load::<End>(store, &keys::end(query)).await.ok()??;
         // What a query has used that was cancelled is not known. It does not become free by that.
         let Some(summary) = end.summary else {

@@ -99,6 +99,7 @@ impl Turns {
     /// The line is full, the wait is over, or the client has left.
     pub(super) async fn take(
         &self,
+        store: &ObjectControlStore,
         group: &Workgroup,
         query: &QueryId,
         is_wanted: impl Fn() -> bool + Send,
@@ -122,7 +123,7 @@ impl Turns {
                 return Err(ErrorKind::Cancelled.into());
             }
             // It is not broken off: a turn that was taken and not used is lost for a minute.
-            let is_taken = self.look(group, most, query, &mut known).await?;
+            let is_taken = self.look(store, (group, most), query, &mut known).await?;
             line.is_full.store(!is_taken, Ordering::Relaxed);
             if is_taken {
                 return Ok(());
@@ -142,16 +143,16 @@ impl Turns {
     /// Takes a place if one is free.
     async fn look(
         &self,
-        group: &Workgroup,
-        most: usize,
+        store: &ObjectControlStore,
+        (group, most): (&Workgroup, usize),
         query: &QueryId,
         known: &mut Known,
     ) -> Result<bool, CoreError> {
-        let (store, env) = (self.handles.store(), self.handles.env());
+        let env = self.handles.env();
         loop {
             let began = env.clock.monotonic();
-            let (latest, live) = try_join!(self.latest(&group.name), active(store))?;
-            self.learn(&group.name, &latest, &live, known).await?;
+            let (latest, live) = try_join!(latest_turns(store, &group.name), active(store))?;
+            self.learn(store, &group.name, (&latest, &live), known).await?;
             let is_busy = |(place, number): (&u32, &u32)| {
                 let query = known.queries.get(&(*place, *number));
                 query.is_some_and(|query| !known.over.contains(query))
@@ -175,7 +176,9 @@ impl Turns {
             }
             known.queries.insert((place, number), query.clone());
             let age = env.clock.monotonic().saturating_sub(began);
-            if age >= OLD_LOOK && self.latest(&group.name).await?.get(&place) != Some(&number) {
+            if age >= OLD_LOOK
+                && latest_turns(store, &group.name).await?.get(&place) != Some(&number)
+            {
                 // The turns after the one that was seen had been taken and deleted.
                 continue;
             }
@@ -192,27 +195,14 @@ impl Turns {
         }
     }
 
-    /// The latest turn of each place.
-    async fn latest(&self, group: &str) -> Result<BTreeMap<u32, u32>, StoreError> {
-        let mut latest = BTreeMap::new();
-        for listed in self.handles.store().list(&keys::turns(group)).await? {
-            if let Some((place, number)) = keys::parse_turn(&listed.key) {
-                let newest = latest.entry(place).or_insert(number);
-                *newest = number.max(*newest);
-            }
-        }
-        Ok(latest)
-    }
-
     /// Reads whose turns these are, and which of the queries are over.
     async fn learn(
         &self,
+        store: &ObjectControlStore,
         group: &str,
-        latest: &BTreeMap<u32, u32>,
-        live: &[QueryId],
+        (latest, live): (&BTreeMap<u32, u32>, &[QueryId]),
         known: &mut Known,
     ) -> Result<(), StoreError> {
-        let store = self.handles.store();
         let unread = latest.iter().map(|(place, number)| (*place, *number));
         let unread: Vec<(u32, u32)> =
             unread.filter(|turn| !known.queries.contains_key(turn)).collect();
@@ -257,6 +247,21 @@ impl Turns {
         }
         Ok(())
     }
+}
+
+/// The latest turn of each place.
+async fn latest_turns(
+    store: &ObjectControlStore,
+    group: &str,
+) -> Result<BTreeMap<u32, u32>, StoreError> {
+    let mut latest = BTreeMap::new();
+    for listed in store.list(&keys::turns(group)).await? {
+        if let Some((place, number)) = keys::parse_turn(&listed.key) {
+            let newest = latest.entry(place).or_insert(number);
+            *newest = number.max(*newest);
+        }
+    }
+    Ok(latest)
 }
 
 /// What became of a query that no hint names.
