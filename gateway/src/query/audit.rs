@@ -20,6 +20,7 @@ use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
+use super::day::day_of;
 use super::handles::Handles;
 use super::hub::Hub;
 use crate::auth::{AuthError, Owner, Principal, Via};
@@ -32,8 +33,6 @@ const MOST_BYTES: usize = 1 << 20;
 const MOST_EVENTS: usize = 20_000;
 /// Longest text of a statement that is kept, in bytes.
 const MOST_SQL: usize = 16 << 10;
-/// Milliseconds of a day.
-const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
 /// Objects that are read at the same time.
 const READS: usize = 16;
 
@@ -119,6 +118,11 @@ impl Audit {
         let gateway = handles.env().nonce();
         let wait = (!is_frozen).then_some(WAIT);
         Arc::new(Self { handles, hub, stop, gateway, is_on, wait, waiting: Mutex::default() })
+    }
+
+    /// Whether anything is written down.
+    pub(crate) fn is_on(&self) -> bool {
+        self.is_on
     }
 
     /// An event of this client, now.
@@ -238,7 +242,7 @@ impl Audit {
         }
         let env = self.handles.env();
         let now = env.clock.wall_ms();
-        let key = keys::audit(now / DAY_MS, now, &env.nonce());
+        let key = keys::audit(day_of(now), now, &env.nonce());
         if let Err(error) = self.handles.store().put(&key, Bytes::from(lines.clone())).await {
             tracing::error!(%error, events, "events of the audit log could not be written");
             let mut waiting = self.waiting.lock();

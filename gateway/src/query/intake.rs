@@ -285,6 +285,9 @@ impl Intake {
         parsed: Parsed,
         wish: Wish,
     ) -> Result<Taken, CoreError> {
+        if !self.audit.is_on() {
+            return self.taken(parsed, wish).await;
+        }
         let (audit, caller) = (Arc::clone(&self.audit), wish.caller.clone());
         let sql = parsed.statement.sql.clone();
         let taken = self.taken(parsed, wish).await;

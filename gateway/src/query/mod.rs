@@ -24,6 +24,7 @@ pub(crate) mod cached;
 pub(crate) mod catalog;
 mod counted;
 pub(crate) mod cut;
+mod day;
 pub(crate) mod error;
 pub(crate) mod follow;
 pub(crate) mod guests;

@@ -19,17 +19,12 @@ impl Site {
     }
 }
 
-async fn ask(gateway: &Running, key: &str, sql: &str) -> (u16, Value) {
-    let response = gateway.sql(sql).bearer_auth(key).send().await.unwrap();
-    (response.status().as_u16(), response.json().await.unwrap())
-}
-
 /// Stops a gateway, which writes what it has noted, and asks another one.
 async fn events(site: &Site, gateway: Running, sql: &str) -> Vec<Value> {
     gateway.stop.send(()).unwrap();
     gateway.served.await.unwrap().unwrap();
     let other = site.audited().await;
-    let (status, rows) = ask(&other, "admin", sql).await;
+    let (status, rows) = other.ask("admin", sql).await;
     assert_eq!(status, 200, "{rows}");
     rows.as_array().unwrap().clone()
 }
@@ -38,8 +33,8 @@ async fn events(site: &Site, gateway: Running, sql: &str) -> Vec<Value> {
 async fn who_did_what_by_which_protocol_is_found_at_another_gateway() {
     let site = Site::new();
     let gateway = site.audited().await;
-    assert_eq!(ask(&gateway, "mine", "select 1 as n").await.0, 200);
-    assert_eq!(ask(&gateway, "mine", "select nothing").await.0, 400);
+    assert_eq!(gateway.ask("mine", "select 1 as n").await.0, 200);
+    assert_eq!(gateway.ask("mine", "select nothing").await.0, 400);
     assert_eq!(gateway.sql("select 1").bearer_auth("wrong").send().await.unwrap().status(), 401);
     // Without any key, nobody has tried one.
     assert_eq!(gateway.sql("select 1").send().await.unwrap().status(), 401);
@@ -102,7 +97,7 @@ async fn who_did_what_by_which_protocol_is_found_at_another_gateway() {
 async fn only_admins_read_it_and_nothing_is_written_where_it_is_off() {
     let site = Site::new();
     let gateway = site.audited().await;
-    let (status, problem) = ask(&gateway, "mine", "select * from system.audit").await;
+    let (status, problem) = gateway.ask("mine", "select * from system.audit").await;
     assert_eq!((status, &problem["code"]), (403, &json!("FORBIDDEN")));
     let found = events(&site, gateway, "select action, error_code from system.audit").await;
     assert_eq!(found, [json!({ "action": "statement", "error_code": "FORBIDDEN" })]);
@@ -125,14 +120,14 @@ async fn a_workgroup_sees_what_it_has_used() {
     let gateway = site.gateway(None, Site::grouped(&groups)).await;
     let sql = "select workgroup, tables, max_running, bytes_per_day, bytes_today, queries_today from system.workgroups";
     assert_eq!(
-        ask(&gateway, "some", sql).await.1,
+        gateway.ask("some", sql).await.1,
         json!([{ "workgroup": "bi", "tables": "t_*, x", "max_running": null,
                  "bytes_per_day": 1_000, "bytes_today": 0, "queries_today": 0 }])
     );
     assert_eq!(
-        ask(&gateway, "rest", sql).await.1,
+        gateway.ask("rest", sql).await.1,
         json!([{ "workgroup": "rest", "tables": null, "max_running": 3,
                  "bytes_per_day": null, "bytes_today": null, "queries_today": null }])
     );
-    assert_eq!(ask(&gateway, "all", sql).await.1, json!([]));
+    assert_eq!(gateway.ask("all", sql).await.1, json!([]));
 }

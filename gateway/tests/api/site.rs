@@ -200,6 +200,11 @@ impl Running {
         self.client.post(format!("{}/v1/queries", self.url)).json(body)
     }
 
+    /// The answer to a statement of the client with this key.
+    pub(super) async fn ask(&self, key: &str, sql: &str) -> (u16, Value) {
+        answered(self.sql(sql).bearer_auth(key).send().await.unwrap()).await
+    }
+
     pub(super) async fn get(&self, path: &str) -> Response {
         self.client.get(format!("{}{path}", self.url)).send().await.unwrap()
     }
@@ -307,6 +312,13 @@ impl LocalRunner for Worker {
             store.put_if_absent(&key, encode(&commit)).await.unwrap();
         }
     }
+}
+
+/// Status and body. A body that is no JSON is a text.
+pub(super) async fn answered(response: Response) -> (u16, Value) {
+    let status = response.status().as_u16();
+    let text = response.text().await.unwrap();
+    (status, serde_json::from_str(&text).unwrap_or(Value::String(text)))
 }
 
 pub(super) async fn json(response: Response) -> Value {

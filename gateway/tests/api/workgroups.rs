@@ -4,7 +4,7 @@ use futures::future::join_all;
 use reqwest::{Response, StatusCode};
 use serde_json::{Value, json};
 
-use super::site::{Outcome, Running, Site, header};
+use super::site::{Outcome, Running, Site, answered, header};
 
 const BYTES: &str = "0123456789";
 
@@ -24,19 +24,9 @@ fn site() -> (tempfile::TempDir, Site) {
     (data, Site::with(&text))
 }
 
-async fn ask(gateway: &Running, key: &str, sql: &str) -> (u16, Value) {
-    told(gateway.sql(sql).bearer_auth(key).send().await.unwrap()).await
-}
-
-async fn told(response: Response) -> (u16, Value) {
-    let status = response.status().as_u16();
-    let text = response.text().await.unwrap();
-    (status, serde_json::from_str(&text).unwrap_or(Value::String(text)))
-}
-
 async fn get(gateway: &Running, key: &str, path: &str) -> (u16, Value) {
     let request = gateway.client.get(format!("{}{path}", gateway.url)).bearer_auth(key);
-    told(request.send().await.unwrap()).await
+    answered(request.send().await.unwrap()).await
 }
 
 fn names(rows: &Value, column: &str) -> Vec<String> {
@@ -57,12 +47,12 @@ async fn a_table_that_is_not_granted_does_not_exist() {
             "select table_name as name from information_schema.tables where table_schema = 'public'",
             "select table_name as name from system.tables",
         ] {
-            let (_, listed) = ask(&gateway, key, sql).await;
+            let (_, listed) = gateway.ask(key, sql).await;
             assert_eq!(names(&listed, "name").len(), count, "{sql}: {listed}");
         }
     }
-    assert_eq!(ask(&gateway, "some", "select n from t_one").await.0, 200);
-    assert_eq!(ask(&gateway, "all", "select n from hidden").await.0, 200);
+    assert_eq!(gateway.ask("some", "select n from t_one").await.0, 200);
+    assert_eq!(gateway.ask("all", "select n from hidden").await.0, 200);
     let hidden = [
         "select n from hidden".to_owned(),
         "select n from public.hidden".to_owned(),
@@ -77,7 +67,7 @@ async fn a_table_that_is_not_granted_does_not_exist() {
         "select n from hiden".to_owned(),
     ];
     for sql in hidden {
-        let (status, problem) = ask(&gateway, "some", &sql).await;
+        let (status, problem) = gateway.ask("some", &sql).await;
         let detail = problem["detail"].as_str().unwrap_or_default();
         assert!((400..500).contains(&status), "{sql}: {problem}");
         assert!(!detail.contains(&at), "{sql}: {detail}");
@@ -94,13 +84,13 @@ async fn neither_files_nor_places_lead_around_a_grant() {
     let keys = [("all", Value::Null), ("some", json!({ "name": "bi", "tables": ["t_*"] }))];
     let gateway = site.gateway(None, Site::grouped(&keys)).await;
     let file = format!("select n from '{at}/hidden.csv'");
-    assert_eq!(ask(&gateway, "all", &file).await.0, 200);
+    assert_eq!(gateway.ask("all", &file).await.0, 200);
     for (sql, says) in [
         (file, "may not name files"),
         (format!("copy (select 1 as n) to '{at}/written/x/'"), "write to tables"),
         ("create table other as select 1 as n".to_owned(), "may not name a table other"),
     ] {
-        let (status, problem) = ask(&gateway, "some", &sql).await;
+        let (status, problem) = gateway.ask("some", &sql).await;
         assert!((400..500).contains(&status), "{sql}: {status}");
         let detail = problem["detail"].as_str().unwrap();
         assert!(detail.contains(says), "{sql}: {detail}");
@@ -132,11 +122,11 @@ async fn catalogs_of_other_protocols_show_each_key_its_own_tables() {
         driving.await.unwrap().unwrap();
         let shown = |next: String| {
             let request = gateway.client.get(next).bearer_auth(key);
-            async move { told(request.send().await.unwrap()).await.1 }
+            async move { answered(request.send().await.unwrap()).await.1 }
         };
         let request = gateway.client.post(format!("{}/v1/statement", gateway.url));
         let request = request.header("x-trino-user", "tests").bearer_auth(key).body("show tables");
-        let mut last = told(request.send().await.unwrap()).await.1;
+        let mut last = answered(request.send().await.unwrap()).await.1;
         while last.get("data").is_none() {
             last = shown(last["nextUri"].as_str().unwrap_or_else(|| panic!("{last}")).to_owned())
                 .await;
@@ -171,7 +161,7 @@ async fn two_gateways_together_never_run_more_queries_of_a_group_than_it_may() {
     // Nobody runs them, so a place that is taken stays taken.
     let asked = (0..12).map(|number| {
         let gateway = &gateways[number % 2];
-        async move { told(submit(gateway, "some", "select n from t_one").await).await }
+        async move { answered(submit(gateway, "some", "select n from t_one").await).await }
     });
     let answers = join_all(asked).await;
     let accepted: Vec<&Value> =
@@ -182,7 +172,7 @@ async fn two_gateways_together_never_run_more_queries_of_a_group_than_it_may() {
     }
     // Another client is not kept, and neither is what the gateway runs itself.
     assert_eq!(submit(&gateways[0], "all", "select n from t_one").await.status().as_u16(), 202);
-    assert_eq!(ask(&gateways[1], "some", "select n from t_two").await.0, 200);
+    assert_eq!(gateways[1].ask("some", "select n from t_two").await.0, 200);
     // A place is free when its query has an end, at whichever gateway.
     let query = accepted[0]["query_id"].as_str().unwrap();
     let waiting = submit(&gateways[1], "some", "select n from t_two");
@@ -199,7 +189,7 @@ async fn places_are_taken_again_and_again_and_few_objects_are_kept() {
     let keys = [("some", json!({ "name": "bi", "max_running": 1 }))];
     let gateway = site.gateway(None, Site::grouped(&keys)).await;
     for _ in 0..40 {
-        let (status, body) = told(submit(&gateway, "some", "select n from t_one").await).await;
+        let (status, body) = answered(submit(&gateway, "some", "select n from t_one").await).await;
         assert_eq!(status, 202, "{body}");
         cancel(&gateway, "some", body["query_id"].as_str().unwrap()).await;
     }
@@ -213,7 +203,7 @@ async fn a_line_has_an_end() {
     let group = json!({ "name": "bi", "max_running": 1, "max_queued": 0 });
     let gateway = site.gateway(None, Site::grouped(&[("some", group)])).await;
     assert_eq!(submit(&gateway, "some", "select n from t_one").await.status().as_u16(), 202);
-    let (status, problem) = told(submit(&gateway, "some", "select n from t_one").await).await;
+    let (status, problem) = answered(submit(&gateway, "some", "select n from t_one").await).await;
     assert_eq!(status, 429);
     assert!(problem["detail"].as_str().unwrap().contains("no more may wait"), "{problem}");
 }
@@ -234,22 +224,22 @@ async fn the_queries_of_a_day_scan_no_more_than_the_group_may_at_any_gateway() {
     ];
     assert_eq!(submit(&gateways[0], "some", "select n from t_one").await.status().as_u16(), 202);
     // What reads nothing is free.
-    assert_eq!(ask(&gateways[1], "some", "select 1").await.0, 200);
+    assert_eq!(gateways[1].ask("some", "select 1").await.0, 200);
     assert_eq!(submit(&gateways[1], "some", "select n from t_one").await.status().as_u16(), 202);
-    assert_eq!(ask(&gateways[0], "some", "select n from t_one").await.0, 200);
+    assert_eq!(gateways[0].ask("some", "select n from t_one").await.0, 200);
     // The inline query is written down beside its answer; this gateway knows of it anyway.
     let refused = submit(&gateways[0], "some", "select n from t_one").await;
     let after: u64 = header(&refused, "retry-after").parse().unwrap();
     assert!((1..=86_400).contains(&after));
-    let (status, problem) = told(refused).await;
+    let (status, problem) = answered(refused).await;
     assert_eq!((status, &problem["code"]), (429, &json!("QUOTA_EXCEEDED")), "{problem}");
     assert!(problem["detail"].as_str().unwrap().contains("next day"), "{problem}");
-    let (status, problem) = ask(&gateways[0], "some", "select n from t_one").await;
+    let (status, problem) = gateways[0].ask("some", "select n from t_one").await;
     assert_eq!((status, &problem["code"]), (429, &json!("QUOTA_EXCEEDED")), "{problem}");
     assert_eq!(submit(&gateways[0], "all", "select n from t_one").await.status().as_u16(), 202);
     // A third gateway reads the books. What was refused left nothing in them.
     let third = site.gateway(None, Site::grouped(&keys)).await;
-    let (status, problem) = told(submit(&third, "some", "select n from t_two").await).await;
+    let (status, problem) = answered(submit(&third, "some", "select n from t_two").await).await;
     assert_eq!(status, 429, "{problem}");
     let spent = walk(&site.folder.path().join("use/spent/bi"));
     assert_eq!(spent.len(), 3, "{spent:?}");
@@ -305,9 +295,9 @@ async fn one_query_of_a_group_may_use_so_much() {
     let (_data, site) = site();
     let group = json!({ "name": "bi", "max_bytes_scanned": 3, "ttl_ms": 60_000 });
     let gateway = site.gateway(None, Site::grouped(&[("some", group)])).await;
-    let (status, problem) = ask(&gateway, "some", "select n from t_one").await;
+    let (status, problem) = gateway.ask("some", "select n from t_one").await;
     assert_eq!((status, &problem["code"]), (422, &json!("LIMIT_EXCEEDED")), "{problem}");
-    let (status, body) = told(submit(&gateway, "some", "select 1 as n").await).await;
+    let (status, body) = answered(submit(&gateway, "some", "select 1 as n").await).await;
     assert_eq!(status, 202);
     let root = site.control.clone();
     let query = dunlin_manifest::ids::QueryId::parse(body["query_id"].as_str().unwrap()).unwrap();
@@ -322,7 +312,7 @@ async fn a_client_that_leaves_the_line_has_no_query() {
     let (_data, site) = site();
     let group = json!({ "name": "bi", "max_running": 1 });
     let gateway = site.gateway(None, Site::grouped(&[("some", group)])).await;
-    let (_, first) = told(submit(&gateway, "some", "select n from t_one").await).await;
+    let (_, first) = answered(submit(&gateway, "some", "select n from t_one").await).await;
     let waiting = tokio::time::timeout(
         std::time::Duration::from_millis(400),
         submit(&gateway, "some", "select n from t_two"),

@@ -7,8 +7,8 @@ use super::rows::{Row, Rows};
 use super::state::{Snapshot, unread};
 use crate::auth::Scope;
 use crate::query::audit::events;
+use crate::query::day::day_of;
 
-const DAY_US: i64 = 24 * 60 * 60 * 1_000_000;
 /// Objects that one scan reads at most. A busy gateway writes 720 an hour.
 const MOST: usize = 20_000;
 /// Days that are listed one by one. More of them are listed together.
@@ -81,14 +81,14 @@ impl Snapshot {
 fn days(wanted: &Wanted, now_ms: u64) -> Option<std::ops::RangeInclusive<u64>> {
     let day = |bound: Option<&ScalarValue>| match bound {
         Some(ScalarValue::TimestampMicrosecond(Some(micros), _)) => {
-            u64::try_from(micros.div_euclid(DAY_US)).ok()
+            u64::try_from(micros.div_euclid(1_000)).ok().map(day_of)
         }
         _ => None,
     };
     let (since, until) = wanted.range("at");
     let since = day(since)?;
     // Objects are named by the time at which they are written, which is later than that of their events.
-    let tomorrow = now_ms / (DAY_US.unsigned_abs() / 1_000) + 1;
+    let tomorrow = day_of(now_ms) + 1;
     let until = day(until).map_or(tomorrow, |day| day + 1).min(tomorrow);
     (until.saturating_sub(since) <= MOST_DAYS).then_some(since..=until)
 }
@@ -99,7 +99,7 @@ mod tests {
     use super::*;
 
     fn at(day: i64) -> ScalarValue {
-        ScalarValue::TimestampMicrosecond(Some(day * DAY_US + 5), Some(ZONE.into()))
+        ScalarValue::TimestampMicrosecond(Some(day * 86_400_000_000 + 5), Some(ZONE.into()))
     }
 
     #[test]

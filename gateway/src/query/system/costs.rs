@@ -8,9 +8,8 @@ use super::facts::MOST;
 use super::rows::{Row, Rows};
 use super::state::Snapshot;
 use super::told::{Facts, Found, Scan, What};
+use crate::query::day::{DAY_MS, day_of};
 use crate::query::status::Status;
-
-const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
 
 /// The queries of one day.
 #[derive(Debug, Default)]
@@ -99,7 +98,7 @@ impl Snapshot {
         let mut day: Option<Day> = None;
         let mut take = |found: Found| -> Result<bool, SnapshotError> {
             let Found::Facts(facts) = found else { return Ok(true) };
-            let number = facts.submitted_ms / DAY_MS;
+            let number = day_of(facts.submitted_ms);
             // They come newest first, so a day is complete when an earlier one begins.
             if let Some(done) = day.take_if(|day| day.day != number) {
                 rows.push(done.row())?;

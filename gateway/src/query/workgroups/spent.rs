@@ -24,12 +24,11 @@ use parking_lot::Mutex;
 
 use crate::auth::Workgroup;
 use crate::query::answer::Receipt;
+use crate::query::day::{DAY_MS, day_of};
 use crate::query::error::{CoreError, ErrorKind};
 use crate::query::handles::Handles;
 use crate::query::hub::Hub;
 
-/// Milliseconds of a day.
-pub(super) const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
 /// A name may appear so long after the time in its id: planning, and clocks of gateways that differ.
 const LATE: Duration = Duration::from_secs(15 * 60);
 /// An inline query is taken by what was known so long ago.
@@ -84,6 +83,13 @@ impl Total {
 }
 
 impl Day {
+    /// Forgets another day.
+    fn turn_over(&mut self, number: u64) {
+        if self.number != number {
+            *self = Self { number, ..Self::default() };
+        }
+    }
+
     fn total(&self) -> Total {
         let add = |sum: Total, entry: &Entry| Total {
             queries: sum.queries + 1,
@@ -112,17 +118,30 @@ pub(super) struct Reserved {
     spent: Spent,
 }
 
+impl Reserved {
+    fn key(&self) -> String {
+        keys::spent(&self.group, self.day, &self.query, &self.spent)
+    }
+}
+
 impl Books {
     pub(super) fn new(handles: Arc<Handles>, hub: Arc<Hub>, tariff: Arc<Tariff>) -> Self {
         Self { handles, hub, tariff, days: Mutex::default() }
     }
 
     fn today(&self) -> u64 {
-        self.handles.env().clock.wall_ms() / DAY_MS
+        day_of(self.handles.env().clock.wall_ms())
     }
 
-    fn day(&self, group: &Workgroup) -> Arc<tokio::sync::Mutex<Day>> {
-        Arc::clone(self.days.lock().entry(Arc::clone(&group.name)).or_default())
+    fn day(&self, group: &Arc<str>) -> Arc<tokio::sync::Mutex<Day>> {
+        Arc::clone(self.days.lock().entry(Arc::clone(group)).or_default())
+    }
+
+    /// What a query is expected to use today.
+    fn expected(&self, group: &Workgroup, query: &QueryId, bytes: u64, micro_usd: u64) -> Reserved {
+        let spent = Spent { is_settled: false, bytes, micro_usd };
+        let (group, query) = (Arc::clone(&group.name), query.clone());
+        Reserved { group, day: self.today(), query, spent }
     }
 
     /// Reserves what a query is expected to use. None: its group has no quota.
@@ -139,17 +158,9 @@ impl Books {
         if group.day.is_none() {
             return Ok(None);
         }
-        let micro_usd = dollars.map_or(0, micros);
-        let spent = Spent { is_settled: false, bytes, micro_usd };
-        let reserved = Reserved {
-            group: Arc::clone(&group.name),
-            day: self.today(),
-            query: query.clone(),
-            spent,
-        };
-        let key = keys::spent(&group.name, reserved.day, query, &spent);
-        store.put(&key, Bytes::new()).await?;
-        let day = self.day(group);
+        let reserved = self.expected(group, query, bytes, dollars.map_or(0, micros));
+        store.put(&reserved.key(), Bytes::new()).await?;
+        let day = self.day(&group.name);
         let mut day = day.lock().await;
         let checked = self.check(store, group, &mut day, (reserved.day, None)).await;
         drop(day);
@@ -164,15 +175,10 @@ impl Books {
 
     /// Gives back what a query has reserved that does not come to be.
     pub(super) async fn cancel(&self, reserved: Reserved) {
-        let Reserved { group, day, query, spent } = reserved;
-        let key = keys::spent(&group, day, &query, &spent);
-        if let Err(error) = self.handles.store().delete(&key).await {
-            tracing::debug!(%query, %error, "a reservation stays until midnight");
+        if let Err(error) = self.handles.store().delete(&reserved.key()).await {
+            tracing::debug!(query = %reserved.query, %error, "a reservation stays until midnight");
         }
-        let known = self.days.lock().get(&group).cloned();
-        if let Some(known) = known {
-            known.lock().await.queries.remove(&query);
-        }
+        self.day(&reserved.group).lock().await.queries.remove(&reserved.query);
     }
 
     /// Counts a query that this gateway runs itself, as it is expected to use so many bytes. None: its group has no quota.
@@ -188,29 +194,26 @@ impl Books {
         if group.day.is_none() || bytes == 0 {
             return Ok(None);
         }
-        let spent = Spent { is_settled: false, bytes, micro_usd: 0 };
-        let (today, day) = (self.today(), self.day(group));
+        let reserved = self.expected(group, query, bytes, 0);
+        let day = self.day(&group.name);
         let mut day = day.lock().await;
-        self.turn_over(&mut day, today);
-        day.queries.insert(query.clone(), Entry { spent, is_here: true, asked: None });
-        let checked = self.check(self.handles.store(), group, &mut day, (today, Some(FRESH))).await;
+        day.turn_over(reserved.day);
+        let entry = Entry { spent: reserved.spent, is_here: true, asked: None };
+        day.queries.insert(query.clone(), entry);
+        let store = self.handles.store();
+        let checked = self.check(store, group, &mut day, (reserved.day, Some(FRESH))).await;
         if checked.is_err() {
             day.queries.remove(query);
         }
-        checked?;
-        let reserved =
-            Reserved { group: Arc::clone(&group.name), day: today, query: query.clone(), spent };
-        Ok(Some(Here { books: Arc::clone(self), reserved: Some(reserved) }))
+        checked.map(|()| Some(Here { books: Arc::clone(self), reserved }))
     }
 
     /// What the queries of a group have used today, as far as it is written.
     pub(crate) async fn today_of(&self, group: &Workgroup) -> Result<Total, CoreError> {
-        let (today, day) = (self.today(), self.day(group));
+        let (today, day) = (self.today(), self.day(&group.name));
         let mut day = day.lock().await;
-        self.turn_over(&mut day, today);
-        let store = self.handles.store();
-        self.list(store, &group.name, &mut day, Some(FRESH)).await?;
-        self.settle(store, &group.name, &mut day, false).await;
+        day.turn_over(today);
+        self.refresh(self.handles.store(), &group.name, &mut day, Some(FRESH), false).await?;
         Ok(day.total())
     }
 
@@ -222,15 +225,13 @@ impl Books {
         day: &mut Day,
         (number, age): (u64, Option<Duration>),
     ) -> Result<(), CoreError> {
-        self.turn_over(day, number);
-        self.list(store, &group.name, day, age).await?;
-        self.settle(store, &group.name, day, false).await;
+        day.turn_over(number);
+        self.refresh(store, &group.name, day, age, false).await?;
         if self.over(group, day.total()).is_none() {
             return Ok(());
         }
         // Queries have ended meanwhile, and used less.
-        self.list(store, &group.name, day, None).await?;
-        self.settle(store, &group.name, day, true).await;
+        self.refresh(store, &group.name, day, None, true).await?;
         match self.over(group, day.total()) {
             None => Ok(()),
             Some(error) => Err(error.into()),
@@ -260,11 +261,19 @@ impl Books {
         )))
     }
 
-    /// Forgets another day.
-    fn turn_over(&self, day: &mut Day, number: u64) {
-        if day.number != number {
-            *day = Day { number, ..Day::default() };
-        }
+    /// Takes in what is new: names, unless they were listed within `age`, and ends, also of queries that were asked about a
+    /// moment ago if `all`.
+    async fn refresh(
+        &self,
+        store: &ObjectControlStore,
+        group: &str,
+        day: &mut Day,
+        age: Option<Duration>,
+        all: bool,
+    ) -> Result<(), StoreError> {
+        self.list(store, group, day, age).await?;
+        self.settle(store, group, day, all).await;
+        Ok(())
     }
 
     /// Takes in the names that are new since the last time.
@@ -364,20 +373,17 @@ impl Books {
 #[derive(Debug)]
 pub(crate) struct Here {
     books: Arc<Books>,
-    reserved: Option<Reserved>,
+    reserved: Reserved,
 }
 
 impl Drop for Here {
     fn drop(&mut self) {
-        let Some(Reserved { group, day, query, spent }) = self.reserved.take() else { return };
-        let spent = Spent { is_settled: true, ..spent };
-        let key = keys::spent(&group, day, &query, &spent);
-        let books = Arc::clone(&self.books);
-        books.write(key, query.clone());
-        let known = books.days.lock().get(&group).cloned();
-        let Some(known) = known else { return };
+        self.reserved.spent.is_settled = true;
+        let Reserved { group, query, spent, .. } = self.reserved.clone();
+        self.books.write(self.reserved.key(), query.clone());
+        let day = self.books.day(&group);
         self.books.hub.beside(async move {
-            if let Some(entry) = known.lock().await.queries.get_mut(&query) {
+            if let Some(entry) = day.lock().await.queries.get_mut(&query) {
                 *entry = Entry { spent, is_here: false, asked: None };
             }
         });
