@@ -1,5 +1,9 @@
 //! Workgroups: what their keys may name, and what they may use together at all gateways.
 
+use bytes::Bytes;
+use dunlin_manifest::ids::QueryId;
+use dunlin_manifest::keys::{self, Spent};
+use dunlin_manifest::store::ControlStore;
 use futures::future::join_all;
 use reqwest::{Response, StatusCode};
 use serde_json::{Value, json};
@@ -272,6 +276,24 @@ async fn at_the_same_moment_two_gateways_do_not_both_take_the_last_of_a_day() {
     // All that are refused had seen one more; then all may be.
     assert!(accepted <= 2, "{statuses:?}");
     assert!(statuses.iter().all(|status| matches!(status, 202 | 429)), "{statuses:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_another_gateway_has_given_back_is_free_here_too() {
+    let (_data, site) = site();
+    let group = json!({ "name": "bi", "bytes_per_day": 2 * table_bytes() });
+    let gateway = site.gateway(None, Site::grouped(&[("some", group)])).await;
+    // Another gateway reserves for a query that it then refuses.
+    let query = QueryId::new(&site.env);
+    let day = query.unix_ms() / 86_400_000;
+    let spent = Spent { is_settled: false, bytes: 2 * table_bytes(), micro_usd: 0 };
+    let key = keys::spent("bi", day, &query, &spent);
+    site.control.put(&key, Bytes::new()).await.unwrap();
+    let refused = submit(&gateway, "some", "select n from t_one").await;
+    assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
+    site.control.delete(&key).await.unwrap();
+    let taken = submit(&gateway, "some", "select n from t_one").await;
+    assert_eq!(taken.status(), StatusCode::ACCEPTED);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -8,7 +8,7 @@
 //! The numbers are in the names of empty objects, so one LIST reads a day, and later ones only what is new. A query that the
 //! gateway runs itself is written when it has ended, and counts at its own gateway before that.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -290,15 +290,17 @@ impl Books {
             return Ok(());
         }
         let prefix = keys::spent_on(group, day.number);
-        let mut after = day.listed.map(|_| {
+        let since = day.listed.map(|_| {
             let late = u64::try_from(LATE.as_millis()).unwrap_or(u64::MAX);
-            let since = self.handles.env().clock.wall_ms().saturating_sub(late);
-            format!("{prefix}{}", QueryId::at(since, &[0; 10]))
+            QueryId::at(self.handles.env().clock.wall_ms().saturating_sub(late), &[0; 10])
         });
+        let mut after = since.as_ref().map(|since| format!("{prefix}{since}"));
+        let mut seen = HashSet::new();
         loop {
             let (names, all) = store.list_between(&prefix, after.as_deref(), None, PAGE).await?;
             for name in &names {
                 if let Some((query, spent)) = keys::parse_spent(name) {
+                    seen.insert(query.clone());
                     day.take(query, spent);
                 }
             }
@@ -307,6 +309,11 @@ impl Books {
                 break;
             }
         }
+        // What is no longer there was given back, by whichever gateway had reserved it.
+        day.queries.retain(|query, entry| {
+            let is_listed = since.as_ref().is_none_or(|since| query >= since);
+            !is_listed || entry.spent.is_settled || entry.is_here || seen.contains(query)
+        });
         day.listed = Some(now);
         Ok(())
     }
