@@ -41,6 +41,7 @@ mod reference;
 mod rng;
 mod settings;
 pub mod slt;
+pub mod told;
 
 pub use bench::{Bench, Outcome};
 pub use compare::{Table, assert_same, difference};

@@ -15,7 +15,7 @@ use dunlin_exact::random::{self, SEED};
 use dunlin_exact::{
     Bench, Outcome, Table, TableOf, assert_same, difference, hard_tables as tables,
 };
-use dunlin_exact::{formats, joins, library, slt};
+use dunlin_exact::{formats, joins, library, slt, told};
 use tokio::sync::Mutex;
 
 /// Held by the long tests: each of them keeps all cores busy by itself, and has time limits.
@@ -41,6 +41,12 @@ async fn files_of_every_format_give_the_same_rows() {
 async fn names_of_folders_are_columns() {
     let _alone = ALONE.lock().await;
     formats::run_folders(scratch()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_files_tell_of_themselves_changes_no_answer() {
+    let _alone = ALONE.lock().await;
+    told::run(scratch()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -7,6 +7,7 @@ mod clustered;
 mod conform_unions;
 mod filter_barriers;
 mod first_rows;
+mod float_ranges;
 mod honest_orders;
 mod reorder_joins;
 mod rewrite;

@@ -4,16 +4,16 @@
 //!  conform_unions, honest_orders, top_files,
 //!  reorder_joins,                             DataFusion's own rules …
 //!                                             raise_barriers, FilterPushdown, remove_barriers
-//!                                                                                             whole_files, clustered,
-//!                                                                                             best_first
+//!                                                                                             float_ranges, whole_files,
+//!                                                                                             clustered, best_first
 //! ```
 
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 
 use crate::passes::rewrite::Rule;
 use crate::passes::{
-    best_first, clustered, conform_unions, filter_barriers, honest_orders, reorder_joins,
-    top_files, whole_files,
+    best_first, clustered, conform_unions, filter_barriers, float_ranges, honest_orders,
+    reorder_joins, top_files, whole_files,
 };
 
 /// The rules of the physical optimiser: DataFusion's own rules, and Dunlin's rules that keep answers exact.
@@ -36,6 +36,7 @@ pub(crate) fn optimizer_rules() -> Vec<Rule> {
             rules.push(filter_barriers::remove());
         }
     }
+    rules.push(float_ranges::rule());
     // Last, when files no longer move between partitions.
     rules.push(whole_files::rule());
     rules.push(clustered::rule());

@@ -1,27 +1,41 @@
-//! What the footer of a Parquet file says of its rows. A range counts only if each group of rows tells its own.
+//! What the footer of a Parquet file says for sure of its rows.
 //!
 //! ```text
-//!  group 1: 10 … 20     group 2: no statistics     the engine: 10 … 20     here: not known
+//!  group 1: 10 … 20     group 2: no statistics     the engine: 10 … 20          here: not known
+//!  a column of floats:  1.0 … 20.0                 the engine: 1.0 … 20.0       here: not known
+//!  group 1: 1 … 9, group 2: 3 … 7, both in order   the engine: the file, too    here: no order
 //! ```
-//! The engine's range of a file is that of the groups that have one. So a filter would leave out the file with the rows of
-//! the other groups.
+//! - **Ranges.** The engine's range of a file is that of the groups that have one. So a filter would leave out the file with
+//!   the rows of the other groups. A range of floating-point numbers leaves out NaN, which is greater than all numbers, or,
+//!   with its sign, less.
+//! - **Order.** A footer tells the order of each group of rows by itself, and the engine asks the first one. Here the groups
+//!   must have one order, and follow one another by it. A key that is no column of its own, or is a floating-point number,
+//!   ends what is known.
 
+use std::cmp::Ordering;
 use std::sync::Arc;
 
-use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::arrow::compute::SortOptions;
+use datafusion::arrow::datatypes::{DataType, SchemaRef};
 use datafusion::catalog::Session;
+use datafusion::common::ScalarValue;
 use datafusion::common::stats::Precision;
 use datafusion::datasource::file_format::parquet::ParquetFormat;
 use datafusion::datasource::file_format::{FileFormat, FileMeta};
 use datafusion::datasource::physical_plan::parquet::metadata::DFParquetMetadata;
 use datafusion::error::Result;
+use datafusion::parquet::arrow::arrow_reader::statistics::StatisticsConverter;
 use datafusion::parquet::arrow::{parquet_column, parquet_to_arrow_schema};
-use datafusion::parquet::file::metadata::ParquetMetaData;
+use datafusion::parquet::basic::Type as PhysicalType;
+use datafusion::parquet::file::metadata::{ParquetMetaData, RowGroupMetaData, SortingColumn};
+use datafusion::physical_expr::expressions::Column;
+use datafusion::physical_expr::{LexOrdering, PhysicalSortExpr};
 use object_store::{ObjectMeta, ObjectStore};
 
 use super::facts::Facts;
 
-/// The facts of a file by the columns of `schema`.
+/// The facts of a file by its own columns. With other types for them, the engine would take ranges that it cannot read for
+/// ranges of nothing.
 ///
 /// # Errors
 /// The format's.
@@ -33,11 +47,12 @@ pub(super) async fn facts(
     file: &ObjectMeta,
 ) -> Result<Facts> {
     let found = format.infer_stats_and_ordering(state, store, Arc::clone(schema), file).await?;
-    let FileMeta { mut statistics, ordering, .. } = found;
+    let FileMeta { mut statistics, mut ordering, .. } = found;
     if format.downcast_ref::<ParquetFormat>().is_some() {
         let footers = state.runtime_env().cache_manager.get_file_metadata_cache();
         let footer = DFParquetMetadata::new(store, file).with_file_metadata_cache(Some(footers));
         let footer = footer.fetch_metadata().await?;
+        ordering = order(&footer, schema)?;
         let untold = untold(&footer, schema)?;
         for (column, untold) in statistics.column_statistics.iter_mut().zip(untold) {
             if untold {
@@ -63,7 +78,77 @@ fn untold(footer: &ParquetMetaData, schema: &SchemaRef) -> Result<Vec<bool>> {
             !has_range && told.null_count_opt() != Some(rows)
         })
     };
-    Ok(schema.fields().iter().map(|field| is_untold(field.name())).collect())
+    let is_sure = |data_type: &DataType| !data_type.is_floating();
+    let fields = schema.fields().iter();
+    Ok(fields.map(|field| !is_sure(field.data_type()) || is_untold(field.name())).collect())
+}
+
+/// The order of a file's rows.
+fn order(footer: &ParquetMetaData, schema: &SchemaRef) -> Result<Option<LexOrdering>> {
+    let groups = footer.row_groups().iter().filter(|group| group.num_rows() > 0);
+    let groups: Vec<&RowGroupMetaData> = groups.collect();
+    let Some(told) = groups.first().and_then(|group| group.sorting_columns()) else {
+        return Ok(None);
+    };
+    if groups.iter().any(|group| group.sorting_columns() != Some(told)) {
+        return Ok(None);
+    }
+    let columns = footer.file_metadata().schema_descr();
+    let key = |key: &SortingColumn| {
+        let SortingColumn { column_idx, descending, nulls_first } = key;
+        let leaf = columns.columns().get(usize::try_from(*column_idx).ok()?)?;
+        let [name] = leaf.path().parts() else { return None };
+        let mut named =
+            schema.fields().iter().enumerate().filter(|(_, field)| field.name() == name);
+        let (Some((place, field)), None) = (named.next(), named.next()) else { return None };
+        let is_plain = !field.data_type().is_nested() && !field.data_type().is_floating();
+        let options = SortOptions { descending: *descending, nulls_first: *nulls_first };
+        (is_plain && leaf.physical_type() != PhysicalType::INT96)
+            .then(|| PhysicalSortExpr::new(Arc::new(Column::new(name, place)), options))
+    };
+    let mut keys: Vec<PhysicalSortExpr> = told.iter().map_while(key).collect();
+    let Some(first) = keys.first() else { return Ok(None) };
+    match following(&groups, first, footer, schema)? {
+        Some(Ordering::Less) => {}
+        // The second key decides between rows of two groups, and nothing is known of that.
+        Some(Ordering::Equal) => keys.truncate(1),
+        _ => return Ok(None),
+    }
+    Ok(LexOrdering::new(keys))
+}
+
+/// How the last value of each group of rows compares with the first one of the next, at most; none if that is not known.
+fn following(
+    groups: &[&RowGroupMetaData],
+    key: &PhysicalSortExpr,
+    footer: &ParquetMetaData,
+    schema: &SchemaRef,
+) -> Result<Option<Ordering>> {
+    if groups.len() < 2 {
+        return Ok(Some(Ordering::Less));
+    }
+    let Some(column) = key.expr.downcast_ref::<Column>() else { return Ok(None) };
+    let columns = footer.file_metadata().schema_descr();
+    let told = StatisticsConverter::try_new(column.name(), schema, columns)?;
+    let of_groups = || groups.iter().copied();
+    let nulls = told.row_group_null_counts(of_groups())?;
+    if nulls.iter().any(|count| count != Some(0)) {
+        return Ok(None);
+    }
+    let (least, most) = (told.row_group_mins(of_groups())?, told.row_group_maxes(of_groups())?);
+    let descending = key.options.descending;
+    let mut at_most = Ordering::Less;
+    for next in 1..groups.len() {
+        let (last, first) = if descending { (&least, &most) } else { (&most, &least) };
+        let last = ScalarValue::try_from_array(last, next - 1)?;
+        let first = ScalarValue::try_from_array(first, next)?;
+        if last.is_null() || first.is_null() {
+            return Ok(None);
+        }
+        let Some(compared) = last.partial_cmp(&first) else { return Ok(None) };
+        at_most = at_most.max(if descending { compared.reverse() } else { compared });
+    }
+    Ok(Some(at_most))
 }
 
 #[cfg(test)]

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::datatypes::{FieldRef, SchemaRef};
-use datafusion::common::Statistics;
+use datafusion::arrow::datatypes::{DataType, FieldRef, SchemaRef};
+use datafusion::common::stats::Precision;
+use datafusion::common::{ColumnStatistics, ScalarValue, Statistics};
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::{LexOrdering, PhysicalSortExpr};
 use object_store::ObjectMeta;
@@ -41,7 +42,7 @@ impl Facts {
     }
 
     /// The facts of a file with the columns `own` by the columns of `wanted`. Of a column that the file does not have, or has
-    /// with values of another kind, nothing is known.
+    /// with values of another kind, nothing is known. A narrower type of the same kind has the same values in the same order.
     pub(super) fn by(self: &Arc<Self>, own: &SchemaRef, wanted: &SchemaRef) -> Arc<Self> {
         if own == wanted {
             return Arc::clone(self);
@@ -49,17 +50,21 @@ impl Facts {
         let Statistics { num_rows, total_byte_size, column_statistics } = self.statistics.as_ref();
         let column = |field: &FieldRef| {
             let known = own.index_of(field.name()).ok()?;
-            let is_same = own.field(known).data_type() == field.data_type();
-            is_same.then(|| column_statistics.get(known).cloned()).flatten()
+            let (from, to) = (own.field(known).data_type(), field.data_type());
+            let found = column_statistics.get(known)?;
+            if from == to {
+                return Some(found.clone());
+            }
+            widens(from, to).then(|| widened(found, to))
         };
         let columns = wanted.fields().iter().map(|field| column(field).unwrap_or_default());
         let key = |key: &PhysicalSortExpr| {
             let name = key.expr.downcast_ref::<Column>()?.name();
             let at = wanted.index_of(name).ok()?;
-            let is_same =
-                own.field_with_name(name).ok()?.data_type() == wanted.field(at).data_type();
+            let (from, to) =
+                (own.field_with_name(name).ok()?.data_type(), wanted.field(at).data_type());
             let column = Arc::new(Column::new(name, at));
-            is_same.then(|| PhysicalSortExpr::new(column, key.options))
+            (from == to || widens(from, to)).then(|| PhysicalSortExpr::new(column, key.options))
         };
         let order = self.ordering.iter().flat_map(|order| order.iter()).map_while(key);
         Arc::new(Self {
@@ -70,5 +75,42 @@ impl Facts {
             }),
             ordering: LexOrdering::new(order),
         })
+    }
+}
+
+/// Whether every value of a type is one of another type, and values of both have one order.
+fn widens(from: &DataType, to: &DataType) -> bool {
+    use DataType::{Decimal32, Decimal64, Decimal128, Decimal256};
+    let bits = |kind: &DataType| kind.primitive_width().unwrap_or_default();
+    match (from, to) {
+        (
+            Decimal32(less, scale) | Decimal64(less, scale) | Decimal128(less, scale),
+            Decimal64(more, same) | Decimal128(more, same) | Decimal256(more, same),
+        ) => scale == same && less <= more,
+        _ if from.is_string() && to.is_string() => true,
+        _ if from.is_signed_integer() && to.is_signed_integer() => bits(from) <= bits(to),
+        _ if from.is_unsigned_integer() && to.is_unsigned_integer() => bits(from) <= bits(to),
+        _ if from.is_unsigned_integer() && to.is_signed_integer() => bits(from) < bits(to),
+        _ => false,
+    }
+}
+
+/// What is known of a column, with its ends as values of a wider type.
+fn widened(known: &ColumnStatistics, to: &DataType) -> ColumnStatistics {
+    let end = |end: &Precision<ScalarValue>| {
+        let cast = |value: &ScalarValue| value.cast_to(to).ok();
+        match end {
+            Precision::Exact(value) => cast(value).map(Precision::Exact),
+            Precision::Inexact(value) => cast(value).map(Precision::Inexact),
+            Precision::Absent => None,
+        }
+        .unwrap_or(Precision::Absent)
+    };
+    ColumnStatistics {
+        null_count: known.null_count,
+        distinct_count: known.distinct_count,
+        min_value: end(&known.min_value),
+        max_value: end(&known.max_value),
+        ..ColumnStatistics::default()
     }
 }

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use datafusion::arrow::datatypes::{FieldRef, SchemaRef};
 use datafusion::catalog::Session;
 use datafusion::datasource::file_format::FileFormat;
+use datafusion::datasource::file_format::parquet::ParquetFormat;
 use datafusion::error::DataFusionError;
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore};
@@ -154,10 +155,17 @@ impl KnownFiles {
                 return Ok(facts);
             }
         }
-        let found = bounds::facts(format, state, store, schema, file).await;
-        let facts = found
+        let look = async {
+            if !format.is::<ParquetFormat>() {
+                return bounds::facts(format, state, store, schema, file).await.map(Arc::new);
+            }
+            let own = format.infer_schema(state, store, std::slice::from_ref(file)).await?;
+            let facts = bounds::facts(format, state, store, &own, file).await?;
+            Ok(Arc::new(facts).by(&own, schema))
+        };
+        let facts = look
+            .await
             .map_err(|error| DataFusionError::External(FileTrouble::of(&file.location, error)))?;
-        let facts = Arc::new(facts);
         if let Some(known) = self.known.lock().files.get_mut(&file.location)
             && known.version == version
         {

@@ -36,7 +36,7 @@ const GROUP_FILES: usize = 512;
 /// Objects that are read or written at the same time.
 const AT_ONCE: usize = 32;
 /// Part of every name, so that another form has other names.
-const FORM: &str = "2";
+const FORM: &str = "3";
 /// Level of Zstandard.
 const ZSTD: i32 = 1;
 /// An object has at most so many bytes once it is unpacked.
