@@ -117,7 +117,7 @@ impl Store {
         let fleet = Fleet::start(&binary, &config, &folder, options.workers, 1)?;
         let client = Client::new(&fleet.url());
         client.ready().await?;
-        let store = Self { client, proxy, settings: options.settings(), _fleet: fleet };
+        let store = Self { client, proxy, settings: options.settings("fleet"), _fleet: fleet };
         // The first statements pay for connections and footers.
         store.run("warm", SMALL[1].1).await?;
         store.run("warm", SMALL[1].1).await?;

@@ -1,14 +1,15 @@
-//! The benchmark: TPC-H on (a) one DataFusion process, (b) a fleet of one-slot workers with its state in a folder, and
-//! (c), if asked for, the same fleet with its state on an S3 server, near or far, over the same files, in one run. It
-//! prints tables and JSON. Of the answers it checks only the number of rows.
+//! The benchmark: TPC-H on (a) one DataFusion process, (b) a fleet of one-slot workers with its state in a folder, and if
+//! asked for (c) the same fleet with its state on an S3 server, near or far, (d) the gateway's inline route, and (e) DuckDB,
+//! over the same files, in one run. It prints tables and JSON. Of the answers it checks only the number of rows.
 //!
 //! ```text
-//!   for each pass:  for each query:  single (2, 8, 16 partitions) ─> fleet on a folder ─> fleets on far stores
+//!   for each pass:  for each query:  DuckDB ─> single (2, 8, 16 partitions) ─> inline ─> fleet on a folder ─> far fleets
 //! ```
 //! All processes live through the whole benchmark. So their caches are warm after the first pass, which does not count if
 //! there are several, and what disturbs the machine for a while disturbs all sides. The median of the passes counts; of
 //! the single process, the best of its numbers of partitions.
 
+mod beside;
 mod far;
 mod single;
 
@@ -67,6 +68,12 @@ struct Options {
     /// Runs of each small statement on the far store.
     #[arg(long, default_value_t = 11)]
     small_runs: usize,
+    /// Also measure the gateway's inline route. It has as many threads as this machine has cores.
+    #[arg(long)]
+    inline: bool,
+    /// Also measure DuckDB from its Python package: the python that has it, e.g. `.tools/venv-bench/bin/python`.
+    #[arg(long)]
+    duckdb: Option<PathBuf>,
     /// Leave out the fleet on a folder.
     #[arg(long)]
     far_only: bool,
@@ -77,10 +84,10 @@ struct Options {
 
 impl Options {
     /// Settings of each statement on a fleet.
-    fn settings(&self) -> Value {
+    fn settings(&self, route: &str) -> Value {
         match self.partitions {
-            Some(partitions) => json!({ "target_partitions": partitions }),
-            None => json!({}),
+            Some(partitions) => json!({ "route": route, "target_partitions": partitions }),
+            None => json!({ "route": route }),
         }
     }
 }
@@ -164,6 +171,8 @@ fn main() -> Result<()> {
 struct Passes {
     /// By number of partitions.
     single: Vec<Vec<Measure>>,
+    duckdb: Vec<Measure>,
+    inline: Vec<(Measure, Summary)>,
     fleet: Vec<(Measure, Summary)>,
     /// By store.
     far: Vec<Vec<far::Far>>,
@@ -179,6 +188,10 @@ async fn measure(options: &Options, folder: &Path, data: &Path) -> Result<()> {
     let mut single = match options.fleet_only {
         true => None,
         false => Some(single::Single::start(options)?),
+    };
+    let mut duckdb = match &options.duckdb {
+        None => None,
+        Some(python) => Some(beside::DuckDb::start(python, data, options.workers)?),
     };
     let near = match options.far_only {
         true => None,
@@ -197,13 +210,19 @@ async fn measure(options: &Options, folder: &Path, data: &Path) -> Result<()> {
         for (number, of) in queries.iter().zip(&mut passes) {
             let sql = tpch::query(*number)?;
             let mut now = Passes::default();
+            if let Some(duckdb) = &mut duckdb {
+                now.duckdb.push(duckdb.measure(&sql)?);
+            }
             if let Some(single) = &mut single {
                 for partitions in &partitions {
                     now.single.push(vec![single.measure(*number, *partitions)?]);
                 }
             }
             if let Some(near) = &near {
-                now.fleet.push(near.run(&sql, options).await?);
+                if options.inline {
+                    now.inline.push(near.run(&sql, options, "inline").await?);
+                }
+                now.fleet.push(near.run(&sql, options, "fleet").await?);
             }
             for store in &stores {
                 now.far.push(vec![store.run(&format!("Q{number}"), &sql).await?]);
@@ -215,12 +234,20 @@ async fn measure(options: &Options, folder: &Path, data: &Path) -> Result<()> {
         }
     }
     let mut rows = Vec::new();
+    let mut engines = Vec::new();
     let mut baseline = Vec::new();
     for (number, of) in queries.iter().zip(passes) {
         let medians = of.single.into_iter().filter_map(|runs| median(runs, |run| run.seconds));
         let best = medians.min_by(|one, other| one.seconds.total_cmp(&other.seconds));
         baseline.extend(best.as_ref().map(|best| (format!("Q{number}"), best.seconds)));
         if let Some((fleet, summary)) = median(of.fleet, |(run, _)| run.seconds) {
+            engines.push(beside::Engines {
+                query: *number,
+                duckdb: median(of.duckdb, |run| run.seconds),
+                single: best.clone(),
+                inline: median(of.inline, |(run, _)| run.seconds).map(|(run, _)| run),
+                fleet: fleet.clone(),
+            });
             rows.push(Row::of(*number, fleet, best, &summary)?);
         }
         for (all, runs) in on_far.iter_mut().zip(of.far) {
@@ -230,6 +257,9 @@ async fn measure(options: &Options, folder: &Path, data: &Path) -> Result<()> {
     if !rows.is_empty() {
         print_table(&rows);
     }
+    if options.inline || options.duckdb.is_some() {
+        beside::print(&engines)?;
+    }
     let on_folder: Vec<_> =
         rows.iter().map(|row| (format!("Q{}", row.query), row.fleet.seconds)).collect();
     for (profile, on_far) in options.far.iter().zip(&on_far) {
@@ -238,7 +268,7 @@ async fn measure(options: &Options, folder: &Path, data: &Path) -> Result<()> {
     }
     let path = options.json.clone().unwrap_or_else(|| folder.join("result.json"));
     let report = json!({
-        "scale": options.scale, "workers": options.workers, "queries": rows, "far": on_far,
+        "scale": options.scale, "workers": options.workers, "queries": rows, "engines": engines, "far": on_far,
         "total_single": baseline.iter().map(|(_, seconds)| seconds).sum::<f64>(),
         "total_fleet": rows.iter().map(|row| row.fleet.seconds).sum::<f64>(),
     });
@@ -260,6 +290,8 @@ impl Passes {
             all.iter_mut().zip(pass).for_each(|(all, runs)| all.extend(runs));
         }
         add(&mut self.single, pass.single);
+        self.duckdb.extend(pass.duckdb);
+        self.inline.extend(pass.inline);
         self.fleet.extend(pass.fleet);
         add(&mut self.far, pass.far);
     }
@@ -268,9 +300,13 @@ impl Passes {
 impl std::fmt::Display for Passes {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let single = self.single.iter().flatten().map(|run| ("single", run.seconds));
+        let duckdb = self.duckdb.iter().map(|run| ("duckdb", run.seconds));
+        let inline = self.inline.iter().map(|(run, _)| ("inline", run.seconds));
         let fleet = self.fleet.iter().map(|(run, _)| ("fleet", run.seconds));
         let far = self.far.iter().flatten().map(|run| ("far", run.seconds));
-        single
+        duckdb
+            .chain(single)
+            .chain(inline)
             .chain(fleet)
             .chain(far)
             .try_for_each(|(name, seconds)| write!(f, " {name} {seconds:.2}"))
@@ -307,16 +343,20 @@ impl OnFolder {
         Ok(Self { fleet, client, state })
     }
 
-    async fn run(&self, sql: &str, options: &Options) -> Result<(Measure, Summary)> {
+    async fn run(&self, sql: &str, options: &Options, route: &str) -> Result<(Measure, Summary)> {
         let processes = || std::iter::once(&self.fleet.gateway).chain(&self.fleet.workers);
         processes().for_each(Process::reset_peak);
         let cpu: f64 = processes().map(|process| process.usage().0).sum();
         let start = Instant::now();
-        let answer = self.client.sql(sql, options.settings()).await?;
+        let answer = self.client.sql(sql, options.settings(route)).await?;
         let seconds = start.elapsed().as_secs_f64();
         let after: f64 = processes().map(|process| process.usage().0).sum();
-        let peaks = self.fleet.workers.iter().map(|worker| worker.usage().1);
-        let peak_bytes = peaks.max().unwrap_or_default();
+        let working = if route == "inline" {
+            std::slice::from_ref(&self.fleet.gateway)
+        } else {
+            &self.fleet.workers
+        };
+        let peak_bytes = working.iter().map(|process| process.usage().1).max().unwrap_or_default();
         let rows = answer.rows.len() as u64;
         // Exchange data is deleted only by the garbage collector, which a later version adds.
         for kind in ["data", "res"] {
