@@ -45,6 +45,9 @@ pub enum Fate {
 pub(crate) struct Odds {
     /// Of ten thousand.
     pub(crate) bad: u64,
+    /// Every record is created at once, once or twice. Only who creates it does not learn it. (Other requests are sent again
+    /// by the client's library.)
+    pub(crate) only_answers: bool,
 }
 
 impl Odds {
@@ -58,6 +61,13 @@ impl Odds {
         };
         if !dice.is(bad) {
             return Fate::Answered;
+        }
+        if self.only_answers {
+            return match dice.below(2) {
+                _ if op != Op::Create => Fate::Answered,
+                0 => Fate::LostAfter,
+                _ => Fate::Doubled,
+            };
         }
         let all: &[Fate] = match op {
             Op::Create => &[

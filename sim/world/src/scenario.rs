@@ -69,7 +69,8 @@ impl Scenario {
         let mut dice = Dice::new(seed, 1);
         let hours = 3_600_000;
         // Some worlds have only bad stores, some only deaths, most both.
-        let odds = Odds { bad: [0, 50, 200, 500, 1_000][usize::try_from(dice.below(5)).unwrap()] };
+        let bad = [0, 50, 200, 500, 1_000][usize::try_from(dice.below(5)).unwrap()];
+        let odds = Odds { bad, only_answers: false };
         let mut scenario = Self {
             seed,
             query: Self::query(&mut dice, queries),
@@ -163,6 +164,17 @@ impl Scenario {
             at += dice.below(700);
             scenario.events.push((Duration::from_millis(at), Event::Damage));
         }
+        scenario
+    }
+
+    /// Nobody dies, and the store does all that it is asked, but many of its answers about records are lost.
+    #[must_use]
+    pub fn unheard(seed: u64, queries: usize) -> Self {
+        let mut dice = Dice::new(seed, 6);
+        let query = dice.choice(queries - 1).unwrap_or_default();
+        let mut scenario = Self::crash(query, dice.is(5_000), None);
+        scenario.seed = seed;
+        scenario.odds = Odds { bad: 300, only_answers: true };
         scenario
     }
 

@@ -140,3 +140,19 @@ fn damaged_objects_give_no_wrong_row() {
     let queries = PREPARED.queries();
     print(&worlds(count, |number| Scenario::damaged(first + number, queries)), began);
 }
+
+/// Who has lost an answer finds out what it has done. No attempt is wasted.
+#[test]
+fn lost_answers_cost_no_attempt() {
+    let began = Instant::now();
+    let first = number("DUNLIN_WORLD_FIRST").unwrap_or(0);
+    let count = number("DUNLIN_WORLD_UNHEARD").unwrap_or(60);
+    let queries = PREPARED.queries();
+    let outcomes = worlds(count, |number| Scenario::unheard(first + number, queries));
+    print(&outcomes, began);
+    for (number, outcome) in outcomes.iter().enumerate() {
+        let seed = first + number as u64;
+        assert_eq!(outcome.status, EndStatus::Succeeded, "seed {seed}");
+        assert_eq!(outcome.repeated, 0, "attempts more than tasks with seed {seed}");
+    }
+}
