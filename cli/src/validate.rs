@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result, bail};
 use dunlin_gateway::DoorOptions;
+use dunlin_gateway::auth::OidcOptions;
 use dunlin_manifest::env::Env;
 use dunlin_manifest::keys;
 use dunlin_manifest::store::ControlStore;
@@ -42,7 +43,11 @@ pub fn run(options: &Options) -> Result<()> {
     door::inline_limits(&config.gateway.inline, config.worker.memory_bytes)?;
     Tariff::open(&config.prices, None).context("[prices] cannot be used")?;
     let io = dunlin_process::runtime()?;
-    let outcome = io.block_on(Box::pin(check(&config, io.handle(), !options.no_tables)));
+    let issuer = door.oidc.clone();
+    let outcome = io.block_on(Box::pin(async {
+        let wrong = check(&config, io.handle(), !options.no_tables).await?;
+        Ok::<_, anyhow::Error>(wrong + asked(issuer).await)
+    }));
     io.shutdown_background();
     let wrong = outcome?;
     if wrong > 0 {
@@ -55,6 +60,21 @@ pub fn run(options: &Options) -> Result<()> {
 fn keys_of(door: &DoorOptions) -> Result<()> {
     let loopback = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
     Ok(door.check(loopback)?)
+}
+
+/// Asks the issuer of tokens for its keys, if there is one. Returns how many cannot be used: none or one.
+async fn asked(issuer: Option<OidcOptions>) -> usize {
+    let Some(issuer) = issuer else { return 0 };
+    let name = &issuer.issuer;
+    match issuer.count_keys(Env::system().clock.as_ref()).await {
+        Ok(0) => println!("issuer: {name}: ERROR: it publishes no key that can be used"),
+        Ok(count) => {
+            println!("issuer: {name} publishes {}", counted(count as u64, "key"));
+            return 0;
+        }
+        Err(error) => println!("issuer: {name}: ERROR: {}", report::report(&error.into())),
+    }
+    1
 }
 
 /// Opens the stores and the tables. Returns how many cannot be used.

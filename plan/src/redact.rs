@@ -43,6 +43,12 @@ pub fn redact(text: &str) -> Cow<'_, str> {
     redacted
 }
 
+/// The same, and no more than so many characters of it. A secret that is cut is one that nobody finds, so it is masked first.
+#[must_use]
+pub fn shown(text: &str, most: usize) -> String {
+    redact(text).chars().take(most).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -56,6 +62,7 @@ mod tests {
             redact("is redact-plan\"ted or redact-plan\\\"ted or redact-plan\"ted-and-more?"),
             "is ******** or ******** or ********?"
         );
+        assert_eq!(shown("is redact-plan\"ted", 8), "is *****");
         assert_eq!(redact("xyz"), "xyz", "too short to hide");
         assert_eq!(redact("nothing"), "nothing");
     }

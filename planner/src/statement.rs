@@ -249,7 +249,7 @@ pub(crate) fn analysed(
     Ok(analysed.ok_or(TooComplex::Constants { most: functions::MOST_CONSTANT_BYTES })?)
 }
 
-/// A JSON parameter as a value: whole numbers are Int64, other numbers Float64.
+/// A JSON parameter as a value: whole numbers are Int64, or UInt64 above it, and other numbers Float64.
 ///
 /// # Errors
 /// A number that is out of range, an array or an object.
@@ -258,9 +258,10 @@ pub fn parameter_of_json(value: &serde_json::Value) -> Result<ScalarValue, PlanE
     match value {
         Value::Null => Ok(ScalarValue::Null),
         Value::Bool(value) => Ok(ScalarValue::Boolean(Some(*value))),
-        Value::Number(number) => match (number.as_i64(), number.as_f64()) {
-            (Some(whole), _) => Ok(ScalarValue::Int64(Some(whole))),
-            (None, Some(real)) => Ok(ScalarValue::Float64(Some(real))),
+        Value::Number(number) => match (number.as_i64(), number.as_u64(), number.as_f64()) {
+            (Some(whole), _, _) => Ok(ScalarValue::Int64(Some(whole))),
+            (None, Some(whole), _) => Ok(ScalarValue::UInt64(Some(whole))),
+            (None, None, Some(real)) => Ok(ScalarValue::Float64(Some(real))),
             _ => Err(PlanError::Setting(format!("parameter {number} is out of range"))),
         },
         Value::String(text) => Ok(ScalarValue::Utf8(Some(text.clone()))),

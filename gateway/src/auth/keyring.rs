@@ -197,6 +197,26 @@ impl Keyring {
         })
     }
 
+    /// The client that an earlier keyring let in, as this one knows it; none if it would not let it in. Of a person only the
+    /// token knows more than the group, and it is not kept.
+    pub(crate) fn still(&self, client: &Principal) -> Option<Principal> {
+        let Some(owner) = &client.owner else {
+            return self.is_open().then(|| client.clone());
+        };
+        if !owner.is_person() {
+            let entry =
+                self.keys.iter().find(|entry| entry.principal.owner.as_ref() == Some(owner));
+            return entry.map(|entry| Principal { via: client.via, ..entry.principal.clone() });
+        }
+        let groups = self.oidc.as_ref()?.workgroups();
+        let workgroup = match &client.workgroup {
+            None if groups.is_empty() => None,
+            None => return None,
+            Some(of) => Some(Arc::clone(groups.iter().find(|group| group.name == of.name)?)),
+        };
+        Some(Principal { workgroup, ..client.clone() })
+    }
+
     /// The holder of the key that is `secret`.
     ///
     /// # Errors
@@ -305,6 +325,28 @@ pub(super) mod tests {
             assert_eq!(ring.recognise(missing), Err(AuthError::Missing));
         }
         assert_eq!(AuthError::Missing.to_string(), AuthError::Unknown.to_string());
+    }
+
+    #[test]
+    fn a_client_is_what_the_newest_keyring_says() {
+        let (one, other) = (key("ci", "a"), key("bi", "b"));
+        let old = Keyring::new(&[one.clone(), other.clone()]).unwrap();
+        let client = old.recognise(Some("a")).unwrap();
+        assert_eq!(old.still(&client), Some(client.clone()));
+        // The name and the scopes of a key may change, and a name may be given to another key.
+        let scopes = [Scope::Admin].into_iter().collect();
+        let renamed = KeyOptions { name: "nightly".into(), scopes, ..one };
+        let new = Keyring::new(&[renamed, KeyOptions { name: "ci".into(), ..other.clone() }]);
+        let found = new.unwrap().still(&client).unwrap();
+        assert_eq!((&*found.name, found.scopes), ("nightly", scopes));
+        assert_eq!(found.owner, client.owner);
+        // It was removed.
+        assert_eq!(Keyring::new(&[other]).unwrap().still(&client), None);
+        assert_eq!(Keyring::new(&[]).unwrap().still(&client), None);
+        // There were no keys, and now there are.
+        assert_eq!(old.still(&Principal::anyone()), None);
+        let open = Keyring::new(&[]).unwrap();
+        assert_eq!(open.still(&Principal::anyone()), Some(Principal::anyone()));
     }
 
     #[test]

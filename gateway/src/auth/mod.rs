@@ -27,7 +27,9 @@ pub use key::{KEY_PREFIX, NewKey, NoRandomBits, hash_of};
 pub(crate) use keyring::Scram;
 pub use keyring::{AuthError, KeyOptions, Keyring, KeyringError};
 pub(crate) use oidc::MAX_TOKEN;
-pub use oidc::{AddressError, GroupClaim, KeysAt, OidcError, OidcOptions, TokenScopes};
+pub use oidc::{
+    AddressError, GroupClaim, IssuerError, KeysAt, OidcError, OidcOptions, TokenScopes,
+};
 pub(crate) use principal::OWNER_BYTES;
 pub use principal::{Owner, Principal, Scope, Scopes, UnknownScope, Via};
 pub(crate) use verifier::HASH;

@@ -10,7 +10,7 @@ use arrow_ipc::reader::StreamReader;
 use arrow_ipc::writer::StreamWriter;
 use bytes::Bytes;
 use datafusion::common::ScalarValue;
-use futures::{FutureExt, Stream, StreamExt, TryStreamExt};
+use futures::{FutureExt, Stream, StreamExt};
 use tonic::Status;
 
 use super::error::FlightError;
@@ -30,7 +30,10 @@ pub(super) async fn received(
         let is_data = !matches!(item, Ok(data) if data.data_header.is_empty());
         futures::future::ready(is_data)
     });
-    let data = data.map_err(|status| WireError::Tonic(Box::new(status)));
+    let data = data.map(|item| {
+        let item = item.and_then(|data| uncompressed(data).map_err(Status::from));
+        item.map_err(|status| WireError::Tonic(Box::new(status)))
+    });
     let mut batches = FlightRecordBatchStream::new_from_flight_data(data);
     let reading = async {
         let mut row: Option<RecordBatch> = None;
@@ -58,6 +61,25 @@ pub(super) async fn received(
         Ok(row) => row,
         Err(_) => Err(not_arrow(&"they cannot be decoded").into()),
     }
+}
+
+/// Refuses a compressed message. It says itself how much memory it wants, and the decoder takes its word: one that asks for
+/// more than there is would end the process.
+fn uncompressed(data: FlightData) -> Result<FlightData, FlightError> {
+    // What is no message is the decoder's to refuse.
+    let message = arrow_ipc::root_as_message(&data.data_header).ok();
+    let is_compressed = message.is_some_and(|message| {
+        let of_dictionary = message.header_as_dictionary_batch().and_then(|batch| batch.data());
+        let batch = message.header_as_record_batch().or(of_dictionary);
+        batch.is_some_and(|batch| batch.compression().is_some())
+    });
+    if is_compressed {
+        return Err(FlightError::NotSupported {
+            what: "compressed parameters",
+            instead: "send them as they are",
+        });
+    }
+    Ok(data)
 }
 
 /// Why parameters are refused.
@@ -137,6 +159,7 @@ mod tests {
 
     use arrow::array::{Date32Array, Decimal128Array, Int32Array, StringArray};
     use arrow_flight::encode::FlightDataEncoderBuilder;
+    use futures::TryStreamExt;
 
     use super::*;
 
@@ -189,6 +212,28 @@ mod tests {
                 assert_eq!(Status::from(refused).code(), tonic::Code::InvalidArgument);
             }
         }
+    }
+
+    /// A message of some bytes may claim any number of them.
+    #[tokio::test]
+    async fn compressed_parameters_are_refused_before_they_are_unpacked() {
+        let options = arrow_ipc::writer::IpcWriteOptions::default()
+            .try_with_compression(Some(arrow_ipc::CompressionType::LZ4_FRAME))
+            .unwrap();
+        let rows = futures::stream::iter([Ok(row(1))]);
+        let encoder = FlightDataEncoderBuilder::new().with_options(options).build(rows);
+        let claims = |mut data: FlightData| {
+            let mut body = data.data_body.to_vec();
+            if body.len() >= 8 {
+                body[..8].copy_from_slice(&(1_i64 << 62).to_le_bytes());
+            }
+            data.data_body = body.into();
+            data
+        };
+        let data = encoder.map_ok(claims).map_err(|error| Status::internal(error.to_string()));
+        let status = Status::from(received(data).await.unwrap_err());
+        assert_eq!(status.code(), tonic::Code::Unimplemented, "{status}");
+        assert!(status.message().contains("compressed parameters"), "{status}");
     }
 
     #[test]

@@ -34,14 +34,14 @@ pub(super) enum FlightError {
     Core(#[from] CoreError),
     /// The call shows no key, or an unknown one.
     #[error(
-        "show an API key that this gateway knows, as authorization: Bearer <key>, or as the password of Basic"
+        "show an API key that this gateway knows, or a token of its issuer, as authorization: Bearer <it>, or as the password of Basic"
     )]
     Unauthorized,
     /// The key does not allow the call.
-    #[error("this API key does not allow the request")]
+    #[error("this API key or token does not allow the request")]
     Forbidden,
     /// The key does not allow to write.
-    #[error("this API key may read and not write; it needs the scope write")]
+    #[error("this API key or token may read and not write; it needs the scope write")]
     MayNotWrite,
     /// There are too many calls.
     #[error(transparent)]
@@ -54,7 +54,7 @@ pub(super) enum FlightError {
     TooLarge(String),
     /// A ticket or handle that this client was not given.
     #[error(
-        "this ticket or handle is not from this installation, is damaged, or was given to another API key; ask for a new one with GetFlightInfo"
+        "this ticket or handle is not from this installation, is damaged, or was given to somebody else; ask for a new one with GetFlightInfo"
     )]
     NoSuchToken,
     /// The protocol has it, and this gateway does not.
@@ -158,10 +158,10 @@ impl From<FlightError> for Status {
             FlightError::Core(core) => (core.query.clone(), core.position()),
             _ => (None, None),
         };
-        let mut text = error.to_string();
-        text.truncate(text.floor_char_boundary(MAX_TEXT));
         // Errors of stores may quote what they were asked with.
-        let text = format!("{code}: {}", redact(&text));
+        let mut text = redact(&error.to_string()).into_owned();
+        text.truncate(text.floor_char_boundary(MAX_TEXT));
+        let text = format!("{code}: {text}");
         if matches!(status, Code::Internal | Code::Unavailable | Code::ResourceExhausted) {
             tracing::warn!(%code, query, detail = text, "a call failed");
         }

@@ -15,6 +15,7 @@ use dunlin_manifest::ids::QueryId;
 use dunlin_manifest::records::EndStatus;
 use dunlin_planner::{Described, StatementKind, plan_schema};
 use futures::{StreamExt, TryStreamExt};
+use tokio_util::sync::CancellationToken;
 
 use super::asked::{Asked, MAX_WAIT};
 use super::error::FlightError;
@@ -80,14 +81,23 @@ impl Flight {
     async fn taken(&self, asked: &Asked, parsed: Parsed) -> Result<Submitted, FlightError> {
         let caller = asked.caller.principal();
         let key = asked.key.clone();
-        let wish =
-            Wish { caller: caller.clone(), key, durable: true, fresh: false, patience: PATIENCE };
+        let wish = Wish {
+            caller: caller.clone(),
+            key,
+            durable: true,
+            fresh: false,
+            patience: PATIENCE,
+            gone: CancellationToken::new(),
+        };
         match Arc::clone(&self.intake).take(parsed, wish).await? {
             Taken::Answer(answer) => Ok(Submitted::Here(answer)),
-            Taken::Query { query, analysis, held, .. } => {
+            Taken::Query { query, source, analysis, held } => {
                 let schema = match analysis {
                     Some(_) => plan_schema(),
-                    None => self.queries.schema(caller, &query).await?,
+                    None => {
+                        let schema = self.queries.schema(caller, &query).await;
+                        schema.map_err(|error| source.gone(error))?
+                    }
                 };
                 Ok(Submitted::Query { query, schema, analysis, _held: held })
             }

@@ -25,6 +25,7 @@ use http::{HeaderMap, HeaderValue};
 use http_body::Body as _;
 
 use super::carried::Carried;
+use super::elsewhere::is_from_elsewhere;
 use super::problem::ApiError;
 use super::refusal::Refusal;
 use crate::auth::{Principal, Scope, Via};
@@ -116,6 +117,9 @@ impl Guard {
             return Err(CoreError::internal("a request came from nowhere").into());
         };
         let live = self.current.now();
+        if live.keyring.is_open() && is_from_elsewhere(parts, peer.ip()) {
+            return Err(Refusal::Elsewhere.into());
+        }
         let (protocol, secret) = match parts.uri.path().starts_with(self.passwords) {
             true => ("trino", key_or_password(&parts.headers)),
             false => ("http", bearer(&parts.headers).map(str::to_owned)),

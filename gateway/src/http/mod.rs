@@ -10,6 +10,7 @@ mod answer;
 mod asking;
 mod carried;
 mod compress;
+mod elsewhere;
 mod encode;
 mod endpoints;
 mod events;

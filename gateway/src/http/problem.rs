@@ -7,7 +7,7 @@ use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use dunlin_manifest::ids::QueryId;
 use dunlin_manifest::records::{ErrorCode, QueryError};
-use dunlin_plan::redact::redact;
+use dunlin_plan::redact::shown;
 use dunlin_planner::{Mistake, PlanError};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
@@ -157,7 +157,8 @@ impl ApiError {
             kind: format!("{TYPE_BASE}{}", self.code()),
             title: status.canonical_reason().unwrap_or("Error").to_owned(),
             status: status.as_u16(),
-            detail: self.to_string().chars().take(MAX_DETAIL).collect(),
+            // Errors of stores may quote what they were asked with.
+            detail: shown(&self.to_string(), MAX_DETAIL),
             code: self.code(),
             retryable,
             query_id: core.and_then(|error| error.query.clone()),
@@ -251,10 +252,8 @@ pub(crate) struct Code(pub(crate) ErrorCode);
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let mut problem = self.problem();
+        let problem = self.problem();
         let after = self.retry_after();
-        // Errors of stores may quote what they were asked with.
-        problem.detail = redact(&problem.detail).into_owned();
         if problem.status >= 500 {
             tracing::warn!(
                 code = %problem.code,
@@ -318,6 +317,15 @@ mod tests {
     fn query_error(code: &str, retryable: bool) -> ApiError {
         let message = "the message".to_owned();
         ErrorKind::Query(QueryError { code: code.to_owned().into(), message, retryable }).into()
+    }
+
+    #[test]
+    fn no_form_of_an_error_quotes_a_secret() {
+        dunlin_plan::redact::know("http-s3cret");
+        let error = || ApiError::from(CoreError::store("denied to http-s3cret"));
+        for text in [error().as_line().to_string(), error().problem().detail] {
+            assert!(text.contains("denied to ********"), "{text}");
+        }
     }
 
     #[test]

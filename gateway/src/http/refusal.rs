@@ -10,13 +10,21 @@ use crate::door::Refused;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// The request has no key, or an unknown one.
-    #[error("send an API key that this gateway knows, as Authorization: Bearer <key>")]
+    #[error(
+        "send an API key that this gateway knows, or a token of its issuer, as Authorization: Bearer <it>"
+    )]
     Unauthorized,
     /// The key does not allow the request.
-    #[error("this API key does not allow the request")]
+    #[error("this API key or token does not allow the request")]
     Forbidden,
+    /// A page of another site asks a gateway without keys.
+    #[error(
+        "a page of another site asks, or this machine is called by a name that is not its own; a gateway without keys \
+         answers at its address or as localhost only. Give it [[gateway.keys]], or use http://127.0.0.1"
+    )]
+    Elsewhere,
     /// The key does not allow to write.
-    #[error("this API key may read and not write; it needs the scope write")]
+    #[error("this API key or token may read and not write; it needs the scope write")]
     MayNotWrite,
     /// Headers or body took too long.
     #[error("the request did not arrive in time; send it without pauses")]
@@ -44,7 +52,7 @@ impl Refusal {
     pub fn code(self) -> ErrorCode {
         match self {
             Self::Unauthorized => ErrorCode::Unauthorized,
-            Self::Forbidden | Self::MayNotWrite => ErrorCode::Forbidden,
+            Self::Forbidden | Self::MayNotWrite | Self::Elsewhere => ErrorCode::Forbidden,
             Self::TooSlow => ErrorCode::RequestTimeout,
             Self::BrokenBody => ErrorCode::InvalidRequest,
             Self::TooManyRequests { .. } => ErrorCode::TooManyRequests,
@@ -57,7 +65,7 @@ impl Refusal {
     pub fn status(self) -> StatusCode {
         match self {
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
-            Self::Forbidden | Self::MayNotWrite => StatusCode::FORBIDDEN,
+            Self::Forbidden | Self::MayNotWrite | Self::Elsewhere => StatusCode::FORBIDDEN,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::BrokenBody => StatusCode::BAD_REQUEST,
             Self::TooManyRequests { .. } => StatusCode::TOO_MANY_REQUESTS,

@@ -10,6 +10,7 @@ use dunlin_manifest::records::EndStatus;
 use dunlin_planner::StatementKind;
 use http::{HeaderMap, StatusCode};
 use serde_json::json;
+use tokio_util::sync::CancellationToken;
 
 use super::answer::Envelope;
 use super::asking::{Parameters, parameters_of};
@@ -59,7 +60,14 @@ pub(super) async fn sql(
     let parsed = intake.parse(statement, &caller.grants()).await?;
     may_write(&caller, &parsed)?;
     let fresh = wants_fresh(&headers);
-    let wish = Wish { caller: caller.clone(), key, durable, fresh, patience: wait };
+    let wish = Wish {
+        caller: caller.clone(),
+        key,
+        durable,
+        fresh,
+        patience: wait,
+        gone: CancellationToken::new(),
+    };
     let (query, source, analysis, held) = match Arc::clone(intake).take(parsed, wish).await? {
         Taken::Answer(taken) => {
             let left = wait.saturating_sub(queries.now().saturating_sub(received));
@@ -71,7 +79,8 @@ pub(super) async fn sql(
     };
     let wait = preferred_stored_wait(&headers).unwrap_or(wait);
     let left = wait.saturating_sub(queries.now().saturating_sub(received));
-    let found = match queries.wait(&caller, &query, left).await? {
+    let waited = queries.wait(&caller, &query, left).await;
+    let found = match waited.map_err(|error| source.gone(error))? {
         Waited::Running(status) if on_wait_timeout == OnWaitTimeout::Continue => {
             return Ok(accepted(&query, &status, source));
         }
@@ -138,13 +147,21 @@ pub(super) async fn submit(
         return Err(analysis_is_not_submitted());
     }
     let fresh = wants_fresh(&headers);
-    let wish = Wish { caller: caller.clone(), key, durable: true, fresh, patience: wait };
+    let wish = Wish {
+        caller: caller.clone(),
+        key,
+        durable: true,
+        fresh,
+        patience: wait,
+        gone: CancellationToken::new(),
+    };
     let (query, source, _held) = match intake.take(parsed, wish).await? {
         Taken::Query { query, source, held, .. } => (query, source, held),
         Taken::Answer(_) => return Err(explain_is_not_a_query()),
     };
     let left = wait.saturating_sub(queries.now().saturating_sub(received));
-    match queries.wait(&caller, &query, left).await? {
+    let waited = queries.wait(&caller, &query, left).await;
+    match waited.map_err(|error| source.gone(error))? {
         Waited::Ended(ended) => {
             let mut response = answer_json(StatusCode::OK, &StatusBody::new(&ended.status()));
             mark(&mut response, &query, source);

@@ -11,6 +11,7 @@ use serde::Deserialize;
 use super::face::{BodyBytes, Face, read};
 use super::guard::Caller;
 use super::problem::ApiError;
+use super::refusal::Refusal;
 use super::request::wait;
 use super::respond::{answer_json, empty};
 use crate::auth::Scope;
@@ -38,13 +39,21 @@ struct Told {
     news: Vec<News>,
 }
 
+/// News are of everybody's queries, so a key of a workgroup has no part in them.
+fn of_workers(caller: Caller) -> Result<(), ApiError> {
+    match caller.with(Scope::Query)?.workgroup {
+        None => Ok(()),
+        Some(_) => Err(Refusal::Forbidden.into()),
+    }
+}
+
 /// `GET /v1/wake?after=17&wait=25s&worker=w1`: the news after number 17, once there is any.
 pub(super) async fn listen(
     State(Face { hub, queries, .. }): State<Face>,
     caller: Caller,
     asked: Result<Query<Asked>, axum::extract::rejection::QueryRejection>,
 ) -> Result<Response, ApiError> {
-    caller.with(Scope::Query)?;
+    of_workers(caller)?;
     let Query(asked) = asked.map_err(|error| ApiError::invalid_request(error.body_text()))?;
     let longest = asked.wait.as_deref().map(wait).transpose()?.unwrap_or_default().min(LONGEST);
     let name = asked.worker.as_deref();
@@ -64,7 +73,7 @@ pub(super) async fn tell(
     caller: Caller,
     body: BodyBytes,
 ) -> Result<Response, ApiError> {
-    caller.with(Scope::Query)?;
+    of_workers(caller)?;
     let told: Told = serde_json::from_slice(&read(body)?)
         .map_err(|error| ApiError::invalid_request(error.to_string()))?;
     if told.news.len() > MOST {

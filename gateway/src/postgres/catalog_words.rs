@@ -43,12 +43,22 @@ const CATALOG_TYPES: &[&str] = &[
     "regoperator",
 ];
 
+/// Words that begin a clause, as far as they tell commas apart.
+const CLAUSES: [&str; 7] = ["from", "select", "where", "by", "having", "on", "using"];
+
 /// Whether a query names something that only the catalog has.
 pub(super) fn asks_catalog(words: &Words) -> bool {
     let all: Vec<&Word> = words.rest().collect();
     let sign =
         |at: usize, sign: &str| matches!(all.get(at), Some(Word::Sign(found)) if found == sign);
+    // The clause that the words are in.
+    let mut clause = None;
     all.iter().enumerate().any(|(at, word)| {
+        if let Word::Plain(name) = word
+            && CLAUSES.contains(&name.as_str())
+        {
+            clause = Some(name.as_str());
+        }
         let (Word::Plain(name) | Word::Quoted(name)) = word else { return false };
         let name = name.as_str();
         let (called, before_dot) = (sign(at + 1, "("), sign(at + 1, "."));
@@ -56,7 +66,7 @@ pub(super) fn asks_catalog(words: &Words) -> bool {
         let is_plain = matches!(word, Word::Plain(_));
         (before_dot && !after_dot && matches!(name, "pg_catalog" | "information_schema"))
             || (name.starts_with("pg_") && called)
-            || (PG_CATALOG_TABLES.contains(&name) && is_table(&all, at))
+            || (PG_CATALOG_TABLES.contains(&name) && is_table(&all, at, clause))
             || (called && is_plain && SESSION_FUNCTIONS.contains(&name))
             || (called && is_plain && name.starts_with("has_") && name.ends_with("_privilege"))
             || (is_plain && !after_dot && !before_dot && SESSION_WORDS.contains(&name))
@@ -65,23 +75,13 @@ pub(super) fn asks_catalog(words: &Words) -> bool {
 }
 
 /// Whether the word at a place stands where a table does: behind FROM or JOIN, or behind a comma of FROM.
-fn is_table(all: &[&Word], at: usize) -> bool {
-    let word = |at: usize| match all.get(at) {
-        Some(Word::Plain(word)) => Some(word.as_str()),
-        _ => None,
-    };
-    let Some(before) = at.checked_sub(1) else { return false };
-    if matches!(word(before), Some("from" | "join" | "only" | "lateral")) {
-        return true;
-    }
-    let comma = matches!(all.get(before), Some(Word::Sign(sign)) if sign == ",");
-    // A comma of SELECT comes before FROM, and one of FROM after it.
-    comma && {
-        let clause = (0..before).rev().find_map(|at| {
-            word(at).filter(|word| {
-                matches!(*word, "from" | "select" | "where" | "by" | "having" | "on" | "using")
-            })
-        });
-        clause == Some("from")
+fn is_table(all: &[&Word], at: usize, clause: Option<&str>) -> bool {
+    match at.checked_sub(1).and_then(|before| all.get(before)) {
+        Some(Word::Plain(word)) => {
+            matches!(word.as_str(), "from" | "join" | "only" | "lateral")
+        }
+        // A comma of SELECT comes before FROM, and one of FROM after it.
+        Some(Word::Sign(sign)) => sign == "," && clause == Some("from"),
+        _ => false,
     }
 }

@@ -299,7 +299,9 @@ fn fetch(words: &mut Words) -> Result<Command, Failure> {
     let backward = || not_offered("reading a cursor backward", "Rows are read forward, once.");
     let number = |words: &mut Words| match words.peek() {
         Some(Word::Number(number)) => {
-            let number = number.parse::<usize>().ok();
+            // More rows than can be counted are all rows.
+            let is_whole = number.bytes().all(|digit| digit.is_ascii_digit());
+            let number = number.parse().ok().or_else(|| is_whole.then_some(usize::MAX));
             words.next();
             number
         }
@@ -398,6 +400,7 @@ mod tests {
         let fetch = |rows, skip| Command::Fetch { cursor: "c".to_owned(), rows, skip };
         assert_eq!(of("FETCH FORWARD 10 FROM \"c\""), fetch(Some(10), false));
         assert_eq!(of("fetch all in c"), fetch(None, false));
+        assert_eq!(of("fetch 99999999999999999999999 c"), fetch(Some(usize::MAX), false));
         assert_eq!(of("fetch c"), fetch(Some(1), false));
         assert_eq!(of("move forward all in c"), fetch(None, true));
     }

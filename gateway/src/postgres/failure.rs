@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use dunlin_config::redact;
 use dunlin_manifest::records::ErrorCode;
+use dunlin_plan::redact::shown;
 use dunlin_planner::{Mistake, PlanError};
 
 use crate::auth::AuthError;
@@ -141,9 +141,8 @@ fn position(text: &str, offset: usize, line: u64, column: u64) -> Option<usize> 
 impl From<CoreError> for Failure {
     fn from(error: CoreError) -> Self {
         let code = error.code();
-        let message: String = error.to_string().chars().take(MAX_MESSAGE).collect();
         // Errors of stores may quote what they were asked with.
-        let message = redact(&message).into_owned();
+        let message = shown(&error.to_string(), MAX_MESSAGE);
         let state = match &error.kind {
             ErrorKind::Plan(PlanError::Planning { mistake, .. }) => of_mistake(*mistake),
             _ => of_code(&code),
@@ -172,7 +171,7 @@ impl From<AuthError> for Failure {
     /// It says what is needed, and never what was wrong.
     fn from(_: AuthError) -> Self {
         Self::fatal(state::WRONG_PASSWORD, "password authentication failed")
-            .hint("The password is an API key that this gateway knows.")
+            .hint("The password is an API key that this gateway knows, or a token of its issuer.")
     }
 }
 

@@ -25,6 +25,10 @@ pub(super) enum Kind {
     Float8,
     Numeric,
     Text,
+    /// Only of parameters: a text for the engine, with a binary form of its own.
+    Uuid,
+    /// As [`Kind::Uuid`].
+    Jsonb,
     Bytea,
     Date,
     Time,
@@ -116,8 +120,10 @@ impl Kind {
             21 => Self::Int2,
             23 => Self::Int4,
             26 | 24 | 2205 | 2206 | 4089 => Self::Oid,
-            // "char", name, text, json, xml, bpchar, varchar, uuid, jsonb: read as their text.
-            18 | 19 | 25 | 114 | 142 | 1042 | 1043 | 2950 | 3802 => Self::Text,
+            // "char", name, text, json, xml, bpchar, varchar: read as their text.
+            18 | 19 | 25 | 114 | 142 | 1042 | 1043 => Self::Text,
+            2950 => Self::Uuid,
+            3802 => Self::Jsonb,
             700 => Self::Float4,
             701 => Self::Float8,
             1082 => Self::Date,
@@ -159,7 +165,7 @@ impl Kind {
             Self::Float8 => DataType::Float64,
             // The value brings its own digits; this is for a parameter that has no value yet.
             Self::Numeric => DataType::Decimal128(38, 10),
-            Self::Text | Self::Record(_) => DataType::Utf8,
+            Self::Text | Self::Uuid | Self::Jsonb | Self::Record(_) => DataType::Utf8,
             Self::Bytea => DataType::Binary,
             Self::Date => DataType::Date32,
             Self::Time => DataType::Time64(TimeUnit::Microsecond),
@@ -181,6 +187,8 @@ impl Kind {
             Self::Int2 => 21,
             Self::Int4 => 23,
             Self::Text => 25,
+            Self::Uuid => 2950,
+            Self::Jsonb => 3802,
             Self::Oid => 26,
             Self::Float4 => 700,
             Self::Float8 => 701,
@@ -198,6 +206,8 @@ impl Kind {
                 Self::Int2 => 1005,
                 Self::Int4 => 1007,
                 Self::Text => 1009,
+                Self::Uuid => 2951,
+                Self::Jsonb => 3807,
                 Self::Oid => 1028,
                 Self::Float4 => 1021,
                 Self::Float8 => 1022,
@@ -219,8 +229,13 @@ impl Kind {
             Self::Int2 => 2,
             Self::Int4 | Self::Float4 | Self::Date | Self::Oid => 4,
             Self::Int8 | Self::Float8 | Self::Time | Self::Timestamp | Self::TimestampTz => 8,
-            Self::Interval => 16,
-            Self::Numeric | Self::Text | Self::Bytea | Self::Record(_) | Self::Array(_) => -1,
+            Self::Interval | Self::Uuid => 16,
+            Self::Numeric
+            | Self::Text
+            | Self::Jsonb
+            | Self::Bytea
+            | Self::Record(_)
+            | Self::Array(_) => -1,
         }
     }
 
@@ -250,6 +265,8 @@ impl Kind {
             Self::Float8 => "double precision".to_owned(),
             Self::Numeric => "numeric".to_owned(),
             Self::Text => "text".to_owned(),
+            Self::Uuid => "uuid".to_owned(),
+            Self::Jsonb => "jsonb".to_owned(),
             Self::Bytea => "bytea".to_owned(),
             Self::Date => "date".to_owned(),
             Self::Time => "time without time zone".to_owned(),

@@ -12,7 +12,8 @@ use super::face::Face;
 use super::failure::Failure;
 use super::kind::Kind;
 use super::settings::Settings;
-use crate::query::error::CoreError;
+use crate::options::MAX_SQL_BYTES;
+use crate::query::error::{CoreError, ErrorKind};
 use crate::query::intake::Parsed;
 use crate::query::statement::Statement;
 
@@ -66,6 +67,9 @@ impl Prepared {
                 oids: Vec::new(),
                 shape,
             });
+        }
+        if sql.len() > MAX_SQL_BYTES {
+            return Err(CoreError::from(ErrorKind::SqlTooLarge(sql.len())).into());
         }
         let command = Command::of(sql)?;
         let declared = types.iter().map(|oid| Kind::of_oid(*oid)).collect::<Result<_, _>>()?;

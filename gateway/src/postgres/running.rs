@@ -9,6 +9,7 @@ use dunlin_manifest::ids::QueryId;
 use dunlin_manifest::records::EndStatus;
 use dunlin_planner::StatementKind;
 use futures::StreamExt;
+use tokio_util::sync::CancellationToken;
 
 use super::answer::{Reply, Rows, Told};
 use super::bounds::Bounds;
@@ -76,7 +77,7 @@ impl Session {
         formats: &[bool],
     ) -> Result<Reply, Stop> {
         if !self.client.scopes.has(Scope::Query) {
-            let text = "this API key does not allow to query; it needs the scope query";
+            let text = "this API key or token does not allow to query; it needs the scope query";
             return Err(Failure::error(state::FORBIDDEN, text).into());
         }
         match &prepared.inner {
@@ -106,7 +107,11 @@ impl Session {
                     self.may_write()?;
                 }
                 let permit = self.admitted()?;
-                let mut parsed = parsed.as_ref().clone().of_connection(self.name.origin());
+                // It may have been prepared before a reload.
+                let (intake, grants) = (Arc::clone(&self.face.intake), self.client.grants());
+                let parsed = parsed.as_ref().clone();
+                let renewed = async { Ok(intake.renewed(parsed, &grants).await?) };
+                let mut parsed = self.guarded(renewed).await?.of_connection(self.name.origin());
                 if !values.is_empty() {
                     parsed = parsed.with_values(values);
                 }
@@ -138,7 +143,7 @@ impl Session {
 
     fn may_write(&self) -> Result<(), Failure> {
         if !self.client.scopes.has(Scope::Write) {
-            let text = "this API key may read and not write; it needs the scope write";
+            let text = "this API key or token may read and not write; it needs the scope write";
             return Err(Failure::error(state::FORBIDDEN, text));
         }
         if self.transaction != Transaction::None || self.is_one_of_many {
@@ -155,7 +160,15 @@ impl Session {
     async fn answered(&mut self, parsed: Parsed) -> Result<(Answer, Held), Stop> {
         let caller = self.client.clone();
         let fresh = !self.settings.reuses_answers();
-        let wish = Wish { caller, key: None, durable: false, fresh, patience: PATIENCE };
+        let gone = CancellationToken::new();
+        let wish = Wish {
+            caller,
+            key: None,
+            durable: false,
+            fresh,
+            patience: PATIENCE,
+            gone: gone.clone(),
+        };
         // In a task of its own, so that a query whose client cancels in this moment is known and cancelled.
         let mut taking = tokio::spawn(Arc::clone(&self.face.intake).take(parsed, wish));
         let mut is_over = false;
@@ -182,13 +195,14 @@ impl Session {
                 };
                 Ok((answer, held))
             }
-            Err(Stop::Failed(failure)) => {
-                if !is_over {
+            Err(stop) => {
+                // What waits for a place waits no longer.
+                gone.cancel();
+                if !is_over && matches!(stop, Stop::Failed(_)) {
                     self.cancel_when_taken(taking);
                 }
-                Err(Stop::Failed(failure))
+                Err(stop)
             }
-            Err(Stop::Gone) => Err(Stop::Gone),
         }
     }
 

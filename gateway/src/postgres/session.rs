@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use datafusion::common::ScalarValue;
@@ -20,6 +20,7 @@ use super::out::Transaction;
 use super::prepared::Prepared;
 use super::settings::Settings;
 use crate::auth::Principal;
+use crate::options::Live;
 
 /// Most prepared statements of a session, and most bytes of their texts.
 pub(super) const MOST_STATEMENTS: usize = 1_000;
@@ -34,6 +35,8 @@ pub(super) struct Session {
     pub(super) link: Link,
     pub(super) peer: SocketAddr,
     pub(super) client: Principal,
+    /// The configuration that knows the client so.
+    pub(super) seen: Weak<Live>,
     pub(super) name: Name,
     pub(super) known: Known,
     pub(super) stop: CancellationToken,
@@ -126,8 +129,28 @@ impl Session {
                     continue;
                 }
             };
+            self.look_again()?;
             self.message(message).await?;
+            // A client may send many messages before it asks for their answers.
+            self.link.pace().await?;
         }
+    }
+
+    /// After a reload the client may be another one, or none.
+    fn look_again(&mut self) -> Result<(), Failure> {
+        let now = self.face.current.now();
+        if std::ptr::eq(self.seen.as_ptr(), Arc::as_ptr(&now)) {
+            return Ok(());
+        }
+        self.client = now.keyring.still(&self.client).ok_or_else(|| {
+            Failure::fatal(
+                state::NOT_ADMITTED,
+                "terminating connection: this gateway no longer knows the API key that was shown",
+            )
+            .hint("Connect again with a key that it knows.")
+        })?;
+        self.seen = Arc::downgrade(&now);
+        Ok(())
     }
 
     async fn message(&mut self, message: Message) -> Result<(), Stop> {

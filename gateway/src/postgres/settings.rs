@@ -259,8 +259,9 @@ fn refused(name: &str, allowed: &str) -> Failure {
 /// The value that a setting gets, and what a user should know.
 fn checked(name: &str, value: &str) -> Result<(String, Option<&'static str>), Failure> {
     let lower = value.trim().to_lowercase();
+    // What is kept is what was looked at, because it is read again where it is used.
     let only = |allowed: bool, what: &str| {
-        if allowed { Ok((value.to_owned(), None)) } else { Err(refused(name, what)) }
+        if allowed { Ok((lower.clone(), None)) } else { Err(refused(name, what)) }
     };
     match name {
         "client_encoding" => match lower.replace(['-', '_'], "").as_str() {
@@ -297,8 +298,7 @@ fn checked(name: &str, value: &str) -> Result<(String, Option<&'static str>), Fa
                     | "error"
             ),
             "notice, warning or error",
-        )
-        .map(|(_, none)| (lower.clone(), none)),
+        ),
         "dunlin.results_cache" => match lower.as_str() {
             "on" | "true" | "1" | "yes" => Ok(("on".to_owned(), None)),
             "off" | "false" | "0" | "no" => Ok(("off".to_owned(), None)),
@@ -363,6 +363,19 @@ mod tests {
         assert_eq!(changed.report, Some(("DateStyle", "ISO, MDY".to_owned())));
         let changed = settings.set("timezone", Some("Europe/Berlin")).unwrap();
         assert!(changed.warning.is_some() && settings.get("timezone") == Some("UTC"));
+    }
+
+    #[test]
+    fn a_limit_counts_however_it_is_written() {
+        let mut settings = Settings::new("ci");
+        settings.set("statement_timeout", Some(" 5MIN ")).unwrap();
+        assert_eq!(settings.statement_timeout(), Some(Duration::from_secs(300)));
+        settings.set("dunlin.max_bytes_scanned", Some(" 1000")).unwrap();
+        settings.set("dunlin.max_cost_usd", Some("1E-2 ")).unwrap();
+        let most = settings.most();
+        assert_eq!((most.max_bytes_scanned, most.max_cost_usd), (Some(1_000), Some(0.01)));
+        settings.set("dunlin.route", Some(" Fleet")).unwrap();
+        assert_eq!(settings.planner()["route"], "fleet");
     }
 
     #[test]

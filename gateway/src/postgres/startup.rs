@@ -8,7 +8,7 @@
 //! HTTP's listener refuses plain text.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use dunlin_manifest::env::Env;
 use tokio::net::TcpStream;
@@ -79,6 +79,7 @@ async fn open(
                 link: begun.link,
                 peer,
                 client,
+                seen: Weak::new(),
                 name,
                 known,
                 stop,

@@ -64,7 +64,9 @@ fn of_text(kind: &Kind, bytes: &[u8]) -> Result<ScalarValue, Wrong> {
     let text = std::str::from_utf8(bytes).map_err(|_| because(state::NOT_UTF8, "not UTF-8"))?;
     let plain = text.trim();
     Ok(match kind {
-        Kind::Text | Kind::Record(_) => ScalarValue::Utf8(Some(text.to_owned())),
+        Kind::Text | Kind::Uuid | Kind::Jsonb | Kind::Record(_) => {
+            ScalarValue::Utf8(Some(text.to_owned()))
+        }
         Kind::Bool => ScalarValue::Boolean(Some(boolean(plain).ok_or_else(wrong)?)),
         Kind::Int2 => ScalarValue::Int16(Some(plain.parse().map_err(|_| wrong())?)),
         Kind::Int4 => ScalarValue::Int32(Some(plain.parse().map_err(|_| wrong())?)),
@@ -91,6 +93,10 @@ fn of_text(kind: &Kind, bytes: &[u8]) -> Result<ScalarValue, Wrong> {
 /// The text of a time without its zone, where the type has none: Postgres reads it so, and JDBC sends one with every time
 /// and date.
 fn without_zone<'a>(kind: &Kind, text: &'a str) -> &'a str {
+    // A year before the first one is no part of a time that could be left out.
+    if text.get(text.len().saturating_sub(2)..).is_some_and(|end| end.eq_ignore_ascii_case("bc")) {
+        return text;
+    }
     let head = match kind {
         Kind::Date => return text.split([' ', 'T']).next().unwrap_or(text),
         Kind::Timestamp => "2000-01-01".len(),
@@ -169,9 +175,15 @@ fn decimal(text: &str) -> Result<ScalarValue, Wrong> {
 fn of_binary(kind: &Kind, mut bytes: Bytes) -> Result<ScalarValue, Wrong> {
     let fits = |size: usize| if bytes.len() == size { Ok(()) } else { Err(wrong()) };
     Ok(match kind {
-        Kind::Text if bytes.len() == 16 && std::str::from_utf8(&bytes).is_err() => {
-            return Err(because(state::FEATURE_NOT_SUPPORTED, "send it as text"));
+        Kind::Uuid => {
+            fits(16)?;
+            let mut digits = format!("{:032x}", bytes.get_u128());
+            [20, 16, 12, 8].into_iter().for_each(|at| digits.insert(at, '-'));
+            ScalarValue::Utf8(Some(digits))
         }
+        // The version of the form, and then the text.
+        Kind::Jsonb if bytes.first() == Some(&1) => return of_text(&Kind::Text, &bytes[1..]),
+        Kind::Jsonb => return Err(wrong()),
         Kind::Text | Kind::Record(_) => return of_text(&Kind::Text, &bytes),
         Kind::Bytea => ScalarValue::Binary(Some(bytes.to_vec())),
         Kind::Bool => {
@@ -424,6 +436,34 @@ mod tests {
     }
 
     #[test]
+    fn values_with_a_binary_form_of_their_own_become_their_text() {
+        let binary =
+            |kind: &Kind, bytes: &[u8]| read(1, kind, true, Some(&Bytes::copy_from_slice(bytes)));
+        let text = |text: &str| ScalarValue::Utf8(Some(text.to_owned()));
+        let nil = "00000000-0000-0000-0000-000000000000";
+        assert_eq!(binary(&Kind::Uuid, &[0; 16]).unwrap(), text(nil));
+        let id: Vec<u8> = (0xa0..0xb0).collect();
+        assert_eq!(binary(&Kind::Uuid, &id).unwrap(), text("a0a1a2a3-a4a5-a6a7-a8a9-aaabacadaeaf"));
+        assert!(binary(&Kind::Uuid, &[0; 15]).is_err());
+        assert_eq!(binary(&Kind::Jsonb, b"\x01{}").unwrap(), text("{}"));
+        assert!(binary(&Kind::Jsonb, b"{}").is_err());
+        assert_eq!(binary(&Kind::Text, &[b'x'; 16]).unwrap(), text(&"x".repeat(16)));
+    }
+
+    #[test]
+    fn a_year_before_the_first_one_is_refused() {
+        for (kind, value) in [
+            (Kind::Date, "0044-03-15 BC"),
+            (Kind::Date, "0044-03-15 +01 bc"),
+            (Kind::Timestamp, "0044-03-15 12:00:00 BC"),
+            (Kind::TimestampTz, "0044-03-15 12:00:00+00 BC"),
+        ] {
+            let bytes = Bytes::copy_from_slice(value.as_bytes());
+            assert!(read(1, &kind, false, Some(&bytes)).is_err(), "{value}");
+        }
+    }
+
+    #[test]
     fn arrays_are_read_with_quotes_and_nulls() {
         let parts = items(r#"{a, "b,\"c" ,NULL,"null",""}"#).unwrap();
         let expected = [Some("a"), Some("b,\"c"), None, Some("null"), Some("")]
@@ -446,6 +486,8 @@ mod tests {
             Kind::Float8,
             Kind::Numeric,
             Kind::Text,
+            Kind::Uuid,
+            Kind::Jsonb,
             Kind::Bytea,
             Kind::Date,
             Kind::Time,

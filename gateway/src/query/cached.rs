@@ -24,7 +24,7 @@ use dunlin_manifest::store::ControlStore;
 use dunlin_manifest::store::create::load;
 use serde::{Deserialize, Serialize};
 
-use super::error::CoreError;
+use super::error::{CoreError, ErrorKind};
 use super::handles::Handles;
 
 /// Where the query of a statement comes from.
@@ -41,6 +41,17 @@ pub(crate) enum Source {
 impl Source {
     /// It was run, and nothing else is to be said.
     pub(crate) const RUN: Self = Self::New { missed: false };
+
+    /// Why there is no answer. A query that an earlier request has submitted was there: its records are kept for a shorter
+    /// time than the key that named it.
+    pub(crate) fn gone(self, error: CoreError) -> CoreError {
+        match error.kind {
+            ErrorKind::NoSuchQuery(_) if self == Self::Replayed => {
+                CoreError { kind: ErrorKind::Expired, ..error }
+            }
+            _ => error,
+        }
+    }
 }
 
 /// Everything that decides the rows of a query.

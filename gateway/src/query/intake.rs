@@ -3,7 +3,7 @@
 //! Planning and submitting must not stop half-way when a client disconnects, so they run in a task of their own.
 //! Between `idem` and `root` there is a state that only a retry of the same client could complete.
 
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 use datafusion::arrow::datatypes::SchemaRef;
@@ -19,6 +19,7 @@ use dunlin_planner::cost::{Estimate, Tariff};
 use dunlin_planner::{
     Described, Grants, ParsedStatement, Planned, Planner, StatementKind, TableName,
 };
+use tokio_util::sync::CancellationToken;
 
 use super::analyze::{self, Detail};
 use super::answer::{Answer, Receipt};
@@ -37,7 +38,7 @@ use super::statement::Statement;
 pub(crate) use super::submitting::Held;
 use super::submitting::{Submitter, Wanted, Written};
 use super::system::{OnlyColumns, System};
-use super::workgroups::{Workgroups, ttl_ms};
+use super::workgroups::{Here, Workgroups, ttl_ms};
 use crate::auth::{Principal, Workgroup};
 use crate::metrics::{Passing, Told};
 use crate::options::{Current, Gateway, GatewayOptions, Live, Most};
@@ -93,6 +94,8 @@ pub(crate) struct Wish {
     pub(crate) fresh: bool,
     /// The longest time that the client waits for a plan, and for a place among the inline queries.
     pub(crate) patience: Duration,
+    /// Cancelled when the client has left or does not want its answer any more. What waits then waits no longer.
+    pub(crate) gone: CancellationToken,
 }
 
 /// Plans statements, and answers or submits them.
@@ -183,6 +186,18 @@ impl Intake {
         let planner = live.planner.granting(grants.clone());
         let parsed = self.planning.parse(&planner, statement.sql.clone()).await?;
         Ok(Parsed { statement, parsed, live, planner })
+    }
+
+    /// The same statement by what is in force now.
+    pub(crate) async fn renewed(
+        &self,
+        parsed: Parsed,
+        grants: &Grants,
+    ) -> Result<Parsed, CoreError> {
+        match Arc::ptr_eq(&parsed.live, &self.current.now()) {
+            true => Ok(parsed),
+            false => self.parse(parsed.statement, grants).await,
+        }
     }
 
     /// What a statement takes and what it answers, before its parameters are known.
@@ -302,23 +317,18 @@ impl Intake {
 
     async fn taken(self: Arc<Self>, parsed: Parsed, wish: Wish) -> Result<Taken, CoreError> {
         // Dropped with this future, when the client leaves.
-        let here = Arc::new(());
-        // A client with a key comes back for its query.
-        let waiting = wish.key.is_none().then(|| Arc::downgrade(&here));
+        let _left = wish.gone.clone().drop_guard();
         if wish.durable || wish.key.is_some() || parsed.kind() == StatementKind::Write {
-            return lasting(async move { self.take_now(parsed, wish, waiting).await }).await;
+            return lasting(async move { self.take_now(parsed, wish).await }).await;
         }
-        self.take_now(parsed, wish, waiting).await
+        self.take_now(parsed, wish).await
     }
 
-    async fn take_now(
-        self: &Arc<Self>,
-        parsed: Parsed,
-        wish: Wish,
-        waiting: Option<Weak<()>>,
-    ) -> Result<Taken, CoreError> {
+    async fn take_now(self: &Arc<Self>, parsed: Parsed, wish: Wish) -> Result<Taken, CoreError> {
         let Parsed { mut statement, parsed, live, planner } = parsed;
-        let Wish { caller, key, durable, fresh, patience } = wish;
+        let Wish { caller, key, durable, fresh, patience, gone } = wish;
+        // A client with a key comes back for its query.
+        let gone = if key.is_some() { CancellationToken::new() } else { gone };
         let analysis = detail(parsed.kind());
         let mut query = match statement.origin {
             Some(origin) => origin.query(self.env()),
@@ -355,6 +365,7 @@ impl Intake {
             () = self.env().clock.sleep(patience), if !durable => {
                 Err(ErrorKind::WaitOver(patience).into())
             }
+            () = gone.cancelled(), if !durable => Err(ErrorKind::Cancelled.into()),
         };
         let planned = planned.map_err(|error| error.about(&query))?;
         self.was_planned(&query, &planned, began);
@@ -366,7 +377,10 @@ impl Intake {
         let limits = limits.map_err(|error| error.about(&query))?;
         if planned.graph.is_none() {
             let here = (&caller, &query, analysis);
-            let answer = self.answer_here((&live, &planned), here, patience).await;
+            let answer = tokio::select! {
+                answer = self.answer_here((&live, &planned), here, patience) => answer,
+                () = gone.cancelled() => Err(ErrorKind::Cancelled.into()),
+            };
             let answer = answer.map_err(|error| error.about(&query))?;
             // An analysis is no answer of the query.
             let limits = analysis.map_or(remarks.limits, |_| AnswerLimits::default());
@@ -384,8 +398,7 @@ impl Intake {
         let expected = self.expected(&planned);
         let written = async move {
             let (sql, caller, remarks) = (&*sql, &caller, &remarks);
-            let wanted =
-                Wanted { sql, trace, idem, caller, remarks, is_cacheable, expected, waiting };
+            let wanted = Wanted { sql, trace, idem, caller, remarks, is_cacheable, expected, gone };
             intake.submitter.write_down(&planned, limits, query, wanted).await
         };
         let Written { query, source, held } = lasting(written).await?;
@@ -429,7 +442,7 @@ impl Intake {
             };
             rows = analyze::inline(rows, ran, self.env().clone(), detail)?;
         }
-        Ok(here(query.clone(), planned, meter, rows).holding(here_of_group))
+        Ok(here(query.clone(), planned, meter, rows).holding(here_of_group.map(Here::running)))
     }
 
     /// Tells of an answer when its rows have ended.

@@ -1,6 +1,9 @@
 //! A statement as every protocol passes it in, checked before anything is planned.
 
+use arrow::array::RecordBatch;
+use arrow_ipc::writer::StreamWriter;
 use datafusion::common::ScalarValue;
+use datafusion::error::DataFusionError;
 use dunlin_planner::{MOST_PARAMETERS, QuerySettings, parameter_of_json};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
@@ -59,11 +62,12 @@ impl Statement {
         parameters: Vec<ScalarValue>,
         settings: Map<String, Value>,
     ) -> Result<Self, CoreError> {
-        // The type belongs to the value: the date and the text 2026-01-01 are two parameters.
-        let texts = parameters.iter().map(|value| {
-            serde_json::json!([value.data_type().to_string(), value.is_null(), value.to_string()])
-        });
-        let mut statement = Self::checked(sql, &texts.collect::<Vec<_>>(), settings)?;
+        let known = parameters.iter().take(MAX_PARAMETERS + 1).map(exactly);
+        let known = known.collect::<Result<Vec<_>, _>>();
+        let known = known.map_err(|error| {
+            CoreError::invalid_request(format!("a parameter cannot be used: {error}"))
+        })?;
+        let mut statement = Self::checked(sql, &known, settings)?;
         statement.parameters = parameters;
         Ok(statement)
     }
@@ -101,6 +105,15 @@ impl Statement {
             fingerprint,
         })
     }
+}
+
+/// A parameter with its type, as two are told apart: the date and the text 2026-01-01 are two. What is printed of a value may
+/// be a part of it.
+fn exactly(value: &ScalarValue) -> Result<Value, DataFusionError> {
+    let column = RecordBatch::try_from_iter_with_nullable([("", value.to_array()?, true)])?;
+    let mut bytes = StreamWriter::try_new(Vec::new(), &column.schema())?;
+    bytes.write(&column)?;
+    Ok(sha256_hex(&bytes.into_inner()?).into())
 }
 
 /// SHA-256 of `{sql, parameters, settings}` with sorted keys.
@@ -150,4 +163,47 @@ fn canonical(value: &Value, out: &mut String) {
 #[must_use]
 pub(crate) fn sha256_hex(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn parameters_are_told_apart_by_all_that_they_are() {
+        use ScalarValue as V;
+        let long = |last: u8| V::Binary(Some((0..100).chain([last]).collect()));
+        let values = [
+            long(1),
+            long(2),
+            V::Date32(Some(0)),
+            V::Utf8(Some("1970-01-01".to_owned())),
+            V::Utf8(None),
+            V::Null,
+            V::Int64(Some(1)),
+            V::Int32(Some(1)),
+            V::Date32(Some(i32::MAX)),
+            V::Date32(Some(i32::MIN)),
+            V::Date64(Some(i64::MIN)),
+            V::Float64(Some(f64::NAN)),
+            V::Float64(Some(-0.0)),
+            V::Float64(Some(0.0)),
+        ];
+        let print = |value: &V| {
+            let statement = Statement::typed("select $1".into(), vec![value.clone()], Map::new());
+            statement.unwrap().fingerprint
+        };
+        let prints: HashSet<String> = values.iter().map(print).collect();
+        assert_eq!(prints.len(), values.len());
+        assert_eq!(print(&long(7)), print(&long(7)));
+    }
+
+    #[test]
+    fn too_many_parameters_are_refused() {
+        let values = vec![ScalarValue::Null; MAX_PARAMETERS + 1];
+        assert!(Statement::typed("select 1".into(), values, Map::new()).is_err());
+    }
 }

@@ -1,6 +1,6 @@
 //! Writing a planned query into the store: its turn, its record, and who is told of it.
 
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
 use dunlin_manifest::ids::QueryId;
 use dunlin_manifest::meter::Meter;
@@ -8,6 +8,7 @@ use dunlin_manifest::query::{News, QueryHandle, ring};
 use dunlin_manifest::records::Limits;
 use dunlin_manifest::submit::{self, SubmitError, Submitted};
 use dunlin_planner::{Planned, Route, StageGraph};
+use tokio_util::sync::CancellationToken;
 
 use super::asked::Remarks;
 use super::cached::{Cached, Source, identity};
@@ -43,8 +44,8 @@ pub(super) struct Wanted<'a> {
     pub(super) is_cacheable: bool,
     /// Bytes and dollars that it is expected to use.
     pub(super) expected: (u64, Option<f64>),
-    /// Cannot be upgraded once the client has left. None: the query is wanted nevertheless.
-    pub(super) waiting: Option<Weak<()>>,
+    /// Cancelled when nobody wants the query any more.
+    pub(super) gone: CancellationToken,
 }
 
 /// A query that is in the store.
@@ -91,7 +92,7 @@ impl Submitter {
         query: QueryId,
         wanted: Wanted<'_>,
     ) -> Result<Written, CoreError> {
-        let Wanted { sql, trace, idem, caller, remarks, is_cacheable, expected, waiting } = wanted;
+        let Wanted { sql, trace, idem, caller, remarks, is_cacheable, expected, gone } = wanted;
         let under = |query: &QueryId| {
             let idem = idem.clone();
             let mut submission =
@@ -109,7 +110,7 @@ impl Submitter {
             let query = handle.query.clone();
             return Ok(Written { query, source: Source::Cached, held: Some(handle) });
         }
-        let is_wanted = || waiting.as_ref().is_none_or(|waiting| waiting.strong_count() > 0);
+        let is_wanted = || !gone.is_cancelled();
         let meter = Arc::<Meter>::default();
         let store = self.handles.metered(&meter);
         let admitted = self.workgroups.admit((&store, caller), &query, expected, is_wanted).await;

@@ -60,7 +60,9 @@ pub(super) struct Asked {
     pub(super) schema: Option<String>,
     /// Settings, by their names with a prefix or without.
     pub(super) settings: BTreeMap<String, String>,
-    pub(super) prepared: BTreeMap<String, String>,
+    /// Prepared statements as their client keeps them. A header of some bytes may be a long statement, and is read only when
+    /// it is named.
+    prepared: BTreeMap<String, String>,
     pub(super) tags: Tags,
     pub(super) in_transaction: bool,
     pub(super) has_digits: bool,
@@ -79,10 +81,10 @@ pub(super) fn kept(sql: &str) -> String {
     encoded(&format!("{PACKED}{}", URL_SAFE_NO_PAD.encode(packed(sql))))
 }
 
-fn restored(kept: String) -> Option<String> {
+fn restored(kept: &str) -> Option<String> {
     match kept.strip_prefix(PACKED) {
         Some(text) => unpacked(&URL_SAFE_NO_PAD.decode(text).ok()?),
-        None => Some(kept),
+        None => Some(kept.to_owned()),
     }
 }
 
@@ -122,10 +124,6 @@ impl Asked {
         if prepared.len() > MOST_PREPARED {
             return Err(invalid(format!("more than {MOST_PREPARED} prepared statements")));
         }
-        let prepared = prepared.into_iter().map(|(name, kept)| {
-            let sql = restored(kept);
-            sql.map(|sql| (name, sql)).ok_or_else(|| invalid("a prepared statement is damaged"))
-        });
         let capabilities = list(headers, "x-trino-client-capabilities")?;
         let transaction = one(headers, "x-trino-transaction-id")?;
         let trace = one(headers, "traceparent")?.and_then(TraceContext::parse);
@@ -135,7 +133,7 @@ impl Asked {
             catalog: text("x-trino-catalog")?,
             schema: text("x-trino-schema")?,
             settings: pairs(headers, "x-trino-session")?.into_iter().collect(),
-            prepared: prepared.collect::<Result<_, _>>()?,
+            prepared: prepared.into_iter().collect(),
             tags: tags(headers)?,
             in_transaction: transaction.is_some_and(|id| !id.eq_ignore_ascii_case("none")),
             has_digits: capabilities.contains(&"PARAMETRIC_DATETIME"),
@@ -143,6 +141,22 @@ impl Asked {
             fresh: wants_fresh(headers),
             trace: trace.map(|trace| trace.to_string()),
         })
+    }
+
+    /// The text of a prepared statement.
+    ///
+    /// # Errors
+    /// There is none of this name, or it is not what a gateway has given out.
+    pub(super) fn prepared(&self, name: &str) -> Result<String, Failure> {
+        let kept = self.prepared.get(name).ok_or_else(|| Failure::not_prepared(name))?;
+        let damaged =
+            || Failure::new(Name::USER, "the prepared statement is damaged; PREPARE it again");
+        restored(kept).ok_or_else(damaged)
+    }
+
+    /// Whether a statement of this name was prepared.
+    pub(super) fn has_prepared(&self, name: &str) -> bool {
+        self.prepared.contains_key(name)
     }
 
     /// A statement for the core, with the settings of the session.
@@ -258,7 +272,7 @@ mod tests {
             ("x-trino-transaction-id", "NONE"),
         ])
         .unwrap();
-        assert_eq!(read.prepared["a"], "select ?, 'b&c'");
+        assert_eq!(read.prepared("a").unwrap(), "select ?, 'b&c'");
         assert_eq!(read.tags["team"], "finance");
         assert_eq!((read.tags["urgent"].as_str(), read.tags["source"].as_str()), ("", "superset"));
         assert!(read.has_digits && !read.in_transaction);
@@ -274,7 +288,8 @@ mod tests {
         let kept = kept(&sql);
         assert!(kept.len() < 500, "{}", kept.len());
         let header = format!("p={kept}");
-        assert_eq!(asked(&[("x-trino-prepared-statement", &header)]).unwrap().prepared["p"], sql);
+        let read = asked(&[("x-trino-prepared-statement", &header)]).unwrap();
+        assert_eq!(read.prepared("p").unwrap(), sql);
         assert_eq!(super::kept("select 'ä'"), "select+%27%C3%A4%27");
     }
 
@@ -284,11 +299,17 @@ mod tests {
         for (name, value) in [
             ("x-trino-user", "two"),
             ("x-trino-session", "=1"),
-            ("x-trino-prepared-statement", "a=$zstd:%%%"),
-            ("x-trino-prepared-statement", "a=$zstd:AAAA"),
             ("x-trino-client-tags", "a,b,c,d,e,f,g,h,i,j,k,l,m,n,o,p,q"),
         ] {
             assert!(asked(&[(name, value)]).is_err(), "{name}");
+        }
+        // A prepared statement is read when it is named.
+        for kept in ["a=%24zstd%3A!!!", "a=%24zstd%3AAAAA"] {
+            let read = asked(&[("x-trino-prepared-statement", kept)]).unwrap();
+            let refused = read.prepared("a").unwrap_err();
+            assert!(refused.to_string().contains("is damaged"), "{refused}");
+            assert!(read.has_prepared("a") && !read.has_prepared("b"));
+            assert!(read.prepared("b").is_err());
         }
         let long = "x".repeat(LONGEST + 1);
         assert!(asked(&[("x-trino-catalog", &long)]).is_err());

@@ -5,7 +5,7 @@ use std::fmt;
 use datafusion::arrow::datatypes::DataType;
 use dunlin_manifest::ids::QueryId;
 use dunlin_manifest::records::ErrorCode;
-use dunlin_plan::redact::redact;
+use dunlin_plan::redact::shown;
 use dunlin_planner::{Mistake, PlanError};
 use serde_json::{Value, json};
 
@@ -129,8 +129,7 @@ impl Failure {
     /// As clients read it.
     pub(super) fn body(&self) -> Value {
         // Errors of stores may quote what they were asked with.
-        let message: String = self.message.chars().take(MAX_MESSAGE).collect();
-        let message = redact(&message).into_owned();
+        let message = shown(&self.message, MAX_MESSAGE);
         let message = match self.place {
             Some((line, column)) => format!("line {line}:{column}: {message}"),
             None => message,

@@ -70,7 +70,7 @@ impl Trino {
                 done("PREPARE")?.header("x-trino-added-prepare", header)
             }
             Command::Deallocate { name } => {
-                if !asked.prepared.contains_key(name) {
+                if !asked.has_prepared(name) {
                     return Err(Failure::not_prepared(name));
                 }
                 done("DEALLOCATE")?.header("x-trino-deallocated-prepare", encoded(name))

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use arrow_schema::{DataType, Field, Schema};
 use dunlin_planner::{Signature, StatementKind};
 use serde_json::Value;
+use tokio_util::sync::CancellationToken;
 
 use super::asked::Asked;
 use super::body::{Results, State};
@@ -61,9 +62,7 @@ impl Trino {
         if let Some(results) = self.commanded(asked, &command)? {
             return Ok(results.into());
         }
-        let prepared = |name: &str| {
-            asked.prepared.get(name).cloned().ok_or_else(|| Failure::not_prepared(name))
-        };
+        let prepared = |name: &str| asked.prepared(name);
         match command {
             Command::DescribeInput { name } => {
                 Ok(self.inputs(client, asked, prepared(&name)?).await?.into())
@@ -106,7 +105,7 @@ impl Trino {
                 return Ok(self.later(client, asked, sql, using).await?.into());
             }
             StatementKind::Write if !client.principal.scopes.has(Scope::Write) => {
-                let what = "this API key may read and not write; it needs the scope write";
+                let what = "this API key or token may read and not write; it needs the scope write";
                 return Err(Failure::new(Name::DENIED, what).into());
             }
             StatementKind::Write if asked.in_transaction => {
@@ -117,9 +116,16 @@ impl Trino {
         }
         let caller = client.principal.clone();
         let key = asked.key.clone();
-        let wish = Wish { caller, key, durable: true, fresh: asked.fresh, patience: PATIENCE };
+        let wish = Wish {
+            caller,
+            key,
+            durable: true,
+            fresh: asked.fresh,
+            patience: PATIENCE,
+            gone: CancellationToken::new(),
+        };
         let taken = Arc::clone(&self.intake).take(parsed, wish).await?;
-        let Taken::Query { query, analysis, held, .. } = taken else {
+        let Taken::Query { query, source, analysis, held } = taken else {
             return Err(CoreError::internal("a statement was answered and not stored").into());
         };
         let (of, told) = match (kind, analysis) {
@@ -130,7 +136,8 @@ impl Trino {
                 (Of::Analysis(detail), columns(&dunlin_planner::plan_schema(), asked.has_digits))
             }
             (_, None) => {
-                let schema = self.queries.schema(&client.principal, &query).await?;
+                let schema = self.queries.schema(&client.principal, &query).await;
+                let schema = schema.map_err(|error| source.gone(error))?;
                 (Of::Rows { from: 0 }, columns(&schema, asked.has_digits))
             }
         };

@@ -132,7 +132,7 @@ async fn a_long_answer_that_is_cut_says_so_in_a_trailer() {
     let address = gateway.url.strip_prefix("http://").unwrap();
     let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
     let request = format!(
-        "POST /v1/sql HTTP/1.1\r\nhost: x\r\nte: trailers\r\naccept: application/jsonl\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
+        "POST /v1/sql HTTP/1.1\r\nhost: localhost\r\nte: trailers\r\naccept: application/jsonl\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
         body.len()
     );
     stream.write_all(request.as_bytes()).await.unwrap();

@@ -8,7 +8,9 @@ use arrow::array::{ArrayRef, Int64Array, RecordBatch};
 use async_trait::async_trait;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryPool, UnboundedMemoryPool};
 use dunlin_gateway::auth::{KeyOptions, Scope, Workgroup, hash_of};
-use dunlin_gateway::{Gateway, GatewayOptions, Hub, Listeners, LocalRunner, ServeError, serve};
+use dunlin_gateway::{
+    Gateway, GatewayOptions, Hub, Listeners, Live, LocalRunner, Most, ServeError, serve,
+};
 use dunlin_manifest::env::{Clock, Env};
 use dunlin_manifest::ids::QueryId;
 use dunlin_manifest::keys;
@@ -156,6 +158,12 @@ impl Site {
             })
             .collect();
         options
+    }
+
+    /// What a gateway with these options serves with, so that a test can replace it as a reload does.
+    pub(super) fn live(&self, options: &GatewayOptions) -> Live {
+        let (limits, door) = (options.limits.clone(), &options.door);
+        Live::new(self.planner.clone(), limits, Most::default(), door).unwrap()
     }
 
     /// Options with keys that may read; each belongs to the workgroup that its configuration describes, if it has one.

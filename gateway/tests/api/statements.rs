@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use dunlin_gateway::auth::Scope;
 use dunlin_gateway::{GatewayOptions, LocalRunner};
 use dunlin_manifest::ids::QueryId;
 use serde_json::{Value, json};
@@ -291,4 +292,26 @@ async fn a_query_that_runs_or_has_failed_is_analyzed_as_far_as_it_came() {
         "{failed}"
     );
     assert!(failed.contains("\ntotal: failed (EXECUTION_FAILED); "), "{failed}");
+}
+
+/// At a gateway without keys, a browser's requests for pages of other sites are refused.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_of_another_site_runs_nothing() {
+    let site = Site::new();
+    let gateway = site.gateway(None, GatewayOptions::default()).await;
+    let own = gateway.url.clone();
+    for (name, value, status) in [
+        ("origin", "http://evil.example", 403),
+        ("sec-fetch-site", "cross-site", 403),
+        ("host", "evil.example", 403),
+        ("origin", &own, 200),
+        ("sec-fetch-site", "same-origin", 200),
+    ] {
+        let answer = gateway.sql("select 1").header(name, value).send().await.unwrap();
+        assert_eq!(answer.status().as_u16(), status, "{name}: {value}");
+    }
+    // Where there are keys, a page of another site has none.
+    let keyed = site.keyed(None, &[("a", &[Scope::Query])]).await;
+    let asked = keyed.sql("select 1").header("origin", "http://evil.example").bearer_auth("a");
+    assert_eq!(asked.send().await.unwrap().status().as_u16(), 200);
 }

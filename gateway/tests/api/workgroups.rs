@@ -206,10 +206,16 @@ async fn a_line_has_an_end() {
     let (_data, site) = site();
     let group = json!({ "name": "bi", "max_running": 1, "max_queued": 0 });
     let gateway = site.gateway(None, Site::grouped(&[("some", group)])).await;
-    assert_eq!(submit(&gateway, "some", "select n from t_one").await.status().as_u16(), 202);
-    let (status, problem) = answered(submit(&gateway, "some", "select n from t_one").await).await;
-    assert_eq!(status, 429);
-    assert!(problem["detail"].as_str().unwrap().contains("no more may wait"), "{problem}");
+    for _ in 0..2 {
+        let (status, first) = answered(submit(&gateway, "some", "select n from t_one").await).await;
+        assert_eq!(status, 202, "{first}");
+        let second = submit(&gateway, "some", "select n from t_one").await;
+        let (status, problem) = answered(second).await;
+        assert_eq!(status, 429);
+        assert!(problem["detail"].as_str().unwrap().contains("no more may wait"), "{problem}");
+        // Its place is free again, and the line is not full for ever.
+        cancel(&gateway, "some", first["query_id"].as_str().unwrap()).await;
+    }
 }
 
 /// Bytes of a table.
@@ -370,4 +376,16 @@ async fn what_a_group_writes_is_in_the_receipt_and_a_group_without_limits_writes
     }
     let plain = asked[0];
     assert_eq!(asked, [plain, plain, plain + 1, plain + 1]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn news_of_everybodys_queries_are_for_keys_without_a_group() {
+    let (_data, site) = site();
+    let keys = [("some", json!({ "name": "bi" })), ("all", Value::Null)];
+    let gateway = site.gateway(None, Site::grouped(&keys)).await;
+    let wake = |key: &str| gateway.client.get(format!("{}/v1/wake", gateway.url)).bearer_auth(key);
+    assert_eq!(wake("all").send().await.unwrap().status().as_u16(), 200);
+    assert_eq!(wake("some").send().await.unwrap().status().as_u16(), 403);
+    let tell = gateway.client.post(format!("{}/v1/wake", gateway.url)).json(&json!({ "news": [] }));
+    assert_eq!(tell.bearer_auth("some").send().await.unwrap().status().as_u16(), 403);
 }

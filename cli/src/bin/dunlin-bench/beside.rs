@@ -18,6 +18,7 @@ import duckdb
 folder, threads, tables = sys.argv[1], int(sys.argv[2]), sys.argv[3].split(",")
 connection = duckdb.connect(config={"threads": threads})
 connection.execute("set enable_progress_bar = false")
+connection.execute(f"set temp_directory = '{folder}/../duckdb-spills'")
 for table in tables:
     # The smallest tables have files without a row. From these DuckDB takes all of them for empty, and joins them badly.
     kind = "table" if table in ("nation", "region") else "view"

@@ -108,12 +108,20 @@ fn scopes(claims: &Claims, by: &TokenScopes) -> Result<Scopes, Refused> {
 }
 
 fn text<'a>(claims: &'a Claims, name: &str) -> Option<&'a str> {
-    claims.get(name).and_then(Value::as_str)
+    claim(claims, name).and_then(Value::as_str)
+}
+
+/// A claim by its name. If there is none, the name is a path: `realm_access.roles` is `roles` in `realm_access`.
+fn claim<'a>(claims: &'a Claims, name: &str) -> Option<&'a Value> {
+    claims.get(name).or_else(|| {
+        let (outer, inner) = name.split_once('.')?;
+        claim(claims.get(outer)?.as_object()?, inner)
+    })
 }
 
 /// The texts of a claim that is a text or a list of texts.
 fn texts<'a>(claims: &'a Claims, name: &str) -> impl Iterator<Item = &'a str> {
-    let value = claims.get(name);
+    let value = claim(claims, name);
     let one = value.and_then(Value::as_str);
     one.into_iter()
         .chain(value.and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str))
@@ -248,6 +256,34 @@ mod tests {
         assert_eq!(named(json!("bi")), "bi");
         for value in [json!(null), json!([]), json!("staff"), json!("BI"), json!({ "bi": 1 })] {
             assert_eq!(group(value), Err(Refused::Workgroup));
+        }
+    }
+
+    #[test]
+    fn a_claim_may_be_inside_of_another_one() {
+        let groups = json!([{ "name": "etl" }, { "name": "bi" }]);
+        let by = options(
+            &json!({ "workgroup_claim": "realm_access.roles", "scopes_claim": "https://a.example/s" }),
+            &groups,
+        );
+        let group =
+            |value: Value| read(&value, &by).map(|it| it.workgroup.unwrap().name.to_string());
+        let scopes = json!("write");
+        let inside =
+            json!({ "realm_access": { "roles": ["x", "bi"] }, "https://a.example/s": scopes });
+        assert_eq!(group(inside).as_deref(), Ok("bi"));
+        // A claim of the whole name comes first.
+        let both = json!({
+            "realm_access": { "roles": "bi" },
+            "realm_access.roles": "etl",
+            "https://a.example/s": scopes,
+        });
+        assert_eq!(group(both).as_deref(), Ok("etl"));
+        for value in
+            [json!("bi"), json!(["bi"]), json!({ "role": "bi" }), json!({ "roles": { "bi": 1 } })]
+        {
+            let claims = json!({ "realm_access": value, "https://a.example/s": scopes });
+            assert_eq!(group(claims), Err(Refused::Workgroup));
         }
     }
 

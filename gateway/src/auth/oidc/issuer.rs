@@ -138,12 +138,7 @@ impl Issuer {
             }
             known.tried = Some(now);
         }
-        let reading = std::pin::pin!(self.keys());
-        let keys = match select(reading, clock.sleep(LONGEST)).await {
-            Either::Left((keys, _)) => keys,
-            Either::Right(_) => Err(IssuerError::Slow),
-        };
-        match keys {
+        match self.keys(clock).await {
             Ok(keys) => {
                 if keys.len() == 0 {
                     tracing::warn!(issuer = self.name, "the issuer has no keys that can be used");
@@ -159,7 +154,16 @@ impl Issuer {
         }
     }
 
-    async fn keys(&self) -> Result<KeySet, IssuerError> {
+    /// Reads the keys now.
+    pub(super) async fn keys(&self, clock: &dyn Clock) -> Result<KeySet, IssuerError> {
+        let reading = std::pin::pin!(self.published());
+        match select(reading, clock.sleep(LONGEST)).await {
+            Either::Left((keys, _)) => keys,
+            Either::Right(_) => Err(IssuerError::Slow),
+        }
+    }
+
+    async fn published(&self) -> Result<KeySet, IssuerError> {
         let url = match &self.at {
             KeysAt::Url(url) => url.clone(),
             KeysAt::Discovery(url) => self.discovered(url).await?,

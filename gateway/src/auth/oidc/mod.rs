@@ -56,6 +56,31 @@ impl fmt::Debug for Oidc {
     }
 }
 
+/// Why the keys of an issuer cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct IssuerError(issuer::IssuerError);
+
+impl OidcOptions {
+    /// Reads the issuer's keys, as a gateway does when the first token comes, and counts those that can be used.
+    ///
+    /// # Errors
+    /// It does not answer, or what it answers cannot be used.
+    pub async fn count_keys(&self, clock: &dyn Clock) -> Result<usize, IssuerError> {
+        self.count_keys_in(Arc::new(Web::default()), clock).await
+    }
+
+    async fn count_keys_in(
+        &self,
+        documents: Arc<dyn Documents>,
+        clock: &dyn Clock,
+    ) -> Result<usize, IssuerError> {
+        signatures::install();
+        let issuer = Issuer::new(self.issuer.clone(), self.keys.clone(), documents);
+        issuer.keys(clock).await.map(|keys| keys.len()).map_err(IssuerError)
+    }
+}
+
 impl Oidc {
     /// The groups that tokens may belong to.
     pub(super) fn workgroups(&self) -> &[Arc<Workgroup>] {

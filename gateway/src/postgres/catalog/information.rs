@@ -329,6 +329,8 @@ fn short(kind: &Kind) -> &'static str {
         Kind::Float8 => "float8",
         Kind::Numeric => "numeric",
         Kind::Text => "text",
+        Kind::Uuid => "uuid",
+        Kind::Jsonb => "jsonb",
         Kind::Bytea => "bytea",
         Kind::Date => "date",
         Kind::Time => "time",

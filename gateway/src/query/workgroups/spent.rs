@@ -200,12 +200,11 @@ impl Books {
         day.turn_over(reserved.day);
         let entry = Entry { spent: reserved.spent, is_here: true, asked: None };
         day.queries.insert(query.clone(), entry);
-        let store = self.handles.store();
-        let checked = self.check(store, group, &mut day, (reserved.day, Some(FRESH))).await;
-        if checked.is_err() {
-            day.queries.remove(query);
-        }
-        checked.map(|()| Some(Here { books: Arc::clone(self), reserved }))
+        let (number, store) = (reserved.day, self.handles.store());
+        // A client may leave while this waits.
+        let here = Here { books: Arc::clone(self), reserved, runs: false };
+        self.check(store, group, &mut day, (number, Some(FRESH))).await?;
+        Ok(Some(here))
     }
 
     /// What the queries of a group have used today, as far as it is written.
@@ -376,15 +375,32 @@ impl Books {
     }
 }
 
-/// A query that this gateway runs. When it is dropped, the query has ended.
+/// A query that this gateway runs, or is about to run. When it is dropped, the query has ended.
 #[derive(Debug)]
 pub(crate) struct Here {
     books: Arc<Books>,
     reserved: Reserved,
+    runs: bool,
+}
+
+impl Here {
+    /// The query begins. One that never does has used nothing.
+    pub(crate) fn running(mut self) -> Self {
+        self.runs = true;
+        self
+    }
 }
 
 impl Drop for Here {
     fn drop(&mut self) {
+        if !self.runs {
+            let Reserved { group, query, .. } = self.reserved.clone();
+            let day = self.books.day(&group);
+            self.books.hub.beside(async move {
+                day.lock().await.queries.remove(&query);
+            });
+            return;
+        }
         self.reserved.spent.is_settled = true;
         let Reserved { group, query, spent, .. } = self.reserved.clone();
         self.books.write(self.reserved.key(), query.clone());

@@ -108,7 +108,8 @@ impl Turns {
         let line = Arc::clone(self.lines.lock().entry(Arc::clone(&group.name)).or_default());
         let in_line = line.length.fetch_add(1, Ordering::Relaxed) + 1;
         let _in_line = InLine(&line.length);
-        if line.is_full.load(Ordering::Relaxed) && in_line > group.queued {
+        // The first in line always looks. Otherwise a line in which nobody may wait would stay full.
+        if line.is_full.load(Ordering::Relaxed) && in_line > group.queued.max(1) {
             return Err(crowded(group, most, "that is all"));
         }
         let clock = &self.handles.env().clock;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use dunlin_gateway::auth::{KeyOptions, NewKey, Scope, Scopes, Verifier};
-use dunlin_gateway::{GatewayOptions, InlineLimits};
+use dunlin_gateway::{Current, GatewayOptions, InlineLimits};
 use dunlin_manifest::keys;
 use dunlin_manifest::store::ControlStore;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -244,4 +244,35 @@ async fn a_gateway_that_stops_tells_idle_clients_and_lets_answers_end() {
     drop(rows);
     drop(busy);
     server.running.served.await.unwrap().unwrap();
+}
+
+/// A reload is in force at the next message, also for statements that were prepared before.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_is_what_the_newest_keys_say() {
+    let site = Site::new();
+    let (mine, other): (&[Scope], &[Scope]) = (&[Scope::Query], &[Scope::Query, Scope::Admin]);
+    let before = Site::keys(&[("mine", mine), ("other", other)]);
+    let current = Current::new(site.live(&before));
+    let server =
+        site.postgres(GatewayOptions { current: Some(current.clone()), ..before.clone() }).await;
+    let log_in = async |key: &str| talk(server.config().user(key).password(key)).await.unwrap();
+    let (removed, kept) = (log_in("mine").await, log_in("other").await);
+    let prepared = kept.client.prepare("select 1 + $1::bigint").await.unwrap();
+    assert_eq!(removed.text("select 1").await, "1");
+    current.replace(site.live(&Site::keys(&[("other", other)])));
+    assert_eq!(removed.state("select 1").await, "28000");
+    assert!(removed.client.simple_query("select 1").await.is_err());
+    let row = kept.client.query_one(&prepared, &[&2_i64]).await.unwrap();
+    assert_eq!(row.get::<_, i64>(0), 3);
+    // The same key may do less.
+    current.replace(site.live(&Site::keys(&[("other", &[Scope::Admin])])));
+    assert_eq!(kept.state("select 1").await, "42501");
+    let code = kept.client.query_one(&prepared, &[&2_i64]).await.unwrap_err();
+    assert_eq!(code.code().unwrap().code(), "42501");
+    // Who comes without a key to a gateway that had none must show one.
+    current.replace(site.live(&GatewayOptions::default()));
+    let open = server.talk().await;
+    assert_eq!(open.text("select 1").await, "1");
+    current.replace(site.live(&Site::keys(&[("other", other)])));
+    assert_eq!(open.state("select 1").await, "28000");
 }

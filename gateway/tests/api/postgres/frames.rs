@@ -194,3 +194,32 @@ async fn random_bytes_never_end_the_gateway() {
     }
     assert_eq!(server.talk().await.text("select 1").await, "1");
 }
+
+/// What would keep a thread busy for minutes is read in no time, and answers do not pile up until the client says Sync.
+#[tokio::test(flavor = "multi_thread")]
+async fn long_texts_and_long_pipelines_cost_what_they_are_worth() {
+    let site = Site::new();
+    let server = site.postgres(GatewayOptions::default()).await;
+    let names = format!("select {}\0", vec!["pg_am"; 170_000].join(","));
+    let began = std::time::Instant::now();
+    let told = answered(&server, &[&frame(b'Q', names.as_bytes())]).await;
+    assert!(told.len() == 2 && told[0].starts_with('E'), "{told:?}");
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+    let told = answered(
+        &server,
+        &[&frame(b'Q', &[b"select ".as_slice(), &[b'1'; 2 << 20], b"\0"].concat())],
+    )
+    .await;
+    assert_eq!(told[0], "E54000", "{told:?}");
+    // A client that reads, and does not say Sync, gets what it asked for.
+    let mut stream = server.bytes().await;
+    stream.write_all(&startup("tests")).await.unwrap();
+    let columns = (0..500).map(|at| format!("1 as {}{at}", "c".repeat(55))).collect::<Vec<_>>();
+    let sql = format!("s\0select {}\0\0\0", columns.join(","));
+    stream.write_all(&frame(b'P', sql.as_bytes())).await.unwrap();
+    let describe = frame(b'D', b"Ss\0").repeat(200);
+    stream.write_all(&describe).await.unwrap();
+    let mut found = vec![0; 1 << 20];
+    let read = tokio::time::timeout(Duration::from_secs(20), stream.read_exact(&mut found));
+    read.await.expect("nothing is sent before Sync").unwrap();
+}

@@ -178,3 +178,24 @@ async fn a_reload_keeps_the_keys_of_the_same_issuer_and_no_others() {
     assert_eq!(moved.client(&token, &scene.clock).await, Err(Refused::Key));
     assert_eq!(down.asked(), 1);
 }
+
+#[tokio::test]
+async fn who_checks_a_configuration_learns_how_many_keys_there_are_or_why_none() {
+    let (scene, first, second) = (Scene::new(), Pair::new("a"), Pair::new("b"));
+    let of = options(&json!({}));
+    let count = async || {
+        let servers: Arc<dyn Documents> = Arc::clone(&scene.servers) as _;
+        of.count_keys_in(servers, &*scene.hand).await.map_err(|error| error.to_string())
+    };
+    scene.servers.publish(&[&first, &second]);
+    assert_eq!(count().await, Ok(2));
+    scene.servers.publish(&[]);
+    assert_eq!(count().await, Ok(0));
+    scene.servers.answer(KEYS, Value::Null);
+    assert_eq!(count().await, Err(format!("{KEYS} answers 503")));
+    *scene.hand.hurries.lock() = true;
+    let other = options(&json!({ "jwks_url": "https://silent.example/keys" }));
+    let servers: Arc<dyn Documents> = Arc::clone(&scene.servers) as _;
+    let error = other.count_keys_in(servers, &*scene.hand).await.unwrap_err();
+    assert_eq!(error.to_string(), "it did not answer within 5 s");
+}
