@@ -1,5 +1,6 @@
 //! What a stage reads, found by a walk through its plan from its partitions down.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use datafusion::datasource::physical_plan::FileScanConfig;
@@ -19,6 +20,8 @@ pub(crate) struct Walk {
     pub(crate) inputs: Vec<StageInput>,
     pub(crate) scan_bytes: Vec<u64>,
     pub(crate) leaves: Vec<Option<usize>>,
+    /// Inputs of which only the filter is read, as far as is known.
+    filters: BTreeSet<StageId>,
 }
 
 impl Walk {
@@ -41,7 +44,7 @@ impl Walk {
             return;
         }
         if let Some(filter) = plan.downcast_ref::<KeyFilterExec>() {
-            self.input(filter.stage(), InputMode::Whole, 0);
+            self.filter(filter.stage());
         }
         if plan.is::<UnionExec>() {
             let mut first = offset;
@@ -61,13 +64,18 @@ impl Walk {
         }
     }
 
+    /// A filter of a stage is read. Whoever reads the stage itself waits for it anyway.
+    pub(crate) fn filter(&mut self, stage: StageId) {
+        if self.inputs.iter().all(|input| input.stage != stage) {
+            self.filters.insert(stage);
+            self.inputs.push(StageInput { stage, mode: InputMode::Whole, offset: 0 });
+        }
+    }
+
+    /// A stage may be read as a whole and by partition: then it has an input of either kind.
     pub(crate) fn input(&mut self, stage: StageId, mode: InputMode, offset: u32) {
-        let whole = |input: &StageInput| input.stage == stage && input.mode == InputMode::Whole;
-        match mode {
-            // Only the sizes of buckets matter here, and reading all of them adds nothing.
-            InputMode::Whole if self.inputs.iter().any(|input| input.stage == stage) => return,
-            InputMode::Whole => {}
-            InputMode::Partitioned => self.inputs.retain(|input| !whole(input)),
+        if self.filters.remove(&stage) {
+            self.inputs.retain(|input| input.stage != stage);
         }
         let input = StageInput { stage, mode, offset };
         if !self.inputs.contains(&input) {
@@ -84,5 +92,57 @@ impl Walk {
                 *weight += bytes;
             }
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use datafusion::arrow::datatypes::{DataType, Field, Schema};
+    use datafusion::physical_expr::EquivalenceProperties;
+    use datafusion::physical_plan::Partitioning;
+    use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
+    use datafusion::physical_plan::joins::CrossJoinExec;
+
+    use super::*;
+
+    fn reader(stage: StageId) -> Arc<dyn ExecutionPlan> {
+        let schema = Arc::new(Schema::new(vec![Field::new("k", DataType::Int64, true)]));
+        let known = EquivalenceProperties::new(Arc::clone(&schema));
+        let four = Partitioning::UnknownPartitioning(4);
+        Arc::new(ExchangeReaderExec::new(stage, schema, four, known).unwrap())
+    }
+
+    /// Without the input that reads it whole, a partition whose own bucket is empty would be taken for one without rows.
+    #[test]
+    fn a_stage_that_is_read_whole_and_by_partition_has_an_input_of_either_kind() {
+        let collected = Arc::new(CoalescePartitionsExec::new(reader(3)));
+        let join: Arc<dyn ExecutionPlan> = Arc::new(CrossJoinExec::new(collected, reader(3)));
+        let mut walk = Walk { scan_bytes: vec![0; 4], ..Walk::default() };
+        walk.visit(&join, Some(0));
+        let modes: Vec<InputMode> = walk.inputs.iter().map(|input| input.mode).collect();
+        assert_eq!(modes, [InputMode::Whole, InputMode::Partitioned]);
+    }
+
+    #[test]
+    fn a_filter_of_a_stage_that_is_read_adds_no_input() {
+        let modes = |asked: &dyn Fn(&mut Walk)| {
+            let mut walk = Walk::default();
+            asked(&mut walk);
+            walk.inputs.iter().map(|input| input.mode).collect::<Vec<_>>()
+        };
+        let (whole, by_partition) = (InputMode::Whole, InputMode::Partitioned);
+        assert_eq!(modes(&|walk| walk.filter(3)), [whole]);
+        let after = |walk: &mut Walk| {
+            walk.input(3, by_partition, 0);
+            walk.filter(3);
+        };
+        assert_eq!(modes(&after), [by_partition]);
+        let before = |walk: &mut Walk| {
+            walk.filter(3);
+            walk.input(3, by_partition, 0);
+            walk.input(3, whole, 0);
+        };
+        assert_eq!(modes(&before), [by_partition, whole]);
     }
 }
