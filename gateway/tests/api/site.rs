@@ -162,7 +162,7 @@ impl Site {
 
     /// What a gateway with these options serves with, so that a test can replace it as a reload does.
     pub(super) fn live(&self, options: &GatewayOptions) -> Live {
-        let (limits, door) = (options.limits.clone(), &options.door);
+        let (limits, door) = (options.limits, &options.door);
         Live::new(self.planner.clone(), limits, Most::default(), door).unwrap()
     }
 

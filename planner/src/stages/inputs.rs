@@ -21,7 +21,7 @@ pub(crate) struct Walk {
     pub(crate) scan_bytes: Vec<u64>,
     pub(crate) leaves: Vec<Option<usize>>,
     /// Inputs of which only the filter is read, as far as is known.
-    filters: BTreeSet<StageId>,
+    pub(crate) filters: BTreeSet<StageId>,
 }
 
 impl Walk {

@@ -233,6 +233,16 @@ async fn measure(options: &Options, folder: &Path, data: &Path) -> Result<()> {
             }
         }
     }
+    report(options, folder, (queries, passes), on_far)
+}
+
+/// Prints what came out, and writes it as JSON.
+fn report(
+    options: &Options,
+    folder: &Path,
+    (queries, passes): (Vec<usize>, Vec<Passes>),
+    mut on_far: Vec<Vec<far::Far>>,
+) -> Result<()> {
     let mut rows = Vec::new();
     let mut engines = Vec::new();
     let mut baseline = Vec::new();

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::site::{Key, PATIENCE, Site, ask, until};
 use crate::common::{Setup, data};
 
-const GET: &str = "GET /health HTTP/1.1\r\nhost: x\r\n\r\n";
+const GET: &str = "GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n";
 
 /// Everything that comes until the other side closes.
 fn rest(stream: &mut TcpStream) -> String {
@@ -88,7 +88,7 @@ fn an_idle_connection_is_closed_and_a_busy_one_is_not() {
 fn a_body_that_dribbles_is_not_waited_for() {
     let site = Site::start("[gateway.limits]\nbody_ms = 400\n");
     let mut stream = site.connect();
-    let head = "POST /v1/sql HTTP/1.1\r\nhost: x\r\ncontent-length: 100000\r\n\r\n";
+    let head = "POST /v1/sql HTTP/1.1\r\nhost: localhost\r\ncontent-length: 100000\r\n\r\n";
     stream.write_all(head.as_bytes()).unwrap();
     let took = dribble(&mut stream, "select 1 ");
     assert!(took >= Duration::from_millis(300), "{took:?}");
@@ -131,7 +131,7 @@ fn an_answer_that_nobody_reads_ends_with_its_work() {
     // Endless for the purposes of any test.
     let sql = "select value from generate_series(1, 100000000000)";
     let head = format!(
-        "POST /v1/sql HTTP/1.1\r\nhost: x\r\naccept: text/csv\r\ncontent-length: {}\r\n\r\n{sql}",
+        "POST /v1/sql HTTP/1.1\r\nhost: localhost\r\naccept: text/csv\r\ncontent-length: {}\r\n\r\n{sql}",
         sql.len()
     );
     stream.write_all(head.as_bytes()).unwrap();
@@ -169,7 +169,7 @@ fn an_answer_that_is_read_slowly_is_given_to_its_end() {
     let mut stream = site.connect();
     let sql = "select value from generate_series(1, 2000000)";
     let head = format!(
-        "POST /v1/sql HTTP/1.1\r\nhost: x\r\nconnection: close\r\naccept: text/csv\r\ncontent-length: {}\r\n\r\n{sql}",
+        "POST /v1/sql HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\naccept: text/csv\r\ncontent-length: {}\r\n\r\n{sql}",
         sql.len()
     );
     stream.write_all(head.as_bytes()).unwrap();
