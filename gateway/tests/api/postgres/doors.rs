@@ -276,3 +276,49 @@ async fn a_session_is_what_the_newest_keys_say() {
     current.replace(site.live(&Site::keys(&[("other", other)])));
     assert_eq!(open.state("select 1").await, "28000");
 }
+
+/// Whoever leaves while its statement waits for a place, or cancels it, makes room for the next one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_place_among_the_waiting_is_free_when_its_client_is_gone() {
+    let site = Site::new();
+    let inline = InlineLimits { slots: 1, queue: 1, ..InlineLimits::default() };
+    let server = site.postgres(GatewayOptions { inline, ..GatewayOptions::default() }).await;
+    let run = |talk: Talk| tokio::spawn(async move { talk.client.simple_query(LONG_INLINE).await });
+    let busy = server.talk().await;
+    let token = busy.client.cancel_token();
+    let running = run(busy);
+    // Refused at once, or it waits.
+    let waits = async || {
+        let talk = server.talk().await;
+        let (token, connection) = (talk.client.cancel_token(), talk.driving.abort_handle());
+        let mut asked = run(talk);
+        match tokio::time::timeout(Duration::from_millis(500), &mut asked).await {
+            Ok(refused) => {
+                assert_eq!(state(&refused.unwrap().unwrap_err()), "53000");
+                None
+            }
+            Err(_) => Some((asked, token, connection)),
+        }
+    };
+    let soon = async || {
+        let found = async {
+            loop {
+                if let Some(found) = waits().await {
+                    return found;
+                }
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), found).await.expect("nobody makes room")
+    };
+    let (_, _, connection) = soon().await;
+    assert!(waits().await.is_none(), "one may wait");
+    connection.abort();
+    let (cancels, token_of_next, _) = soon().await;
+    token_of_next.cancel_query(NoTls).await.unwrap();
+    assert_eq!(state(&cancels.await.unwrap().unwrap_err()), "57014");
+    let (last, token_of_last, _) = soon().await;
+    token_of_last.cancel_query(NoTls).await.unwrap();
+    assert!(last.await.unwrap().is_err());
+    token.cancel_query(NoTls).await.unwrap();
+    assert!(running.await.unwrap().is_err());
+}
