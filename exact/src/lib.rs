@@ -49,5 +49,5 @@ pub use fleet::Fleet;
 pub use in_process::InProcess;
 pub use parquet_files::write_file;
 pub use place::TableOf;
-pub use reference::Reference;
+pub use reference::{Reference, answer};
 pub use rng::Rng;

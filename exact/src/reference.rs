@@ -9,17 +9,20 @@ use std::sync::{Arc, Mutex};
 use arrow::array::RecordBatch;
 use datafusion::common::TableReference;
 use datafusion::datasource::MemTable;
-use datafusion::error::Result;
+use datafusion::error::{DataFusionError, Result};
 use datafusion::physical_plan::collect;
 use datafusion::prelude::{
     CsvReadOptions, JsonReadOptions, ParquetReadOptions, SessionConfig, SessionContext,
 };
+use tokio::sync::OnceCell;
 
 use crate::place::TableOf;
 
 /// Plain DataFusion over a set of tables.
 pub struct Reference {
     tables: Vec<TableOf>,
+    /// Their rows, read once for all contexts.
+    held: OnceCell<Vec<(TableReference, Arc<MemTable>)>>,
     /// One context for each number of partitions.
     contexts: Mutex<BTreeMap<usize, SessionContext>>,
 }
@@ -34,7 +37,7 @@ impl Reference {
     /// The reference over some tables.
     #[must_use]
     pub fn over(tables: &[TableOf]) -> Self {
-        Self { tables: tables.to_vec(), contexts: Mutex::default() }
+        Self { tables: tables.to_vec(), held: OnceCell::new(), contexts: Mutex::default() }
     }
 
     /// The answer at a number of partitions: at least one batch, which may be empty.
@@ -42,12 +45,7 @@ impl Reference {
     /// # Errors
     /// The engine's own.
     pub async fn rows(&self, sql: &str, partitions: usize) -> Result<Vec<RecordBatch>> {
-        let context = self.context(partitions).await?;
-        // The columns come from the physical plan. Those of a frame have the types from before coercion.
-        let plan = context.sql(sql).await?.create_physical_plan().await?;
-        let mut rows = vec![RecordBatch::new_empty(plan.schema())];
-        rows.extend(collect(plan, context.task_ctx()).await?);
-        Ok(rows)
+        answer(&self.context(partitions).await?, sql).await
     }
 
     /// The context at a number of partitions; its tables are registered once.
@@ -57,21 +55,40 @@ impl Reference {
         }
         let config = SessionConfig::new().with_target_partitions(partitions);
         let context = SessionContext::new_with_config(config);
-        for table in &self.tables {
-            register(&context, table).await?;
+        let held = async || {
+            let mut all = Vec::new();
+            for table in &self.tables {
+                all.push(held(table).await?);
+            }
+            Ok::<_, DataFusionError>(all)
+        };
+        for (name, rows) in self.held.get_or_try_init(held).await? {
+            context.register_table(name.clone(), Arc::clone(rows) as _)?;
         }
         Ok(self.contexts.lock().unwrap().entry(partitions).or_insert(context).clone())
     }
 }
 
-async fn register(context: &SessionContext, table: &TableOf) -> Result<()> {
+/// What a context answers: at least one batch, which may be empty.
+///
+/// # Errors
+/// The engine's own.
+pub async fn answer(context: &SessionContext, sql: &str) -> Result<Vec<RecordBatch>> {
+    // The columns come from the physical plan. Those of a frame have the types from before coercion.
+    let plan = context.sql(sql).await?.create_physical_plan().await?;
+    let mut rows = vec![RecordBatch::new_empty(plan.schema())];
+    rows.extend(collect(plan, context.task_ctx()).await?);
+    Ok(rows)
+}
+
+/// The rows of a table, as its files have them.
+async fn held(table: &TableOf) -> Result<(TableReference, Arc<MemTable>)> {
     let name = TableReference::bare(table.name.to_lowercase());
     let files = SessionContext::new_with_config(SessionConfig::new().with_target_partitions(1));
     register_files(&files, table, name.clone()).await?;
     let plan = files.table(name.clone()).await?.create_physical_plan().await?;
     let (schema, rows) = (plan.schema(), collect(plan, files.task_ctx()).await?);
-    let held = MemTable::try_new(schema, vec![rows])?;
-    context.register_table(name, Arc::new(held)).map(drop)
+    Ok((name, Arc::new(MemTable::try_new(schema, vec![rows])?)))
 }
 
 async fn register_files(

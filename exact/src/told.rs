@@ -4,15 +4,13 @@
 //!   files with ranges that leave out NaN, orders of parts of a file,         the same rows in memory,
 //!   columns of several types, sides with equal names               ──?──     on one partition, where no file tells
 //! ```
-//! Over the same files one DataFusion process has many of these answers wrong (decision 0010). So here the truth comes from
+//! Over the same files one DataFusion process has many of these answers wrong (decision 0035). So here the truth comes from
 //! rows in memory, which have neither statistics nor an order.
 
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
 use datafusion::datasource::MemTable;
-use datafusion::physical_plan::collect;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use parquet::basic::Compression;
 use parquet::file::metadata::SortingColumn;
@@ -23,6 +21,7 @@ use crate::compare::difference;
 use crate::hard_tables::rows;
 use crate::parquet_files::write_file;
 use crate::place::TableOf;
+use crate::reference::answer;
 
 /// A table, and how its files are written.
 struct Told {
@@ -165,43 +164,39 @@ fn orders() -> Vec<Told> {
 
 /// Tables whose columns have the same names.
 fn sides() -> Vec<Told> {
-    let from = |file: u32, each: u32| file * each;
     vec![
         Told::series("j1", "*", 4, |file| {
-            format!(
-                "select value + {} as k, {file} as m from generate_series(0, 49)",
-                from(file, 50)
-            )
+            format!("select value + {} as k, {file} as m from generate_series(0, 49)", file * 50)
         }),
         Told::series("j2", "*", 4, |file| {
             format!(
                 "select value + {} as k, (value * 7 + {file}) % 9 + 10 * (value % 3) as m, value % 5 as w from generate_series(0, 49)",
-                from(file, 50)
+                file * 50
             )
         }),
         Told::series("big", "*", 6, |file| {
-            let first = from(file, 2_000);
+            let first = file * 2_000;
             format!(
                 "select case when value % 10 <> 3 then value * 7919 % 5000 end as k, value * 1049 % 5000 as m, value as id, {PAD} from generate_series({first}, {})",
                 first + 1_999
             )
         }),
         Told::series("mid", "*", 4, |file| {
-            let first = from(file, 1_000);
+            let first = file * 1_000;
             format!(
                 "select case when value % 9 <> 4 then value * 7907 % 5000 end as k, value * 1013 % 5000 as m, value * 3 as id from generate_series({first}, {})",
                 first + 999
             )
         }),
         Told::series("small", "*", 4, |file| {
-            let first = from(file, 25);
+            let first = file * 25;
             format!(
                 "select case when value % 5 <> 2 then value * 331 % 5000 end as k, value * 977 % 5000 as m, value * 113 % 12000 as id from generate_series({first}, {})",
                 first + 24
             )
         }),
         Told::series("wide", "*", 6, |file| {
-            let first = from(file, 2_000);
+            let first = file * 2_000;
             format!(
                 "select value % 100 as k, case when value % 3 = 0 then (value * 5003 + 17) % 12000 % 100 else value * 31 % 100 end as m, value as id, (value * 5003 + 17) % 12000 as nid, {PAD} from generate_series({first}, {})",
                 first + 1_999
@@ -312,8 +307,8 @@ pub async fn run(scratch: &Path) {
     let context = SessionContext::new_with_config(SessionConfig::new().with_target_partitions(1));
     let (mut entries, mut places) = (String::new(), Vec::new());
     for table in ranges().into_iter().chain(orders()).chain(sides()) {
-        let (mut of_files, mut number) = (Vec::new(), 0);
-        for (within, sql) in &table.files {
+        let mut of_files = Vec::new();
+        for (number, (within, sql)) in table.files.iter().enumerate() {
             let place = folder.path().join(table.name).join(within);
             std::fs::create_dir_all(&place).unwrap();
             let sorted = table.sorted.iter();
@@ -332,7 +327,6 @@ pub async fn run(scratch: &Path) {
             let file = place.join(format!("{number}.parquet"));
             write_file(&file, &rows(sql).await, Some(properties)).unwrap();
             of_files.push(format!("select {} from ({sql})", table.columns));
-            number += 1;
         }
         let truth = rows(&of_files.join(" union all ")).await;
         let truth = MemTable::try_new(truth.schema(), vec![vec![truth]]).unwrap();
@@ -343,13 +337,14 @@ pub async fn run(scratch: &Path) {
             more => entries.push_str(&format!("{}{more}\n", place.toml())),
         }
     }
+    let mut truths = Vec::new();
+    for (sql, is_ordered) in STATEMENTS {
+        truths.push((sql, is_ordered, answer(&context, sql).await.unwrap()));
+    }
     let mut failures = Vec::new();
     for (number, engine) in ENGINES.iter().enumerate() {
         let bench = Bench::with_entries(&places, engine, &entries).await;
-        for (sql, is_ordered) in STATEMENTS {
-            let plan = context.sql(sql).await.unwrap().create_physical_plan().await.unwrap();
-            let mut truth = vec![RecordBatch::new_empty(plan.schema())];
-            truth.extend(collect(plan, context.task_ctx()).await.unwrap());
+        for (sql, is_ordered, truth) in &truths {
             for partitions in [1, 4] {
                 let mut forms = vec![
                     ("uncut", bench.uncut(sql, partitions).await),
@@ -361,7 +356,7 @@ pub async fn run(scratch: &Path) {
                 }
                 for (form, outcome) in forms {
                     let wrong = match outcome {
-                        Outcome::Rows(rows) => difference(&truth, &rows, *is_ordered),
+                        Outcome::Rows(rows) => difference(truth, &rows, **is_ordered),
                         other => Some(format!("{other:?}")),
                     };
                     failures.extend(wrong.map(|wrong| {

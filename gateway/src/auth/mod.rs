@@ -30,7 +30,7 @@ pub(crate) use oidc::MAX_TOKEN;
 pub use oidc::{
     AddressError, GroupClaim, IssuerError, KeysAt, OidcError, OidcOptions, TokenScopes,
 };
-pub(crate) use principal::OWNER_BYTES;
+pub(crate) use principal::{MAY_NOT_WRITE, OWNER_BYTES};
 pub use principal::{Owner, Principal, Scope, Scopes, UnknownScope, Via};
 pub(crate) use verifier::HASH;
 pub use verifier::Verifier;

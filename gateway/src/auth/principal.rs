@@ -14,6 +14,10 @@ use super::workgroup::Workgroup;
 /// Bytes of an [`Owner`]: enough that no two keys of one installation have the same one.
 pub(crate) const OWNER_BYTES: usize = 8;
 
+/// What a client is told whose key or token does not allow to write.
+pub(crate) const MAY_NOT_WRITE: &str =
+    "this API key or token may read and not write; it needs the scope write";
+
 /// One thing that a key allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {

@@ -7,7 +7,6 @@ use arrow_flight::FlightData;
 use arrow_flight::decode::FlightRecordBatchStream;
 use arrow_flight::error::FlightError as WireError;
 use arrow_ipc::reader::StreamReader;
-use arrow_ipc::writer::StreamWriter;
 use bytes::Bytes;
 use datafusion::common::ScalarValue;
 use futures::{FutureExt, Stream, StreamExt};
@@ -16,7 +15,7 @@ use tonic::Status;
 use super::error::FlightError;
 use crate::options::MAX_BODY_BYTES;
 use crate::query::error::CoreError;
-use crate::query::statement::MAX_PARAMETERS;
+use crate::query::statement::{MAX_PARAMETERS, arrow_bytes};
 
 /// Reads the row of parameters that a client sends. None if it sends no row.
 ///
@@ -113,10 +112,7 @@ fn not_arrow(error: &dyn std::fmt::Display) -> FlightError {
 /// # Errors
 /// It is too long.
 pub(super) fn written(row: &RecordBatch) -> Result<Bytes, FlightError> {
-    let internal = |error| FlightError::from(CoreError::internal(error));
-    let mut writer = StreamWriter::try_new(Vec::new(), &row.schema()).map_err(internal)?;
-    writer.write(row).map_err(internal)?;
-    let bytes = writer.into_inner().map_err(internal)?;
+    let bytes = arrow_bytes(row).map_err(|error| FlightError::from(CoreError::internal(error)))?;
     if bytes.len() > MAX_BODY_BYTES {
         return Err(FlightError::TooLarge(format!(
             "the parameters have {} bytes, at most {MAX_BODY_BYTES} are allowed; put large values in a table",

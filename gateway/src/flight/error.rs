@@ -12,6 +12,7 @@ use tonic::metadata::{AsciiMetadataValue, MetadataMap};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
+use crate::auth::MAY_NOT_WRITE;
 use crate::door::Refused;
 use crate::query::error::{CoreError, ErrorKind};
 
@@ -41,7 +42,7 @@ pub(super) enum FlightError {
     #[error("this API key or token does not allow the request")]
     Forbidden,
     /// The key does not allow to write.
-    #[error("this API key or token may read and not write; it needs the scope write")]
+    #[error("{MAY_NOT_WRITE}")]
     MayNotWrite,
     /// There are too many calls.
     #[error(transparent)]

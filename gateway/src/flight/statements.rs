@@ -15,7 +15,6 @@ use dunlin_manifest::ids::QueryId;
 use dunlin_manifest::records::EndStatus;
 use dunlin_planner::{Described, StatementKind, plan_schema};
 use futures::{StreamExt, TryStreamExt};
-use tokio_util::sync::CancellationToken;
 
 use super::asked::{Asked, MAX_WAIT};
 use super::error::FlightError;
@@ -81,14 +80,7 @@ impl Flight {
     async fn taken(&self, asked: &Asked, parsed: Parsed) -> Result<Submitted, FlightError> {
         let caller = asked.caller.principal();
         let key = asked.key.clone();
-        let wish = Wish {
-            caller: caller.clone(),
-            key,
-            durable: true,
-            fresh: false,
-            patience: PATIENCE,
-            gone: CancellationToken::new(),
-        };
+        let wish = Wish { key, durable: true, ..Wish::new(caller.clone(), PATIENCE) };
         match Arc::clone(&self.intake).take(parsed, wish).await? {
             Taken::Answer(answer) => Ok(Submitted::Here(answer)),
             Taken::Query { query, source, analysis, held } => {

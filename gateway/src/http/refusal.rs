@@ -3,7 +3,7 @@
 use dunlin_manifest::records::ErrorCode;
 use http::StatusCode;
 
-use crate::auth::AuthError;
+use crate::auth::{AuthError, MAY_NOT_WRITE};
 use crate::door::Refused;
 
 /// Why a request is refused. A text about keys says what is needed and never what was wrong.
@@ -24,7 +24,7 @@ pub enum Refusal {
     )]
     Elsewhere,
     /// The key does not allow to write.
-    #[error("this API key or token may read and not write; it needs the scope write")]
+    #[error("{MAY_NOT_WRITE}")]
     MayNotWrite,
     /// Headers or body took too long.
     #[error("the request did not arrive in time; send it without pauses")]

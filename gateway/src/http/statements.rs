@@ -10,7 +10,6 @@ use dunlin_manifest::records::EndStatus;
 use dunlin_planner::StatementKind;
 use http::{HeaderMap, StatusCode};
 use serde_json::json;
-use tokio_util::sync::CancellationToken;
 
 use super::answer::Envelope;
 use super::asking::{Parameters, parameters_of};
@@ -60,14 +59,7 @@ pub(super) async fn sql(
     let parsed = intake.parse(statement, &caller.grants()).await?;
     may_write(&caller, &parsed)?;
     let fresh = wants_fresh(&headers);
-    let wish = Wish {
-        caller: caller.clone(),
-        key,
-        durable,
-        fresh,
-        patience: wait,
-        gone: CancellationToken::new(),
-    };
+    let wish = Wish { key, durable, fresh, ..Wish::new(caller.clone(), wait) };
     let (query, source, analysis, held) = match Arc::clone(intake).take(parsed, wish).await? {
         Taken::Answer(taken) => {
             let left = wait.saturating_sub(queries.now().saturating_sub(received));
@@ -147,14 +139,7 @@ pub(super) async fn submit(
         return Err(analysis_is_not_submitted());
     }
     let fresh = wants_fresh(&headers);
-    let wish = Wish {
-        caller: caller.clone(),
-        key,
-        durable: true,
-        fresh,
-        patience: wait,
-        gone: CancellationToken::new(),
-    };
+    let wish = Wish { key, durable: true, fresh, ..Wish::new(caller.clone(), wait) };
     let (query, source, _held) = match intake.take(parsed, wish).await? {
         Taken::Query { query, source, held, .. } => (query, source, held),
         Taken::Answer(_) => return Err(explain_is_not_a_query()),

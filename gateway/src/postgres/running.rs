@@ -9,7 +9,6 @@ use dunlin_manifest::ids::QueryId;
 use dunlin_manifest::records::EndStatus;
 use dunlin_planner::StatementKind;
 use futures::StreamExt;
-use tokio_util::sync::CancellationToken;
 
 use super::answer::{Reply, Rows, Told};
 use super::bounds::Bounds;
@@ -19,7 +18,7 @@ use super::out::Transaction;
 use super::prepared::{Inner, Prepared};
 use super::rows;
 use super::session::Session;
-use crate::auth::Scope;
+use crate::auth::{MAY_NOT_WRITE, Scope};
 use crate::door::{Client, Permit};
 use crate::query::answer::{Answer, rows_written};
 use crate::query::error::CoreError;
@@ -143,8 +142,7 @@ impl Session {
 
     fn may_write(&self) -> Result<(), Failure> {
         if !self.client.scopes.has(Scope::Write) {
-            let text = "this API key or token may read and not write; it needs the scope write";
-            return Err(Failure::error(state::FORBIDDEN, text));
+            return Err(Failure::error(state::FORBIDDEN, MAY_NOT_WRITE));
         }
         if self.transaction != Transaction::None || self.is_one_of_many {
             return Err(Failure::error(
@@ -160,15 +158,8 @@ impl Session {
     async fn answered(&mut self, parsed: Parsed) -> Result<(Answer, Held), Stop> {
         let caller = self.client.clone();
         let fresh = !self.settings.reuses_answers();
-        let gone = CancellationToken::new();
-        let wish = Wish {
-            caller,
-            key: None,
-            durable: false,
-            fresh,
-            patience: PATIENCE,
-            gone: gone.clone(),
-        };
+        let wish = Wish { fresh, ..Wish::new(caller, PATIENCE) };
+        let gone = wish.gone.clone();
         // In a task of its own, so that a query whose client cancels in this moment is known and cancelled.
         let mut taking = tokio::spawn(Arc::clone(&self.face.intake).take(parsed, wish));
         let mut is_over = false;

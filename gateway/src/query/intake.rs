@@ -38,6 +38,7 @@ use super::statement::Statement;
 pub(crate) use super::submitting::Held;
 use super::submitting::{Submitter, Wanted, Written};
 use super::system::{OnlyColumns, System};
+pub(crate) use super::wish::Wish;
 use super::workgroups::{Here, Workgroups, ttl_ms};
 use crate::auth::{Principal, Workgroup};
 use crate::metrics::{Passing, Told};
@@ -79,23 +80,6 @@ impl Parsed {
     pub(crate) fn kind(&self) -> StatementKind {
         self.parsed.kind()
     }
-}
-
-/// How a client wants its statement to be run.
-#[derive(Clone, Debug)]
-pub(crate) struct Wish {
-    /// The owner of the query.
-    pub(crate) caller: Principal,
-    /// The hash of the client's idempotency key.
-    pub(crate) key: Option<String>,
-    /// The query must be stored, on any route.
-    pub(crate) durable: bool,
-    /// It must be run, also if its answer is there already.
-    pub(crate) fresh: bool,
-    /// The longest time that the client waits for a plan, and for a place among the inline queries.
-    pub(crate) patience: Duration,
-    /// Cancelled when the client has left or does not want its answer any more. What waits then waits no longer.
-    pub(crate) gone: CancellationToken,
 }
 
 /// Plans statements, and answers or submits them.

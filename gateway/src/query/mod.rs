@@ -51,6 +51,7 @@ mod threads;
 pub(crate) mod version;
 mod watch;
 pub(crate) mod window;
+mod wish;
 pub(crate) mod workgroups;
 mod write_error;
 pub(crate) mod writes;

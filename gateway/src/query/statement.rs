@@ -2,6 +2,7 @@
 
 use arrow::array::RecordBatch;
 use arrow_ipc::writer::StreamWriter;
+use arrow_schema::ArrowError;
 use datafusion::common::ScalarValue;
 use datafusion::error::DataFusionError;
 use dunlin_planner::{MOST_PARAMETERS, QuerySettings, parameter_of_json};
@@ -111,9 +112,14 @@ impl Statement {
 /// be a part of it.
 fn exactly(value: &ScalarValue) -> Result<Value, DataFusionError> {
     let column = RecordBatch::try_from_iter_with_nullable([("", value.to_array()?, true)])?;
-    let mut bytes = StreamWriter::try_new(Vec::new(), &column.schema())?;
-    bytes.write(&column)?;
-    Ok(sha256_hex(&bytes.into_inner()?).into())
+    Ok(sha256_hex(&arrow_bytes(&column)?).into())
+}
+
+/// Parameters as Arrow writes them: their types, and all that their values are.
+pub(crate) fn arrow_bytes(parameters: &RecordBatch) -> Result<Vec<u8>, ArrowError> {
+    let mut writer = StreamWriter::try_new(Vec::new(), &parameters.schema())?;
+    writer.write(parameters)?;
+    writer.into_inner()
 }
 
 /// SHA-256 of `{sql, parameters, settings}` with sorted keys.

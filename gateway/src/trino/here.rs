@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use datafusion::common::ScalarValue;
-use tokio_util::sync::CancellationToken;
 
 use super::asked::of_session;
 use super::catalog::Look;
@@ -88,14 +87,7 @@ impl Trino {
     ) -> Result<Rows, Refused> {
         let caller = client.principal.clone();
         let parsed = self.intake.parse(statement, &caller.grants()).await?;
-        let wish = Wish {
-            caller,
-            key: None,
-            durable: false,
-            fresh: false,
-            patience: PATIENCE,
-            gone: CancellationToken::new(),
-        };
+        let wish = Wish::new(caller, PATIENCE);
         match Arc::clone(&self.intake).take(parsed, wish).await? {
             Taken::Answer(answer) => whole(answer.rows, None, has_digits).await,
             Taken::Query { .. } => {

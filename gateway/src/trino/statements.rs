@@ -5,7 +5,6 @@ use std::sync::Arc;
 use arrow_schema::{DataType, Field, Schema};
 use dunlin_planner::{Signature, StatementKind};
 use serde_json::Value;
-use tokio_util::sync::CancellationToken;
 
 use super::asked::Asked;
 use super::body::{Results, State};
@@ -18,7 +17,7 @@ use super::kind::Kind;
 use super::parts::{Client, Trino};
 use super::session::{preparable, texts};
 use super::token::{Of, Statement, Token};
-use crate::auth::Scope;
+use crate::auth::{MAY_NOT_WRITE, Scope};
 use crate::query::error::CoreError;
 use crate::query::intake::{Held, Taken, Wish};
 use crate::text::{Word, Words, numbered};
@@ -62,16 +61,15 @@ impl Trino {
         if let Some(results) = self.commanded(asked, &command)? {
             return Ok(results.into());
         }
-        let prepared = |name: &str| asked.prepared(name);
         match command {
             Command::DescribeInput { name } => {
-                Ok(self.inputs(client, asked, prepared(&name)?).await?.into())
+                Ok(self.inputs(client, asked, asked.prepared(&name)?).await?.into())
             }
             Command::DescribeOutput { name } => {
-                Ok(self.outputs(client, asked, prepared(&name)?).await?.into())
+                Ok(self.outputs(client, asked, asked.prepared(&name)?).await?.into())
             }
             Command::Execute { name, using } => {
-                self.executed(client, asked, prepared(&name)?, using).await
+                self.executed(client, asked, asked.prepared(&name)?, using).await
             }
             Command::ExecuteImmediate { sql, using } => {
                 self.executed(client, asked, sql, using).await
@@ -105,8 +103,7 @@ impl Trino {
                 return Ok(self.later(client, asked, sql, using).await?.into());
             }
             StatementKind::Write if !client.principal.scopes.has(Scope::Write) => {
-                let what = "this API key or token may read and not write; it needs the scope write";
-                return Err(Failure::new(Name::DENIED, what).into());
+                return Err(Failure::new(Name::DENIED, MAY_NOT_WRITE).into());
             }
             StatementKind::Write if asked.in_transaction => {
                 let what = "a statement that writes runs outside of transactions, because ROLLBACK would not undo it; commit, or use autocommit";
@@ -116,14 +113,7 @@ impl Trino {
         }
         let caller = client.principal.clone();
         let key = asked.key.clone();
-        let wish = Wish {
-            caller,
-            key,
-            durable: true,
-            fresh: asked.fresh,
-            patience: PATIENCE,
-            gone: CancellationToken::new(),
-        };
+        let wish = Wish { key, durable: true, fresh: asked.fresh, ..Wish::new(caller, PATIENCE) };
         let taken = Arc::clone(&self.intake).take(parsed, wish).await?;
         let Taken::Query { query, source, analysis, held } = taken else {
             return Err(CoreError::internal("a statement was answered and not stored").into());

@@ -102,14 +102,12 @@ fn finds_columns_by_name(plan: &Arc<dyn ExecutionPlan>) -> bool {
         let mut keys = aggregate.group_expr().expr().iter().zip(own.fields());
         return keys.all(|((key, _), field)| leads_to(&input, field.name(), place(key)));
     }
-    if let Some(filter) = plan.downcast_ref::<FilterExec>() {
+    if let Some(filter) = plan.downcast_ref::<FilterExec>()
+        && let Some(chosen) = filter.projection().as_deref()
+    {
         let input = filter.input().schema();
-        let kept: Vec<usize> = match filter.projection().as_deref() {
-            Some(chosen) => chosen.to_vec(),
-            None => (0..input.fields().len()).collect(),
-        };
-        let mut names = own.fields().iter().zip(kept);
-        return names.all(|(field, at)| leads_to(&input, field.name(), Some(at)));
+        let mut names = own.fields().iter().zip(chosen);
+        return names.all(|(field, at)| leads_to(&input, field.name(), Some(*at)));
     }
     // All others that let filters through have the columns of their inputs.
     plan.children().into_iter().all(|input| {

@@ -66,11 +66,8 @@ fn asks(condition: &Arc<dyn PhysicalExpr>, schema: &Schema) -> Result<bool> {
         }
         // What is made from whole numbers is a number.
         let number = |kind: &DataType| kind.is_integer() || kind.is_decimal();
-        let made_of = expr.children();
-        let mut kinds = Vec::with_capacity(made_of.len());
-        for part in made_of {
-            kinds.push(part.data_type(schema)?);
-        }
+        let kinds = expr.children().into_iter().map(|part| part.data_type(schema));
+        let kinds = kinds.collect::<Result<Vec<_>>>()?;
         Ok(kinds.is_empty() || !kinds.iter().all(number))
     })
 }

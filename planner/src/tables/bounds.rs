@@ -34,6 +34,21 @@ use object_store::{ObjectMeta, ObjectStore};
 
 use super::facts::Facts;
 
+/// The columns of a file, and its facts by them.
+///
+/// # Errors
+/// The format's.
+pub(super) async fn inside(
+    format: &dyn FileFormat,
+    state: &dyn Session,
+    store: &Arc<dyn ObjectStore>,
+    file: &ObjectMeta,
+) -> Result<(SchemaRef, Arc<Facts>)> {
+    let schema = format.infer_schema(state, store, std::slice::from_ref(file)).await?;
+    let facts = facts(format, state, store, &schema, file).await?;
+    Ok((schema, Arc::new(facts)))
+}
+
 /// The facts of a file by its own columns. With other types for them, the engine would take ranges that it cannot read for
 /// ranges of nothing.
 ///

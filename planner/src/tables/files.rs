@@ -159,9 +159,8 @@ impl KnownFiles {
             if !format.is::<ParquetFormat>() {
                 return bounds::facts(format, state, store, schema, file).await.map(Arc::new);
             }
-            let own = format.infer_schema(state, store, std::slice::from_ref(file)).await?;
-            let facts = bounds::facts(format, state, store, &own, file).await?;
-            Ok(Arc::new(facts).by(&own, schema))
+            let (own, facts) = bounds::inside(format, state, store, file).await?;
+            Ok(facts.by(&own, schema))
         };
         let facts = look
             .await

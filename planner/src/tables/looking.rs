@@ -124,16 +124,9 @@ impl Reading {
         let look = |(_, file): &(usize, ObjectMeta)| {
             let file = file.clone();
             async move {
-                let found = async {
-                    let format = &self.format;
-                    let one = std::slice::from_ref(&file);
-                    let schema = format.infer_schema(state, store, one).await?;
-                    let facts =
-                        bounds::facts(format.as_ref(), state, store, &schema, &file).await?;
-                    Ok((schema, Some(Arc::new(facts))))
-                };
+                let found = bounds::inside(self.format.as_ref(), state, store, &file).await;
                 found
-                    .await
+                    .map(|(schema, facts)| (schema, Some(facts)))
                     .map_err(|error| TableError::File(FileTrouble::of(&file.location, error)))
             }
         };

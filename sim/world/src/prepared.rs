@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Decimal128Array, Int64Array, RecordBatch, StringArray};
-use datafusion::physical_plan::collect;
 use datafusion::prelude::{ParquetReadOptions, SessionConfig, SessionContext};
 use dunlin_exact::{InProcess, Table};
 use dunlin_planner::StageGraph;
@@ -149,10 +148,7 @@ async fn answer(tables: &Arc<dyn ObjectStore>, sql: &str) -> Vec<RecordBatch> {
         let place = format!("memory:///tables/{table}/");
         context.register_parquet(table, place, ParquetReadOptions::default()).await.unwrap();
     }
-    let plan = context.sql(sql).await.unwrap().create_physical_plan().await.unwrap();
-    let mut rows = vec![RecordBatch::new_empty(plan.schema())];
-    rows.extend(collect(plan, context.task_ctx()).await.unwrap());
-    rows
+    dunlin_exact::answer(&context, sql).await.unwrap()
 }
 
 fn bytes(rows: &RecordBatch) -> Vec<u8> {

@@ -156,9 +156,7 @@ impl Scenario {
     #[must_use]
     pub fn damaged(seed: u64, queries: usize) -> Self {
         let mut dice = Dice::new(seed, 5);
-        let query = dice.choice(queries - 1).unwrap_or_default();
-        let mut scenario = Self::crash(query, dice.is(5_000), None);
-        scenario.seed = seed;
+        let mut scenario = Self::calm(&mut dice, seed, queries);
         let mut at = 0;
         for _ in 0..dice.between(1, 3) {
             at += dice.below(700);
@@ -170,12 +168,14 @@ impl Scenario {
     /// Nobody dies, and the store does all that it is asked, but many of its answers about records are lost.
     #[must_use]
     pub fn unheard(seed: u64, queries: usize) -> Self {
-        let mut dice = Dice::new(seed, 6);
+        let odds = Odds { bad: 300, only_answers: true };
+        Self { odds, ..Self::calm(&mut Dice::new(seed, 6), seed, queries) }
+    }
+
+    /// Any query but the last one, and nothing goes wrong.
+    fn calm(dice: &mut Dice, seed: u64, queries: usize) -> Self {
         let query = dice.choice(queries - 1).unwrap_or_default();
-        let mut scenario = Self::crash(query, dice.is(5_000), None);
-        scenario.seed = seed;
-        scenario.odds = Odds { bad: 300, only_answers: true };
-        scenario
+        Self { seed, ..Self::crash(query, dice.is(5_000), None) }
     }
 
     pub(crate) fn is_damaged(&self) -> bool {

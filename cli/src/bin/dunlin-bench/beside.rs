@@ -1,14 +1,14 @@
 //! What is measured beside the fleet: DuckDB in a process of its own, and the table of all engines.
 
-use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::Command;
 
 use anyhow::{Context, Result};
 use dunlin_cli::tpch;
 use serde::Serialize;
 
 use crate::Measure;
+use crate::asked::Asked;
 
 /// Reads a statement a line, as a text of JSON, and answers with a measurement a line.
 const PROGRAM: &str = r#"
@@ -45,43 +45,11 @@ for line in sys.stdin:
     print(json.dumps(told), flush=True)
 "#;
 
-/// DuckDB, seen from the benchmark. It ends when this is dropped.
-pub(crate) struct DuckDb {
-    child: Child,
-    asks: ChildStdin,
-    answers: BufReader<ChildStdout>,
-}
-
-impl DuckDb {
-    /// Starts it over the tables in a folder.
-    pub(crate) fn start(python: &Path, data: &Path, threads: usize) -> Result<Self> {
-        let mut child = Command::new(python)
-            .args(["-c", PROGRAM])
-            .arg(data)
-            .args([threads.to_string(), tpch::TABLES.join(",")])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .with_context(|| format!("cannot start {}", python.display()))?;
-        let asks = child.stdin.take().context("its input is piped")?;
-        let answers = child.stdout.take().context("its output is piped")?;
-        Ok(Self { child, asks, answers: BufReader::new(answers) })
-    }
-
-    /// Runs a statement once.
-    pub(crate) fn measure(&mut self, sql: &str) -> Result<Measure> {
-        writeln!(self.asks, "{}", serde_json::to_string(sql)?)?;
-        let mut line = String::new();
-        self.answers.read_line(&mut line)?;
-        serde_json::from_str(&line).context("DuckDB has failed; its message is above")
-    }
-}
-
-impl Drop for DuckDb {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+/// DuckDB over the tables in a folder, which is asked for a statement as a text of JSON.
+pub(crate) fn duckdb(python: &Path, data: &Path, threads: usize) -> Result<Asked> {
+    let mut command = Command::new(python);
+    command.args(["-c", PROGRAM]).arg(data).args([threads.to_string(), tpch::TABLES.join(",")]);
+    Asked::start(&mut command).with_context(|| format!("cannot start {}", python.display()))
 }
 
 /// A query on all engines that were asked for.

@@ -9,6 +9,7 @@
 //! there are several, and what disturbs the machine for a while disturbs all sides. The median of the passes counts; of
 //! the single process, the best of its numbers of partitions.
 
+mod asked;
 mod beside;
 mod far;
 mod single;
@@ -187,11 +188,11 @@ async fn measure(options: &Options, folder: &Path, data: &Path) -> Result<()> {
     };
     let mut single = match options.fleet_only {
         true => None,
-        false => Some(single::Single::start(options)?),
+        false => Some(single::start(options)?),
     };
     let mut duckdb = match &options.duckdb {
         None => None,
-        Some(python) => Some(beside::DuckDb::start(python, data, options.workers)?),
+        Some(python) => Some(beside::duckdb(python, data, options.workers)?),
     };
     let near = match options.far_only {
         true => None,
@@ -211,11 +212,16 @@ async fn measure(options: &Options, folder: &Path, data: &Path) -> Result<()> {
             let sql = tpch::query(*number)?;
             let mut now = Passes::default();
             if let Some(duckdb) = &mut duckdb {
-                now.duckdb.push(duckdb.measure(&sql)?);
+                let of_duckdb = duckdb.measure(&serde_json::to_string(&sql)?);
+                now.duckdb.push(of_duckdb.with_context(|| format!("DuckDB failed at Q{number}"))?);
             }
             if let Some(single) = &mut single {
                 for partitions in &partitions {
-                    now.single.push(vec![single.measure(*number, *partitions)?]);
+                    let of_single = single.measure(&format!("{number} {partitions}"));
+                    now.single.push(vec![
+                        of_single
+                            .with_context(|| format!("the single process failed at Q{number}"))?,
+                    ]);
                 }
             }
             if let Some(near) = &near {

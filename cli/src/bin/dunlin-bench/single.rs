@@ -7,9 +7,8 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::Command;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
@@ -17,46 +16,18 @@ use datafusion::prelude::{ParquetReadOptions, SessionConfig, SessionContext};
 use dunlin_cli::fleet::usage_of;
 use dunlin_cli::tpch;
 
+use crate::asked::Asked;
 use crate::{Measure, Options};
 
-/// The single process, seen from the benchmark. It ends when this is dropped.
-pub(crate) struct Single {
-    child: Child,
-    asks: ChildStdin,
-    answers: BufReader<ChildStdout>,
-}
-
-impl Single {
-    pub(crate) fn start(options: &Options) -> Result<Self> {
-        let mut child = Command::new(std::env::current_exe()?)
-            .args(["--single", "--scale", &options.scale.to_string()])
-            .args(["--workers", &options.workers.to_string()])
-            .arg("--folder")
-            .arg(&options.folder)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::inherit())
-            .spawn()?;
-        let asks = child.stdin.take().context("its input is piped")?;
-        let answers = child.stdout.take().context("its output is piped")?;
-        Ok(Self { child, asks, answers: BufReader::new(answers) })
-    }
-
-    /// Runs a query once.
-    pub(crate) fn measure(&mut self, query: usize, partitions: usize) -> Result<Measure> {
-        writeln!(self.asks, "{query} {partitions}")?;
-        let mut line = String::new();
-        self.answers.read_line(&mut line)?;
-        serde_json::from_str(&line)
-            .with_context(|| format!("the single process failed at Q{query}"))
-    }
-}
-
-impl Drop for Single {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+/// The single process, which is asked for a query and a number of partitions.
+pub(crate) fn start(options: &Options) -> Result<Asked> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command
+        .args(["--single", "--scale", &options.scale.to_string()])
+        .args(["--workers", &options.workers.to_string()])
+        .arg("--folder")
+        .arg(&options.folder);
+    Asked::start(&mut command)
 }
 
 /// Is the single process: answers until its input ends.
