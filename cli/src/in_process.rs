@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use dunlin_gateway::Hub;
+use dunlin_gateway::{Hub, Listener};
 use dunlin_manifest::env::Env;
 use dunlin_manifest::query::{Heard, News};
 use dunlin_worker::Wake;
@@ -13,7 +13,7 @@ use tokio::sync::Mutex;
 #[derive(Debug)]
 pub(crate) struct InProcess {
     hub: Arc<Hub>,
-    name: String,
+    listener: Listener,
     at: Mutex<Option<u64>>,
 }
 
@@ -21,7 +21,7 @@ impl InProcess {
     /// Listens to a gateway of this process.
     #[must_use]
     pub(crate) fn new(hub: Arc<Hub>, env: &Env) -> Self {
-        Self { hub, name: env.nonce(), at: Mutex::default() }
+        Self { hub, listener: Listener { pool: None, name: env.nonce() }, at: Mutex::default() }
     }
 }
 
@@ -33,7 +33,7 @@ impl Wake for InProcess {
 
     async fn listen(&self) -> Heard {
         let mut at = self.at.lock().await;
-        let heard = self.hub.listen(Some(&self.name), *at).await;
+        let heard = self.hub.listen(Some(&self.listener), *at).await;
         *at = Some(heard.at);
         heard
     }

@@ -134,7 +134,7 @@ impl Left {
         for index in 0..number {
             let log = File::create(self.folder.join(format!("worker-{index}.log")))?;
             let child = Command::new(&binary)
-                .args(["worker", "--slots", &slots])
+                .args(["worker", "--slots", &slots, "--pool", "*"])
                 .args(from.config.iter().flat_map(|file| ["--config".as_ref(), file.as_os_str()]))
                 .args(from.set.iter().flat_map(|setting| ["--set", setting]))
                 .env(KEY_VARIABLE, key)

@@ -31,7 +31,7 @@ use dunlin_planner::Planner;
 use dunlin_planner::config::Config;
 use dunlin_planner::cost::Tariff;
 use dunlin_process::{ConfigOptions, Options, Start, cores, logging, signals};
-use dunlin_worker::{Wake, Worker, WorkerOptions};
+use dunlin_worker::{Pool, Wake, Worker, WorkerOptions};
 use http::Method;
 use object_store::path::Path as StorePath;
 use object_store::signer::Signer;
@@ -108,8 +108,13 @@ impl Opened {
         wake: Arc<dyn Wake>,
         stopping: CancellationToken,
     ) -> Result<Worker> {
-        let options = dunlin_process::worker_options(&self.config.worker, &self.stores, slots);
-        let options = WorkerOptions { wake: Some(wake), ..options };
+        let options = dunlin_process::worker_options(&self.config.worker, &self.stores, slots)?;
+        // Its own workers may be the only ones.
+        let pool = match options.pool {
+            Pool::None => Pool::All,
+            pool => pool,
+        };
+        let options = WorkerOptions { wake: Some(wake), pool, ..options };
         Ok(Worker::new(self.control.clone(), self.stores.clone(), options, stopping)?)
     }
 

@@ -89,8 +89,8 @@ impl InProcess {
             route: Some(route),
             target_partitions: Some(partitions),
             task_bytes: Some(0),
-            durable: false,
             explain: true,
+            ..QuerySettings::default()
         };
         self.planner.plan(&self.planner.parse(sql)?, &[], &settings).await
     }

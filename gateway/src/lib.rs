@@ -49,6 +49,6 @@ pub use options::{
 };
 pub use query::answer::Receipt;
 pub use query::error::{CoreError, ErrorKind, GuestError};
-pub use query::hub::Hub;
+pub use query::hub::{Hub, Listener};
 pub use serve::{Guest, Listeners, ServeError, serve};
 pub use tls::{ClientCertificates, TlsError, TlsOptions};

@@ -176,6 +176,9 @@ pub struct FunctionsConfig {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct FunctionClass {
+    /// The pool whose queries they run; those of no pool if not set.
+    #[serde(default)]
+    pub pool: Option<String>,
     /// Their memory.
     pub memory_mb: u64,
     /// Identical functions. Several of them, because each may start only 1,000 environments in 10 s.
@@ -217,7 +220,10 @@ impl FunctionsConfig {
             return Err("[functions] has no [[functions.class]]".to_owned());
         }
         let mut sizes = std::collections::BTreeSet::new();
-        for FunctionClass { memory_mb, names } in &self.classes {
+        for FunctionClass { pool, memory_mb, names } in &self.classes {
+            if let Some(pool) = pool {
+                check_pool(pool).map_err(|error| format!("[[functions.class]] {error}"))?;
+            }
             if names.is_empty() || names.iter().any(String::is_empty) {
                 return Err(format!(
                     "[[functions.class]] of {memory_mb} MB: names has no function, or an empty name"
@@ -228,9 +234,9 @@ impl FunctionsConfig {
                     "[[functions.class]] memory_mb = {memory_mb} is not within 128 to 10240"
                 ));
             }
-            if !sizes.insert(memory_mb) {
+            if !sizes.insert((pool, memory_mb)) {
                 return Err(format!(
-                    "[functions] has two classes of {memory_mb} MB; put their names into one"
+                    "[functions] has two classes of {memory_mb} MB in one pool; put their names into one"
                 ));
             }
             if self.qualify && names.iter().any(|name| name.contains(':')) {
@@ -246,6 +252,22 @@ impl FunctionsConfig {
     }
 }
 
+/// Longest name of a pool, in bytes.
+const MOST_POOL: usize = 64;
+
+/// Whether a text can be the name of a pool.
+///
+/// # Errors
+/// A sentence about what a name may be.
+pub fn check_pool(name: &str) -> Result<(), String> {
+    let is_fit = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_');
+    if !name.is_empty() && name.len() <= MOST_POOL && name.bytes().all(is_fit) {
+        return Ok(());
+    }
+    let shown: String = name.chars().take(MOST_POOL).collect();
+    Err(format!("pool {shown:?}: a name has 1 to {MOST_POOL} lower-case letters, digits, - and _"))
+}
+
 /// `[worker]`.
 #[derive(Clone, Debug, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -253,6 +275,9 @@ impl FunctionsConfig {
 pub struct WorkerConfig {
     /// Tasks that the process runs at once. The command line's `--slots` has priority.
     pub slots: Option<usize>,
+    /// The pool whose queries it runs (`[[routing.pools]]` of gateways); those of no pool if not set. The command line's
+    /// `--pool` has priority.
+    pub pool: Option<String>,
     /// Memory that operators and the exchange may reserve, in bytes, for the whole process.
     pub memory_bytes: usize,
     /// Memory that the process may have in all, in bytes; the limit of its container if not set. Near it, the process ends
@@ -272,6 +297,7 @@ impl Default for WorkerConfig {
     fn default() -> Self {
         Self {
             slots: None,
+            pool: None,
             memory_bytes: 3 << 30,
             resident_bytes: None,
             spill_dir: None,

@@ -8,13 +8,15 @@ pub(crate) mod error;
 mod schema;
 mod setting;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::Path;
 
 use dunlin_config::{Tree, TreeError, redact};
 use dunlin_manifest::records::Limits;
-use dunlin_plan::config::{EngineConfig, FunctionsConfig, StateConfig, StoreParams, WorkerConfig};
+use dunlin_plan::config::{
+    EngineConfig, FunctionsConfig, StateConfig, StoreParams, WorkerConfig, check_pool,
+};
 use dunlin_plan::location::Location;
 use dunlin_plan::stores::{Reach, Stores};
 use schemars::JsonSchema;
@@ -231,12 +233,34 @@ pub struct RoutingConfig {
     /// In `auto`, a query that cannot go to the fleet runs in the gateway if its estimated scan is at most
     /// this many bytes, and is refused otherwise.
     pub inline_most_bytes: u64,
+    /// `[[routing.pools]]`: pools of workers, for queries of the fleet. Of those whose bounds a query reaches, the last one
+    /// runs it; if it reaches none, the workers that are in no pool do.
+    pub pools: Vec<PoolConfig>,
+}
+
+/// `[[routing.pools]]`: workers that run some queries, and no others.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PoolConfig {
+    /// Its name, as its workers have it (`[worker] pool`, `--pool`): lower-case letters, digits, - and _.
+    pub name: String,
+    /// It runs queries whose estimated scan has at least this many bytes.
+    #[serde(default)]
+    pub from_bytes: Option<u64>,
+    /// It runs queries whose tables have, together, at least this many rows in the files to be scanned.
+    #[serde(default)]
+    pub from_rows: Option<u64>,
 }
 
 impl Default for RoutingConfig {
     fn default() -> Self {
         // One core scans 64 MiB of Parquet in about the time that a fleet of containers needs to see the query.
-        Self { mode: RouteMode::Auto, inline_bytes: 64 << 20, inline_most_bytes: 8 << 30 }
+        Self {
+            mode: RouteMode::Auto,
+            inline_bytes: 64 << 20,
+            inline_most_bytes: 8 << 30,
+            pools: Vec::new(),
+        }
     }
 }
 
@@ -427,6 +451,24 @@ impl Config {
         }
         if let Some(functions) = &self.functions {
             functions.check().map_err(ConfigError::Invalid)?;
+        }
+        let mut pools = BTreeSet::new();
+        for PoolConfig { name, .. } in &self.routing.pools {
+            check_pool(name)
+                .map_err(|error| ConfigError::Invalid(format!("[[routing.pools]] {error}")))?;
+            if !pools.insert(name) {
+                return Err(ConfigError::Invalid(format!(
+                    "[[routing.pools]] {name:?} stands twice"
+                )));
+            }
+        }
+        for group in &self.gateway.workgroups {
+            if let Some(pool) = group.pool.as_ref().filter(|pool| !pools.contains(pool)) {
+                return Err(ConfigError::Invalid(format!(
+                    "[[gateway.workgroups]] {:?}: there is no [[routing.pools]] entry {pool:?}",
+                    group.name
+                )));
+            }
         }
         self.limits.resolve().map(|_| ())
     }

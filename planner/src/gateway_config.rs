@@ -197,6 +197,8 @@ pub struct WorkgroupConfig {
     pub name: String,
     /// The tables that it may read and add to: names, in which `*` stands for any characters. All if not set.
     pub tables: Option<Vec<String>>,
+    /// The pool (`[[routing.pools]]`) whose workers run its queries of the fleet. By their size if not set.
+    pub pool: Option<String>,
     /// Queries of the fleet that run at a time.
     pub max_running: Option<u32>,
     /// Queries that wait for it, at each gateway.

@@ -138,6 +138,7 @@ impl StageGraph {
             explain: self.explain,
             owner: None,
             workgroup: None,
+            pool: self.route_reason.pool().map(ToOwned::to_owned),
             trace: None,
             code: None,
         };

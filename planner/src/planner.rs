@@ -429,8 +429,9 @@ impl Inner {
         settings: &QuerySettings,
         durable: bool,
     ) -> Result<Routed, PlanError> {
-        let mode = settings.route.unwrap_or(self.routing.mode);
-        match route::decide(mode, draft.scan_bytes, &self.routing) {
+        let rows = scans::rows(&draft.physical).map_err(PlanError::from_planning)?;
+        let size = route::Size { scan_bytes: draft.scan_bytes, rows };
+        match route::decide(settings, size, &self.routing)? {
             Decision::Inline(reason) => self.inline(draft, reason, durable),
             Decision::FleetOnly(reason) => self.fleet(draft, reason).map_err(|unwritable| {
                 unwritable.refused(|difference| format!("on the fleet route: {difference}"))

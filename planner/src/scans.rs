@@ -92,6 +92,16 @@ pub(crate) fn scanned(plan: &Arc<dyn ExecutionPlan>) -> Result<u64> {
     Ok(bytes)
 }
 
+/// Rows of the files that a plan scans, as far as their footers tell.
+pub(crate) fn rows(plan: &Arc<dyn ExecutionPlan>) -> Result<u64> {
+    let mut rows = 0_u64;
+    each_scan(plan, &mut |config| {
+        let known = config.statistics().num_rows.get_value().copied().unwrap_or(0);
+        rows = rows.saturating_add(u64::try_from(known).unwrap_or(u64::MAX));
+    })?;
+    Ok(rows)
+}
+
 /// Bytes that a plan is expected to read of its files: those of the columns that it names, by the footers that were read
 /// when it was planned. What statistics will leave out is counted, too.
 pub(crate) fn read(plan: &Arc<dyn ExecutionPlan>, runtime: &RuntimeEnv) -> Result<u64> {

@@ -26,6 +26,11 @@ pub struct QuerySettings {
     pub target_partitions: Option<usize>,
     /// Partitions are added to a task until its input reaches this many bytes; 0: one partition for each task.
     pub task_bytes: Option<u64>,
+    /// The pool whose workers run it. A query that names one goes to the fleet.
+    pub pool: Option<String>,
+    /// The pool of the client's workgroup, which has no other. Only the gateway sets this.
+    #[serde(skip)]
+    pub group_pool: Option<String>,
     /// The query must be stored even if it runs in the gateway. Only the gateway sets this.
     #[serde(skip)]
     pub durable: bool,

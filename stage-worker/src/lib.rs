@@ -51,7 +51,7 @@ mod worker;
 pub use dunlin_manifest::query::Wake;
 pub use failure::AttemptError;
 pub use ledger::Paid;
-pub use options::WorkerOptions;
+pub use options::{Pool, WorkerOptions};
 pub use replay::{
     Done, Operator, Outline, ReplayError, Replayed, StageOutline, TaskOutline, Verdict, Winner,
 };

@@ -14,7 +14,7 @@ pub(crate) async fn listen(shared: Arc<Shared>, wake: Arc<dyn Wake>) {
         shared.take_place(heard.place);
         for news in heard.news {
             // A query that has ended needs no worker. The heartbeats of its attempts find out.
-            if !news.ended {
+            if !news.ended && shared.options.pool.runs(news.pool.as_deref()) {
                 shared.hear(&news.query);
             }
         }

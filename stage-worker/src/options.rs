@@ -5,12 +5,54 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dunlin_manifest::query::Wake;
+use dunlin_plan::config::check_pool;
+
+/// All pools, where a worker is told its own.
+const ALL: &str = "*";
+
+/// Which queries a worker runs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Pool {
+    /// Those that are for no pool.
+    #[default]
+    None,
+    /// Those for this pool.
+    Named(String),
+    /// All of them.
+    All,
+}
+
+impl Pool {
+    /// The pool of this name, all of them (`*`), or none.
+    ///
+    /// # Errors
+    /// It cannot be the name of a pool.
+    pub fn of(name: Option<String>) -> Result<Self, String> {
+        match name {
+            None => Ok(Self::None),
+            Some(name) if name == ALL => Ok(Self::All),
+            Some(name) => check_pool(&name).map(|()| Self::Named(name)),
+        }
+    }
+
+    /// Whether it runs queries for this pool.
+    #[must_use]
+    pub fn runs(&self, pool: Option<&str>) -> bool {
+        match self {
+            Self::None => pool.is_none(),
+            Self::Named(own) => pool == Some(own),
+            Self::All => true,
+        }
+    }
+}
 
 /// What a worker process may use, and how it looks for work.
 #[derive(Clone, Debug)]
 pub struct WorkerOptions {
     /// The worker's name in claims and commits, and where it listens for news. A new one if not set.
     pub name: Option<String>,
+    /// Which queries it runs. It looks after no others.
+    pub pool: Pool,
     /// Tasks run at once.
     pub slots: usize,
     /// Memory that operators and the exchange may reserve, in bytes, for the whole process.
@@ -43,6 +85,7 @@ impl WorkerOptions {
     pub fn local(slots: usize, memory_bytes: usize) -> Self {
         Self {
             name: None,
+            pool: Pool::None,
             slots,
             memory_bytes,
             spill_dir: None,

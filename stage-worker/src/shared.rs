@@ -106,7 +106,7 @@ pub(crate) enum Asked {
     Quiet(Candidate),
     /// Say again that this worker may not run it.
     Refused,
-    /// It has ended, or its gateway runs it; see `Worker::run_query`.
+    /// It has ended, or its gateway runs it (see `Worker::run_query`), or it is for another pool.
     NotOurs,
 }
 
@@ -167,7 +167,7 @@ impl Shared {
             return Asked::Refused;
         }
         let root = &known.handle.root;
-        if root.route == Route::Inline {
+        if root.route == Route::Inline || !self.options.pool.runs(root.pool.as_deref()) {
             return Asked::NotOurs;
         }
         let candidate = Candidate { query: query.clone(), owner: sharer(root), is_read: true };

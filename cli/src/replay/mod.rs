@@ -55,7 +55,7 @@ async fn replay(opened: &Opened, options: &Options) -> Result<()> {
     let worker = Worker::new(
         opened.control.clone(),
         stores,
-        dunlin_process::worker_options(config, &opened.stores, 1),
+        dunlin_process::worker_options(config, &opened.stores, 1)?,
         CancellationToken::new(),
     )?;
     let outline = worker.outline(&query).await?;

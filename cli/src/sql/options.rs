@@ -66,6 +66,9 @@ pub struct Options {
     /// Where to run it: auto, inline or fleet; the gateway's mode if not given.
     #[arg(long)]
     pub route: Option<String>,
+    /// The pool whose workers run it; the one that the gateway chooses if not given.
+    #[arg(long, value_name = "NAME")]
+    pub pool: Option<String>,
     /// Partitions of wide stages; the gateway's number if not given.
     #[arg(long)]
     pub target_partitions: Option<usize>,

@@ -140,6 +140,9 @@ fn settings(options: &Options) -> Map<String, Value> {
     if let Some(route) = &options.route {
         settings.insert("route".to_owned(), Value::from(route.as_str()));
     }
+    if let Some(pool) = &options.pool {
+        settings.insert("pool".to_owned(), Value::from(pool.as_str()));
+    }
     if let Some(partitions) = options.target_partitions {
         settings.insert("target_partitions".to_owned(), Value::from(partitions));
     }

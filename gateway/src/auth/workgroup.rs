@@ -28,6 +28,8 @@ pub struct Workgroup {
     pub most: Most,
     /// The longest time of one of its queries.
     pub ttl: Option<Duration>,
+    /// The pool whose workers run its queries of the fleet.
+    pub pool: Option<String>,
     /// Queries of the fleet that run at a time.
     pub running: Option<usize>,
     /// Queries that wait at a gateway.
@@ -141,6 +143,7 @@ impl Workgroup {
                 max_cost_usd: dollars("max_cost_usd", config.max_cost_usd)?,
             },
             ttl: config.ttl_ms.map(|ttl| time("ttl_ms", ttl)).transpose()?,
+            pool: config.pool.clone(),
             running: running.map(|most| between("max_running", most, 1)).transpose()?,
             queued: between("max_queued", config.max_queued, 0)?,
             wait: time("queue_ms", config.queue_ms)?,

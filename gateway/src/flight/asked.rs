@@ -23,7 +23,7 @@ use crate::text::numbered;
 /// Longest wait of one call for the end of a query, after which it waits again or answers.
 pub(super) const MAX_WAIT: Duration = Duration::from_secs(600);
 /// What a statement may choose.
-const SETTINGS: [&str; 3] = ["route", "target_partitions", "task_bytes"];
+const SETTINGS: [&str; 4] = ["route", "pool", "target_partitions", "task_bytes"];
 
 /// What a call says.
 #[derive(Clone, Debug)]

@@ -44,7 +44,7 @@ const FIELDS: &[&str] = &[
     "tags",
     "dry_run",
 ];
-const SETTINGS: &[&str] = &["route", "target_partitions", "task_bytes"];
+const SETTINGS: &[&str] = &["route", "pool", "target_partitions", "task_bytes"];
 const LIMITS: &[&str] = &["max_bytes_scanned", "max_cost_usd"];
 
 /// What happens to a query whose client has waited long enough.

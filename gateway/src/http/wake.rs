@@ -15,7 +15,7 @@ use super::refusal::Refusal;
 use super::request::wait;
 use super::respond::{answer_json, empty};
 use crate::auth::Scope;
-use crate::query::hub::NAME;
+use crate::query::hub::{Listener, NAME};
 
 /// The longest time that a request is held open.
 const LONGEST: Duration = Duration::from_secs(30);
@@ -31,6 +31,9 @@ pub(super) struct Asked {
     /// Who listens. It gets a place among those who do.
     #[serde(default)]
     worker: Option<String>,
+    /// Its pool, if it has one.
+    #[serde(default)]
+    pool: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -47,7 +50,7 @@ fn of_workers(caller: Caller) -> Result<(), ApiError> {
     }
 }
 
-/// `GET /v1/wake?after=17&wait=25s&worker=w1`: the news after number 17, once there is any.
+/// `GET /v1/wake?after=17&wait=25s&worker=w1&pool=big`: the news after number 17, once there is any.
 pub(super) async fn listen(
     State(Face { hub, queries, .. }): State<Face>,
     caller: Caller,
@@ -56,13 +59,17 @@ pub(super) async fn listen(
     of_workers(caller)?;
     let Query(asked) = asked.map_err(|error| ApiError::invalid_request(error.body_text()))?;
     let longest = asked.wait.as_deref().map(wait).transpose()?.unwrap_or_default().min(LONGEST);
-    let name = asked.worker.as_deref();
-    if name.is_some_and(|name| name.len() > NAME) {
-        return Err(ApiError::invalid_request(format!("a worker's name has at most {NAME} bytes")));
+    let is_long = |name: &Option<String>| name.as_ref().is_some_and(|name| name.len() > NAME);
+    if is_long(&asked.worker) || is_long(&asked.pool) {
+        return Err(ApiError::invalid_request(format!(
+            "the name of a worker or a pool has at most {NAME} bytes"
+        )));
     }
+    let (pool, after) = (asked.pool, asked.after);
+    let listener = asked.worker.map(|name| Listener { pool, name });
     let heard = tokio::select! {
-        heard = hub.listen(name, asked.after) => heard,
-        () = queries.over(longest) => hub.nothing(name, asked.after),
+        heard = hub.listen(listener.as_ref(), after) => heard,
+        () = queries.over(longest) => hub.nothing(listener.as_ref(), after),
     };
     Ok(answer_json(StatusCode::OK, &heard))
 }

@@ -18,6 +18,7 @@ mod page;
 mod process;
 mod spans;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64};
@@ -76,6 +77,9 @@ pub struct Metrics {
     pub(crate) queries_open: Level,
     pub(crate) tasks_pending: Level,
     pub(crate) tasks_running: Level,
+    pool_tasks: Family<[(&'static str, String); 1], Level>,
+    /// The pools that have had tasks. They stay, with no tasks.
+    pools: Mutex<BTreeSet<String>>,
     pub(crate) oldest_pending: Gauge<f64, AtomicU64>,
     pub(crate) workers_listening: Level,
     pub(crate) clients_waiting: Level,
@@ -137,6 +141,8 @@ impl Metrics {
             queries_open: at.add("queries_open", "Queries in the store that have not ended"),
             tasks_pending: at.add("tasks_pending", "Tasks that may be claimed and are not"),
             tasks_running: at.add("tasks_running", "Tasks that are claimed and run"),
+            pool_tasks: at.add("pool_tasks", "Tasks of a pool that may be claimed, or run"),
+            pools: Mutex::default(),
             oldest_pending: at.add(
                 "oldest_pending_seconds",
                 "For how long the query has not moved that has stood still longest",
@@ -266,6 +272,17 @@ impl Metrics {
     fn phase(&self, phase: &'static str, route: &'static str, took: Duration) {
         let of_phase = self.durations.get_or_create(&[("phase", phase), ("route", route)]);
         of_phase.observe(took.as_secs_f64());
+    }
+
+    /// How many tasks each pool has now, pending or running.
+    pub(crate) fn pools(&self, now: &BTreeMap<String, usize>) {
+        let mut pools = self.pools.lock();
+        pools.extend(now.keys().cloned());
+        for pool in pools.iter() {
+            let tasks = now.get(pool).copied().unwrap_or(0);
+            let level = self.pool_tasks.get_or_create(&[("pool", pool.clone())]);
+            level.set(i64::try_from(tasks).unwrap_or(i64::MAX));
+        }
     }
 
     /// A statement was planned.

@@ -76,6 +76,7 @@ const KNOWN: &[(&str, &str)] = &[
     ("work_mem", "4MB"),
     ("xmloption", "content"),
     ("dunlin.results_cache", "on"),
+    ("dunlin.pool", ""),
     ("dunlin.route", ""),
     ("dunlin.target_partitions", ""),
     ("dunlin.task_bytes", ""),
@@ -226,11 +227,11 @@ impl Settings {
     /// What the planner is told.
     pub(super) fn planner(&self) -> Map<String, Value> {
         let mut map = Map::new();
-        for name in ["route", "target_partitions", "task_bytes"] {
+        for name in ["route", "pool", "target_partitions", "task_bytes"] {
             let text = self.get(&format!("dunlin.{name}")).unwrap_or_default();
             if !text.is_empty() {
-                let number = text.parse::<u64>().map(Value::from);
-                map.insert(name.to_owned(), number.unwrap_or_else(|_| Value::from(text)));
+                let number = text.parse::<u64>().ok().filter(|_| name != "pool");
+                map.insert(name.to_owned(), number.map_or_else(|| Value::from(text), Value::from));
             }
         }
         map

@@ -35,14 +35,23 @@ pub(crate) const NAME: usize = 64;
 #[derive(Debug)]
 pub struct Hub {
     clock: Arc<dyn Clock>,
-    /// Who listens, and when each asked last.
-    present: Mutex<BTreeMap<String, Duration>>,
+    /// Who listens, and when each asked last: by pool and name.
+    present: Mutex<BTreeMap<Listener, Duration>>,
     kept: Mutex<Kept>,
     latest: watch::Sender<u64>,
     ended: tokio::sync::broadcast::Sender<QueryId>,
     /// Who does not listen, and must be called.
     called: Option<Arc<dyn Wake>>,
     beside: TaskTracker,
+}
+
+/// A worker that listens.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Listener {
+    /// Its pool, if it has one. Workers of one pool share out its tasks.
+    pub pool: Option<String>,
+    /// Its name.
+    pub name: String,
 }
 
 #[derive(Debug, Default)]
@@ -126,32 +135,36 @@ impl Hub {
         let now = self.clock.monotonic();
         let present = self.present.lock();
         let there = present.iter().filter(|(_, asked)| now.saturating_sub(**asked) < PRESENT);
-        there.take(NAMED).map(|(name, _)| name.clone()).collect()
+        let mut names: Vec<String> = there.map(|(listener, _)| listener.name.clone()).collect();
+        names.sort();
+        names.truncate(NAMED);
+        names
     }
 
-    /// The place of a listener among those that are present. It is present from now on.
-    fn place(&self, name: &str) -> Option<Place> {
+    /// The place of a listener among those of its pool that are present. It is present from now on.
+    fn place(&self, listener: &Listener) -> Option<Place> {
         let now = self.clock.monotonic();
         let mut present = self.present.lock();
         present.retain(|_, asked| now.saturating_sub(*asked) < PRESENT);
-        if present.len() < PLACES || present.contains_key(name) {
-            present.insert(name.to_owned(), now);
+        if present.len() < PLACES || present.contains_key(listener) {
+            present.insert(listener.clone(), now);
         }
-        let index = present.keys().position(|present| present == name)?;
+        let mut pool = present.keys().filter(|other| other.pool == listener.pool);
+        let index = pool.clone().position(|present| present == listener)?;
         Some(Place {
             index: u32::try_from(index).unwrap_or(0),
-            of: u32::try_from(present.len()).unwrap_or(u32::MAX),
+            of: u32::try_from(pool.by_ref().count()).unwrap_or(u32::MAX),
         })
     }
 
     /// Waits until there is news after number `after`, and returns it with the listener's place. A listener without a
     /// name has no place.
-    pub async fn listen(&self, name: Option<&str>, after: Option<u64>) -> Heard {
-        if let Some(name) = name {
-            self.place(name);
+    pub async fn listen(&self, listener: Option<&Listener>, after: Option<u64>) -> Heard {
+        if let Some(listener) = listener {
+            self.place(listener);
         }
         let heard = self.after(after).await;
-        Heard { place: name.and_then(|name| self.place(name)), ..heard }
+        Heard { place: listener.and_then(|listener| self.place(listener)), ..heard }
     }
 
     /// Waits until there is news after number `after`. Without a number, or with one that this hub has not given, it
@@ -174,11 +187,11 @@ impl Hub {
 
     /// No news, for a listener whose time is over.
     #[must_use]
-    pub fn nothing(&self, name: Option<&str>, after: Option<u64>) -> Heard {
+    pub fn nothing(&self, listener: Option<&Listener>, after: Option<u64>) -> Heard {
         Heard {
             at: after.unwrap_or(*self.latest.borrow()),
             news: Vec::new(),
-            place: name.and_then(|name| self.place(name)),
+            place: listener.and_then(|listener| self.place(listener)),
         }
     }
 
@@ -228,13 +241,31 @@ mod tests {
     async fn each_who_listens_has_a_place_of_its_own() {
         let hub = hub();
         let mut places = Vec::new();
+        let named = |name: &str| Listener { pool: None, name: name.to_owned() };
         for name in ["b", "a", "c", "a"] {
-            places.push(hub.nothing(Some(name), None).place.map(|place| (place.index, place.of)));
+            let place = hub.nothing(Some(&named(name)), None).place;
+            places.push(place.map(|place| (place.index, place.of)));
         }
         assert_eq!(places, [Some((0, 1)), Some((0, 2)), Some((2, 3)), Some((0, 3))]);
-        assert_eq!(hub.listen(Some("b"), None).await.place, Some(Place { index: 1, of: 3 }));
+        let heard = hub.listen(Some(&named("b")), None).await;
+        assert_eq!(heard.place, Some(Place { index: 1, of: 3 }));
         assert_eq!(hub.listen(None, None).await.place, None);
         assert_eq!(hub.names(), ["a", "b", "c"]);
+    }
+
+    #[tokio::test]
+    async fn the_workers_of_a_pool_share_it_among_themselves() {
+        let hub = hub();
+        let of = |pool: &str, name: &str| Listener {
+            pool: Some(pool.to_owned()),
+            name: name.to_owned(),
+        };
+        let place = |listener: &Listener| hub.nothing(Some(listener), None).place;
+        place(&Listener { pool: None, name: "a".to_owned() });
+        place(&of("big", "c"));
+        assert_eq!(place(&of("big", "b")), Some(Place { index: 0, of: 2 }));
+        assert_eq!(place(&of("small", "d")), Some(Place { index: 0, of: 1 }));
+        assert_eq!(hub.names(), ["a", "b", "c", "d"]);
     }
 
     #[tokio::test]

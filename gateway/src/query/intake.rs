@@ -335,6 +335,8 @@ impl Intake {
             }
         }
         let writes = parsed.kind() == StatementKind::Write;
+        let group_pool = caller.workgroup.as_ref().and_then(|group| group.pool.clone());
+        statement.settings.group_pool = group_pool;
         statement.settings.durable = durable || key.is_some() || writes;
         let most = statement.most;
         let remarks = statement.remarks.clone();

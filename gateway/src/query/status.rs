@@ -64,6 +64,9 @@ pub(crate) struct QueryStatus {
     route: Option<Route>,
     #[serde(skip_serializing_if = "Option::is_none")]
     route_reason: Option<String>,
+    /// The pool whose workers run it, if it is for one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pool: Option<String>,
     pub(crate) progress: Progress,
     /// When it was submitted, by the clock of its gateway: milliseconds after 1970.
     submitted_ms: u64,
@@ -130,6 +133,7 @@ impl QueryStatus {
             phase,
             route: root.map(|root| root.route),
             route_reason: root.map(|root| root.route_reason.clone()),
+            pool: root.and_then(|root| root.pool.clone()),
             progress,
             submitted_ms: QueryId::parse(query).map_or(0, |query| query.unix_ms()),
             tags: Tags::default(),

@@ -114,11 +114,12 @@ async fn last(told: &Told) {
 
 /// Tells Prometheus what a sweep has found.
 async fn tell(Told { metrics, books }: &Told, found: sweep::Swept) {
-    let sweep::Swept { queries, open, running, still, gone, .. } = found;
+    let sweep::Swept { queries, open, running, pools, still, gone, .. } = found;
     let level = |count| i64::try_from(count).unwrap_or(i64::MAX);
     metrics.queries_open.set(level(queries));
     metrics.tasks_pending.set(level(open));
     metrics.tasks_running.set(level(running));
+    metrics.pools(&pools);
     metrics.oldest_pending.set(still.as_secs_f64());
     if let Some(books) = books {
         books.close(gone).await;

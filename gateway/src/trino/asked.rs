@@ -32,8 +32,9 @@ use crate::query::statement::{Statement, sha256_hex};
 /// The name of the statement's settings, for clients that want a catalog's name before each.
 const PREFIX: &str = "dunlin.";
 /// The settings of a session, each with what it does.
-pub(super) const SETTINGS: [(&str, &str, &str); 5] = [
+pub(super) const SETTINGS: [(&str, &str, &str); 6] = [
     ("route", "varchar", "Where statements run: auto, inline or fleet"),
+    ("pool", "varchar", "The pool whose workers run statements"),
     ("target_partitions", "bigint", "Partitions of wide stages"),
     ("task_bytes", "bigint", "Bytes of a task's input, about"),
     ("max_bytes_scanned", "bigint", "The most bytes that a statement may read from tables"),

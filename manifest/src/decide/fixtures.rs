@@ -52,6 +52,7 @@ pub(crate) fn root(stages: Vec<StageSpec>) -> Root {
         explain: String::new(),
         owner: None,
         workgroup: None,
+        pool: None,
         write: None,
         trace: None,
         code: None,

@@ -32,13 +32,16 @@ pub struct News {
     /// The build whose workers may run them ([`EngineFence::build`](crate::records::EngineFence)).
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub build: String,
+    /// The pool whose workers may run them ([`Root::pool`](crate::records::Root)).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pool: Option<String>,
 }
 
 impl News {
     /// The query has ended.
     #[must_use]
     pub fn ended(query: QueryId) -> Self {
-        Self { query, ended: true, open: Vec::new(), running: 0, build: String::new() }
+        Self { query, ended: true, open: Vec::new(), running: 0, build: String::new(), pool: None }
     }
 
     /// The query has work, nobody knows how much.
@@ -158,6 +161,7 @@ impl QueryHandle {
     pub fn news_of(&self, open: &[OpenTask], running: usize) -> News {
         let mut news = News::work(self.query.clone(), &self.root.engine.build);
         news.running = u32::try_from(running).unwrap_or(u32::MAX);
+        news.pool.clone_from(&self.root.pool);
         open.iter().fold(news, |news, task| news.with(self.level(task).unwrap_or(0)))
     }
 

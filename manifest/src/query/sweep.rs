@@ -151,6 +151,8 @@ pub struct Swept {
     pub open: usize,
     /// Their tasks that are claimed and run.
     pub running: usize,
+    /// Of both, those of each pool.
+    pub pools: BTreeMap<String, usize>,
     /// For how long nothing has moved of the query that has stood still longest.
     pub still: Duration,
     /// Queries that were active at a former sweep and are not any more.
@@ -169,8 +171,8 @@ pub struct Sweeper {
     unreadable: HashMap<QueryId, Duration>,
     /// Queries that have ended and whose files are not settled yet, with the time when each was first seen.
     unsettled: HashMap<QueryId, Duration>,
-    /// When a worker was last seen at any fleet query.
-    fleet_seen: Option<Duration>,
+    /// When a worker was last seen at any fleet query of a pool, or of none.
+    fleet_seen: HashMap<Option<String>, Duration>,
 }
 
 impl Sweeper {
@@ -184,7 +186,7 @@ impl Sweeper {
             rootless: HashMap::new(),
             unreadable: HashMap::new(),
             unsettled: HashMap::new(),
-            fleet_seen: None,
+            fleet_seen: HashMap::new(),
         }
     }
 
@@ -228,7 +230,12 @@ impl Sweeper {
             match &found {
                 Found::Going { news, .. } => {
                     swept.queries += 1;
-                    swept.open += news.open.iter().map(|open| *open as usize).sum::<usize>();
+                    let open = news.open.iter().map(|open| *open as usize).sum::<usize>();
+                    swept.open += open;
+                    if let Some(pool) = &news.pool {
+                        *swept.pools.entry(pool.clone()).or_default() +=
+                            open + news.running as usize;
+                    }
                     swept.running += news.running as usize;
                 }
                 Found::Ended { unsettled, .. } => {
@@ -284,7 +291,7 @@ impl Sweeper {
                     && answered
                     && care.handle.root.route == Route::Fleet
                 {
-                    self.fleet_seen = Some(now);
+                    self.fleet_seen.insert(care.handle.root.pool.clone(), now);
                 }
                 self.rootless.remove(query);
                 None
@@ -318,7 +325,7 @@ impl Sweeper {
                 if care.traces.take(&view) && known {
                     care.since = now;
                     if handle.root.route == Route::Fleet {
-                        self.fleet_seen = Some(now);
+                        self.fleet_seen.insert(handle.root.pool.clone(), now);
                     }
                 }
                 if let Some(news) = care.reminder.remind(now, view.facts(), news) {
@@ -334,10 +341,10 @@ impl Sweeper {
         let Some(care) = self.cares.get(&handle.query) else { return };
         let refusing = care.refusing(now);
         let mut since = care.since;
-        if let Some(seen) = self.fleet_seen
+        if let Some(seen) = self.fleet_seen.get(&handle.root.pool)
             && handle.root.route == Route::Fleet
         {
-            since = since.max(seen);
+            since = since.max(*seen);
         }
         // This process runs it when one of its own slots is free, so it has a worker and waits for it.
         if handle.root.route == Route::Inline
@@ -388,8 +395,15 @@ impl Sweeper {
             );
         }
         if refusing.is_empty() {
+            let (which, a_worker) = match &handle.root.pool {
+                Some(pool) => (
+                    format!("no worker of pool {pool}"),
+                    format!("a worker of pool {pool} (--pool {pool})"),
+                ),
+                None => ("no worker".to_owned(), "a worker".to_owned()),
+            };
             return format!(
-                "no worker is running: tasks were open for {waited} s and nobody claimed one; start a worker on the same state location and submit the query again"
+                "{which} is running: tasks were open for {waited} s and nobody claimed one; start {a_worker} on the same state location and submit the query again"
             );
         }
         let mut workers = Vec::new();

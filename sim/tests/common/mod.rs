@@ -106,6 +106,7 @@ pub(crate) fn submission(env: &Env, stages: Vec<StageSpec>) -> Submission {
         explain: String::new(),
         owner: None,
         workgroup: None,
+        pool: None,
         write: None,
         trace: None,
         code: None,

@@ -65,12 +65,17 @@ impl Functions {
         Self { own: u32::try_from(slots).unwrap_or(u32::MAX), ..self }
     }
 
-    /// The level of a worker of this memory, if there are functions with more.
+    /// The level of a worker of this pool and memory, if the pool has functions with more.
     #[must_use]
-    pub fn level(&self, memory_mb: u64) -> Option<u32> {
-        let smaller = self.classes.iter().filter(|class| class.memory_mb < memory_mb).count();
-        let has_larger = self.classes.iter().any(|class| class.memory_mb > memory_mb);
+    pub fn level(&self, pool: Option<&str>, memory_mb: u64) -> Option<u32> {
+        let smaller = self.of_pool(pool).filter(|class| class.memory_mb < memory_mb).count();
+        let has_larger = self.of_pool(pool).any(|class| class.memory_mb > memory_mb);
         has_larger.then(|| u32::try_from(smaller).unwrap_or(u32::MAX))
+    }
+
+    /// The classes that run the queries of a pool, the smallest first.
+    fn of_pool(&self, pool: Option<&str>) -> impl Iterator<Item = &FunctionClass> {
+        self.classes.iter().filter(move |class| class.pool.as_deref() == pool)
     }
 
     pub(crate) fn classes(&self) -> &[FunctionClass] {
@@ -91,10 +96,11 @@ impl Functions {
         (self.qualify && !build.is_empty()).then(|| alias(build))
     }
 
-    /// How many calls each class needs: the class, and the calls.
-    fn needs(&self, news: &News) -> Vec<(usize, u32)> {
-        let last = self.classes.len().saturating_sub(1);
-        let mut open = vec![0u32; self.classes.len()];
+    /// How many calls each class of the query's pool needs: its memory, and the calls.
+    fn needs(&self, news: &News) -> Vec<(u64, u32)> {
+        let classes: Vec<&FunctionClass> = self.of_pool(news.pool.as_deref()).collect();
+        let last = classes.len().saturating_sub(1);
+        let mut open = vec![0u32; classes.len()];
         for (level, count) in news.open.iter().enumerate() {
             if let Some(open) = open.get_mut(level.min(last)) {
                 *open = open.saturating_add(*count);
@@ -108,21 +114,27 @@ impl Functions {
         }
         let mut left = self.most.saturating_sub(news.running);
         let mut needs = Vec::new();
-        for (index, (class, open)) in self.classes.iter().zip(open).enumerate() {
+        for (class, open) in classes.into_iter().zip(open) {
             let slots = u32::try_from(class.slots()).unwrap_or(1).max(1);
             let calls = open.div_ceil(slots).min(left);
             left -= calls;
             if calls > 0 {
-                needs.push((index, calls));
+                needs.push((class.memory_mb, calls));
             }
         }
         needs
     }
 
-    /// Makes `count` calls for the same event, some of them by those that are called. `class` is the memory of the
-    /// functions. Returns how many calls this process has made.
-    pub async fn call(&self, memory_mb: u64, event: &Event, count: u32, build: &str) -> usize {
-        let Some(class) = self.classes.iter().find(|class| class.memory_mb == memory_mb) else {
+    /// Makes `count` calls for the same event, some of them by those that are called, of the functions of a pool that have
+    /// this memory. Returns how many calls this process has made.
+    pub async fn call(
+        &self,
+        (pool, memory_mb): (Option<&str>, u64),
+        event: &Event,
+        count: u32,
+        build: &str,
+    ) -> usize {
+        let Some(class) = self.of_pool(pool).find(|class| class.memory_mb == memory_mb) else {
             return 0;
         };
         let names = &class.names;
@@ -167,10 +179,8 @@ impl Wake for Functions {
             return;
         }
         let event = Event { queries: vec![news.query.to_string()], ..Event::default() };
-        for (class, calls) in self.needs(&news) {
-            if let Some(class) = self.classes.get(class) {
-                self.call(class.memory_mb, &event, calls, &news.build).await;
-            }
+        for (memory_mb, calls) in self.needs(&news) {
+            self.call((news.pool.as_deref(), memory_mb), &event, calls, &news.build).await;
         }
     }
 
@@ -219,7 +229,11 @@ mod tests {
     }
 
     fn class(memory_mb: u64, names: &[&str]) -> FunctionClass {
-        FunctionClass { memory_mb, names: names.iter().map(|name| (*name).to_owned()).collect() }
+        FunctionClass {
+            pool: None,
+            memory_mb,
+            names: names.iter().map(|name| (*name).to_owned()).collect(),
+        }
     }
 
     fn functions(classes: Vec<FunctionClass>, most_calls: u32) -> (Functions, Arc<Record>) {
@@ -280,7 +294,7 @@ mod tests {
     async fn tasks_that_need_more_memory_go_to_larger_functions() {
         let classes = vec![class(10_240, &["large"]), class(1_769, &["small"])];
         let (functions, record) = functions(classes, 100);
-        assert_eq!((functions.level(1_769), functions.level(10_240)), (Some(0), None));
+        assert_eq!((functions.level(None, 1_769), functions.level(None, 10_240)), (Some(0), None));
         let functions = functions.beside(1);
         functions.tell(news(&[0, 3, 4], 0)).await;
         let called: Vec<String> = record.0.lock().iter().map(|(name, ..)| name.clone()).collect();

@@ -10,7 +10,7 @@ use dunlin_manifest::env::Env;
 use dunlin_manifest::ids::QueryId;
 use dunlin_manifest::query::Wake;
 use dunlin_plan::fence;
-use dunlin_worker::{Paid, Visit, Worker, WorkerOptions};
+use dunlin_worker::{Paid, Pool, Visit, Worker, WorkerOptions};
 use lambda_runtime::{Error, LambdaEvent};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
@@ -31,6 +31,8 @@ const SHORT: Duration = Duration::from_secs(60);
 pub(crate) struct Function {
     env: Env,
     size: Size,
+    /// The pool whose queries it runs.
+    pool: Option<String>,
     build: String,
     worker: Worker,
     functions: Option<Arc<Functions>>,
@@ -61,9 +63,13 @@ impl Function {
             }
             None => None,
         };
+        let pool = config.worker.pool.clone();
         let options = WorkerOptions {
+            pool: Pool::of(pool.clone()).map_err(anyhow::Error::msg)?,
             wake: functions.clone().map(|functions| functions as Arc<dyn Wake>),
-            level: functions.as_ref().and_then(|functions| functions.level(size.memory_mb)),
+            level: functions
+                .as_ref()
+                .and_then(|functions| functions.level(pool.as_deref(), size.memory_mb)),
             ..size.worker_options()
         };
         let fence = fence::current()?;
@@ -71,7 +77,7 @@ impl Function {
         let sweep = Sweep::new((control.clone(), stores.clone()), fence, functions.clone());
         let worker = Worker::new(control, stores, options, CancellationToken::new())?;
         let init = Mutex::new(Some(since_start().unwrap_or_else(|| begun.elapsed())));
-        Ok(Self { env, size, build, worker, functions, sweep, init })
+        Ok(Self { env, size, pool, build, worker, functions, sweep, init })
     }
 
     /// One call. Everything that it starts is over when it returns.
@@ -104,7 +110,8 @@ impl Function {
     /// Makes this function's share of the calls that were needed.
     async fn call_more(&self, hint: &Event) -> usize {
         let Some(functions) = self.functions.as_ref().filter(|_| hint.calls > 0) else { return 0 };
-        functions.call(self.size.memory_mb, hint, hint.calls, &self.build).await
+        let class = (self.pool.as_deref(), self.size.memory_mb);
+        functions.call(class, hint, hint.calls, &self.build).await
     }
 }
 

@@ -29,7 +29,7 @@ use dunlin_manifest::keys;
 use dunlin_manifest::store::ControlStore;
 use dunlin_plan::config::{FunctionsConfig, StateConfig, WorkerConfig};
 use dunlin_plan::stores::Stores;
-use dunlin_worker::{Wake, Worker, WorkerOptions, new_name};
+use dunlin_worker::{Pool, Wake, Worker, WorkerOptions, new_name};
 use tokio_util::sync::CancellationToken;
 
 pub use options::{ConfigOptions, Options, tree};
@@ -75,20 +75,28 @@ pub fn resident_bytes(config: &WorkerConfig) -> Option<u64> {
 }
 
 /// What a worker of this configuration may use.
-#[must_use]
-pub fn worker_options(config: &WorkerConfig, stores: &Stores, slots: usize) -> WorkerOptions {
+///
+/// # Errors
+/// `pool` cannot be the name of a pool.
+pub fn worker_options(
+    config: &WorkerConfig,
+    stores: &Stores,
+    slots: usize,
+) -> Result<WorkerOptions> {
     let mut options = if stores.control_location().is_remote() {
         WorkerOptions::remote(slots, config.memory_bytes)
     } else {
         WorkerOptions::local(slots, config.memory_bytes)
     };
+    options.pool =
+        Pool::of(config.pool.clone()).map_err(|error| anyhow::anyhow!("[worker] {error}"))?;
     options.spill_dir = config.spill_dir.as_ref().map(Into::into);
     options.spill_bytes = config.spill_bytes;
     options.resident_bytes = resident_bytes(config);
     if let Some(millis) = config.idle_poll_ms {
         options.idle_poll = Duration::from_millis(millis.max(1));
     }
-    options
+    Ok(options)
 }
 
 /// Gateways and workers in separate processes must see the same state.
@@ -117,7 +125,8 @@ pub async fn functions(config: &FunctionsConfig, env: Env) -> Functions {
 /// A store that only one process sees, or an engine that cannot be set up.
 pub async fn work(start: Start) -> Result<()> {
     let Start { state, stores, worker: config, functions: called, options } = start;
-    let Options { config: from, slots, credentials, alive_file } = options;
+    let Options { config: from, slots, pool, credentials, alive_file } = options;
+    let config = WorkerConfig { pool: pool.or(config.pool), ..config };
     check_shared(&stores)?;
     let control = stores.control(Env::system());
     let slots = slots.or(config.slots).unwrap_or_else(cores).max(1);
@@ -128,10 +137,12 @@ pub async fn work(start: Start) -> Result<()> {
         }
         None => None,
     };
-    let name = Some(new_name(control.env(), std::process::id()));
-    let wake = OverHttp::new(control.clone(), otherwise, credentials, name.clone());
+    let name = new_name(control.env(), std::process::id());
+    let pool = config.pool.as_deref();
+    let wake = OverHttp::new(control.clone(), otherwise, credentials, &name, pool);
     let wake = Some(Arc::new(wake) as Arc<dyn Wake>);
-    let options = WorkerOptions { name, wake, ..worker_options(&config, &stores, slots) };
+    let options =
+        WorkerOptions { name: Some(name), wake, ..worker_options(&config, &stores, slots)? };
     if let Err(error) = control.get(keys::BELL).await {
         // It may come back, or be mended, while this worker runs.
         let why = report::report(&error.into());

@@ -45,6 +45,9 @@ pub struct Options {
     /// Tasks run at once; if not given, the configuration's number, or one for each core.
     #[arg(long)]
     pub slots: Option<usize>,
+    /// The pool whose queries it runs, or `*` for all; if not given, the configuration's, or those that are for no pool.
+    #[arg(long, value_name = "NAME")]
+    pub pool: Option<String>,
     /// File that is touched every 5 s while the worker is alive, for `dunlin-worker alive`.
     #[arg(long, value_name = "FILE")]
     pub alive_file: Option<PathBuf>,

@@ -31,7 +31,8 @@ const PAUSES: (Duration, Duration) = (Duration::from_secs(2), Duration::from_sec
 #[derive(Debug)]
 pub struct OverHttp {
     store: ObjectControlStore,
-    name: String,
+    /// Who it is for gateways: a part of an address.
+    listener: String,
     /// Never locked during a request: telling does not wait for the one that is held open.
     link: Mutex<Option<Link>>,
     /// Who is told while no gateway can be reached.
@@ -47,23 +48,28 @@ pub struct OverHttp {
 struct Link {
     http: reqwest::Client,
     url: String,
-    name: String,
+    listener: String,
     at: Option<u64>,
 }
 
 impl OverHttp {
-    /// Finds gateways by the hints in `store`. While none can be reached, `otherwise` is told. `name`: the worker's.
+    /// Finds gateways by the hints in `store`. While none can be reached, `otherwise` is told. `worker` is the
+    /// worker's name, and `pool` its pool.
     #[must_use]
     pub fn new(
         store: ObjectControlStore,
         otherwise: Option<Arc<dyn Wake>>,
         credentials: Credentials,
-        name: Option<String>,
+        worker: &str,
+        pool: Option<&str>,
     ) -> Self {
-        let name = name.unwrap_or_else(|| store.env().nonce());
+        let mut listener = format!("worker={worker}");
+        if let Some(pool) = pool {
+            listener.push_str(&format!("&pool={pool}"));
+        }
         Self {
             store,
-            name,
+            listener,
             link: Mutex::default(),
             otherwise,
             pause: Mutex::new(PAUSES.0),
@@ -96,7 +102,7 @@ impl OverHttp {
                     continue;
                 }
             };
-            let link = Link { http, url, name: self.name.clone(), at: None };
+            let link = Link { http, url, listener: self.listener.clone(), at: None };
             match link.listen().await {
                 Ok(heard) => return Some(Link { at: Some(heard.at), ..link }),
                 Err(error) => {
@@ -112,7 +118,7 @@ impl OverHttp {
 impl Link {
     async fn listen(&self) -> reqwest::Result<Heard> {
         let held = HELD.as_secs();
-        let mut url = format!("{}/v1/wake?wait={held}s&worker={}", self.url, self.name);
+        let mut url = format!("{}/v1/wake?wait={held}s&{}", self.url, self.listener);
         if let Some(at) = self.at {
             url.push_str(&format!("&after={at}"));
         }

@@ -183,6 +183,7 @@ impl Shape {
             explain: String::new(),
             owner: None,
             workgroup: None,
+            pool: None,
             write: None,
             trace: None,
             code: None,

@@ -3,6 +3,7 @@
 
 mod keys;
 mod limits;
+mod pools;
 mod shares;
 pub(crate) mod site;
 mod tls;

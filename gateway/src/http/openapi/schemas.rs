@@ -65,6 +65,7 @@ fn requests() -> Value {
                     "additionalProperties": false,
                     "properties": {
                         "route": { "enum": ["auto", "inline", "fleet", null] },
+                        "pool": { "type": ["string", "null"], "minLength": 1, "maxLength": 64 },
                         "target_partitions": { "type": ["integer", "null"], "minimum": 1, "maximum": 4096 },
                         "task_bytes": { "type": ["integer", "null"], "minimum": 0 }
                     }
@@ -157,6 +158,7 @@ fn statuses() -> Value {
             "phase": text(),
             "route": of("Route"),
             "route_reason": text(),
+            "pool": text(),
             "progress": of("Progress"),
             "submitted_ms": count(),
             "tags": of("Tags"),

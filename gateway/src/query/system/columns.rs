@@ -90,6 +90,7 @@ pub(super) const QUERIES: &[Column] = &[
     key("sql", Text, "the statement"),
     key("route", Text, "inline or fleet"),
     key("route_reason", Text, "why this route"),
+    col("pool", Text, "the pool whose workers run it, if it is for one"),
     key("is_write", Flag, "whether it writes files"),
     col("tags", Text, "what its client named it by, as a JSON object"),
     col("error_code", Text, "the code of its error"),

@@ -87,6 +87,7 @@ impl System {
             .text(root.sql.clone())
             .text(root.route.as_str())
             .text(root.route_reason.clone())
+            .some_text(root.pool.clone())
             .flag(root.write.is_some())
             .some_text(tags)
             .some_text(error.map(|error| error.code.as_str()))

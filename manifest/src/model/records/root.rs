@@ -52,6 +52,9 @@ pub struct Root {
     /// The workgroup of its owner, if it has one. Workers share their slots among workgroups.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workgroup: Option<String>,
+    /// The pool whose workers run it; those of no pool if it has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pool: Option<String>,
     /// The trace that the client's request belongs to ([`TraceContext`](crate::model::trace::TraceContext) as text).
     /// Without it, the trace is the query's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
