@@ -37,12 +37,41 @@ locals {
     ),
   )
 
-  config_keys = flatten([for key in var.api_keys : [
+  config_keys = flatten([for key in var.api_keys : concat([
     "[[gateway.keys]]",
     "name = ${jsonencode(key.name)}",
     "sha256 = ${jsonencode(key.sha256)}",
     "scopes = ${jsonencode(key.scopes)}",
-  ]])
+    ], key.workgroup == null ? [] : ["workgroup = ${jsonencode(key.workgroup)}"],
+  )])
+
+  # The process itself looks the secret up in its environment, so it is in no text that the state or an output shows.
+  config_oidc = var.oidc == null ? [] : concat(
+    [
+      "[gateway.oidc]",
+      "issuer = ${jsonencode(var.oidc.issuer)}",
+      "audience = ${jsonencode(var.oidc.audience)}",
+    ],
+    var.oidc.jwks_url == null ? [] : ["jwks_url = ${jsonencode(var.oidc.jwks_url)}"],
+    var.oidc.workgroup_claim == null ? [] : ["workgroup_claim = ${jsonencode(var.oidc.workgroup_claim)}"],
+    var.oidc.scopes_claim == null ? [] : ["scopes_claim = ${jsonencode(var.oidc.scopes_claim)}"],
+    [
+      "scopes = ${jsonencode(var.oidc.scopes)}",
+      "name_claim = ${jsonencode(var.oidc.name_claim)}",
+      "secret = \"$${secrets:${local.oidc_variable}}\"",
+    ],
+  )
+  oidc_variable = "DUNLIN_OIDC_SECRET"
+
+  # jsonencode writes every number without an exponent, and a TOML reader takes it as it is.
+  config_workgroups = flatten([for group in var.workgroups : concat(
+    ["[[gateway.workgroups]]"],
+    [for key in ["name", "tables", "max_running", "max_queued", "queue_ms", "ttl_ms", "max_bytes_scanned", "max_cost_usd", "bytes_per_day", "cost_per_day_usd"] :
+      "${key} = ${jsonencode(group[key])}" if group[key] != null
+    ],
+  )])
+
+  config_clients = concat(local.config_keys, local.config_oidc, local.config_workgroups)
 
   config_extra = trimspace(var.extra_config) == "" ? [] : [trimspace(var.extra_config)]
 
@@ -64,12 +93,12 @@ locals {
     ]
   }
 
-  # Only a gateway is told the keys' hashes.
+  # Only a gateway is told who its clients are.
   configs = { for part, lines in {
     worker          = concat(local.config_common, local.config_extra)
-    gateway         = concat(local.config_common, local.config_keys, local.config_extra)
+    gateway         = concat(local.config_common, local.config_clients, local.config_extra)
     fargate_worker  = concat(local.config_common, local.sizes.worker, local.config_extra)
-    fargate_gateway = concat(local.config_common, local.config_keys, local.sizes.gateway, local.config_extra)
+    fargate_gateway = concat(local.config_common, local.config_clients, local.sizes.gateway, local.config_extra)
   } : part => "${join("\n", lines)}\n" }
 
   config_parts = concat(
@@ -93,6 +122,8 @@ locals {
     local.config_bytes[part] <= local.config_most_bytes ? { DUNLIN_CONFIG_TOML = text } : {
       DUNLIN_CONFIG                                                            = "s3://${local.state_bucket}/${var.state_prefix}/config/${sha256(text)}.toml"
     },
+    # A variable, because extra_config may have a section [gateway] of its own, and TOML knows no second one.
+    var.audit && endswith(part, "gateway") ? { DUNLIN__GATEWAY__AUDIT = "true" } : {},
   ) }
 
   # Versions of older builds go on reading the text that they were published with.

@@ -18,8 +18,11 @@ locals {
   ]
   repository_arns = distinct([for image in local.ecr_images : "arn:${local.partition}:ecr:${image[1]}:${image[0]}:repository/${image[2]}"])
 
+  # What no worker is given.
+  gateway_secrets = local.has_fargate_gateway && try(var.oidc.secret_arn, null) != null ? { (local.oidc_variable) = var.oidc.secret_arn } : {}
+
   # A secret's ARN may be followed by a JSON key, a stage and a version; permissions name the secret only.
-  container_secret_arns = values(var.container_secrets)
+  container_secret_arns = concat(values(var.container_secrets), values(local.gateway_secrets))
   secret_arns           = distinct([for arn in local.container_secret_arns : join(":", slice(split(":", arn), 0, 7)) if strcontains(arn, ":secretsmanager:")])
   parameter_arns        = distinct([for arn in local.container_secret_arns : arn if strcontains(arn, ":ssm:")])
 }

@@ -2,6 +2,9 @@
 locals {
   gateway_name = "${var.name}-gateway"
   live         = "live"
+
+  # A guard refuses an issuer without this secret.
+  function_secrets = var.oidc == null ? {} : { (local.oidc_variable) = var.oidc_secret == null ? "" : var.oidc_secret }
 }
 
 module "gateway" {
@@ -18,7 +21,7 @@ module "gateway" {
   timeout_s            = var.gateway_function.timeout_s
   ephemeral_storage_mb = var.gateway_function.ephemeral_storage_mb
   reserved_concurrency = var.gateway_function.reserved_concurrency
-  environment          = merge(local.environment.gateway, { DUNLIN_URL_AUTH = var.url_auth })
+  environment          = merge(local.environment.gateway, { DUNLIN_URL_AUTH = var.url_auth }, local.function_secrets)
 
   # The URL belongs to this alias, so it stays the same when the version changes.
   build              = local.live
@@ -37,18 +40,18 @@ resource "aws_lambda_function_url" "gateway" {
   authorization_type = var.url_auth
   invoke_mode        = "RESPONSE_STREAM"
 
-  # Never a URL without keys, whatever else is wrong.
+  # Never a URL without keys or tokens, whatever else is wrong.
   lifecycle {
     precondition {
-      condition     = var.url_auth == "AWS_IAM" || length(var.api_keys) > 0
-      error_message = "A URL that everybody may call needs api_keys."
+      condition     = var.url_auth == "AWS_IAM" || local.asks_for_keys
+      error_message = "A URL that everybody may call needs api_keys or oidc."
     }
   }
 
   depends_on = [module.gateway]
 }
 
-# The gateway asks for an API key; Lambda lets the request through to it. Since October 2025 this takes two permissions.
+# The gateway asks for an API key or a token; Lambda lets the request through to it. Since October 2025 this takes two permissions.
 resource "aws_lambda_permission" "url" {
   count = local.has_function_gateway && var.url_auth == "NONE" ? 1 : 0
 
@@ -103,9 +106,9 @@ module "gateway_service" {
   min           = var.gateway_fargate.tasks
   max           = var.gateway_fargate.tasks
   container_env = local.environment.fargate_gateway
-  secrets       = var.container_secrets
+  secrets       = merge(var.container_secrets, local.gateway_secrets)
 
-  # The load balancer ends TLS and the gateway asks for API keys, so the check for both in one process is turned off.
+  # The load balancer ends TLS and the gateway asks for API keys or tokens, so the check for both in one process is turned off.
   command          = ["gateway", "--http", "0.0.0.0:${local.gateway_port}", "--allow-insecure-connections"]
   port             = local.gateway_port
   target_group_arn = aws_lb_target_group.gateway[0].arn
@@ -180,8 +183,8 @@ resource "aws_lb_listener" "gateway" {
 
   lifecycle {
     precondition {
-      condition     = length(var.api_keys) > 0
-      error_message = "A gateway behind a load balancer needs api_keys."
+      condition     = local.asks_for_keys
+      error_message = "A gateway behind a load balancer needs api_keys or oidc."
     }
   }
 }

@@ -34,6 +34,7 @@ locals {
   has_fargate_gateway  = var.gateway_kind == "fargate" && var.gateway_fargate != null
   has_fargate_workers  = var.fargate_workers != null
   has_fargate          = local.has_fargate_gateway || local.has_fargate_workers
+  asks_for_keys        = length(var.api_keys) > 0 || var.oidc != null
   needs_worker_zip     = length(var.worker_classes) > 0 || var.sweep.enabled
 
   # ARNs are put together from names, so that policies are known when a plan is made.
@@ -79,13 +80,32 @@ locals {
       ok = (
         var.gateway_kind == "none" ||
         (var.gateway_kind == "function" && var.url_auth == "AWS_IAM") ||
-        length(var.api_keys) > 0
+        local.asks_for_keys
       )
-      message = "The gateway would be open to everybody. Give at least one of api_keys (dunlin key new prints one), or url_auth = \"AWS_IAM\"."
+      message = "The gateway would be open to everybody. Give at least one of api_keys (dunlin key new prints one), or oidc, or url_auth = \"AWS_IAM\"."
     }
     one_authorization = {
-      ok      = !(var.gateway_kind == "function" && var.url_auth == "AWS_IAM" && length(var.api_keys) > 0)
-      message = "With url_auth = \"AWS_IAM\", api_keys must be empty: the signature and the API key use the same header, Authorization."
+      ok      = !(var.gateway_kind == "function" && var.url_auth == "AWS_IAM" && local.asks_for_keys)
+      message = "With url_auth = \"AWS_IAM\", api_keys and oidc must be empty: the signature, the API key and the token use the same header, Authorization."
+    }
+    oidc_secret = {
+      ok = var.oidc == null ? true : (
+        var.gateway_kind == "function" ? nonsensitive(var.oidc_secret != null) :
+        var.gateway_kind == "fargate" ? var.oidc.secret_arn != null : true
+      )
+      message = "oidc needs a secret of codes that only gateways know (openssl rand -base64 32): oidc_secret for a gateway that is a function, secret_arn of oidc for one on Fargate."
+    }
+    oidc_is_reachable = {
+      ok      = var.oidc == null || !(local.has_fargate_gateway && local.makes_vpc && !var.network.assign_public_ip)
+      message = "Private tasks in the VPC of the module have no way to the internet, so the gateway could not read the issuer's keys. Set network.assign_public_ip = true, or give a VPC whose subnets lead to the issuer."
+    }
+    workgroup_claim = {
+      ok      = try(var.oidc.workgroup_claim, null) == null || length(var.workgroups) > 0
+      message = "workgroup_claim of oidc is set, and workgroups is empty: every token would be refused."
+    }
+    workgroups_are_there = {
+      ok      = alltrue([for key in var.api_keys : key.workgroup == null ? true : contains(var.workgroups[*].name, key.workgroup)])
+      message = "An API key is of a workgroup that workgroups does not have."
     }
     gateway_fargate = {
       ok      = var.gateway_kind != "fargate" || var.gateway_fargate != null

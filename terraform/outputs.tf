@@ -13,7 +13,7 @@ output "endpoint" {
 }
 
 output "curl" {
-  description = "A query to paste. `$DUNLIN_API_KEY` is the key, which nothing here knows."
+  description = "A query to paste. `$DUNLIN_API_KEY` is the key or token, which nothing here knows."
   value = local.endpoint == null ? null : (
     local.has_function_gateway && var.url_auth == "AWS_IAM"
     ? "curl -s '${local.endpoint}/v1/sql' --aws-sigv4 'aws:amz:${local.region}:lambda' --user \"$AWS_ACCESS_KEY_ID:$AWS_SECRET_ACCESS_KEY\" -H \"x-amz-security-token: $AWS_SESSION_TOKEN\" -d 'select 1'"

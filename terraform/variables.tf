@@ -339,11 +339,12 @@ variable "gateway_kind" {
 }
 
 variable "api_keys" {
-  description = "API keys that the gateway accepts. `dunlin key new` prints a key and its SHA-256; only the hash belongs here. Required wherever the gateway can be reached without IAM."
+  description = "API keys that the gateway accepts. `dunlin key new` prints a key and its SHA-256; only the hash belongs here. `workgroup` names an entry of `workgroups`. Keys or `oidc` are required wherever the gateway can be reached without IAM."
   type = list(object({
-    name   = string
-    sha256 = string
-    scopes = list(string)
+    name      = string
+    sha256    = string
+    scopes    = list(string)
+    workgroup = optional(string)
   }))
   default = []
 
@@ -365,8 +366,112 @@ variable "api_keys" {
   }
 }
 
+variable "oidc" {
+  description = "Issuer of OpenID Connect whose tokens the gateway accepts, beside `api_keys` or instead of them. `issuer` is `iss` of its tokens, and `audience` must be in their `aud`. `jwks_url` says where its keys are, if the issuer has no document that says so. `workgroup_claim` names the claim with the entry of `workgroups`; `scopes_claim` the one with what a token allows, instead of `scopes`; `name_claim` the one with the name for logs. `secret_arn` is the secret of codes in Secrets Manager or SSM, for a gateway on Fargate; a function takes `oidc_secret`."
+  type = object({
+    issuer          = string
+    audience        = string
+    jwks_url        = optional(string)
+    workgroup_claim = optional(string)
+    scopes_claim    = optional(string)
+    scopes          = optional(list(string), ["query"])
+    name_claim      = optional(string, "sub")
+    secret_arn      = optional(string)
+  })
+  default = null
+
+  validation {
+    condition     = var.oidc == null ? true : trimspace(var.oidc.issuer) != "" && (var.oidc.jwks_url != null || can(regex("^https://[^\\s#@]+$", var.oidc.issuer)))
+    error_message = "issuer of oidc must be an address that begins with https://, or any text together with jwks_url."
+  }
+  validation {
+    condition     = var.oidc == null ? true : trimspace(var.oidc.audience) != ""
+    error_message = "audience of oidc must not be empty: tokens for other applications of the issuer would be accepted here."
+  }
+  validation {
+    condition     = try(var.oidc.jwks_url, null) == null ? true : can(regex("^https://[^\\s#@]+$", var.oidc.jwks_url))
+    error_message = "jwks_url of oidc must begin with https://. Who changes the keys on their way decides who is let in."
+  }
+  validation {
+    condition     = var.oidc == null ? true : length(var.oidc.scopes) > 0 && length(setsubtract(var.oidc.scopes, ["query", "write", "admin"])) == 0
+    error_message = "scopes of oidc must be query, write, admin, or several of them."
+  }
+  validation {
+    condition     = var.oidc == null ? true : alltrue([for claim in [var.oidc.workgroup_claim, var.oidc.scopes_claim, var.oidc.name_claim] : claim == null ? true : trimspace(claim) != ""])
+    error_message = "A claim of oidc must be a name. Leave it out if it is not used."
+  }
+  validation {
+    condition     = try(var.oidc.secret_arn, null) == null ? true : can(regex("^arn:[a-z-]+:(secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:|ssm:[a-z0-9-]+:[0-9]{12}:parameter/).+$", var.oidc.secret_arn))
+    error_message = "secret_arn of oidc must be the ARN of a Secrets Manager secret or an SSM parameter, never the secret itself."
+  }
+}
+
+variable "oidc_secret" {
+  description = "Secret of codes for `oidc`, where the gateway is a function: 32 to 256 characters, e.g. of `openssl rand -base64 32`. Lambda cannot read it from Secrets Manager before a start, so it is in the function's environment and in Terraform's state."
+  type        = string
+  default     = null
+  sensitive   = true
+
+  validation {
+    condition     = var.oidc_secret == null ? true : length(var.oidc_secret) >= 32 && length(var.oidc_secret) <= 256
+    error_message = "oidc_secret must have 32 to 256 characters; make it with: openssl rand -base64 32."
+  }
+}
+
+variable "workgroups" {
+  description = "What the keys and tokens of a group may read, and may use together. `tables` are names in which `*` stands for any characters; all if not set. `max_running` queries run at a time, and `max_queued` wait for up to `queue_ms`. `ttl_ms`, `max_bytes_scanned` and `max_cost_usd` are for one query; `bytes_per_day` and `cost_per_day_usd` are for all queries of a day. What is not set is not limited, or has Dunlin's default."
+  type = list(object({
+    name              = string
+    tables            = optional(list(string))
+    max_running       = optional(number)
+    max_queued        = optional(number)
+    queue_ms          = optional(number)
+    ttl_ms            = optional(number)
+    max_bytes_scanned = optional(number)
+    max_cost_usd      = optional(number)
+    bytes_per_day     = optional(number)
+    cost_per_day_usd  = optional(number)
+  }))
+  default = []
+
+  validation {
+    condition     = alltrue([for group in var.workgroups : can(regex("^[-_a-z0-9]{1,64}$", group.name))])
+    error_message = "The name of a workgroup must have 1 to 64 lower-case letters, digits, hyphens and underscores, because it is a part of keys of the state."
+  }
+  validation {
+    condition     = length(distinct(var.workgroups[*].name)) == length(var.workgroups)
+    error_message = "The names of workgroups must be unique."
+  }
+  validation {
+    condition     = alltrue([for group in var.workgroups : group.max_running == null ? true : group.max_running >= 1 && group.max_running <= 65536 && floor(group.max_running) == group.max_running])
+    error_message = "max_running of a workgroup must be a whole number from 1 to 65536."
+  }
+  validation {
+    condition     = alltrue([for group in var.workgroups : group.max_queued == null ? true : group.max_queued >= 0 && group.max_queued <= 65536 && floor(group.max_queued) == group.max_queued])
+    error_message = "max_queued of a workgroup must be a whole number from 0 to 65536."
+  }
+  validation {
+    condition     = alltrue(flatten([for group in var.workgroups : [for time in [group.queue_ms, group.ttl_ms] : time == null ? true : time >= 1 && time <= 86400000 && floor(time) == time]]))
+    error_message = "queue_ms and ttl_ms of a workgroup must be whole numbers from 1 to 86400000, which is a day."
+  }
+  validation {
+    condition     = alltrue(flatten([for group in var.workgroups : [for bytes in [group.max_bytes_scanned, group.bytes_per_day] : bytes == null ? true : bytes >= 0 && floor(bytes) == bytes]]))
+    error_message = "max_bytes_scanned and bytes_per_day of a workgroup must be whole numbers, at least 0."
+  }
+  validation {
+    condition     = alltrue(flatten([for group in var.workgroups : [for dollars in [group.max_cost_usd, group.cost_per_day_usd] : dollars == null ? true : dollars >= 0]]))
+    error_message = "max_cost_usd and cost_per_day_usd of a workgroup must be at least 0."
+  }
+}
+
+variable "audit" {
+  description = "Write down what clients do, for the table `system.audit`. S3 deletes these objects after `retention_days.records`. If `false`, `[gateway] audit` in `extra_config` decides."
+  type        = bool
+  default     = false
+}
+
 variable "url_auth" {
-  description = "Who may call the function URL: `NONE` (everybody; the gateway asks for an API key) or `AWS_IAM` (IAM signs requests; `api_keys` must be empty then, because both use the header `Authorization`)."
+  description = "Who may call the function URL: `NONE` (everybody; the gateway asks for an API key or a token) or `AWS_IAM` (IAM signs requests; `api_keys` and `oidc` must be empty then, because all use the header `Authorization`)."
   type        = string
   default     = "NONE"
 
@@ -492,8 +597,8 @@ variable "extra_config" {
   default     = ""
 
   validation {
-    condition     = !can(regex("(?m)^\\s*(\\[state\\]|\\[state\\.params\\]|\\[\\[tables\\]\\]|\\[\\[writing\\]\\]|\\[functions\\]|\\[\\[functions\\.class\\]\\]|\\[\\[gateway\\.keys\\]\\])", var.extra_config))
-    error_message = "extra_config must not repeat sections that the module writes: [state], [state.params], [[tables]], [[writing]], [functions], [[functions.class]], [[gateway.keys]]."
+    condition     = !can(regex("(?m)^\\s*(\\[state\\]|\\[state\\.params\\]|\\[\\[tables\\]\\]|\\[\\[writing\\]\\]|\\[functions\\]|\\[\\[functions\\.class\\]\\]|\\[\\[gateway\\.keys\\]\\]|\\[gateway\\.oidc\\]|\\[\\[gateway\\.workgroups\\]\\])", var.extra_config))
+    error_message = "extra_config must not repeat sections that the module writes: [state], [state.params], [[tables]], [[writing]], [functions], [[functions.class]], [[gateway.keys]], [gateway.oidc], [[gateway.workgroups]]."
   }
   validation {
     condition     = !can(regex("(?im)^\\s*(s3_)?(secret|session_token|key)\\s*=", var.extra_config))
@@ -517,12 +622,12 @@ variable "log_level" {
 }
 
 variable "container_secrets" {
-  description = "Environment of the Fargate containers from Secrets Manager or SSM: name => ARN. Functions need no secrets."
+  description = "Environment of the Fargate containers from Secrets Manager or SSM: name => ARN. Functions need no secrets but `oidc_secret`."
   type        = map(string)
   default     = {}
 
   validation {
-    condition     = alltrue([for name in keys(var.container_secrets) : can(regex("^[A-Z_][A-Z0-9_]*$", name)) && !contains(["DUNLIN_CONFIG", "DUNLIN_CONFIG_TOML", "DUNLIN_LOG", "DUNLIN_INSTALLATION"], name)])
+    condition     = alltrue([for name in keys(var.container_secrets) : can(regex("^[A-Z_][A-Z0-9_]*$", name)) && !contains(["DUNLIN_CONFIG", "DUNLIN_CONFIG_TOML", "DUNLIN_LOG", "DUNLIN_INSTALLATION", "DUNLIN_OIDC_SECRET", "DUNLIN__GATEWAY__AUDIT"], name)])
     error_message = "The names of container_secrets must be environment variables in upper case, and not those that the module sets itself."
   }
   validation {

@@ -75,3 +75,74 @@ run "text" {
     error_message = "A short text is in the environment."
   }
 }
+
+# Who the clients are, and what they may use. A value of each kind, and a group without any.
+run "clients" {
+  command = plan
+
+  variables {
+    api_keys = [{ name = "dashboards", sha256 = "0000000000000000000000000000000000000000000000000000000000000000", scopes = ["query"], workgroup = "bi" }]
+    oidc = {
+      issuer          = "https://id.example/realms/data"
+      audience        = "dunlin"
+      jwks_url        = "https://id.example/keys"
+      workgroup_claim = "realm_access.roles"
+      scopes_claim    = "scope"
+      name_claim      = "email"
+    }
+    oidc_secret = "a secret of tests with 32 bytes."
+    workgroups = [
+      { name = "bi", tables = ["sales_*", "a \"b\""], max_running = 10, max_queued = 0, queue_ms = 60000, ttl_ms = 3600000, max_bytes_scanned = 10000000000000, max_cost_usd = 0.0000001, bytes_per_day = 9007199254740991, cost_per_day_usd = 20 },
+      { name = "others", tables = [] },
+      { name = "operators" },
+    ]
+    audit        = true
+    extra_config = "[gateway]\ndrain_ms = 1000\n"
+  }
+
+  assert {
+    condition     = trimprefix(output.config.gateway, trimsuffix(output.config.worker, "[gateway]\ndrain_ms = 1000\n")) == <<-TOML
+      [[gateway.keys]]
+      name = "dashboards"
+      sha256 = "0000000000000000000000000000000000000000000000000000000000000000"
+      scopes = ["query"]
+      workgroup = "bi"
+      [gateway.oidc]
+      issuer = "https://id.example/realms/data"
+      audience = "dunlin"
+      jwks_url = "https://id.example/keys"
+      workgroup_claim = "realm_access.roles"
+      scopes_claim = "scope"
+      scopes = ["query"]
+      name_claim = "email"
+      secret = "$${secrets:DUNLIN_OIDC_SECRET}"
+      [[gateway.workgroups]]
+      name = "bi"
+      tables = ["sales_*","a \"b\""]
+      max_running = 10
+      max_queued = 0
+      queue_ms = 60000
+      ttl_ms = 3600000
+      max_bytes_scanned = 10000000000000
+      max_cost_usd = 0.0000001
+      bytes_per_day = 9007199254740991
+      cost_per_day_usd = 20
+      [[gateway.workgroups]]
+      name = "others"
+      tables = []
+      [[gateway.workgroups]]
+      name = "operators"
+      [gateway]
+      drain_ms = 1000
+    TOML
+    error_message = "A gateway is told keys, issuer and groups, and the name of the secret instead of the secret."
+  }
+  assert {
+    condition     = { for part, variables in local.environment : part => lookup(variables, "DUNLIN__GATEWAY__AUDIT", "off") } == { worker = "off", gateway = "true", fargate_worker = "off", fargate_gateway = "true" }
+    error_message = "Gateways write down what clients do, also where extra_config has a section [gateway]."
+  }
+  assert {
+    condition     = nonsensitive(local.function_secrets.DUNLIN_OIDC_SECRET) == "a secret of tests with 32 bytes." && length(local.gateway_secrets) == 0
+    error_message = "A gateway that is a function has the secret of codes in its environment."
+  }
+}

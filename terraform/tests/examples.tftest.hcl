@@ -26,6 +26,8 @@ run "complete" {
   variables {
     kms_key_arn = "arn:aws:kms:eu-central-1:123456789012:key/a"
     email       = "ops@example.com"
+    issuer      = "https://id.example/realms/data"
+    oidc_secret = "a secret of tests with 32 bytes."
   }
 }
 

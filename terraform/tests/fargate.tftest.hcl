@@ -49,6 +49,40 @@ run "private" {
   }
 }
 
+# Tokens are checked by what the internet says, and codes are made from a secret that only the gateway is given.
+run "tokens" {
+  command = plan
+
+  variables {
+    api_keys     = []
+    gateway_kind = "fargate"
+    gateway_fargate = {
+      image           = "example/dunlin:1"
+      certificate_arn = "arn:aws:acm:eu-central-1:123456789012:certificate/a"
+      allowed_cidrs   = ["10.0.0.0/8"]
+    }
+    fargate_workers   = { image = "example/dunlin:1" }
+    network           = { assign_public_ip = true }
+    container_secrets = { OTHER = "arn:aws:ssm:eu-central-1:123456789012:parameter/other" }
+    oidc = {
+      issuer     = "https://id.example"
+      audience   = "dunlin"
+      secret_arn = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:dunlin-oidc-AbCdEf"
+    }
+  }
+
+  assert {
+    condition = local.gateway_secrets.DUNLIN_OIDC_SECRET == var.oidc.secret_arn && !contains(keys(var.container_secrets), "DUNLIN_OIDC_SECRET") && [
+      for s in jsondecode(local.policies.execution).Statement : s.Resource if contains(s.Action, "secretsmanager:GetSecretValue")
+    ] == [["arn:aws:secretsmanager:eu-central-1:123456789012:secret:dunlin-oidc-AbCdEf"]]
+    error_message = "The secret of codes is a reference, and the role that starts containers may read it."
+  }
+  assert {
+    condition     = output.config.fargate_gateway == replace(output.config.fargate_worker, "/(?s)\\[worker\\]\nslots.*/", "[gateway.oidc]\nissuer = \"https://id.example\"\naudience = \"dunlin\"\nscopes = [\"query\"]\nname_claim = \"sub\"\nsecret = \"$${secrets:DUNLIN_OIDC_SECRET}\"\n[worker]\nmemory_bytes = ${local.pool_bytes.gateway}\n")
+    error_message = "The gateway is told of the issuer, and workers are not."
+  }
+}
+
 run "a_service" {
   command = plan
 

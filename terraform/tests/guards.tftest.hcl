@@ -54,6 +54,71 @@ run "two_authorizations" {
   ]
 }
 
+run "an_issuer_without_a_secret" {
+  command = plan
+
+  variables {
+    oidc     = { issuer = "https://id.example", audience = "dunlin", workgroup_claim = "groups" }
+    api_keys = [{ name = "ci", sha256 = "0000000000000000000000000000000000000000000000000000000000000000", scopes = ["query"], workgroup = "bi" }]
+  }
+
+  expect_failures = [
+    terraform_data.guard["oidc_secret"],
+    terraform_data.guard["workgroup_claim"],
+    terraform_data.guard["workgroups_are_there"],
+  ]
+}
+
+# The secret of a function is none of a container, and private tasks do not reach the issuer.
+run "an_issuer_that_is_far" {
+  command = plan
+
+  variables {
+    gateway_kind    = "fargate"
+    gateway_fargate = { image = "x:1", allow_http = true, allowed_cidrs = ["10.0.0.0/8"] }
+    oidc            = { issuer = "https://id.example", audience = "dunlin" }
+    oidc_secret     = "a secret of tests with 32 bytes."
+  }
+
+  expect_failures = [
+    terraform_data.guard["oidc_secret"],
+    terraform_data.guard["oidc_is_reachable"],
+  ]
+}
+
+run "tokens_and_signatures" {
+  command = plan
+
+  variables {
+    url_auth    = "AWS_IAM"
+    oidc        = { issuer = "https://id.example", audience = "dunlin" }
+    oidc_secret = "a secret of tests with 32 bytes."
+  }
+
+  expect_failures = [
+    terraform_data.guard["one_authorization"],
+  ]
+}
+
+# Tokens are enough: no guard asks for keys as well.
+run "tokens_alone" {
+  command = plan
+
+  variables {
+    oidc        = { issuer = "https://id.example", audience = "dunlin" }
+    oidc_secret = "a secret of tests with 32 bytes."
+  }
+
+  assert {
+    condition     = !strcontains(local.configs.gateway, "[[gateway.keys]]") && strcontains(local.configs.gateway, "[gateway.oidc]") && length(aws_lambda_permission.url) == 1
+    error_message = "A URL that everybody may call asks for tokens."
+  }
+  assert {
+    condition     = !strcontains(jsonencode(output.config), "secret of tests")
+    error_message = "No output shows the secret of codes."
+  }
+}
+
 run "writing_into_the_state" {
   command = plan
 

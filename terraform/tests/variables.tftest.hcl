@@ -39,9 +39,15 @@ run "wrong_1" {
     most_calls           = 0
     monthly_budget_usd   = 0
     budget_emails        = ["nobody"]
+    oidc                 = { issuer = "http://i.example", audience = "dunlin" }
+    workgroups           = [{ name = "BI" }]
+    oidc_secret          = "too short"
   }
 
   expect_failures = [
+    var.oidc,
+    var.workgroups,
+    var.oidc_secret,
     var.name,
     var.tags,
     var.build,
@@ -98,9 +104,13 @@ run "wrong_2" {
     network           = { vpc_id = "vpc-1" }
     alarms            = { emails = ["nobody"] }
     budget_emails     = ["a@b.cc", "b@b.cc", "c@b.cc", "d@b.cc", "e@b.cc", "f@b.cc", "g@b.cc", "h@b.cc", "i@b.cc", "j@b.cc", "k@b.cc"]
+    oidc              = { issuer = "https://i.example", audience = " " }
+    workgroups        = [{ name = "a" }, { name = "a" }]
   }
 
   expect_failures = [
+    var.oidc,
+    var.workgroups,
     var.name,
     var.tags,
     var.build,
@@ -145,9 +155,13 @@ run "wrong_3" {
     container_secrets = { A = "the secret itself" }
     network           = { subnet_ids = ["subnet-1"] }
     alarms            = { topic_arn = "arn:aws:sns:eu-central-1:123456789012:t", emails = ["a@example.com"] }
+    oidc              = { issuer = "us", audience = "dunlin", jwks_url = "http://i.example/keys" }
+    workgroups        = [{ name = "a", max_running = 0 }]
   }
 
   expect_failures = [
+    var.oidc,
+    var.workgroups,
     var.name,
     var.build,
     var.previous_builds,
@@ -182,9 +196,13 @@ run "wrong_4" {
     gateway_function = { reserved_concurrency = -1 }
     gateway_fargate  = { image = "x:1", certificate_arn = "mine", allowed_cidrs = ["10.0.0.0/8"] }
     extra_config     = "ttl_ms = 1\n"
+    oidc             = { issuer = "https://i.example", audience = "dunlin", scopes = ["root"] }
+    workgroups       = [{ name = "a", max_queued = 0.5 }]
   }
 
   expect_failures = [
+    var.oidc,
+    var.workgroups,
     var.state_prefix,
     var.retention_days,
     var.data_buckets,
@@ -207,9 +225,13 @@ run "wrong_5" {
     fargate_workers = { image = "x:1", cpu = 2048, memory = 2048 }
     api_keys        = [{ name = "a", sha256 = "0000000000000000000000000000000000000000000000000000000000000000", scopes = ["query"] }, { name = "b", sha256 = "0000000000000000000000000000000000000000000000000000000000000000", scopes = ["query"] }]
     gateway_fargate = { image = "x:1", allowed_cidrs = ["10.0.0.0/8"] }
+    oidc            = { issuer = "https://i.example", audience = "dunlin", workgroup_claim = "" }
+    workgroups      = [{ name = "a", ttl_ms = 86400001 }]
   }
 
   expect_failures = [
+    var.oidc,
+    var.workgroups,
     var.data_buckets,
     var.worker_classes,
     var.fargate_workers,
@@ -227,9 +249,13 @@ run "wrong_6" {
     fargate_workers = { image = "x:1", cpu = 3000 }
     api_keys        = [{ name = "", sha256 = "0000000000000000000000000000000000000000000000000000000000000000", scopes = ["query"] }]
     gateway_fargate = { image = "x:1", allowed_cidrs = ["10.0.0.0/8"], allow_http = true, internal = false }
+    oidc            = { issuer = "https://i.example", audience = "dunlin", secret_arn = "the secret itself" }
+    workgroups      = [{ name = "a", bytes_per_day = 1.5 }]
   }
 
   expect_failures = [
+    var.oidc,
+    var.workgroups,
     var.data_buckets,
     var.worker_classes,
     var.fargate_workers,
@@ -247,9 +273,11 @@ run "wrong_7" {
     worker_classes  = [{ reserved_concurrency = -1 }]
     fargate_workers = { image = "x:1", ephemeral_storage_gb = 10 }
     gateway_fargate = { image = "x:1", certificate_arn = "arn:aws:acm:eu-central-1:123456789012:certificate/a", allowed_cidrs = [] }
+    workgroups      = [{ name = "a", max_cost_usd = -0.1 }]
   }
 
   expect_failures = [
+    var.workgroups,
     var.writing,
     var.data_buckets,
     var.worker_classes,

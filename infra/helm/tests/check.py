@@ -44,7 +44,9 @@ def cases():
             "sessionTokenKey": "6",
         },
         "gateway": {
-            "keys": [{"name": "7", "scopes": ["query"], "secret": {"name": "8", "key": "9"}}],
+            "keys": [{"name": "7", "scopes": ["query"], "workgroup": "24", "secret": {"name": "8", "key": "9"}}],
+            "workgroups": [{"name": "24", "tables": ["25"]}],
+            "oidc": {"issuer": "26", "jwksUrl": "https://27", "audience": "28", "secret": {"name": "29", "key": "30"}},
             "tls": {"secretName": "10", "clientCaSecret": "11", "healthClientSecret": "12"},
             "priorityClassName": "13",
             "serviceAccount": {"name": "14"},
@@ -56,6 +58,10 @@ def cases():
         "tests": {"apiKeySecret": {"name": "20", "key": "21"}},
     }
     yield "names that YAML takes for numbers", [MINIMAL], numbers, {"release": "22", "namespace": "23"}
+    issuer = {"issuer": "https://id.example", "audience": "dunlin", "secret": {"name": "codes"}}
+    tokens = {"gateway": {"keys": [], "oidc": issuer, "tls": {"secretName": "server"}}}
+    yield "tokens and no keys", [MINIMAL], tokens, {}
+    yield "tokens and no keys, TLS elsewhere", [MINIMAL], {"gateway": {"keys": [], "oidc": issuer}}, {}
     closed = {"networkPolicy": {"enabled": False}, "monitoring": {"metrics": False}, "tests": {"enabled": False}}
     yield "without policies and metrics", [MINIMAL], closed, {}
     yield "the oldest Kubernetes", [MINIMAL], {}, {"version": OLDEST}
@@ -159,7 +165,9 @@ NOTES = [
     ("production", {}, ["https://dunlin.example.com/v1/sql", "dunlin-key-hashes"], ["NOTICE", "no value"]),
     ("multi-zone", {}, ["get service dunlin-gateway"], ["NOTICE"]),
     ("spot", {"config": '[state]\nlocation = "s3://b/p"\n'}, ["no_worker_ms is not in config"], []),
-    ("everything", {}, ["2 pools scale on the same signal", "https://one.example.com"], ["no value"]),
+    ("everything", {}, ["2 pools scale on the same signal", "https://one.example.com"], ["no value", "Tokens belong to no"]),
+    ("teams", {}, ["A token of https://id.example.com/realms/data", "dunlin-oidc", "$DUNLIN_API_KEY"], ["NOTICE", "no value"]),
+    ("teams", {"gateway": {"oidc": {"workgroupClaim": ""}}}, ["Tokens belong to no workgroup"], []),
 ]
 
 
@@ -227,6 +235,14 @@ def a_text(things):
     return things["ConfigMap", "dunlin-config"]["data"]
 
 
+def add_text(container, text):
+    """Adds to the text that a process reads."""
+    entry = next(entry for entry in container["env"] if entry["name"] == "DUNLIN_CONFIG_TOML")
+    entry["value"] += text
+
+
+NO_SUCH_GROUP = f'[[gateway.keys]]\nname = "x"\nsha256 = "{invariants.A_HASH}"\nscopes = []\nworkgroup = "bi"\n'
+
 # The rule that must see it, a part of the production example, and what is broken there.
 BREAKS = [
     (invariants.restricted, a_container, lambda c: c["securityContext"].pop("capabilities")),
@@ -248,6 +264,9 @@ BREAKS = [
     (invariants.policies, spec("NetworkPolicy"), lambda s: s["ingress"][1].pop("from")),
     (invariants.policies, spec("NetworkPolicy"), lambda s: s["ingress"][0]["ports"].append({"port": 9090})),
     (invariants.configurations, a_container, lambda c: c["args"].remove("--allow-insecure-connections")),
+    (invariants.configurations, a_container, lambda c: add_text(c, '[gateway.oidc]\nsecret = "x"\n')),
+    (invariants.configurations, a_container, lambda c: add_text(c, NO_SUCH_GROUP)),
+    (invariants.configurations, a_worker, lambda c: add_text(c, '[[gateway.workgroups]]\nname = "bi"\n')),
     (invariants.configurations, a_text, lambda d: d.update({"dunlin.toml": '[state]\nlocation = "/x"\n'})),
     (invariants.secrecy, a_container, lambda c: c["env"].append({"name": "AWS_SECRET_ACCESS_KEY", "value": "x"})),
     (invariants.names, lambda t: t["Service", "dunlin-gateway"]["metadata"], lambda m: m.update(name="n" * 64)),

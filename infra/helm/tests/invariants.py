@@ -244,7 +244,7 @@ def policy_of(role, policy):
 
 # --- configuration ----------------------------------------------------------------------------------------------------------
 def configurations(things):
-    """Each process reads a configuration that is valid TOML and its own; only gateways learn of keys."""
+    """Each process reads a configuration that is valid TOML and its own; only gateways learn of clients."""
     for deployment in of_kind(things, "Deployment"):
         role = component(deployment)
         if role not in ("gateway", "worker"):
@@ -264,21 +264,36 @@ def configurations(things):
         temporary = kubelet.environment(container, things, given)["TMPDIR"]
         if config["worker"]["spill_dir"] != "/spill" or temporary != "/spill":
             yield f"{name(deployment)} spills elsewhere"
-        keys = config.get("gateway", {}).get("keys", [])
-        if role == "worker" and keys:
-            yield f"{name(deployment)} knows hashes of API keys"
+        gateway = config.get("gateway", {})
+        if role == "worker" and gateway.keys() & {"keys", "oidc", "workgroups"}:
+            yield f"{name(deployment)} knows who the clients of gateways are"
         if role == "gateway":
-            yield from access(deployment, container, config, keys)
+            yield from access(deployment, container, gateway)
+            yield from groups(deployment, gateway)
 
 
-def access(deployment, container, config, keys):
+def access(deployment, container, gateway):
+    keys, oidc = gateway.get("keys", []), gateway.get("oidc")
     insecure = "--allow-insecure-connections" in container["args"]
-    if not insecure and not (keys and "tls" in config.get("gateway", {})):
+    is_safe = bool(keys or oidc) and "tls" in gateway
+    if not insecure and not is_safe:
         yield f"{name(deployment)} would refuse to start"
-    if insecure and keys and "tls" in config.get("gateway", {}):
+    if insecure and is_safe:
         yield f"{name(deployment)} turns a check off that it passes"
     if any(len(key["sha256"]) != 64 for key in keys):
         yield f"{name(deployment)} has a key without hash"
+    given = {entry["name"] for entry in container["env"] if "valueFrom" in entry}
+    if oidc and (oidc["secret"] != "${secrets:DUNLIN_OIDC_SECRET}" or "DUNLIN_OIDC_SECRET" not in given):
+        yield f"{name(deployment)} does not have the secret of codes from a Secret"
+
+
+def groups(deployment, gateway):
+    known = {group["name"] for group in gateway.get("workgroups", [])}
+    for key in gateway.get("keys", []):
+        if key.get("workgroup", "") not in known | {""}:
+            yield f"{name(deployment)}: the key {key['name']} is of a group that is not there"
+    if "workgroup_claim" in gateway.get("oidc", {}) and not known:
+        yield f"{name(deployment)} refuses every token"
 
 
 def mib(text):

@@ -24,9 +24,9 @@ It is made from the comments in [values.yaml](values.yaml) by `scripts/helm docs
 helm install dunlin infra/helm/dunlin --namespace dunlin --create-namespace --values my-values.yaml
 ```
 
-Two values have no default that could work. `config` says where the state is. `gateway.keys`, client certificates (`gateway.tls`) or `gateway.allowInsecureConnections` say who may ask. Without them nothing is rendered, and Helm prints a sentence that says what to set. Unknown values are errors.
+Two values have no default that could work. `config` says where the state is. `gateway.keys`, tokens of an issuer (`gateway.oidc`), client certificates (`gateway.tls`) or `gateway.allowInsecureConnections` say who may ask. Without them nothing is rendered, and Helm prints a sentence that says what to set. Unknown values are errors.
 
-Examples: [laptop](../examples/laptop.yaml), [production](../examples/production.yaml), [several zones](../examples/multi-zone.yaml), [spot nodes](../examples/spot.yaml).
+Examples: [laptop](../examples/laptop.yaml), [production](../examples/production.yaml), [several zones](../examples/multi-zone.yaml), [spot nodes](../examples/spot.yaml), [teams](../examples/teams.yaml).
 """
 
 

@@ -20,6 +20,7 @@ import time
 import urllib.error
 import urllib.request
 
+import issuer
 import kubelet
 from invariants import component, pod_spec
 from objects import HERE, render
@@ -111,6 +112,9 @@ class Installation:
         for place in ("spill", "tmp", "tls"):
             (root / place).mkdir(exist_ok=True)
 
+    def gateway(self):
+        return Pod(next(t for t in self.things if t["kind"] == "Deployment" and component(t) == "gateway"), self)
+
     def here(self, text):
         """Folders and addresses of a container, as they are on this machine."""
         text = PLACES.sub(lambda found: f"{self.root}/{found[1]}", text)
@@ -141,7 +145,15 @@ class Installation:
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()
 
+    def validate(self, title):
+        """The gateway's text and variables, as `dunlin` itself judges them. It asks the issuer of tokens, too."""
+        done = self.run(["dunlin", "validate"], self.gateway().variables)
+        if done.returncode != 0:
+            raise SystemExit(f"helm: run: {title}: dunlin validate: {done.stdout}{done.stderr}")
+        say(f"{title}: dunlin validate: {'; '.join(done.stdout.split(chr(10))[2:]).strip('; ') or 'ok'}")
+
     def live(self, title):
+        self.validate(title)
         pods = [
             Pod(t, self) for t in self.things if component(t) in ("gateway", "worker") and t["kind"] == "Deployment"
         ]
@@ -164,10 +176,9 @@ class Installation:
                     pod.process.kill()
                     pod.process.wait()
 
-    def refuses(self, title):
+    def refuses(self, title, why):
         """The gateway of an installation that is wrong ends, and says why. Above all it serves nobody."""
-        gateway = next(t for t in self.things if t["kind"] == "Deployment" and component(t) == "gateway")
-        pod = Pod(gateway, self)
+        pod = self.gateway()
         pod.start()
         try:
             code = pod.process.wait(DEADLINE)
@@ -176,7 +187,7 @@ class Installation:
         finally:
             pod.process.kill()
         said = pod.log.read_text().strip().splitlines()[-1]
-        if code == 0 or "sha256 is not 64 hex digits" not in said:
+        if code == 0 or why not in said:
             raise SystemExit(f"helm: run: {title}: the gateway ended with {code}: {said}")
         say(f"{title}: {said}")
 
@@ -232,7 +243,8 @@ def certificates(programs, root):
             shutil.copy(made / name, root / "tls" / place / target)
 
 
-def installation(helm, programs, root, values, key, prefix):
+def installation(helm, programs, root, values, key, prefix, more=None):
+    """`more`: Secrets besides those that every installation has, or instead of them."""
     environment = os.environ
     config = f"""
 [state]
@@ -240,6 +252,9 @@ location = "s3://{environment["DUNLIN_TEST_S3_BUCKET"]}/{prefix}"
 [state.params]
 s3_endpoint = "{environment["DUNLIN_TEST_S3_ENDPOINT"]}"
 allow_http = true
+# A store that is not of AWS has no prices of its own, and dollars of a workgroup need some.
+[prices]
+region = "eu-central-1"
 """
     text, sha256 = key
     secrets = {
@@ -247,6 +262,7 @@ allow_http = true
         ("store", "AWS_SECRET_ACCESS_KEY"): environment["DUNLIN_TEST_S3_SECRET"],
         ("hashes", "ci"): sha256,
         ("test", "key"): text,
+        **(more or {}),
     }
     base = {
         "config": config,
@@ -255,6 +271,36 @@ allow_http = true
     }
     things = render(helm, [HERE / "minimal.yaml"], {**base, **values})
     return Installation(things, programs, root, secrets)
+
+
+def with_tokens(keys_at):
+    """Values of a gateway that takes tokens and no keys, for members of one workgroup."""
+    return {
+        "keys": [],
+        "oidc": {
+            "issuer": issuer.NAME,
+            "audience": "dunlin",
+            "jwksUrl": keys_at,
+            "workgroupClaim": "groups",
+            "secret": {"name": "codes", "key": "secret"},
+        },
+        # Each limit once: a value that Dunlin does not take would stop the gateway.
+        "workgroups": [
+            {
+                "name": "bi",
+                "tables": ["sales_*"],
+                "maxRunning": 2,
+                "maxQueued": 5,
+                "queueMs": 30000,
+                "ttlMs": 600000,
+                "maxBytesScanned": 10**13,
+                "maxCostUsd": 0.5,
+                "bytesPerDay": 10**13,
+                "costPerDayUsd": 20,
+            }
+        ],
+        "audit": True,
+    }
 
 
 def main(helm, folder):
@@ -276,7 +322,28 @@ def main(helm, folder):
     with tempfile.TemporaryDirectory(prefix="dunlin-helm-run.") as root:
         nothing = (key[0], "")
         one = installation(helm, programs, pathlib.Path(root), ways["keys, TLS elsewhere"], nothing, "helm-none")
-        one.refuses("a Secret without a hash")
+        one.refuses("a Secret without a hash", "sha256 is not 64 hex digits")
+    tokens(helm, programs, key)
+
+
+def tokens(helm, programs, key):
+    """`helm test` with a token in place of a key, and gateways whose Secret of codes cannot be used."""
+    someone = issuer.Issuer()
+    with someone.serving() as keys_at:
+        values = {"gateway": with_tokens(keys_at)}
+        member = someone.token("dunlin", sub="1", groups=["staff", "bi"])
+        good = {("codes", "secret"): "0123456789abcdef" * 2, ("test", "key"): member}
+        with tempfile.TemporaryDirectory(prefix="dunlin-helm-run.") as root:
+            one = installation(helm, programs, pathlib.Path(root), values, key, f"helm-{os.getpid()}-tokens", good)
+            one.live("tokens of an issuer, a workgroup")
+        for title, secret, why in (
+            ("a Secret without a text for codes", "", "the secret DUNLIN_OIDC_SECRET is empty"),
+            ("a text for codes that is short", "short", "[gateway.oidc] secret must have at least 32 bytes"),
+        ):
+            with tempfile.TemporaryDirectory(prefix="dunlin-helm-run.") as root:
+                bad = {**good, ("codes", "secret"): secret}
+                one = installation(helm, programs, pathlib.Path(root), values, key, "helm-none", bad)
+                one.refuses(title, why)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,16 @@ module "dunlin" {
 
   package_dir     = var.package_dir
   previous_builds = var.previous_builds
-  api_keys        = var.api_keys
+
+  # Clients: a key for a program, and tokens of your issuer for people. The first group that a token names counts.
+  api_keys    = var.api_keys
+  oidc        = { issuer = var.issuer, audience = "dunlin", workgroup_claim = "groups", name_claim = "email" }
+  oidc_secret = var.oidc_secret
+  workgroups = [
+    { name = "data-engineering" },
+    { name = "bi", tables = ["lineitem", "countries"], max_running = 10, max_cost_usd = 0.05, cost_per_day_usd = 20 },
+  ]
+  audit = true
 
   # State
   state_prefix           = "q1"

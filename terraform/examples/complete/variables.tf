@@ -11,12 +11,24 @@ variable "package_dir" {
 }
 
 variable "api_keys" {
-  description = "API keys of the gateway: name, SHA-256, scopes. `dunlin key new` prints them."
+  description = "API keys of the gateway: name, SHA-256, scopes, and perhaps a workgroup. `dunlin key new` prints the first three."
   type = list(object({
-    name   = string
-    sha256 = string
-    scopes = list(string)
+    name      = string
+    sha256    = string
+    scopes    = list(string)
+    workgroup = optional(string)
   }))
+}
+
+variable "issuer" {
+  description = "Issuer whose tokens are accepted: `iss`, exactly as they have it."
+  type        = string
+}
+
+variable "oidc_secret" {
+  description = "Secret of codes, of `openssl rand -base64 32`. Give it as TF_VAR_oidc_secret, so that no file has it."
+  type        = string
+  sensitive   = true
 }
 
 variable "data_bucket" {

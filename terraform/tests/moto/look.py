@@ -106,7 +106,11 @@ def made(url, outputs, packages, builds):
             check(f"{name} knows its installation", environment["DUNLIN_INSTALLATION"] == installation)
             if installation == "dunlin":
                 text = environment["DUNLIN_CONFIG_TOML"]
-                check(f"{name} is told keys only if it is the gateway", ("[[gateway.keys]]" in text) == (name == "dunlin-gateway"))
+                is_gateway = name == "dunlin-gateway"
+                check(f"{name} is told of clients only if it is the gateway", all((part in text) == is_gateway for part in ("[[gateway.keys]]", "[gateway.oidc]", "[[gateway.workgroups]]")))
+                secret = hashlib.sha256(b"codes of a test").hexdigest()
+                check(f"{name} has the secret of codes only if it is the gateway, and in no text", (environment.get("DUNLIN_OIDC_SECRET") == secret) == is_gateway and secret not in text)
+                check(f"{name} writes down what clients do only if it is the gateway", ("DUNLIN__GATEWAY__AUDIT" in environment) == is_gateway)
             else:
                 check(f"{name} reads its text from the bucket", environment["DUNLIN_CONFIG"].removeprefix(f"s3://{GIVEN}/") in keys)
         for name in called:

@@ -57,7 +57,11 @@ module "dunlin" {
 
   package_dir     = var.package_dir
   previous_builds = var.previous_builds.dunlin
-  api_keys        = [{ name = "ci", sha256 = sha256("a test"), scopes = ["query"] }]
+  api_keys        = [{ name = "ci", sha256 = sha256("a test"), scopes = ["query"], workgroup = "bi" }]
+  oidc            = { issuer = "https://id.example", audience = "dunlin", workgroup_claim = "groups" }
+  oidc_secret     = sha256("codes of a test")
+  workgroups      = [{ name = "bi", max_running = 10 }]
+  audit           = true
 
   data_buckets = [{ bucket = "lake", prefixes = ["tables/"] }]
   tables       = [{ name = "lineitem", location = "s3://lake/tables/lineitem/" }]

@@ -49,8 +49,8 @@
 {{- if regexMatch "(?m)^[ \\t]*\\[worker\\]" $text -}}
 {{- fail "config has a section [worker], which the chart writes for each role. Use workers.defaults or workers.pools (slots, memoryBytes, spillSize, idlePollMs, graceMs) and gateway (memoryBytes, spillSize)." -}}
 {{- end -}}
-{{- if regexMatch "(?m)^[ \\t]*\\[+gateway\\.(tls|keys)\\]+" $text -}}
-{{- fail "config has a section [gateway.tls] or [[gateway.keys]], which the chart writes. Use gateway.tls and gateway.keys." -}}
+{{- if regexMatch "(?m)^[ \\t]*\\[+[ \\t]*gateway[ \\t]*\\.[ \\t]*(tls|keys|oidc|workgroups)[ \\t]*\\]+" $text -}}
+{{- fail "config has a section [gateway.tls], [[gateway.keys]], [gateway.oidc] or [[gateway.workgroups]], which the chart writes. Use gateway.tls, gateway.keys, gateway.oidc and gateway.workgroups." -}}
 {{- end -}}
 {{- if gt (len $text) 100000 -}}
 {{- fail (printf "config has %d characters. Linux passes at most 128 KiB in one variable; put fewer tables into one installation." (len $text)) -}}
@@ -59,8 +59,8 @@
 
 {{- define "dunlin.checks.access" -}}
 {{- $gateway := .Values.gateway -}}
-{{- if not (or $gateway.keys (include "dunlin.mutualTls" .) $gateway.allowInsecureConnections) -}}
-{{- fail "Everybody who reaches the gateways could use them. Set gateway.keys (`dunlin key new` prints a key and its hash), or gateway.tls with clientCaSecret and clientAuth: required, or gateway.allowInsecureConnections: true." -}}
+{{- if not (or (include "dunlin.gateway.asks" .) (include "dunlin.mutualTls" .) $gateway.allowInsecureConnections) -}}
+{{- fail "Everybody who reaches the gateways could use them. Set gateway.keys (`dunlin key new` prints a key and its hash), or gateway.oidc, or gateway.tls with clientCaSecret and clientAuth: required, or gateway.allowInsecureConnections: true." -}}
 {{- end -}}
 {{- $seen := dict -}}
 {{- range $gateway.keys -}}
@@ -72,12 +72,51 @@
 {{- fail (printf "gateway.keys: the key %q needs either sha256 or secret." .name) -}}
 {{- end -}}
 {{- end -}}
+{{- include "dunlin.checks.workgroups" . -}}
+{{- include "dunlin.checks.oidc" . -}}
 {{- $tls := $gateway.tls -}}
 {{- if and $tls.clientCaSecret (not $tls.secretName) -}}
 {{- fail "gateway.tls.clientCaSecret is set, and gateway.tls.secretName is not. Certificates of clients need TLS." -}}
 {{- end -}}
 {{- if and (include "dunlin.mutualTls" .) (not $tls.healthClientSecret) -}}
-{{- fail "gateway.tls.clientAuth is required, so that readiness checks must show a certificate, too. Set gateway.tls.healthClientSecret, or clientAuth: optional together with gateway.keys." -}}
+{{- fail "gateway.tls.clientAuth is required, so that readiness checks must show a certificate, too. Set gateway.tls.healthClientSecret, or clientAuth: optional together with gateway.keys or gateway.oidc." -}}
+{{- end -}}
+{{- end -}}
+
+{{/* A text in configSecret may have workgroups that the chart does not see. */}}
+{{- define "dunlin.checks.workgroups" -}}
+{{- $groups := dict -}}
+{{- range .Values.gateway.workgroups -}}
+{{- if hasKey $groups .name -}}
+{{- fail (printf "gateway.workgroups has two groups named %q." .name) -}}
+{{- end -}}
+{{- $_ := set $groups .name true -}}
+{{- end -}}
+{{- range .Values.gateway.keys -}}
+{{- if and .workgroup (not (hasKey $groups .workgroup)) (not $.Values.configSecret.name) -}}
+{{- fail (printf "gateway.keys: the key %q is of the workgroup %q, and gateway.workgroups has none of that name." .name .workgroup) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "dunlin.checks.oidc" -}}
+{{- $oidc := .Values.gateway.oidc -}}
+{{- if and (not $oidc.issuer) (or $oidc.audience $oidc.jwksUrl $oidc.workgroupClaim $oidc.scopesClaim $oidc.secret.name) -}}
+{{- fail "gateway.oidc.issuer is empty, and other values of gateway.oidc are set. Without an issuer no token is taken." -}}
+{{- end -}}
+{{- if $oidc.issuer -}}
+{{- if not $oidc.audience -}}
+{{- fail "gateway.oidc.audience is empty: tokens for every other application of the issuer would be taken here. Give Dunlin an audience of its own." -}}
+{{- end -}}
+{{- if not $oidc.secret.name -}}
+{{- fail "gateway.oidc.secret.name is empty. Make a Secret with the output of `openssl rand -base64 32`, the same for all gateways, and name it there." -}}
+{{- end -}}
+{{- if not (or $oidc.jwksUrl (hasPrefix "https://" $oidc.issuer)) -}}
+{{- fail "gateway.oidc.issuer does not begin with https://. The issuer's keys are found below its address; otherwise say in gateway.oidc.jwksUrl where they are." -}}
+{{- end -}}
+{{- if and $oidc.workgroupClaim (not .Values.gateway.workgroups) (not .Values.configSecret.name) -}}
+{{- fail "gateway.oidc.workgroupClaim is set, and gateway.workgroups is empty: every token would be refused." -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 
@@ -184,7 +223,7 @@
 {{- if and .Values.traces.endpoint (not $policy.traces) -}}
 {{- fail "traces.endpoint is set, and networkPolicy.traces is empty: the policy would stop the traces. Name the collector's peers and ports there." -}}
 {{- end -}}
-{{- range $list := list "dns" "store" "credentials" "traces" -}}
+{{- range $list := list "dns" "store" "credentials" "issuer" "traces" -}}
 {{- range (index $policy $list) -}}
 {{- if eq (empty .cidr) (and (empty .namespaceSelector) (empty .podSelector)) -}}
 {{- fail (printf "networkPolicy.%s: each peer needs either cidr, or namespaceSelector or podSelector." $list) -}}

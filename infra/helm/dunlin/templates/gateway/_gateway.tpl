@@ -1,4 +1,5 @@
-{{/* The part of the configuration that the chart writes for gateways. $(…) is filled in by the kubelet. */}}
+{{/* The part of the configuration that the chart writes for gateways. $(…) is filled in by the kubelet, and ${secrets:…} by
+     the process itself, so that the secret is in no text that could be printed. */}}
 {{- define "dunlin.gateway.toml" -}}
 $(DUNLIN_CONFIG_COMMON)
 
@@ -23,8 +24,53 @@ client_auth = {{ .clientAuth | quote }}
 name = {{ toJson $key.name }}
 sha256 = "$(DUNLIN_KEY_{{ $index }}_SHA256)"
 scopes = {{ toJson $key.scopes }}
+{{- with $key.workgroup }}
+workgroup = {{ toJson . }}
+{{- end }}
+{{- end }}
+{{- with .Values.gateway.oidc }}
+{{- if .issuer }}
+
+[gateway.oidc]
+issuer = {{ toJson .issuer }}
+audience = {{ toJson .audience }}
+{{- with .jwksUrl }}
+jwks_url = {{ toJson . }}
+{{- end }}
+{{- with .workgroupClaim }}
+workgroup_claim = {{ toJson . }}
+{{- end }}
+{{- with .scopesClaim }}
+scopes_claim = {{ toJson . }}
+{{- end }}
+scopes = {{ toJson .scopes }}
+name_claim = {{ toJson .nameClaim }}
+secret = "${secrets:DUNLIN_OIDC_SECRET}"
+{{- end }}
+{{- end }}
+{{- range .Values.gateway.workgroups }}
+{{ include "dunlin.gateway.workgroup" . }}
 {{- end }}
 {{ end -}}
+
+{{/* A limit of 0 is a limit, so `with` would lose it. Large numbers are floats in Helm; TOML wants all their digits. */}}
+{{- define "dunlin.gateway.workgroup" }}
+[[gateway.workgroups]]
+name = {{ toJson .name }}
+{{- if hasKey . "tables" }}
+tables = {{ toJson .tables }}
+{{- end }}
+{{- range $key, $value := dict "max_running" .maxRunning "max_queued" .maxQueued "queue_ms" .queueMs "ttl_ms" .ttlMs "max_bytes_scanned" .maxBytesScanned "bytes_per_day" .bytesPerDay }}
+{{- if not (kindIs "invalid" $value) }}
+{{ $key }} = {{ int64 $value }}
+{{- end }}
+{{- end }}
+{{- range $key, $value := dict "max_cost_usd" .maxCostUsd "cost_per_day_usd" .costPerDayUsd }}
+{{- if not (kindIs "invalid" $value) }}
+{{ $key }} = {{ toJson $value }}
+{{- end }}
+{{- end }}
+{{- end -}}
 
 {{- define "dunlin.gateway.env" -}}
 {{ include "dunlin.configEnv" . }}
@@ -39,6 +85,20 @@ scopes = {{ toJson $key.scopes }}
       name: {{ include "dunlin.gateway" $ }}-keys
       key: {{ $key.name | quote }}
       {{- end }}
+{{- end }}
+{{- with .Values.gateway.oidc }}
+{{- if .issuer }}
+- name: DUNLIN_OIDC_SECRET
+  valueFrom:
+    secretKeyRef:
+      name: {{ .secret.name | quote }}
+      key: {{ .secret.key | quote }}
+{{- end }}
+{{- end }}
+{{- if .Values.gateway.audit }}
+# A variable, because `config` may have a section [gateway] of its own, and TOML knows no second one.
+- name: DUNLIN__GATEWAY__AUDIT
+  value: "true"
 {{- end }}
 - name: DUNLIN_CONFIG_TOML
   value: |
@@ -58,8 +118,13 @@ scopes = {{ toJson $key.scopes }}
 {{- end }}
 {{- end -}}
 
-{{/* The process itself refuses addresses that are not loopback without keys and TLS. Where one of them is missing, the
-     chart has judged (_checks.tpl) that something else does its work. */}}
+{{/* Whether a client must show an API key or a token: "true" or nothing. */}}
+{{- define "dunlin.gateway.asks" -}}
+{{- if or .Values.gateway.keys .Values.gateway.oidc.issuer -}}true{{- end -}}
+{{- end -}}
+
+{{/* The process itself refuses addresses that are not loopback without TLS, and without keys and an issuer. Where one of
+     them is missing, the chart has judged (_checks.tpl) that something else does its work. */}}
 {{- define "dunlin.gateway.args" -}}
 - gateway
 - --http
@@ -68,7 +133,7 @@ scopes = {{ toJson $key.scopes }}
 - --metrics
 - {{ printf "%s:9090" .Values.gateway.listen | quote }}
 {{- end }}
-{{- if not (and .Values.gateway.keys (include "dunlin.tls" .)) }}
+{{- if not (and (include "dunlin.gateway.asks" .) (include "dunlin.tls" .)) }}
 - --allow-insecure-connections
 {{- end }}
 {{- end -}}
