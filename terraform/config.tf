@@ -66,7 +66,7 @@ locals {
   # jsonencode writes every number without an exponent, and a TOML reader takes it as it is.
   config_workgroups = flatten([for group in var.workgroups : concat(
     ["[[gateway.workgroups]]"],
-    [for key in ["name", "tables", "max_running", "max_queued", "queue_ms", "ttl_ms", "max_bytes_scanned", "max_cost_usd", "bytes_per_day", "cost_per_day_usd"] :
+    [for key in ["name", "tables", "pool", "max_running", "max_queued", "queue_ms", "ttl_ms", "max_bytes_scanned", "max_cost_usd", "bytes_per_day", "cost_per_day_usd"] :
       "${key} = ${jsonencode(group[key])}" if group[key] != null
     ],
   )])

@@ -419,10 +419,11 @@ variable "oidc_secret" {
 }
 
 variable "workgroups" {
-  description = "What the keys and tokens of a group may read, and may use together. `tables` are names in which `*` stands for any characters; all if not set. `max_running` queries run at a time, and `max_queued` wait for up to `queue_ms`. `ttl_ms`, `max_bytes_scanned` and `max_cost_usd` are for one query; `bytes_per_day` and `cost_per_day_usd` are for all queries of a day. What is not set is not limited, or has Dunlin's default."
+  description = "What the keys and tokens of a group may read, and may use together. `tables` are names in which `*` stands for any characters; all if not set. `pool` is one of `[[routing.pools]]` in `extra_config`, whose workers run its queries of the fleet. `max_running` queries run at a time, and `max_queued` wait for up to `queue_ms`. `ttl_ms`, `max_bytes_scanned` and `max_cost_usd` are for one query; `bytes_per_day` and `cost_per_day_usd` are for all queries of a day. What is not set is not limited, or has Dunlin's default."
   type = list(object({
     name              = string
     tables            = optional(list(string))
+    pool              = optional(string)
     max_running       = optional(number)
     max_queued        = optional(number)
     queue_ms          = optional(number)

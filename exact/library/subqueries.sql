@@ -162,7 +162,6 @@ select k from nulls where k not in (select id from lone);
 select k from nulls where k not in (select id from empty);
 
 -- name: NOT IN with a correlated key
--- error: only supports single column join key
 select t.id from t where t.k not in (select l.id from lone l where l.k = t.id % 3);
 
 -- name: NOT IN of many rows

@@ -1,7 +1,8 @@
 //! The expected answer: from a single DataFusion process with its own settings, over rows in memory.
 //!
 //! The engine reads every file once, whole, and without a filter. What files tell of themselves can make its answers wrong
-//! (decision 0035), and rows in memory tell nothing.
+//! (decision 0035), and rows in memory tell nothing. It has the rules of the planner that put statements right (decision 0037),
+//! which have tests of their own with rows that are written down.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -10,10 +11,12 @@ use arrow::array::RecordBatch;
 use datafusion::common::TableReference;
 use datafusion::datasource::MemTable;
 use datafusion::error::{DataFusionError, Result};
+use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::physical_plan::collect;
 use datafusion::prelude::{
     CsvReadOptions, JsonReadOptions, ParquetReadOptions, SessionConfig, SessionContext,
 };
+use dunlin_planner::analyzer_rules;
 use tokio::sync::OnceCell;
 
 use crate::place::TableOf;
@@ -54,7 +57,12 @@ impl Reference {
             return Ok(known.clone());
         }
         let config = SessionConfig::new().with_target_partitions(partitions);
-        let context = SessionContext::new_with_config(config);
+        let state = SessionStateBuilder::new()
+            .with_default_features()
+            .with_config(config)
+            .with_analyzer_rules(analyzer_rules())
+            .build();
+        let context = SessionContext::new_with_state(state);
         let held = async || {
             let mut all = Vec::new();
             for table in &self.tables {

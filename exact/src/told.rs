@@ -87,6 +87,56 @@ fn ranges() -> Vec<Told> {
                 ),
             ],
         ),
+        // What a cast makes of them is in another order.
+        Told::new(
+            "times",
+            "*",
+            vec![
+                "select arrow_cast(a, 'Timestamp(Microsecond, None)') as ts, b as n from (values \
+                 (timestamp '2024-01-01 23:00:00', -1), (timestamp '2024-01-02 12:00:00', 0), \
+                 (timestamp '2024-01-03 01:00:00', 1)) as t(a, b)"
+                    .to_owned(),
+            ],
+        ),
+        Told::new(
+            "units",
+            "arrow_cast(ts, 'Timestamp(Microsecond, None)') as ts",
+            ["Millisecond", "Microsecond"]
+                .map(|unit| {
+                    format!(
+                        "select arrow_cast(a, 'Timestamp({unit}, None)') as ts from (values \
+                         (timestamp '2024-01-01 00:00:00')) as t(a)"
+                    )
+                })
+                .to_vec(),
+        ),
+        Told {
+            more: "columns = [\"v DECIMAL(10, 2)\", \"at TIME\"]",
+            ..Told::new(
+                "declared",
+                "arrow_cast(v, 'Decimal128(10, 2)') as v, cast(at as time) as at",
+                vec![
+                    "select arrow_cast(a, 'Decimal128(10, 3)') as v, b as at from (values \
+                     ('1.005', timestamp '2024-01-01 23:00:00'), ('1.500', timestamp '2024-01-02 12:00:00'), \
+                     ('1.014', timestamp '2024-01-03 01:00:00')) as t(a, b)"
+                        .to_owned(),
+                ],
+            )
+        },
+        Told::series("nested", "*", 7, |file| {
+            let (a, b) = [
+                ("1", "'x'"),
+                ("null", "null"),
+                ("3", "null"),
+                ("2", "null"),
+                ("2", "'y'"),
+                ("null", "'z'"),
+                ("0", "'q'"),
+            ][file as usize];
+            format!(
+                "select named_struct('a', cast({a} as bigint), 'b', cast({b} as varchar)) as v, {file} as id"
+            )
+        }),
         Told {
             sorted: &[0],
             ..Told::series("nans", "*", 4, |file| {
@@ -289,6 +339,21 @@ const STATEMENTS: &[(&str, bool)] = &[
         "select k, m from (select k, m from j1 union all select m, k from j2) q where k < 4 and m > 3",
         false,
     ),
+    ("select n from times where cast(ts as time) = time '12:00:00'", false),
+    (
+        "select n from times where cast(ts as time) between time '00:30:00' and time '12:30:00'",
+        false,
+    ),
+    ("select n from times where try_cast(ts as time) > time '22:00:00' or n = 7", false),
+    ("select ts from times where cast(n as boolean) is false", false),
+    ("select ts from times where cast(n as boolean) is distinct from true", false),
+    ("select ts from units where ts < timestamp '2024-01-01 00:00:00.000001'", false),
+    ("select ts from units where ts <> timestamp '2024-01-01 00:00:00.000001'", false),
+    ("select v from declared where v = 1.01", false),
+    ("select v from declared where v > 1.01", false),
+    ("select v from declared where at = time '12:00:00'", false),
+    ("select id from nested order by v, id limit 3", true),
+    ("select id from nested order by v desc nulls last, id limit 4", true),
 ];
 
 /// Plans as a gateway makes them, and plans in which every join exchanges both sides.

@@ -21,6 +21,7 @@
 //! | [`words`] | what the engine and the stores report, in words for people |
 //! | [`write`](mod@write) | what COPY, INSERT and CREATE TABLE AS do with rows: files, and the object that commits them |
 //! | [`damaged`] | which part of which Parquet file is damaged |
+//! | [`footers`] | what of a Parquet file's footer can be believed |
 //! | [`best_first`] | reads the files that can hold the first rows of an order, the best first |
 //! | [`disk`] | the local disk for spills |
 //! | [`pressure`] | ends a plan before the process is killed for its memory |
@@ -40,6 +41,7 @@ pub mod damaged;
 pub mod disk;
 mod error;
 pub mod fence;
+pub mod footers;
 pub mod functions;
 pub mod gather;
 pub mod guard;

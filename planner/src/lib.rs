@@ -54,6 +54,7 @@ mod scans;
 mod settings;
 mod sight;
 mod snapshots;
+mod sound;
 pub mod stages;
 mod statement;
 mod tables;
@@ -75,6 +76,7 @@ pub use planner::{Planner, Signature, parameters, with_nulls};
 pub use route::{Route, RouteReason};
 pub use settings::{QuerySettings, RouteMode};
 pub use snapshots::{SYSTEM_SCHEMA, SnapshotError, SnapshotSchema, Snapshots, Wanted};
+pub use sound::analyzer_rules;
 pub use statement::{MOST_PARAMETERS, ParsedStatement, StatementKind, parameter_of_json};
 pub use too_complex::TooComplex;
 

@@ -42,7 +42,7 @@ use crate::statement::{ParsedStatement, StatementKind, analysed, is_repeatable};
 use crate::tables::{self, Tables, because_unread};
 use crate::too_complex::TooComplex;
 use crate::writes::{Permission, Write, Writes};
-use crate::{passes, physical, scans};
+use crate::{passes, physical, scans, sound};
 
 pub use signature::{Signature, parameters, with_nulls};
 
@@ -114,6 +114,7 @@ impl Planner {
         let base = functions::session_builder()
             .with_config(config_of_base)
             .with_runtime_env(Arc::clone(&runtime))
+            .with_analyzer_rules(sound::analyzer_rules())
             .with_physical_optimizer_rules(passes::optimizer_rules())
             .build();
         Ok(Self {

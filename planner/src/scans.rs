@@ -5,11 +5,8 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
-use datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFactory;
 use datafusion::datasource::physical_plan::parquet::metadata::CachedParquetMetaData;
-use datafusion::datasource::physical_plan::{
-    FileGroup, FileScanConfig, FileScanConfigBuilder, ParquetSource,
-};
+use datafusion::datasource::physical_plan::{FileGroup, FileScanConfig};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::cache::cache_manager::FileMetadataCache;
@@ -17,6 +14,7 @@ use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::physical_plan::ExecutionPlan;
 use dunlin_manifest::pinned::InputChanged;
 use dunlin_manifest::records::Pin;
+use dunlin_plan::footers;
 use dunlin_plan::location::address;
 use dunlin_plan::operators::file_scan;
 
@@ -51,24 +49,21 @@ pub(crate) fn pins(plan: &Arc<dyn ExecutionPlan>) -> Result<Vec<Pin>> {
     }
 }
 
-/// The plan with Parquet scans that read through the stores of `runtime`. Otherwise a scan keeps the store of the
-/// session that planned it, which has no pins and meters.
+/// The plan with Parquet scans that read through the stores of `runtime`, and believe of footers what is sure. Otherwise a
+/// scan keeps the store of the session that planned it, which has no pins and meters.
 pub(crate) fn read_through(
     plan: Arc<dyn ExecutionPlan>,
     runtime: &RuntimeEnv,
 ) -> Result<Arc<dyn ExecutionPlan>> {
     plan.transform_up(|node| {
         let Some(config) = file_scan(&node) else { return Ok(Transformed::no(node)) };
-        let Some(parquet) = config.file_source.downcast_ref::<ParquetSource>() else {
-            return Ok(Transformed::no(node));
-        };
-        let store = runtime.object_store(&config.object_store_url)?;
-        let footers = runtime.cache_manager.get_file_metadata_cache();
-        let readers = Arc::new(CachedParquetFileReaderFactory::new(store, footers));
-        let source = parquet.clone().with_parquet_file_reader_factory(readers);
-        let config =
-            FileScanConfigBuilder::from(config.clone()).with_source(Arc::new(source)).build();
-        Ok(Transformed::yes(DataSourceExec::from_data_source(config) as Arc<dyn ExecutionPlan>))
+        Ok(match footers::sound_scan(config, runtime)? {
+            Some(config) => {
+                let scan: Arc<dyn ExecutionPlan> = DataSourceExec::from_data_source(config);
+                Transformed::yes(scan)
+            }
+            None => Transformed::no(node),
+        })
     })
     .data()
 }

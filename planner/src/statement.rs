@@ -19,8 +19,9 @@ use crate::complexity::{
 };
 use crate::error::PlanError;
 use crate::explain::{ExplainFormat, asked};
+use crate::mistakes::Mistake;
 use crate::too_complex::TooComplex;
-use crate::writes;
+use crate::{sound, writes};
 
 /// What kind of statement a text is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,7 +73,14 @@ impl ParsedStatement {
         if deep_cases {
             check_cases(sql, |part| parse(part).map(drop))?;
         }
-        let statement = parse(sql)?;
+        let mut statement = parse(sql)?;
+        sound::regroup(&mut statement);
+        sound::resolve(&mut statement).map_err(|message| PlanError::Planning {
+            mistake: Mistake::Other,
+            message,
+            position: None,
+            source: None,
+        })?;
         check_named(&statement, limits)?;
         let kind = match &statement {
             Statement::Explain(explain) if explain.options.analyze => {

@@ -151,7 +151,12 @@ fn decode(
     buffer: &mut Buffer,
 ) -> Result<Option<RecordBatch>, ArrowError> {
     loop {
+        // The form of old writers, which is not ours, could hide a message from the look at it.
+        if buffer.get(..4).is_some_and(|mark| mark != CONTINUES) {
+            return Err(ArrowError::IpcError("no message where one should be".to_owned()));
+        }
         let Some(len) = message_len(buffer) else { return decoder.decode(buffer) };
+        check_claims(&buffer[..len])?;
         let mut message = Buffer::from(&buffer[..len]);
         let decoded = decoder.decode(&mut message)?;
         // A batch without columns has no body. The decoder gives it when it sees what follows, and leaves that.
@@ -162,12 +167,48 @@ fn decode(
     }
 }
 
+/// What a message begins with.
+const CONTINUES: [u8; 4] = [0xff; 4];
+/// Bytes before the header of a message.
+const PREFIX: usize = 8;
+
+/// Refuses a message that says to have more bytes than LZ4 can make of its own: the decoder would allocate them, and the
+/// process ends where there is not so much memory.
+fn check_claims(message: &[u8]) -> Result<(), ArrowError> {
+    /// LZ4 makes at most 255 bytes of one.
+    const MOST: u64 = 256;
+    let damaged = |what: &str| ArrowError::IpcError(format!("a message {what}"));
+    let number = message.get(4..PREFIX).and_then(<[u8]>::first_chunk).copied();
+    let header = number.and_then(|header| usize::try_from(u32::from_le_bytes(header)).ok());
+    let end = header.and_then(|header| PREFIX.checked_add(header));
+    let Some((head, body)) = end.and_then(|end| message.split_at_checked(end)) else {
+        return Err(damaged("is cut"));
+    };
+    let told = root_as_message(&head[PREFIX..]).map_err(|_| damaged("is damaged"))?;
+    let of_dictionary = || told.header_as_dictionary_batch()?.data();
+    let Some(batch) = told.header_as_record_batch().or_else(of_dictionary) else { return Ok(()) };
+    let Some(compression) = batch.compression() else { return Ok(()) };
+    if compression.codec() != CompressionType::LZ4_FRAME {
+        return Err(damaged("is compressed in another way than LZ4"));
+    }
+    for buffer in batch.buffers().into_iter().flatten() {
+        let at = usize::try_from(buffer.offset()).ok().zip(usize::try_from(buffer.length()).ok());
+        let bytes = at.and_then(|(start, len)| body.get(start..start.checked_add(len)?));
+        let Some(bytes) = bytes else { return Err(damaged("has bytes outside of it")) };
+        let Some(claim) = bytes.first_chunk().copied().map(i64::from_le_bytes) else { continue };
+        let most = (bytes.len() as u64).saturating_mul(MOST);
+        if u64::try_from(claim).is_ok_and(|claim| claim > most) {
+            return Err(damaged("says to have more bytes than it can have"));
+        }
+    }
+    Ok(())
+}
+
 /// Bytes of the next message, if there is a whole one and the stream does not end with it.
 fn message_len(buffer: &[u8]) -> Option<usize> {
-    const PREFIX: usize = 8;
     let number = |at: usize| buffer.get(at..at + 4)?.first_chunk().copied();
     let header = usize::try_from(u32::from_le_bytes(number(4)?)).ok()?;
-    if number(0)? != [0xff; 4] || header == 0 {
+    if number(0)? != CONTINUES || header == 0 {
         return None;
     }
     let message = root_as_message(buffer.get(PREFIX..PREFIX.checked_add(header)?)?).ok()?;

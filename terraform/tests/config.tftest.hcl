@@ -93,7 +93,7 @@ run "clients" {
     oidc_secret = "a secret of tests with 32 bytes."
     workgroups = [
       { name = "bi", tables = ["sales_*", "a \"b\""], max_running = 10, max_queued = 0, queue_ms = 60000, ttl_ms = 3600000, max_bytes_scanned = 10000000000000, max_cost_usd = 0.0000001, bytes_per_day = 9007199254740991, cost_per_day_usd = 20 },
-      { name = "others", tables = [] },
+      { name = "others", tables = [], pool = "night" },
       { name = "operators" },
     ]
     audit        = true
@@ -130,6 +130,7 @@ run "clients" {
       [[gateway.workgroups]]
       name = "others"
       tables = []
+      pool = "night"
       [[gateway.workgroups]]
       name = "operators"
       [gateway]

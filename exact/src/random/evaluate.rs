@@ -44,6 +44,7 @@ impl Set {
         rules.retain(|rule| !rule.name().starts_with("FilterPushdown"));
         let state = SessionStateBuilder::new_with_default_features()
             .with_config(config)
+            .with_analyzer_rules(dunlin_planner::analyzer_rules())
             .with_physical_optimizer_rules(rules)
             .build();
         let plain = SessionContext::new_with_state(state);

@@ -29,6 +29,8 @@ fn each_metric_is_documented_and_each_documented_metric_is_told() {
     metrics.calls([("accepted", 3), ("throttled", 1), ("failed", 0)]);
     metrics.store_durations.get_or_create(&[("op", "get")]).observe(0.03);
     metrics.task_durations.get_or_create(&[("step", "total")]).observe(0.3);
+    metrics.pools(&[("big".to_owned(), 2)].into());
+    metrics.pools(&BTreeMap::new());
     let text = metrics.text();
     let told: BTreeSet<String> = text
         .lines()
@@ -41,6 +43,7 @@ fn each_metric_is_documented_and_each_documented_metric_is_told() {
         })
         .collect();
     assert_eq!(told, documented());
+    assert!(text.contains("dunlin_pool_tasks{pool=\"big\"} 0\n"), "{text}");
     assert!(text.ends_with("# EOF\n"), "{text}");
     assert!(text.contains("dunlin_worker_calls_total{result=\"accepted\"} 3\n"), "{text}");
     assert!(text.contains(

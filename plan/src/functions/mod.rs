@@ -9,6 +9,7 @@
 //! The planner and the workers build their sessions with [`session_builder`]. A plan names its functions, and each
 //! side looks them up.
 
+mod as_is;
 mod bounded;
 mod budget;
 mod sizes;
@@ -21,6 +22,7 @@ use datafusion::execution::SessionState;
 use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::logical_expr::ScalarUDF;
 
+pub use self::as_is::as_is;
 use self::bounded::{Bounded, Estimate};
 pub use self::budget::{MOST_BYTES, MOST_CONSTANT_BYTES, within_constants};
 pub(crate) use self::sizes::average;
@@ -48,11 +50,12 @@ const BOUNDED: &[(&str, Estimate)] = &[
 pub fn session_builder() -> SessionStateBuilder {
     let mut builder = SessionStateBuilder::new().with_default_features();
     if let Some(functions) = builder.scalar_functions() {
-        for function in functions {
+        for function in functions.iter_mut() {
             if let Some((_, estimate)) = BOUNDED.iter().find(|(name, _)| *name == function.name()) {
                 *function = bounded(function, *estimate);
             }
         }
+        functions.push(as_is());
     }
     builder
 }

@@ -10,6 +10,7 @@
 //! files are removed from scans first, because running does not need them. An exception is a scan whose order between
 //! files depends on them: such a scan is encoded whole.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -18,6 +19,7 @@ use datafusion::common::{Result, internal_datafusion_err, internal_err};
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfig, FileScanConfigBuilder};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::execution::TaskContext;
+use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion_proto::bytes::{
     physical_plan_from_bytes_with_proto_converter, physical_plan_to_bytes_with_proto_converter,
@@ -28,6 +30,7 @@ use prost::Message;
 
 use super::codec::DunlinCodec;
 use super::scans;
+use crate::footers;
 use crate::operators::file_scan;
 
 /// Plans larger than this are not decoded. Dunlin never writes such a plan.
@@ -101,13 +104,17 @@ pub fn decode(
     };
     let raw = decompress(packed).map_err(|error| damaged(&error))?;
     let object = StageObject::decode(Bytes::from(raw)).map_err(|error| damaged(&error))?;
-    let plan = physical_plan_from_bytes_with_proto_converter(
-        &object.plan,
-        ctx,
-        &DunlinCodec,
-        &DeduplicatingProtoConverter {},
-    )?;
-    put_groups(plan, &object.leaves, partitions)
+    // The engine takes some damage for impossible. Nothing of a decoder is used again after its panic.
+    let plan = catch_unwind(AssertUnwindSafe(|| {
+        physical_plan_from_bytes_with_proto_converter(
+            &object.plan,
+            ctx,
+            &DunlinCodec,
+            &DeduplicatingProtoConverter {},
+        )
+    }))
+    .unwrap_or_else(|_| Err(damaged(&"the engine cannot read it")))?;
+    put_groups(plan, &object.leaves, partitions, &ctx.runtime_env())
 }
 
 fn with_groups(config: &FileScanConfig, groups: Vec<FileGroup>) -> Arc<dyn ExecutionPlan> {
@@ -158,11 +165,13 @@ fn slim(group: &FileGroup) -> FileGroup {
     FileGroup::new(files.collect())
 }
 
-/// Puts the groups of `partitions` back. The other groups stay empty and keep their numbers.
+/// Puts the groups of `partitions` back, and what else the wire form of a scan loses. The other groups stay empty and keep
+/// their numbers.
 fn put_groups(
     plan: Arc<dyn ExecutionPlan>,
     leaves: &[Leaf],
     partitions: Option<&[u32]>,
+    runtime: &RuntimeEnv,
 ) -> Result<Arc<dyn ExecutionPlan>> {
     let mut number = 0;
     let plan = plan
@@ -170,15 +179,17 @@ fn put_groups(
             let Some(config) = file_scan(&node) else { return Ok(Transformed::no(node)) };
             let leaf = leaves.get(number);
             number += 1;
-            let Some(leaf) = leaf.filter(|leaf| leaf.sliced || leaf.text.is_some()) else {
-                return Ok(Transformed::no(node));
+            let restored = match leaf.and_then(|leaf| leaf.text) {
+                Some(text) => Some(scans::restored(config.clone(), text)?),
+                None => footers::sound_scan(config, runtime)?,
             };
-            let restored =
-                leaf.text.map(|text| scans::restored(config.clone(), text)).transpose()?;
+            let Some(leaf) = leaf.filter(|leaf| leaf.sliced) else {
+                return Ok(match restored {
+                    Some(config) => Transformed::yes(DataSourceExec::from_data_source(config) as _),
+                    None => Transformed::no(node),
+                });
+            };
             let config = restored.as_ref().unwrap_or(config);
-            if !leaf.sliced {
-                return Ok(Transformed::yes(DataSourceExec::from_data_source(config.clone()) as _));
-            }
             if leaf.groups.len() != config.file_groups.len() {
                 return internal_err!(
                     "a scan of {} groups came with {}",

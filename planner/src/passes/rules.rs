@@ -4,7 +4,7 @@
 //!  conform_unions, honest_orders, top_files,
 //!  reorder_joins,                             DataFusion's own rules …
 //!                                             raise_barriers, FilterPushdown, remove_barriers
-//!                                                                                             float_ranges, whole_files,
+//!                                                                                             sure_ranges, whole_files,
 //!                                                                                             clustered, best_first
 //! ```
 
@@ -12,8 +12,8 @@ use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 
 use crate::passes::rewrite::Rule;
 use crate::passes::{
-    best_first, clustered, conform_unions, filter_barriers, float_ranges, honest_orders,
-    reorder_joins, top_files, whole_files,
+    best_first, clustered, conform_unions, filter_barriers, honest_orders, nested_top,
+    reorder_joins, sure_ranges, top_files, whole_files,
 };
 
 /// The rules of the physical optimiser: DataFusion's own rules, and Dunlin's rules that keep answers exact.
@@ -36,7 +36,8 @@ pub(crate) fn optimizer_rules() -> Vec<Rule> {
             rules.push(filter_barriers::remove());
         }
     }
-    rules.push(float_ranges::rule());
+    rules.push(sure_ranges::rule());
+    rules.push(nested_top::rule());
     // Last, when files no longer move between partitions.
     rules.push(whole_files::rule());
     rules.push(clustered::rule());

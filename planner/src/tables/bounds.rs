@@ -1,4 +1,4 @@
-//! What the footer of a Parquet file says for sure of its rows.
+//! What the footer of a Parquet file says for sure of its rows, once [`footers`] has taken out what is not sure of a chunk.
 //!
 //! ```text
 //!  group 1: 10 … 20     group 2: no statistics     the engine: 10 … 20          here: not known
@@ -30,9 +30,10 @@ use datafusion::parquet::basic::Type as PhysicalType;
 use datafusion::parquet::file::metadata::{ParquetMetaData, RowGroupMetaData, SortingColumn};
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::{LexOrdering, PhysicalSortExpr};
+use dunlin_plan::footers;
 use object_store::{ObjectMeta, ObjectStore};
 
-use super::facts::Facts;
+use super::facts::{Cast, Facts};
 
 /// The columns of a file, and its facts by them.
 ///
@@ -61,22 +62,27 @@ pub(super) async fn facts(
     schema: &SchemaRef,
     file: &ObjectMeta,
 ) -> Result<Facts> {
-    let found = format.infer_stats_and_ordering(state, store, Arc::clone(schema), file).await?;
-    let FileMeta { mut statistics, mut ordering, .. } = found;
-    if format.downcast_ref::<ParquetFormat>().is_some() {
-        let footers = state.runtime_env().cache_manager.get_file_metadata_cache();
-        let footer = DFParquetMetadata::new(store, file).with_file_metadata_cache(Some(footers));
-        let footer = footer.fetch_metadata().await?;
-        ordering = order(&footer, schema)?;
-        let untold = untold(&footer, schema)?;
-        for (column, untold) in statistics.column_statistics.iter_mut().zip(untold) {
-            if untold {
-                column.min_value = Precision::Absent;
-                column.max_value = Precision::Absent;
-            }
+    let Some(parquet) = format.downcast_ref::<ParquetFormat>() else {
+        let found = format.infer_stats_and_ordering(state, store, Arc::clone(schema), file).await?;
+        let FileMeta { statistics, ordering, .. } = found;
+        let statistics = Arc::new(statistics);
+        return Ok(Facts { statistics, ordering, cast: Cast::default() });
+    };
+    let known = state.runtime_env().cache_manager.get_file_metadata_cache();
+    let footer = DFParquetMetadata::new(store, file)
+        .with_metadata_size_hint(parquet.metadata_size_hint())
+        .with_file_metadata_cache(Some(Arc::clone(&known)));
+    let footer = footers::sound_and_known(footer.fetch_metadata().await?, file, &*known)?;
+    let mut statistics = DFParquetMetadata::statistics_from_parquet_metadata(&footer, schema)?;
+    let untold = untold(&footer, schema)?;
+    for (column, untold) in statistics.column_statistics.iter_mut().zip(untold) {
+        if untold {
+            column.min_value = Precision::Absent;
+            column.max_value = Precision::Absent;
         }
     }
-    Ok(Facts { statistics: Arc::new(statistics), ordering })
+    let ordering = order(&footer, schema)?;
+    Ok(Facts { statistics: Arc::new(statistics), ordering, cast: Cast::default() })
 }
 
 /// For each column, whether a group of rows with values does not tell their range.
@@ -175,6 +181,7 @@ mod tests {
     use datafusion::parquet::column::writer::ColumnCloseResult;
     use datafusion::parquet::file::properties::{EnabledStatistics, WriterProperties};
     use datafusion::parquet::file::reader::{FileReader, SerializedFileReader};
+    use datafusion::parquet::file::statistics::Statistics;
     use datafusion::parquet::file::writer::SerializedFileWriter;
     use object_store::ObjectStoreExt;
     use object_store::memory::InMemory;
@@ -194,8 +201,8 @@ mod tests {
         bytes.into()
     }
 
-    /// One file with the groups of several.
-    fn joined(files: &[bytes::Bytes]) -> Vec<u8> {
+    /// One file with the groups of several, which tell of their column what is `told`, if something is.
+    fn joined(files: &[bytes::Bytes], told: Option<&Statistics>) -> Vec<u8> {
         let schema = ParquetRecordBatchReaderBuilder::try_new(files[0].clone()).unwrap();
         let schema = schema.parquet_schema().root_schema_ptr();
         let mut bytes = Vec::new();
@@ -204,7 +211,10 @@ mod tests {
         for file in files {
             let reader = SerializedFileReader::new(file.clone()).unwrap();
             let group = reader.metadata().row_group(0);
-            let column = group.column(0).clone();
+            let mut column = group.column(0).clone();
+            if let Some(told) = told {
+                column = column.into_builder().set_statistics(told.clone()).build().unwrap();
+            }
             let rows = u64::try_from(group.num_rows()).unwrap();
             let mut next = writer.next_row_group().unwrap();
             let close = ColumnCloseResult {
@@ -222,29 +232,45 @@ mod tests {
         bytes
     }
 
+    async fn facts_of(bytes: Vec<u8>) -> Facts {
+        let state = datafusion::prelude::SessionContext::new().state();
+        let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+        let format = ParquetFormat::default();
+        let path = Path::from("a.parquet");
+        store.put(&path, bytes.into()).await.unwrap();
+        let file = store.head(&path).await.unwrap();
+        let schema =
+            format.infer_schema(&state, &store, std::slice::from_ref(&file)).await.unwrap();
+        facts(&format, &state, &store, &schema, &file).await.unwrap()
+    }
+
     #[tokio::test]
     async fn a_range_is_known_only_if_every_group_tells_it() {
         let told = one_group(vec![Some(10), Some(20)], EnabledStatistics::Chunk);
         let untold = one_group(vec![Some(5)], EnabledStatistics::None);
         let nulls = one_group(vec![None, None], EnabledStatistics::Chunk);
-        let state = datafusion::prelude::SessionContext::new().state();
-        let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
-        let format = ParquetFormat::default();
-        for (number, (groups, is_known)) in
+        for (groups, is_known) in
             [(vec![&told, &untold], false), (vec![&told, &nulls], true), (vec![&told], true)]
-                .into_iter()
-                .enumerate()
         {
             let groups: Vec<bytes::Bytes> = groups.into_iter().cloned().collect();
-            let path = Path::from(format!("{number}.parquet"));
-            store.put(&path, joined(&groups).into()).await.unwrap();
-            let file = store.head(&path).await.unwrap();
-            let schema =
-                format.infer_schema(&state, &store, std::slice::from_ref(&file)).await.unwrap();
-            let facts = facts(&format, &state, &store, &schema, &file).await.unwrap();
+            let facts = facts_of(joined(&groups, None)).await;
             let column = &facts.statistics.column_statistics[0];
             assert_eq!(column.min_value.get_value().is_some(), is_known, "{groups:?}");
             assert_eq!(column.max_value.get_value().is_some(), is_known);
+        }
+    }
+
+    #[tokio::test]
+    async fn nothing_is_known_of_a_column_whose_nulls_are_not_told() {
+        let file = one_group(vec![Some(0), None], EnabledStatistics::Chunk);
+        for (nulls, is_known) in [(Some(1), true), (None, false)] {
+            let told = Statistics::int64(Some(0), Some(0), None, nulls, false);
+            let facts = facts_of(joined(std::slice::from_ref(&file), Some(&told))).await;
+            assert_eq!(facts.statistics.num_rows, Precision::Exact(2));
+            let column = &facts.statistics.column_statistics[0];
+            assert_eq!(column.null_count == Precision::Exact(1), is_known);
+            assert_eq!(column.null_count.is_exact() == Some(true), is_known);
+            assert_eq!(column.min_value.get_value().is_some(), is_known);
         }
     }
 }

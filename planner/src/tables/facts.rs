@@ -32,13 +32,20 @@ impl From<&ObjectMeta> for Version {
 pub(super) struct Facts {
     pub(super) statistics: Arc<Statistics>,
     pub(super) ordering: Option<LexOrdering>,
+    /// The columns whose values the scan makes of others.
+    pub(super) cast: Cast,
 }
+
+/// Columns, by their places in the table, whose values the scan of a file makes of values of another kind: the ranges that
+/// the file tells are not theirs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Cast(pub(crate) Vec<usize>);
 
 impl Facts {
     /// A file of which only the columns are known.
     pub(super) fn unknown(schema: SchemaRef) -> (SchemaRef, Arc<Self>) {
         let statistics = Arc::new(Statistics::new_unknown(&schema));
-        (schema, Arc::new(Self { statistics, ordering: None }))
+        (schema, Arc::new(Self { statistics, ordering: None, cast: Cast::default() }))
     }
 
     /// The facts of a file with the columns `own` by the columns of `wanted`. Of a column that the file does not have, or has
@@ -66,6 +73,13 @@ impl Facts {
             let column = Arc::new(Column::new(name, at));
             (from == to || widens(from, to)).then(|| PhysicalSortExpr::new(column, key.options))
         };
+        let is_cast = |(_, field): &(usize, &FieldRef)| {
+            own.field_with_name(field.name()).is_ok_and(|from| {
+                let (from, to) = (from.data_type(), field.data_type());
+                from != to && !widens(from, to)
+            })
+        };
+        let cast = wanted.fields().iter().enumerate().filter(is_cast).map(|(at, _)| at).collect();
         let order = self.ordering.iter().flat_map(|order| order.iter()).map_while(key);
         Arc::new(Self {
             statistics: Arc::new(Statistics {
@@ -74,6 +88,7 @@ impl Facts {
                 column_statistics: columns.collect(),
             }),
             ordering: LexOrdering::new(order),
+            cast: Cast(cast),
         })
     }
 }

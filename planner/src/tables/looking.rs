@@ -216,6 +216,34 @@ impl Reading {
         Ok(())
     }
 
+    /// The engine reads the columns of Arrow files by place, whatever they are called: all must have those of the table, in
+    /// its order and with its types.
+    ///
+    /// # Errors
+    /// A file with other columns than the table.
+    pub(super) fn check_places(
+        &self,
+        files: &[(&Path, &SchemaRef)],
+        inside: &SchemaRef,
+    ) -> Result<(), TableError> {
+        if self.kind != Format::Arrow {
+            return Ok(());
+        }
+        let told = |schema: &SchemaRef| -> Vec<String> {
+            let fields = schema.fields().iter();
+            fields.map(|field| format!("{} {}", field.name(), field.data_type())).collect()
+        };
+        let wanted = told(inside);
+        match files.iter().find(|(_, schema)| told(schema) != wanted) {
+            None => Ok(()),
+            Some((path, schema)) => Err(TableError::Invalid(format!(
+                "the columns of {path} are {}, and those of the table are {}; Arrow files are read by place, so all must have the same columns, types and order, or be Parquet",
+                told(schema).join(", "),
+                wanted.join(", ")
+            ))),
+        }
+    }
+
     /// True for text with separators, whose types come from a sample of rows.
     pub(super) fn is_csv(&self) -> bool {
         self.kind == Format::Csv

@@ -26,11 +26,12 @@ use datafusion::physical_plan::empty::EmptyExec;
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::ObjectStore;
 
-use super::facts::Facts;
+use super::facts::{Cast, Facts};
 use super::files::KnownFiles;
 use super::later::{self, Later, Listed};
 use super::looking::{FILES_AT_ONCE, Reading};
 use super::shape::Shape;
+use crate::passes::sure;
 
 /// The files of a table.
 #[derive(Debug)]
@@ -102,7 +103,7 @@ impl FilesTable {
         let total = files.len();
         if !state.config().collect_statistics() {
             let statistics = Arc::new(Statistics::new_unknown(inside));
-            let facts = Facts { statistics, ordering: None };
+            let facts = Facts { statistics, ordering: None, cast: Cast::default() };
             return Ok((files.into_iter().map(|file| partitioned(file, &facts)).collect(), false));
         }
         let files: Vec<Listed> = files.into_iter().cloned().collect();
@@ -146,6 +147,7 @@ impl FilesTable {
         let unqualified = DFSchema::try_from(Arc::clone(schema))?;
         // What cannot be evaluated on ranges prunes nothing.
         let Ok(filter) = state.create_physical_expr(filter, &unqualified) else { return Ok(files) };
+        let filter = sure(&filter, schema);
         let Some(predicate) =
             PruningPredicateBuilder::new().with_file_schema(Arc::clone(schema)).build(filter)
         else {
@@ -189,6 +191,9 @@ fn partitioned(file: &Listed, facts: &Facts) -> PartitionedFile {
         .with_partition_values(file.values.clone())
         .with_statistics(statistics)
         .with_ordering(facts.ordering.clone());
+    if !facts.cast.0.is_empty() {
+        scanned.extensions.insert(facts.cast.clone());
+    }
     if file.values.iter().any(ScalarValue::is_null)
         && let Some(statistics) = &mut scanned.statistics
     {

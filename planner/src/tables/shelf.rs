@@ -25,7 +25,7 @@ use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 use prost::Message;
 
-use super::facts::{Facts, Version};
+use super::facts::{Cast, Facts, Version};
 
 /// A table with fewer files that have footers is looked into: that takes no longer.
 pub(super) const LEAST_FILES: usize = 32;
@@ -36,7 +36,7 @@ const GROUP_FILES: usize = 512;
 /// Objects that are read or written at the same time.
 const AT_ONCE: usize = 32;
 /// Part of every name, so that another form has other names.
-const FORM: &str = "3";
+const FORM: &str = "4";
 /// Level of Zstandard.
 const ZSTD: i32 = 1;
 /// An object has at most so many bytes once it is unpacked.
@@ -250,7 +250,11 @@ fn unpacked(bytes: &[u8], files: usize) -> Option<Vec<Inside>> {
             Some(PhysicalSortExpr::new(Arc::new(column), options))
         };
         let order: Vec<PhysicalSortExpr> = file.order.iter().map(key).collect::<Option<_>>()?;
-        let facts = Facts { statistics: Arc::new(statistics), ordering: LexOrdering::new(order) };
+        let facts = Facts {
+            statistics: Arc::new(statistics),
+            ordering: LexOrdering::new(order),
+            cast: Cast::default(),
+        };
         Some((schema, Arc::new(facts)))
     };
     let known: Vec<Inside> = object.files.iter().map(file).collect::<Option<_>>()?;

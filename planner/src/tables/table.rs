@@ -324,6 +324,7 @@ impl Table {
             None if reading.is_csv() => texts::found(&looking::relaxed(&pairs)),
             None => merge::merged(pairs.iter().copied(), self.config.format().is_text())?,
         };
+        reading.check_places(&pairs, &inside)?;
         if inside.fields().is_empty() {
             return Err(TableError::Empty {
                 format: self.config.format().name(),

@@ -60,6 +60,9 @@ name = {{ toJson .name }}
 {{- if hasKey . "tables" }}
 tables = {{ toJson .tables }}
 {{- end }}
+{{- with .pool }}
+pool = {{ toJson . }}
+{{- end }}
 {{- range $key, $value := dict "max_running" .maxRunning "max_queued" .maxQueued "queue_ms" .queueMs "ttl_ms" .ttlMs "max_bytes_scanned" .maxBytesScanned "bytes_per_day" .bytesPerDay }}
 {{- if not (kindIs "invalid" $value) }}
 {{ $key }} = {{ int64 $value }}

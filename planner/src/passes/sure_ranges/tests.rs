@@ -43,6 +43,27 @@ fn conditions_on_floats_are_told_from_others() {
         (null, false),
         (null_sum, true),
     ] {
-        assert_eq!(asks_float(&condition, &schema), asked, "{condition}");
+        assert_eq!(asks_float(&condition, &schema).unwrap(), asked, "{condition}");
+    }
+}
+
+#[test]
+fn a_cast_that_may_change_the_order_tells_nothing() {
+    use datafusion::arrow::datatypes::TimeUnit::{Microsecond, Millisecond};
+    let at = |unit, zone: Option<&str>| DataType::Timestamp(unit, zone.map(Into::into));
+    for (from, to, keeps) in [
+        (at(Microsecond, None), DataType::Time64(Microsecond), false),
+        (at(Microsecond, None), DataType::Date32, true),
+        (at(Microsecond, Some("Europe/Berlin")), DataType::Date32, false),
+        (at(Microsecond, Some("UTC")), at(Millisecond, None), true),
+        (at(Microsecond, None), at(Microsecond, Some("Europe/Berlin")), false),
+        (DataType::Int64, DataType::Boolean, false),
+        (DataType::Boolean, DataType::Int64, false),
+        (DataType::Int64, DataType::Int8, true),
+        (DataType::Decimal128(10, 3), DataType::Int64, true),
+        (DataType::Int64, DataType::Utf8, false),
+        (DataType::Utf8, DataType::Utf8View, true),
+    ] {
+        assert_eq!(keeps_order(&from, &to), keeps, "{from} to {to}");
     }
 }
