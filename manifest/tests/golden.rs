@@ -76,6 +76,7 @@ fn root() -> Root {
         write: None,
         owner: Some("o".to_owned()),
         workgroup: Some("w".to_owned()),
+        pool: None,
         trace: Some("t".to_owned()),
         code: Some("c".to_owned()),
     }

@@ -61,21 +61,19 @@ impl Trino {
         if let Some(results) = self.commanded(asked, &command)? {
             return Ok(results.into());
         }
-        match command {
+        let (sql, using) = match command {
             Command::DescribeInput { name } => {
-                Ok(self.inputs(client, asked, asked.prepared(&name)?).await?.into())
+                return Ok(self.inputs(client, asked, asked.prepared(&name)?).await?.into());
             }
             Command::DescribeOutput { name } => {
-                Ok(self.outputs(client, asked, asked.prepared(&name)?).await?.into())
+                return Ok(self.outputs(client, asked, asked.prepared(&name)?).await?.into());
             }
-            Command::Execute { name, using } => {
-                self.executed(client, asked, asked.prepared(&name)?, using).await
-            }
-            Command::ExecuteImmediate { sql, using } => {
-                self.executed(client, asked, sql, using).await
-            }
-            _ => self.executed(client, asked, sql.to_owned(), None).await,
-        }
+            Command::Execute { name, using } => (asked.prepared(&name)?, using),
+            Command::ExecuteImmediate { sql, using } => (sql, using),
+            _ => (sql.to_owned(), None),
+        };
+        // What runs a statement is large.
+        Box::pin(self.executed(client, asked, sql, using)).await
     }
 
     async fn executed(

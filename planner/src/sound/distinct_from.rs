@@ -18,7 +18,8 @@ pub(crate) fn regroup(statement: &mut Statement) {
     match statement {
         // Most statements have none, and a look at each condition takes a look at all that it connects.
         Statement::Statement(statement) => {
-            if statement.visit(&mut Looks).is_break() {
+            let has_some = statement.visit(&mut Looks).is_break();
+            if has_some {
                 let _ = statement.visit(&mut Regroup);
             }
         }
