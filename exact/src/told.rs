@@ -87,6 +87,20 @@ fn ranges() -> Vec<Told> {
                 ),
             ],
         ),
+        Told {
+            sorted: &[0],
+            ..Told::series("nans", "*", 4, |file| {
+                format!(
+                    "select case when value < 5 then {file} * 10.0 + value when value < 7 then 'NaN'::double else -('NaN'::double) end as x, value as n from generate_series(0, 7)"
+                )
+            })
+        },
+    ]
+}
+
+/// Tables whose values are made of others, and values in an order of their own.
+fn casts() -> Vec<Told> {
+    vec![
         // What a cast makes of them is in another order.
         Told::new(
             "times",
@@ -113,7 +127,7 @@ fn ranges() -> Vec<Told> {
         Told {
             more: "columns = [\"v DECIMAL(10, 2)\", \"at TIME\"]",
             ..Told::new(
-                "declared",
+                "made",
                 "arrow_cast(v, 'Decimal128(10, 2)') as v, cast(at as time) as at",
                 vec![
                     "select arrow_cast(a, 'Decimal128(10, 3)') as v, b as at from (values \
@@ -137,14 +151,6 @@ fn ranges() -> Vec<Told> {
                 "select named_struct('a', cast({a} as bigint), 'b', cast({b} as varchar)) as v, {file} as id"
             )
         }),
-        Told {
-            sorted: &[0],
-            ..Told::series("nans", "*", 4, |file| {
-                format!(
-                    "select case when value < 5 then {file} * 10.0 + value when value < 7 then 'NaN'::double else -('NaN'::double) end as x, value as n from generate_series(0, 7)"
-                )
-            })
-        },
     ]
 }
 
@@ -349,9 +355,9 @@ const STATEMENTS: &[(&str, bool)] = &[
     ("select ts from times where cast(n as boolean) is distinct from true", false),
     ("select ts from units where ts < timestamp '2024-01-01 00:00:00.000001'", false),
     ("select ts from units where ts <> timestamp '2024-01-01 00:00:00.000001'", false),
-    ("select v from declared where v = 1.01", false),
-    ("select v from declared where v > 1.01", false),
-    ("select v from declared where at = time '12:00:00'", false),
+    ("select v from made where v = 1.01", false),
+    ("select v from made where v > 1.01", false),
+    ("select v from made where at = time '12:00:00'", false),
     ("select id from nested order by v, id limit 3", true),
     ("select id from nested order by v desc nulls last, id limit 4", true),
 ];
@@ -371,7 +377,7 @@ pub async fn run(scratch: &Path) {
     let folder = tempfile::tempdir_in(scratch).unwrap();
     let context = SessionContext::new_with_config(SessionConfig::new().with_target_partitions(1));
     let (mut entries, mut places) = (String::new(), Vec::new());
-    for table in ranges().into_iter().chain(orders()).chain(sides()) {
+    for table in ranges().into_iter().chain(casts()).chain(orders()).chain(sides()) {
         let mut of_files = Vec::new();
         for (number, (within, sql)) in table.files.iter().enumerate() {
             let place = folder.path().join(table.name).join(within);

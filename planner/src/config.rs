@@ -5,29 +5,28 @@
 
 mod effective;
 pub(crate) mod error;
+mod routing;
 mod schema;
 mod setting;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 
 use dunlin_config::{Tree, TreeError, redact};
 use dunlin_manifest::records::Limits;
-use dunlin_plan::config::{
-    EngineConfig, FunctionsConfig, StateConfig, StoreParams, WorkerConfig, check_pool,
-};
+use dunlin_plan::config::{EngineConfig, FunctionsConfig, StateConfig, StoreParams, WorkerConfig};
 use dunlin_plan::location::Location;
 use dunlin_plan::stores::{Reach, Stores};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 pub use self::error::ConfigError;
+pub use self::routing::{PoolConfig, RoutingConfig};
 pub use self::setting::Setting;
 use crate::complexity::StatementLimits;
 use crate::cost::PricesConfig;
 use crate::gateway_config::GatewayConfig;
-use crate::settings::RouteMode;
 pub use crate::tables::config::{
     Compression, CsvConfig, Format, JsonConfig, Partitions, PartitionsWord, TableConfig,
 };
@@ -222,48 +221,6 @@ pub struct WritingConfig {
     pub params: StoreParams,
 }
 
-/// `[routing]`.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct RoutingConfig {
-    /// Route of queries that do not name one.
-    pub mode: RouteMode,
-    /// In `auto`, a query whose estimated scan is at most this many bytes runs in the gateway.
-    pub inline_bytes: u64,
-    /// In `auto`, a query that cannot go to the fleet runs in the gateway if its estimated scan is at most
-    /// this many bytes, and is refused otherwise.
-    pub inline_most_bytes: u64,
-    /// `[[routing.pools]]`: pools of workers, for queries of the fleet. Of those whose bounds a query reaches, the last one
-    /// runs it; if it reaches none, the workers that are in no pool do.
-    pub pools: Vec<PoolConfig>,
-}
-
-/// `[[routing.pools]]`: workers that run some queries, and no others.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct PoolConfig {
-    /// Its name, as its workers have it (`[worker] pool`, `--pool`): lower-case letters, digits, - and _.
-    pub name: String,
-    /// It runs queries whose estimated scan has at least this many bytes.
-    #[serde(default)]
-    pub from_bytes: Option<u64>,
-    /// It runs queries whose tables have, together, at least this many rows in the files to be scanned.
-    #[serde(default)]
-    pub from_rows: Option<u64>,
-}
-
-impl Default for RoutingConfig {
-    fn default() -> Self {
-        // One core scans 64 MiB of Parquet in about the time that a fleet of containers needs to see the query.
-        Self {
-            mode: RouteMode::Auto,
-            inline_bytes: 64 << 20,
-            inline_most_bytes: 8 << 30,
-            pools: Vec::new(),
-        }
-    }
-}
-
 /// `[limits]`: the limits that are written into each query.
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -452,24 +409,7 @@ impl Config {
         if let Some(functions) = &self.functions {
             functions.check().map_err(ConfigError::Invalid)?;
         }
-        let mut pools = BTreeSet::new();
-        for PoolConfig { name, .. } in &self.routing.pools {
-            check_pool(name)
-                .map_err(|error| ConfigError::Invalid(format!("[[routing.pools]] {error}")))?;
-            if !pools.insert(name) {
-                return Err(ConfigError::Invalid(format!(
-                    "[[routing.pools]] {name:?} stands twice"
-                )));
-            }
-        }
-        for group in &self.gateway.workgroups {
-            if let Some(pool) = group.pool.as_ref().filter(|pool| !pools.contains(pool)) {
-                return Err(ConfigError::Invalid(format!(
-                    "[[gateway.workgroups]] {:?}: there is no [[routing.pools]] entry {pool:?}",
-                    group.name
-                )));
-            }
-        }
+        self.routing.check(&self.gateway.workgroups)?;
         self.limits.resolve().map(|_| ())
     }
 }
@@ -478,6 +418,7 @@ impl Config {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::settings::RouteMode;
 
     #[test]
     fn a_full_file_is_read_and_secrets_are_not_printed() {

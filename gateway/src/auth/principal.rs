@@ -222,6 +222,11 @@ impl Principal {
         Self { via: Some(via), ..self }
     }
 
+    /// The pool whose workers run its queries, if its workgroup has one.
+    pub(crate) fn pool(&self) -> Option<String> {
+        self.workgroup.as_ref()?.pool.clone()
+    }
+
     /// The tables that it may name.
     #[must_use]
     pub fn grants(&self) -> Grants {

@@ -335,11 +335,9 @@ impl Intake {
             }
         }
         let writes = parsed.kind() == StatementKind::Write;
-        let group_pool = caller.workgroup.as_ref().and_then(|group| group.pool.clone());
-        statement.settings.group_pool = group_pool;
+        statement.settings.group_pool = caller.pool();
         statement.settings.durable = durable || key.is_some() || writes;
-        let most = statement.most;
-        let remarks = statement.remarks.clone();
+        let (most, remarks) = (statement.most, statement.remarks.clone());
         let (sql, trace) = (statement.sql.clone(), statement.trace.clone());
         let idem = key.map(|key| (key, statement.fingerprint.clone()));
         let durable = statement.settings.durable;
