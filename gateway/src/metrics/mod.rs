@@ -185,6 +185,7 @@ impl Metrics {
             registry,
         };
         metrics.preset();
+        metrics.pools(&BTreeMap::new());
         Ok(Arc::new(metrics))
     }
 
@@ -277,6 +278,8 @@ impl Metrics {
     /// How many tasks each pool has now, pending or running.
     pub(crate) fn pools(&self, now: &BTreeMap<String, usize>) {
         let mut pools = self.pools.lock();
+        // Those of no pool are told of from the start.
+        pools.insert(String::new());
         pools.extend(now.keys().cloned());
         for pool in pools.iter() {
             let tasks = now.get(pool).copied().unwrap_or(0);

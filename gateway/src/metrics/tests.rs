@@ -29,6 +29,7 @@ fn each_metric_is_documented_and_each_documented_metric_is_told() {
     metrics.calls([("accepted", 3), ("throttled", 1), ("failed", 0)]);
     metrics.store_durations.get_or_create(&[("op", "get")]).observe(0.03);
     metrics.task_durations.get_or_create(&[("step", "total")]).observe(0.3);
+    assert!(metrics.text().contains("dunlin_pool_tasks{pool=\"\"} 0\n"));
     metrics.pools(&[("big".to_owned(), 2)].into());
     metrics.pools(&BTreeMap::new());
     let text = metrics.text();

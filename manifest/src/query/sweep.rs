@@ -151,7 +151,7 @@ pub struct Swept {
     pub open: usize,
     /// Their tasks that are claimed and run.
     pub running: usize,
-    /// Of both, those of each pool.
+    /// Of both, those of each pool; those of no pool by the empty name.
     pub pools: BTreeMap<String, usize>,
     /// For how long nothing has moved of the query that has stood still longest.
     pub still: Duration,
@@ -232,10 +232,8 @@ impl Sweeper {
                     swept.queries += 1;
                     let open = news.open.iter().map(|open| *open as usize).sum::<usize>();
                     swept.open += open;
-                    if let Some(pool) = &news.pool {
-                        *swept.pools.entry(pool.clone()).or_default() +=
-                            open + news.running as usize;
-                    }
+                    let pool = news.pool.clone().unwrap_or_default();
+                    *swept.pools.entry(pool).or_default() += open + news.running as usize;
                     swept.running += news.running as usize;
                 }
                 Found::Ended { unsettled, .. } => {
@@ -395,15 +393,13 @@ impl Sweeper {
             );
         }
         if refusing.is_empty() {
-            let (which, a_worker) = match &handle.root.pool {
-                Some(pool) => (
-                    format!("no worker of pool {pool}"),
-                    format!("a worker of pool {pool} (--pool {pool})"),
-                ),
-                None => ("no worker".to_owned(), "a worker".to_owned()),
-            };
+            if let Some(pool) = &handle.root.pool {
+                return format!(
+                    "no worker of pool {pool} is running: tasks were open for {waited} s and nobody claimed one; start one with --pool {pool} on the same state location and submit the query again"
+                );
+            }
             return format!(
-                "{which} is running: tasks were open for {waited} s and nobody claimed one; start {a_worker} on the same state location and submit the query again"
+                "no worker is running: tasks were open for {waited} s and nobody claimed one; start a worker on the same state location and submit the query again"
             );
         }
         let mut workers = Vec::new();

@@ -277,9 +277,10 @@ fn changes(from: &DataType, to: &DataType, tries: bool) -> bool {
         // The value is that of another zone: the engine forgets the difference.
         return from != to && !(is_utc(from.as_deref()) && is_utc(to.as_deref()));
     }
-    match (digits(from), digits(to)) {
-        (Some((whole, scale)), Some((to_whole, to_scale))) => {
-            scale > to_scale || scale < 0 || to_scale < 0 || (tries && whole > to_whole)
+    match (whole(from), whole(to)) {
+        (Some((least, most, scale)), Some((to_least, to_most, to_scale))) => {
+            let fits = to_least <= least && most <= to_most;
+            scale > to_scale || scale < 0 || to_scale < 0 || (tries && !fits)
         }
         // Of what the engine moves, only numbers and times are left.
         _ => tries && (from.is_temporal() || to.is_temporal()),
@@ -290,23 +291,28 @@ fn is_utc(zone: Option<&str>) -> bool {
     matches!(zone, None | Some("UTC" | "+00:00" | "Etc/UTC" | "Z"))
 }
 
-/// Digits before and after the point that a type holds at least, of what it is cast from, and at most, of what to.
-fn digits(data_type: &DataType) -> Option<(i16, i16)> {
+/// The least and the greatest whole number of a type, and its digits after the point.
+fn whole(data_type: &DataType) -> Option<(i128, i128, i8)> {
     use DataType::{
         Decimal32, Decimal64, Decimal128, Int8, Int16, Int32, Int64, UInt8, UInt16, UInt32, UInt64,
     };
+    let signed = |bits: u32| (-(1_i128 << (bits - 1)), (1_i128 << (bits - 1)) - 1, 0);
+    let unsigned = |bits: u32| (0, (1_i128 << bits) - 1, 0);
     Some(match data_type {
-        // A type that holds all values of another one has a larger number here; a type without a sign is larger than the
-        // next one with a sign, which does not hold its values.
-        Int8 | UInt8 => (3, 0),
-        Int16 | UInt16 => (5, 0),
-        Int32 | UInt32 => (10, 0),
-        Int64 => (19, 0),
-        UInt64 => (20, 0),
+        Int8 => signed(8),
+        Int16 => signed(16),
+        Int32 => signed(32),
+        Int64 => signed(64),
+        UInt8 => unsigned(8),
+        UInt16 => unsigned(16),
+        UInt32 => unsigned(32),
+        UInt64 => unsigned(64),
         Decimal32(precision, scale)
         | Decimal64(precision, scale)
         | Decimal128(precision, scale) => {
-            (i16::from(*precision) - i16::from(*scale), i16::from(*scale))
+            let digits = u32::try_from(i16::from(*precision) - i16::from(*scale)).unwrap_or(0);
+            let most = 10_i128.checked_pow(digits).map_or(i128::MAX, |end| end - 1);
+            (-most, most, *scale)
         }
         _ => return None,
     })
@@ -349,6 +355,7 @@ mod tests {
             (format!("select count(*) from {d} where try_cast(i as tinyint) >= 1"), "2"),
             (format!("select count(*) from {d} where not try_cast(i as tinyint) < 100"), "0"),
             (format!("select count(*) from {d} where try_cast(i as decimal(2, 0)) > 1"), "1"),
+            ("select count(*) from (select arrow_cast(x, 'UInt8') as u from (values (200), (7)) t (x)) where try_cast(u as tinyint) >= 1".to_owned(), "1"),
             (format!("select count(*) from {d} where cast(i as bigint) = 300"), "1"),
             (
                 format!(

@@ -61,6 +61,12 @@ BOARD = Board(
                     colours={"waiting": "orange", "running": "green"},
                 ),
                 lines(
+                    "Tasks by pool",
+                    "Tasks of each pool of workers that could run now, or run. Without a name: those that are for no pool.",
+                    ("max by (pool) (dunlin_pool_tasks{@})", "{{pool}}"),
+                    "short",
+                ),
+                lines(
                     "Attempts by outcome",
                     "Attempts of tasks that ended, a second. failed: the attempt wrote down why it failed, or was given back. lost: its worker died or froze.",
                     ("sum by (outcome) (rate(dunlin_tasks_total{@}[$__rate_interval]))", "{{outcome}}"),
