@@ -252,20 +252,26 @@ impl FunctionsConfig {
     }
 }
 
-/// Longest name of a pool, in bytes.
-const MOST_POOL: usize = 64;
+/// Longest name of a pool or a workgroup, in bytes.
+pub const MOST_NAME: usize = 64;
+
+/// Whether a text can be the name of a pool or a workgroup, which may be a part of a key of the state.
+#[must_use]
+pub fn is_name(name: &str) -> bool {
+    let is_fit = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_');
+    (1..=MOST_NAME).contains(&name.len()) && name.bytes().all(is_fit)
+}
 
 /// Whether a text can be the name of a pool.
 ///
 /// # Errors
 /// A sentence about what a name may be.
 pub fn check_pool(name: &str) -> Result<(), String> {
-    let is_fit = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_');
-    if !name.is_empty() && name.len() <= MOST_POOL && name.bytes().all(is_fit) {
+    if is_name(name) {
         return Ok(());
     }
-    let shown: String = name.chars().take(MOST_POOL).collect();
-    Err(format!("pool {shown:?}: a name has 1 to {MOST_POOL} lower-case letters, digits, - and _"))
+    let shown: String = name.chars().take(MOST_NAME).collect();
+    Err(format!("pool {shown:?}: a name has 1 to {MOST_NAME} lower-case letters, digits, - and _"))
 }
 
 /// `[worker]`.

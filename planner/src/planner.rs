@@ -430,7 +430,10 @@ impl Inner {
         settings: &QuerySettings,
         durable: bool,
     ) -> Result<Routed, PlanError> {
-        let rows = scans::rows(&draft.physical).map_err(PlanError::from_planning)?;
+        let rows = match self.routing.counts_rows() {
+            true => scans::rows(&draft.physical).map_err(PlanError::from_planning)?,
+            false => 0,
+        };
         let size = route::Size { scan_bytes: draft.scan_bytes, rows };
         match route::decide(settings, size, &self.routing)? {
             Decision::Inline(reason) => self.inline(draft, reason, durable),

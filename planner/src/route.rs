@@ -152,6 +152,7 @@ pub(crate) enum Decision {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Size {
     pub(crate) scan_bytes: u64,
+    /// Rows of the scanned files, if a pool is chosen by them.
     pub(crate) rows: u64,
 }
 

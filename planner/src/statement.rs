@@ -74,8 +74,7 @@ impl ParsedStatement {
             check_cases(sql, |part| parse(part).map(drop))?;
         }
         let mut statement = parse(sql)?;
-        sound::regroup(&mut statement);
-        sound::resolve(&mut statement).map_err(|message| PlanError::Planning {
+        sound::put_right(&mut statement).map_err(|message| PlanError::Planning {
             mistake: Mistake::Other,
             message,
             position: None,

@@ -5,13 +5,14 @@
 //! count as the slice. `arrow-ipc` panics on some malformed inputs. Such a panic becomes an error here, because it must not stop a worker.
 
 use std::fmt;
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use arrow::array::RecordBatch;
 use arrow::buffer::Buffer;
 use arrow_ipc::reader::StreamDecoder;
 use arrow_ipc::writer::{IpcWriteOptions, StreamWriter};
-use arrow_ipc::{CompressionType, root_as_message};
+use arrow_ipc::{CompressionType, Message, root_as_message};
 use arrow_schema::{ArrowError, Schema, SchemaRef};
 use bytes::Bytes;
 
@@ -155,8 +156,7 @@ fn decode(
         if buffer.get(..4).is_some_and(|mark| mark != CONTINUES) {
             return Err(ArrowError::IpcError("no message where one should be".to_owned()));
         }
-        let Some(len) = message_len(buffer) else { return decoder.decode(buffer) };
-        check_claims(&buffer[..len])?;
+        let Some(len) = message_len(buffer)? else { return decoder.decode(buffer) };
         let mut message = Buffer::from(&buffer[..len]);
         let decoded = decoder.decode(&mut message)?;
         // A batch without columns has no body. The decoder gives it when it sees what follows, and leaves that.
@@ -174,17 +174,10 @@ const PREFIX: usize = 8;
 
 /// Refuses a message that says to have more bytes than LZ4 can make of its own: the decoder would allocate them, and the
 /// process ends where there is not so much memory.
-fn check_claims(message: &[u8]) -> Result<(), ArrowError> {
+fn check_claims(told: Message<'_>, body: &[u8]) -> Result<(), ArrowError> {
     /// LZ4 makes at most 255 bytes of one.
     const MOST: u64 = 256;
     let damaged = |what: &str| ArrowError::IpcError(format!("a message {what}"));
-    let number = message.get(4..PREFIX).and_then(<[u8]>::first_chunk).copied();
-    let header = number.and_then(|header| usize::try_from(u32::from_le_bytes(header)).ok());
-    let end = header.and_then(|header| PREFIX.checked_add(header));
-    let Some((head, body)) = end.and_then(|end| message.split_at_checked(end)) else {
-        return Err(damaged("is cut"));
-    };
-    let told = root_as_message(&head[PREFIX..]).map_err(|_| damaged("is damaged"))?;
     let of_dictionary = || told.header_as_dictionary_batch()?.data();
     let Some(batch) = told.header_as_record_batch().or_else(of_dictionary) else { return Ok(()) };
     let Some(compression) = batch.compression() else { return Ok(()) };
@@ -205,15 +198,23 @@ fn check_claims(message: &[u8]) -> Result<(), ArrowError> {
 }
 
 /// Bytes of the next message, if there is a whole one and the stream does not end with it.
-fn message_len(buffer: &[u8]) -> Option<usize> {
+fn message_len(buffer: &[u8]) -> Result<Option<usize>, ArrowError> {
+    let Some((told, body)) = whole_message(buffer) else { return Ok(None) };
+    check_claims(told, &buffer[body.clone()])?;
+    Ok(Some(body.end))
+}
+
+/// The next message, and where its body is, if there is a whole one and the stream does not end with it.
+fn whole_message(buffer: &[u8]) -> Option<(Message<'_>, Range<usize>)> {
     let number = |at: usize| buffer.get(at..at + 4)?.first_chunk().copied();
     let header = usize::try_from(u32::from_le_bytes(number(4)?)).ok()?;
     if number(0)? != CONTINUES || header == 0 {
         return None;
     }
-    let message = root_as_message(buffer.get(PREFIX..PREFIX.checked_add(header)?)?).ok()?;
-    let body = usize::try_from(message.bodyLength()).ok()?;
-    PREFIX.checked_add(header)?.checked_add(body).filter(|len| *len <= buffer.len())
+    let start = PREFIX.checked_add(header)?;
+    let message = root_as_message(buffer.get(PREFIX..start)?).ok()?;
+    let end = start.checked_add(usize::try_from(message.bodyLength()).ok()?)?;
+    (end <= buffer.len()).then_some((message, start..end))
 }
 
 /// Reads all batches of a slice of `rows` rows.

@@ -3,13 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use dunlin_plan::config::{MOST_NAME, is_name};
 use dunlin_planner::Grants;
 use dunlin_planner::gateway_config::WorkgroupConfig;
 
 use crate::options::Most;
 
-/// Longest name, in bytes. It is a part of keys of the state.
-const MOST_NAME: usize = 64;
 /// Most queries that run or wait at a time. More are a typing error.
 const MANY: usize = 1 << 16;
 /// Longest wait: a day.
@@ -114,8 +113,7 @@ impl Workgroup {
 
     fn of(config: &WorkgroupConfig) -> Result<Self, WorkgroupError> {
         let name = &config.name;
-        let is_fit = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_');
-        if name.is_empty() || name.len() > MOST_NAME || !name.bytes().all(is_fit) {
+        if !is_name(name) {
             return Err(WorkgroupError::Name(name.chars().take(MOST_NAME).collect()));
         }
         let limit =

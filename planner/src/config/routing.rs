@@ -53,6 +53,11 @@ impl Default for RoutingConfig {
 }
 
 impl RoutingConfig {
+    /// Whether a pool is chosen by rows.
+    pub(crate) fn counts_rows(&self) -> bool {
+        self.pools.iter().any(|pool| pool.from_rows.is_some())
+    }
+
     /// Checks the pools, and those of workgroups.
     pub(super) fn check(&self, groups: &[WorkgroupConfig]) -> Result<(), ConfigError> {
         let mut pools = BTreeSet::new();

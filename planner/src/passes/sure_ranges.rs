@@ -11,7 +11,6 @@
 //!   NULL is told for sure.
 //! - A cast that does not keep the order of values (of a time of day, of truth values) gives other ends than those of the
 //!   values that it makes.
-//!
 //! - A file may have values of another kind, of which the scan makes those of the table. Its ranges are of what it has.
 //!
 //! The filter above the scan stays as it is.
@@ -33,6 +32,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use dunlin_plan::operators::file_scan;
 
 use crate::passes::rewrite::{Rewrite, Rewritten, Rule};
+use crate::sound::is_utc;
 use crate::tables::Cast;
 
 /// The pass.
@@ -53,26 +53,29 @@ fn sure_ranges(node: Arc<dyn ExecutionPlan>) -> Rewritten {
         .filter_map(|file| file.extensions.get::<Cast>())
         .flat_map(|cast| cast.0.iter().copied())
         .collect();
-    let is_of_files = |part: &Arc<dyn PhysicalExpr>| {
-        !collect_columns(part).iter().any(|column| cast.contains(&column.index()))
-    };
-    let all = split_conjunction(&predicate);
-    let kept: Vec<_> =
-        all.iter().filter(|part| is_sure(part, schema) && is_of_files(part)).collect();
-    if kept.len() == all.len() {
+    let Some(predicate) = sure(&predicate, schema, &cast) else {
         return Ok(Transformed::no(node));
-    }
-    let predicate = conjunction(kept.into_iter().map(|part| Arc::clone(part)));
+    };
     let scan = FileScanConfigBuilder::from(scan.clone())
         .with_source(Arc::new(parquet.with_predicate(predicate)))
         .build();
     Ok(Transformed::yes(DataSourceExec::from_data_source(scan)))
 }
 
-/// The parts of a condition of which ranges of the columns tell for sure that they are true for no row.
-pub(crate) fn sure(condition: &Arc<dyn PhysicalExpr>, schema: &Schema) -> Arc<dyn PhysicalExpr> {
-    let all = split_conjunction(condition).into_iter();
-    conjunction(all.filter(|part| is_sure(part, schema)).map(Arc::clone))
+/// The parts of a condition of which ranges of the columns tell for sure that they are true for no row; `None` if all of it
+/// is. `cast` are the columns whose ranges are of other values.
+pub(crate) fn sure(
+    condition: &Arc<dyn PhysicalExpr>,
+    schema: &Schema,
+    cast: &HashSet<usize>,
+) -> Option<Arc<dyn PhysicalExpr>> {
+    let is_cast = |column: &Column| cast.contains(&column.index());
+    let stays = |part: &&Arc<dyn PhysicalExpr>| {
+        is_sure(part, schema) && !collect_columns(part).iter().any(is_cast)
+    };
+    let all = split_conjunction(condition);
+    let kept: Vec<_> = all.iter().copied().filter(stays).map(Arc::clone).collect();
+    (kept.len() < all.len()).then(|| conjunction(kept))
 }
 
 fn is_sure(condition: &Arc<dyn PhysicalExpr>, schema: &Schema) -> bool {
@@ -97,20 +100,18 @@ fn keeps_order(from: &DataType, to: &DataType) -> bool {
         (from, to) if from == to => true,
         (Dictionary(_, from), to) => keeps_order(from, to),
         (from, Dictionary(_, to)) => keeps_order(from, to),
-        (Timestamp(_, from), Timestamp(_, to)) => from == to || (is_utc(from) && is_utc(to)),
+        (Timestamp(_, from), Timestamp(_, to)) => {
+            from == to || (is_utc(from.as_deref()) && is_utc(to.as_deref()))
+        }
         // A day of a zone begins at an hour of the zone.
         (Timestamp(_, zone), Date32 | Date64) | (Date32 | Date64, Timestamp(_, zone)) => {
-            is_utc(zone)
+            is_utc(zone.as_deref())
         }
         (Date32 | Date64, Date32 | Date64) | (Time32(_) | Time64(_), Time32(_) | Time64(_)) => true,
         (from, to) => {
             (from.is_numeric() && to.is_numeric()) || (from.is_string() && to.is_string())
         }
     }
-}
-
-fn is_utc(zone: &Option<Arc<str>>) -> bool {
-    matches!(zone.as_deref(), None | Some("UTC" | "+00:00" | "Etc/UTC" | "Z"))
 }
 
 /// Whether a condition looks at floating-point numbers that may be NaN.

@@ -17,7 +17,6 @@ use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, Result, ScalarValue};
 use datafusion::logical_expr::expr::{InList, TryCast};
-use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::simplify::SimplifyContext;
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{
@@ -26,6 +25,8 @@ use datafusion::logical_expr::{
 use datafusion::optimizer::AnalyzerRule;
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use dunlin_plan::functions::as_is;
+
+use super::{is_utc, with_expressions};
 
 /// The rule.
 pub(super) fn rule() -> Arc<dyn AnalyzerRule + Send + Sync> {
@@ -43,13 +44,7 @@ impl AnalyzerRule for Casts {
     fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
         let done = plan.transform_up_with_subqueries(|plan| {
             let schema = merge_schema(&plan.inputs());
-            let names = NamePreserver::new(&plan);
-            let plan = plan.map_expressions(|expr| {
-                let name = names.save(&expr);
-                let done = expr.transform_up(|expr| kept(expr, &schema))?;
-                Ok(done.update_data(|expr| name.restore(expr)))
-            })?;
-            plan.map_data(LogicalPlan::recompute_schema)
+            with_expressions(plan, |expr| expr.transform_up(|expr| kept(expr, &schema)))
         })?;
         Ok(done.data)
     }
@@ -154,7 +149,7 @@ fn must_stay(expr: &Expr, others: &[&Expr], schema: &DFSchema) -> bool {
 fn in_units(expr: &Expr, op: Operator, other: &Expr, schema: &DFSchema) -> Option<Expr> {
     let (inner, to, _) = cast(expr)?;
     let from = inner.get_type(schema).ok()?;
-    let DataType::Timestamp(unit, zone) = &from else { return None };
+    let DataType::Timestamp(unit, _) = &from else { return None };
     if !matches!(to, DataType::Timestamp(_, _)) || changes(&from, to, false) {
         return None;
     }
@@ -168,13 +163,7 @@ fn in_units(expr: &Expr, op: Operator, other: &Expr, schema: &DFSchema) -> Optio
         Operator::Gt | Operator::GtEq => Operator::Gt,
         _ => return None,
     };
-    let zone = zone.clone();
-    let value = match unit {
-        TimeUnit::Second => ScalarValue::TimestampSecond(Some(floor.value), zone),
-        TimeUnit::Millisecond => ScalarValue::TimestampMillisecond(Some(floor.value), zone),
-        TimeUnit::Microsecond => ScalarValue::TimestampMicrosecond(Some(floor.value), zone),
-        TimeUnit::Nanosecond => ScalarValue::TimestampNanosecond(Some(floor.value), zone),
-    };
+    let value = ScalarValue::Int64(Some(floor.value)).cast_to(&from).ok()?;
     Some(Expr::BinaryExpr(BinaryExpr {
         left: Box::new(inner.clone()),
         op,
@@ -216,8 +205,7 @@ fn of_a_second(unit: TimeUnit) -> i64 {
 /// The value of an expression without columns, and without the time of the statement: that has no units to speak of. A text
 /// that is too late or too early for a time of its cast is read as `or` instead.
 fn constant(expr: &Expr, or: Option<&DataType>) -> Option<ScalarValue> {
-    let is_plain = !expr.any_column_refs() && !expr.is_volatile() && !has_now(expr);
-    if !is_plain {
+    if expr.any_column_refs() || has_now(expr) {
         return None;
     }
     if let Expr::Literal(value, _) = expr {
@@ -287,10 +275,6 @@ fn changes(from: &DataType, to: &DataType, tries: bool) -> bool {
     }
 }
 
-fn is_utc(zone: Option<&str>) -> bool {
-    matches!(zone, None | Some("UTC" | "+00:00" | "Etc/UTC" | "Z"))
-}
-
 /// The least and the greatest whole number of a type, and its digits after the point.
 fn whole(data_type: &DataType) -> Option<(i128, i128, i8)> {
     use DataType::{
@@ -322,16 +306,11 @@ fn whole(data_type: &DataType) -> Option<(i128, i128, i8)> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use datafusion::arrow::util::pretty::pretty_format_batches;
-    use datafusion::execution::session_state::SessionStateBuilder;
     use datafusion::prelude::SessionContext;
 
     /// The first column of the rows of a statement, one after the other.
     async fn rows(sql: &str) -> String {
-        let state = SessionStateBuilder::new()
-            .with_default_features()
-            .with_analyzer_rules(crate::sound::analyzer_rules())
-            .build();
-        let context = SessionContext::new_with_state(state);
+        let context = crate::sound::context(vec![super::rule()], &[]).await;
         let batches = context.sql(sql).await.unwrap().collect().await.unwrap();
         let text = pretty_format_batches(&batches).unwrap().to_string();
         let cells = text.lines().skip(3).filter_map(|line| line.split('|').nth(1));
@@ -408,11 +387,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_name_of_a_column_stays() {
-        let state = SessionStateBuilder::new()
-            .with_default_features()
-            .with_analyzer_rules(crate::sound::analyzer_rules())
-            .build();
-        let context = SessionContext::new_with_state(state);
+        let context = crate::sound::context(vec![super::rule()], &[]).await;
         let plan =
             context.sql("select cast(1.5 as bigint) = x from (values (1)) t (x)").await.unwrap();
         let plain = SessionContext::new();

@@ -9,22 +9,14 @@
 
 use std::ops::ControlFlow;
 
-use datafusion::sql::parser::{ExplainStatement, Statement};
 use datafusion::sql::sqlparser::ast::helpers::attached_token::AttachedToken;
 use datafusion::sql::sqlparser::ast::{BinaryOperator, Expr, UnaryOperator, VisitMut, VisitorMut};
 
 /// Groups the conditions of a statement as SQL does.
-pub(crate) fn regroup(statement: &mut Statement) {
-    match statement {
-        // Most statements have none, and a look at each condition takes a look at all that it connects.
-        Statement::Statement(statement) => {
-            let has_some = statement.visit(&mut Looks).is_break();
-            if has_some {
-                let _ = statement.visit(&mut Regroup);
-            }
-        }
-        Statement::Explain(ExplainStatement { statement, .. }) => regroup(statement),
-        _ => {}
+pub(super) fn regroup(statement: &mut impl VisitMut) {
+    // Most statements have none, and a look at each condition takes a look at all that it connects.
+    if statement.visit(&mut Looks).is_break() {
+        let _ = statement.visit(&mut Regroup);
     }
 }
 
@@ -148,17 +140,18 @@ fn grouped(terms: Vec<Term>) -> Expr {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use datafusion::sql::parser::DFParser;
+    use datafusion::sql::parser::{DFParser, Statement};
 
     use super::*;
 
     /// The statement, with the conditions in parentheses.
     fn read(condition: &str) -> String {
-        let mut statement = DFParser::parse_sql(&format!("SELECT 1 WHERE {condition}"))
+        let statement = DFParser::parse_sql(&format!("SELECT 1 WHERE {condition}"))
             .unwrap()
             .pop_front()
             .unwrap();
-        regroup(&mut statement);
+        let Statement::Statement(mut statement) = statement else { panic!("{statement}") };
+        regroup(statement.as_mut());
         struct Shown;
         impl VisitorMut for Shown {
             type Break = ();
@@ -173,7 +166,6 @@ mod tests {
                 ControlFlow::Continue(())
             }
         }
-        let Statement::Statement(mut statement) = statement else { panic!("{statement}") };
         let _ = statement.visit(&mut Shown);
         statement.to_string().replace("SELECT 1 WHERE ", "")
     }

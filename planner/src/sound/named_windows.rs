@@ -12,7 +12,6 @@
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 
-use datafusion::sql::parser::{ExplainStatement, Statement};
 use datafusion::sql::sqlparser::ast::{
     Expr, Ident, NamedWindowDefinition, NamedWindowExpr, Query, Select, SetExpr, VisitMut,
     VisitorMut, WindowSpec, WindowType,
@@ -22,14 +21,10 @@ use datafusion::sql::sqlparser::ast::{
 ///
 /// # Errors
 /// A name that stands for no window, and a window that cannot refine another one: what to tell the client.
-pub(crate) fn resolve(statement: &mut Statement) -> Result<(), String> {
-    match statement {
-        Statement::Statement(statement) => match statement.visit(&mut Resolve::default()) {
-            ControlFlow::Break(told) => Err(told),
-            ControlFlow::Continue(()) => Ok(()),
-        },
-        Statement::Explain(ExplainStatement { statement, .. }) => resolve(statement),
-        _ => Ok(()),
+pub(super) fn resolve(statement: &mut impl VisitMut) -> Result<(), String> {
+    match statement.visit(&mut Resolve::default()) {
+        ControlFlow::Break(told) => Err(told),
+        ControlFlow::Continue(()) => Ok(()),
     }
 }
 
@@ -195,9 +190,9 @@ fn normal(name: &Ident) -> String {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use datafusion::sql::parser::DFParser;
+    use datafusion::sql::parser::{DFParser, Statement};
 
-    use super::*;
+    use crate::sound::put_right;
 
     fn parsed(text: &str) -> Statement {
         DFParser::parse_sql(text).unwrap().pop_front().unwrap()
@@ -205,12 +200,12 @@ mod tests {
 
     fn check(text: &str, expected: &str) {
         let mut statement = parsed(text);
-        resolve(&mut statement).unwrap_or_else(|told| panic!("{text}: {told}"));
+        put_right(&mut statement).unwrap_or_else(|told| panic!("{text}: {told}"));
         assert_eq!(statement.to_string(), parsed(expected).to_string(), "{text}");
     }
 
     fn refused(text: &str) -> String {
-        resolve(&mut parsed(text)).unwrap_err()
+        put_right(&mut parsed(text)).unwrap_err()
     }
 
     #[test]

@@ -169,7 +169,6 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use datafusion::arrow::util::display::FormatOptions;
     use datafusion::arrow::util::pretty::pretty_format_batches_with_options;
-    use datafusion::execution::SessionStateBuilder;
     use datafusion::optimizer::analyzer::Analyzer;
     use datafusion::prelude::SessionContext;
 
@@ -185,15 +184,7 @@ mod tests {
     ];
 
     async fn context() -> SessionContext {
-        let mut rules = Analyzer::new().rules;
-        rules.push(rule());
-        let state =
-            SessionStateBuilder::new().with_default_features().with_analyzer_rules(rules).build();
-        let context = SessionContext::new_with_state(state);
-        for table in TABLES {
-            context.sql(table).await.unwrap().collect().await.unwrap();
-        }
-        context
+        crate::sound::context(vec![rule()], &TABLES).await
     }
 
     /// The rows of a statement, in order.

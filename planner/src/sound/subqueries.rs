@@ -21,13 +21,14 @@ use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema, Result, ScalarValue, plan_err};
 use datafusion::logical_expr::expr::{Case, Exists, InSubquery, SetComparison, SetQuantifier};
-use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::{can_hash, conjunction, disjunction, merge_schema};
 use datafusion::logical_expr::{
     BinaryExpr, Cast, Distinct, Expr, ExprSchemable, FetchType, Filter, Limit, LogicalPlan,
     LogicalPlanBuilder, Operator, SkipType, Subquery, binary_expr, lit, not,
 };
 use datafusion::optimizer::AnalyzerRule;
+
+use super::with_expressions;
 
 /// The rule.
 pub(super) fn rule() -> Arc<dyn AnalyzerRule + Send + Sync> {
@@ -72,12 +73,7 @@ fn sound(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
         }
         // A filter above that uses the column gets the expression.
         plan @ LogicalPlan::Projection(_) => {
-            let names = NamePreserver::new(&plan);
-            let projection = plan.map_expressions(|expr| {
-                let name = names.save(&expr);
-                Ok(Transformed::yes(name.restore(conditions.value(expr)?)))
-            })?;
-            Transformed::yes(projection.data.recompute_schema()?)
+            with_expressions(plan, |expr| Ok(Transformed::yes(conditions.value(expr)?)))?
         }
         // All other nodes are refused with such an expression in them.
         other => Transformed::no(other),
@@ -110,16 +106,10 @@ impl Conditions<'_> {
     fn holds(&self, expr: Expr, alone: bool) -> Result<Expr> {
         match expr {
             Expr::BinaryExpr(BinaryExpr { op: Operator::And, .. }) => {
-                let parts = parts(expr, Operator::And).into_iter();
-                let parts =
-                    parts.map(|part| self.holds(part, alone)).collect::<Result<Vec<_>>>()?;
-                Ok(all(parts))
+                each(expr, Operator::And, |part| self.holds(part, alone)).map(all)
             }
             Expr::BinaryExpr(BinaryExpr { op: Operator::Or, .. }) => {
-                let parts = parts(expr, Operator::Or).into_iter();
-                let parts =
-                    parts.map(|part| self.holds(part, false)).collect::<Result<Vec<_>>>()?;
-                Ok(any(parts))
+                each(expr, Operator::Or, |part| self.holds(part, false)).map(any)
             }
             Expr::Not(inner) => self.fails(*inner, alone),
             Expr::InSubquery(member) => self.member(member, alone),
@@ -134,16 +124,10 @@ impl Conditions<'_> {
         }
         match expr {
             Expr::BinaryExpr(BinaryExpr { op: Operator::And, .. }) => {
-                let parts = parts(expr, Operator::And).into_iter();
-                let parts =
-                    parts.map(|part| self.fails(part, false)).collect::<Result<Vec<_>>>()?;
-                Ok(any(parts))
+                each(expr, Operator::And, |part| self.fails(part, false)).map(any)
             }
             Expr::BinaryExpr(BinaryExpr { op: Operator::Or, .. }) => {
-                let parts = parts(expr, Operator::Or).into_iter();
-                let parts =
-                    parts.map(|part| self.fails(part, alone)).collect::<Result<Vec<_>>>()?;
-                Ok(all(parts))
+                each(expr, Operator::Or, |part| self.fails(part, alone)).map(all)
             }
             Expr::Not(inner) => self.holds(*inner, alone),
             Expr::InSubquery(InSubquery { expr, subquery, negated }) => {
@@ -284,19 +268,23 @@ impl Conditions<'_> {
     }
 }
 
-/// The parts of a chain of ANDs or ORs. Chains can be too long for recursion.
-fn parts(expr: Expr, joined_by: Operator) -> Vec<Expr> {
-    let (mut parts, mut left_over) = (Vec::new(), vec![expr]);
+/// What is made of each part of a chain of ANDs or ORs. Chains can be too long for recursion.
+fn each(
+    expr: Expr,
+    joined_by: Operator,
+    mut make: impl FnMut(Expr) -> Result<Expr>,
+) -> Result<Vec<Expr>> {
+    let (mut made, mut left_over) = (Vec::new(), vec![expr]);
     while let Some(expr) = left_over.pop() {
         match expr {
             Expr::BinaryExpr(BinaryExpr { left, op, right }) if op == joined_by => {
                 left_over.push(*right);
                 left_over.push(*left);
             }
-            other => parts.push(other),
+            other => made.push(make(other)?),
         }
     }
-    parts
+    Ok(made)
 }
 
 fn all(conditions: Vec<Expr>) -> Expr {

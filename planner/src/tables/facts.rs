@@ -71,13 +71,11 @@ impl Facts {
             let (from, to) =
                 (own.field_with_name(name).ok()?.data_type(), wanted.field(at).data_type());
             let column = Arc::new(Column::new(name, at));
-            (from == to || widens(from, to)).then(|| PhysicalSortExpr::new(column, key.options))
+            carries(from, to).then(|| PhysicalSortExpr::new(column, key.options))
         };
         let is_cast = |(_, field): &(usize, &FieldRef)| {
-            own.field_with_name(field.name()).is_ok_and(|from| {
-                let (from, to) = (from.data_type(), field.data_type());
-                from != to && !widens(from, to)
-            })
+            own.field_with_name(field.name())
+                .is_ok_and(|from| !carries(from.data_type(), field.data_type()))
         };
         let cast = wanted.fields().iter().enumerate().filter(is_cast).map(|(at, _)| at).collect();
         let order = self.ordering.iter().flat_map(|order| order.iter()).map_while(key);
@@ -91,6 +89,11 @@ impl Facts {
             cast: Cast(cast),
         })
     }
+}
+
+/// Whether the ends and the order of a type's values are those of the values that another type has for them.
+fn carries(from: &DataType, to: &DataType) -> bool {
+    from == to || widens(from, to)
 }
 
 /// Whether every value of a type is one of another type, and values of both have one order.

@@ -3,6 +3,7 @@
 //! It does what the engine's own listing table does, over a listing that was made before, so that the columns and the
 //! files of a query are those of one moment.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -147,7 +148,8 @@ impl FilesTable {
         let unqualified = DFSchema::try_from(Arc::clone(schema))?;
         // What cannot be evaluated on ranges prunes nothing.
         let Ok(filter) = state.create_physical_expr(filter, &unqualified) else { return Ok(files) };
-        let filter = sure(&filter, schema);
+        // Nothing is known of the ranges of columns that are cast.
+        let filter = sure(&filter, schema, &HashSet::new()).unwrap_or(filter);
         let Some(predicate) =
             PruningPredicateBuilder::new().with_file_schema(Arc::clone(schema)).build(filter)
         else {

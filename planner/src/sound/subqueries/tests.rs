@@ -2,8 +2,6 @@
 
 use datafusion::arrow::array::AsArray;
 use datafusion::arrow::datatypes::Int32Type;
-use datafusion::execution::SessionStateBuilder;
-use datafusion::optimizer::analyzer::Analyzer;
 use datafusion::prelude::SessionContext;
 
 use super::*;
@@ -18,15 +16,7 @@ const TABLES: [&str; 4] = [
 ];
 
 async fn context() -> SessionContext {
-    let mut rules = Analyzer::new().rules;
-    rules.push(rule());
-    let state =
-        SessionStateBuilder::new().with_default_features().with_analyzer_rules(rules).build();
-    let context = SessionContext::new_with_state(state);
-    for table in TABLES {
-        context.sql(table).await.unwrap().collect().await.unwrap();
-    }
-    context
+    crate::sound::context(vec![rule()], &TABLES).await
 }
 
 /// The numbers of the first column, in order.
