@@ -301,11 +301,11 @@ fn decisions_are_what_they_always_were() {
     assert_eq!(
         short,
         [
-            "07cf5ec169ce839e",
-            "7e3d8a77f2e3b8cb",
-            "1641e40de5bbf096",
-            "3b9c9f5e9d163042",
-            "cfdaef6b4a2a68bd"
+            "2e27f133a2ac538f",
+            "21ecbf4597a71d52",
+            "3c5df166f2dfd9c3",
+            "72ce15ef3914ad40",
+            "75ba0c1be420e38e"
         ]
     );
 }

@@ -7,15 +7,20 @@ mod common;
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use async_trait::async_trait;
 use bytes::Bytes;
-use common::{claim, commit, drive, folder, handle, open, submission, submitted, three_stages};
+use common::{
+    claim, commit, drive, fence, folder, handle, open, submission, submitted, three_stages,
+};
 use dunlin_manifest::env::Env;
 use dunlin_manifest::ids::QueryId;
 use dunlin_manifest::keys;
-use dunlin_manifest::query::{Collected, Keep, collect, last_collected};
-use dunlin_manifest::records::{EndStatus, WriteTarget};
+use dunlin_manifest::query::sweep::{Opened, Site, SweepPeriods, Sweeper};
+use dunlin_manifest::query::{Collected, Keep, News, QueryHandle, collect, last_collected};
+use dunlin_manifest::records::{End, EndStatus, WriteTarget};
 use dunlin_manifest::store::{ControlStore, ObjectControlStore};
 use dunlin_manifest::submit::submit;
 use object_store::{ObjectStoreExt, PutPayload};
@@ -39,11 +44,10 @@ fn age(root: &Path, key: &str, by: Duration) {
 
 /// Objects of data, answers and heartbeats, as attempts write them.
 async fn rows_of(store: &ObjectControlStore, query: &QueryId, nonce: &str) -> Vec<String> {
-    let keys = vec![
-        keys::data(query, 0, 1, 0, nonce, 0),
-        keys::res(query, 2, 0, 0, nonce, 0),
-        keys::hb(query, 0, 1, 0),
-    ];
+    let writer = keys::Writer { workgroup: None, query, stage: 0, task: 1, attempt: 0, nonce };
+    let last = keys::Writer { stage: 2, task: 0, ..writer };
+    let of_group = keys::Writer { workgroup: Some("bi"), ..last };
+    let keys = vec![writer.data(0), last.res(0), keys::hb(query, 0, 1, 0), of_group.res(1)];
     for key in &keys {
         let payload = PutPayload::from_static(b"rows");
         store.object_store().put(&store.full_path(key), payload).await.unwrap();
@@ -140,7 +144,7 @@ async fn what_belongs_to_no_query_goes_when_it_is_old_and_hints_come_back() {
     assert_eq!((collected.put_back, collected.living), (1, 1));
     assert!(guard.path().join(keys::active(&alive)).exists());
     let orphaned: u64 = collected.kinds.values().map(|found| found.orphans.objects).sum();
-    assert_eq!((orphaned, collected.deleted().objects), (3, 3));
+    assert_eq!((orphaned, collected.deleted().objects), (4, 4));
     assert!(fresh.iter().all(|key| guard.path().join(key).exists()));
     assert!(guard.path().join(cached).exists());
     age(guard.path(), cached, 31 * 24 * HOUR);
@@ -175,4 +179,54 @@ async fn the_hint_of_a_write_that_nobody_has_looked_after_stays() {
     pass(&store, false).await;
     pass(&store, false).await;
     assert!(!guard.path().join(keys::active(&query)).exists());
+}
+
+/// A process in which somebody waits for queries, and which does nothing else.
+#[derive(Debug)]
+struct Waiting {
+    store: ObjectControlStore,
+    handles: Vec<Arc<QueryHandle>>,
+}
+
+#[async_trait]
+impl Site for Waiting {
+    fn store(&self) -> &ObjectControlStore {
+        &self.store
+    }
+
+    async fn open(&self, query: &QueryId) -> Opened {
+        QueryHandle::open(self.store.clone(), query, &fence()).await.into()
+    }
+
+    fn in_use(&self) -> Vec<Arc<QueryHandle>> {
+        self.handles.clone()
+    }
+
+    async fn run_here(&self, _: &QueryId) -> bool {
+        false
+    }
+
+    async fn tell(&self, _: News) {}
+
+    async fn settle(&self, _: &QueryHandle, _: &End, _: Duration) -> bool {
+        true
+    }
+}
+
+#[tokio::test]
+async fn who_still_waits_for_a_query_of_which_nothing_is_left_brings_no_hint_of_it_back() {
+    let (store, guard) = folder(&Env::system());
+    let (gone, alive) =
+        (submitted(&store, three_stages()).await, submitted(&store, three_stages()).await);
+    let handles =
+        vec![Arc::new(handle(&store, &gone).await), Arc::new(handle(&store, &alive).await)];
+    // Another process sees the end, and everything goes while this one sleeps.
+    assert_eq!(drive(&handle(&store, &gone).await).await.status, EndStatus::Succeeded);
+    age(guard.path(), &keys::end(&gone), 31 * 24 * HOUR);
+    pass(&store, false).await;
+    store.delete(&keys::active(&alive)).await.unwrap();
+    let site = Arc::new(Waiting { store: store.clone(), handles });
+    Sweeper::new(site, SweepPeriods::default()).sweep().await.unwrap();
+    assert!(!guard.path().join(keys::active(&gone)).exists());
+    assert!(guard.path().join(keys::active(&alive)).exists(), "one that lives is found again");
 }

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use dunlin_manifest::decide::{Decided, OpenTask};
-use dunlin_manifest::keys;
+use dunlin_manifest::keys::Writer;
 use dunlin_manifest::pinned::InputWatch;
 use dunlin_manifest::query::QueryHandle;
 use dunlin_manifest::records::{
@@ -236,9 +236,15 @@ pub(crate) async fn prepare(
     let Destination { store, prefix, nonce, ready } = to;
     let query = handle.query.clone();
     let target = |spec: &StageSpec| {
-        let name = if run::is_result(spec) { keys::res } else { keys::data };
+        let is_result = run::is_result(spec);
         let (query, nonce, stage) = (query.clone(), nonce.clone(), spec.id);
-        let key_of = move |part: u32| name(&query, stage, task.task, task.attempt, &nonce, part);
+        let workgroup = handle.root.workgroup.clone();
+        let OpenTask { task, attempt, .. } = task;
+        let key_of = move |part: u32| {
+            let (workgroup, query, nonce) = (workgroup.as_deref(), &query, nonce.as_str());
+            let writer = Writer { workgroup, query, stage, task, attempt, nonce };
+            if is_result { writer.res(part) } else { writer.data(part) }
+        };
         let (store, prefix) = (Arc::clone(store), prefix.clone());
         let (ready, jobs) = (ready.clone(), Jobs::here());
         DataTarget { store, prefix, key_of: Arc::new(key_of), ready, jobs }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use dunlin_manifest::ids::QueryId;
 use dunlin_plan::config::{MOST_NAME, is_name};
 use dunlin_planner::Grants;
 use dunlin_planner::gateway_config::WorkgroupConfig;
@@ -69,7 +70,7 @@ impl Eq for Workgroup {}
 pub enum WorkgroupError {
     /// A name that cannot be a part of a key.
     #[error(
-        "[[gateway.workgroups]] {0:?}: a name has 1 to {MOST_NAME} lower-case letters, digits, - and _"
+        "[[gateway.workgroups]] {0:?}: a name has 1 to {MOST_NAME} lower-case letters, digits, - and _, and is no UUID"
     )]
     Name(String),
     /// Two groups with one name.
@@ -113,7 +114,8 @@ impl Workgroup {
 
     fn of(config: &WorkgroupConfig) -> Result<Self, WorkgroupError> {
         let name = &config.name;
-        if !is_name(name) {
+        // What its queries write lies below its name, where the id of a query may stand, too.
+        if !is_name(name) || QueryId::parse(name).is_some() {
             return Err(WorkgroupError::Name(name.chars().take(MOST_NAME).collect()));
         }
         let limit =
@@ -192,6 +194,7 @@ mod tests {
             (json!([{ "name": "" }]), "a name has"),
             (json!([{ "name": "a/b" }]), "a name has"),
             (json!([{ "name": "BI" }]), "a name has"),
+            (json!([{ "name": "0193e3a0-7b1c-7000-8000-000000000000" }]), "is no UUID"),
             (json!([{ "name": "a", "max_running": 0 }]), "max_running must be between 1"),
             (json!([{ "name": "a", "queue_ms": 0 }]), "queue_ms must be between 1"),
             (json!([{ "name": "a", "ttl_ms": 999_999_999_999_u64 }]), "ttl_ms"),

@@ -11,6 +11,7 @@ use dunlin_gateway::auth::{KeyOptions, Scope, Workgroup, hash_of};
 use dunlin_gateway::{
     Gateway, GatewayOptions, Hub, Listeners, Live, LocalRunner, Most, ServeError, serve,
 };
+use dunlin_manifest::decide::OpenTask;
 use dunlin_manifest::env::{Clock, Env};
 use dunlin_manifest::ids::QueryId;
 use dunlin_manifest::keys;
@@ -282,8 +283,12 @@ impl LocalRunner for Worker {
                 jobs: Jobs::here(),
                 key_of: {
                     let (query, nonce) = (query.clone(), nonce.clone());
+                    let OpenTask { stage, task, attempt } = task;
+                    let workgroup = handle.root.workgroup.clone();
                     Arc::new(move |part| {
-                        keys::res(&query, task.stage, task.task, task.attempt, &nonce, part)
+                        let (workgroup, query) = (workgroup.as_deref(), &query);
+                        let nonce = nonce.as_str();
+                        keys::Writer { workgroup, query, stage, task, attempt, nonce }.res(part)
                     })
                 },
             };

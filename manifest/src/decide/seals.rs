@@ -7,12 +7,11 @@ use bytes::Bytes;
 use crate::decide::facts::Decided;
 use crate::model::encoding::RECORD_VERSION;
 use crate::model::ids::{QueryId, TaskId};
-use crate::model::keys::{self, GROUP, tasks_of};
+use crate::model::keys::{GROUP, Writer, tasks_of};
 use crate::model::records::block::{DamagedBlock, decode_head, encode_block};
 use crate::model::records::seal::add_slice;
 use crate::model::records::{
-    BlockHead, BlockRef, Commit, DataObject, Seal, SealTotals, SealedBlocks, SealedTask,
-    StageManifest,
+    BlockHead, BlockRef, Commit, Seal, SealTotals, SealedBlocks, SealedTask, StageManifest,
 };
 
 /// A record contradicts the manifest that its stage must have: it was written under another one, or for a task that
@@ -20,22 +19,23 @@ use crate::model::records::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Contradiction;
 
-/// The commit of a task of `query` in the form that a seal holds.
+/// The commit of a task in the form that a seal holds. `of`: the query, and its workgroup.
 ///
 /// # Errors
 /// The commit contradicts the manifest, or names objects that its attempt cannot have written.
 pub fn winner(
     decided: &Decided,
-    query: &QueryId,
+    of: (&QueryId, Option<&str>),
     task: TaskId,
     commit: Commit,
 ) -> Result<SealedTask, Contradiction> {
     let stage = decided.manifest.stage;
     let exists = (task as usize) < decided.manifest.tasks.len();
-    let is_own = |object: &DataObject| {
-        keys::is_output(&object.key, query, stage, task, commit.attempt, &commit.claim)
-    };
-    let objects_are_own = commit.output.objects.iter().all(is_own);
+    let (query, workgroup) = of;
+    let (attempt, nonce) = (commit.attempt, commit.claim.as_str());
+    let writer = Writer { workgroup, query, stage, task, attempt, nonce };
+    let objects_are_own =
+        commit.output.objects.iter().all(|object| writer.may_have_written(&object.key));
     // After the last bucket there may be a filter of keys.
     let buckets_exist =
         commit.output.slices.iter().all(|slice| slice.bucket <= decided.manifest.buckets);
@@ -132,7 +132,7 @@ mod tests {
     use super::*;
     use crate::decide::fixtures::{decided, root, stage, won};
     use crate::model::encoding::encode;
-    use crate::model::records::{Output, StageSpec, TaskMetrics, TaskOutput};
+    use crate::model::records::{DataObject, Output, StageSpec, TaskMetrics, TaskOutput};
 
     #[test]
     fn a_seal_of_blocks_has_the_same_totals_as_one_that_lists_all() {
@@ -183,25 +183,28 @@ mod tests {
             metrics: TaskMetrics::default(),
         };
         let (query, other) = (QueryId::at(1, &[7; 10]), QueryId::at(2, &[7; 10]));
-        assert!(winner(&scan, &query, 1, commit(1, &scan.digest)).is_ok());
+        assert!(winner(&scan, (&query, None), 1, commit(1, &scan.digest)).is_ok());
         for (task, commit) in
             [(1, commit(1, "another")), (1, commit(0, &scan.digest)), (2, commit(2, &scan.digest))]
         {
-            assert_eq!(winner(&scan, &query, task, commit), Err(Contradiction));
+            assert_eq!(winner(&scan, (&query, None), task, commit), Err(Contradiction));
         }
         // Objects that another attempt or query has written, or nobody of Dunlin.
         let naming = |key: String| {
             let mut commit = Commit { claim: "c".to_owned(), ..commit(1, &scan.digest) };
             commit.output.objects = vec![DataObject { key, len: 1 }];
-            winner(&scan, &query, 1, commit)
+            winner(&scan, (&query, None), 1, commit)
         };
-        assert!(naming(keys::data(&query, 0, 1, 0, "c", 3)).is_ok());
-        assert!(naming(keys::res(&query, 0, 1, 0, "c", 0)).is_ok());
+        let (stage, task, attempt, nonce) = (0, 1, 0, "c");
+        let writer = Writer { workgroup: None, query: &query, stage, task, attempt, nonce };
+        assert!(naming(writer.data(3)).is_ok());
+        assert!(naming(writer.res(0)).is_ok());
         let foreign = [
-            keys::data(&other, 0, 1, 0, "c", 3),
-            keys::data(&query, 0, 1, 0, "d", 3),
-            keys::data(&query, 0, 1, 1, "c", 3),
-            keys::data(&query, 0, 1, 0, "c", 3).replace("/3.arrow", "/03.arrow"),
+            Writer { query: &other, ..writer }.data(3),
+            Writer { nonce: "d", ..writer }.data(3),
+            Writer { attempt: 1, ..writer }.data(3),
+            Writer { workgroup: Some("bi"), ..writer }.res(0),
+            writer.data(3).replace("/3.arrow", "/03.arrow"),
             "../../etc/passwd".to_owned(),
         ];
         for key in foreign {

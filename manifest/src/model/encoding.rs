@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 /// Format version of the records. A process that reads a record of another version must not act on the query.
-pub const RECORD_VERSION: u32 = 10;
+pub const RECORD_VERSION: u32 = 11;
 
 /// The bytes are not a record of this version.
 #[derive(Debug, thiserror::Error)]

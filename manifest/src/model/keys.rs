@@ -176,49 +176,55 @@ pub fn refusal(query: &QueryId, worker: &str) -> String {
     format!("{}{worker}", refusals_prefix(query))
 }
 
-/// `data/<h'>/<Q>/s<S>/<t>.<a>.<nonce>/<n>.arrow`: no other process can write these names, because the nonce is the
-/// claim's.
-#[must_use]
-pub fn data(
-    query: &QueryId,
-    stage: StageId,
-    task: TaskId,
-    attempt: Attempt,
-    nonce: &str,
-    part: u32,
-) -> String {
-    let spread = blake3::hash(format!("{query}/{stage}/{task}").as_bytes()).to_hex();
-    format!("data/{}/{query}/s{stage}/{task}.{attempt}.{nonce}/{part}.arrow", &spread[..4])
+/// An attempt, as far as the names of the objects that it writes depend on it. No other process can write these names,
+/// because the nonce is the claim's.
+#[derive(Clone, Copy, Debug)]
+pub struct Writer<'a> {
+    /// The workgroup of the query, if it has one: what its queries write lies below a prefix of its own.
+    pub workgroup: Option<&'a str>,
+    /// The query.
+    pub query: &'a QueryId,
+    /// The stage.
+    pub stage: StageId,
+    /// The task.
+    pub task: TaskId,
+    /// The attempt.
+    pub attempt: Attempt,
+    /// The nonce of its claim.
+    pub nonce: &'a str,
 }
 
-/// `res/<Q>/s<S>/<t>.<a>.<nonce>/<n>.arrow`.
-#[must_use]
-pub fn res(
-    query: &QueryId,
-    stage: StageId,
-    task: TaskId,
-    attempt: Attempt,
-    nonce: &str,
-    part: u32,
-) -> String {
-    format!("res/{query}/s{stage}/{task}.{attempt}.{nonce}/{part}.arrow")
-}
+impl Writer<'_> {
+    /// `data/[<workgroup>/]<h'>/<Q>/s<S>/<t>.<a>.<nonce>/<n>.arrow`.
+    #[must_use]
+    pub fn data(&self, part: u32) -> String {
+        let Self { query, stage, task, .. } = self;
+        let spread = blake3::hash(format!("{query}/{stage}/{task}").as_bytes()).to_hex();
+        format!("data/{}{}/{}", self.place(), &spread[..4], self.object(part))
+    }
 
-/// True if this is a key of [`data`] or [`res`] that only this attempt can have written.
-#[must_use]
-pub fn is_output(
-    key: &str,
-    query: &QueryId,
-    stage: StageId,
-    task: TaskId,
-    attempt: Attempt,
-    nonce: &str,
-) -> bool {
-    let part = key.strip_suffix(".arrow").and_then(|key| key.rsplit_once('/'));
-    let part = part.and_then(|(_, part)| part.parse().ok());
-    part.is_some_and(|part| {
-        [data, res].into_iter().any(|of| key == of(query, stage, task, attempt, nonce, part))
-    })
+    /// `res/[<workgroup>/]<Q>/s<S>/<t>.<a>.<nonce>/<n>.arrow`.
+    #[must_use]
+    pub fn res(&self, part: u32) -> String {
+        format!("res/{}{}", self.place(), self.object(part))
+    }
+
+    /// True if this is a key of [`data`](Self::data) or [`res`](Self::res).
+    #[must_use]
+    pub fn may_have_written(&self, key: &str) -> bool {
+        let part = key.strip_suffix(".arrow").and_then(|key| key.rsplit_once('/'));
+        let part = part.and_then(|(_, part)| part.parse().ok());
+        part.is_some_and(|part| key == self.data(part) || key == self.res(part))
+    }
+
+    fn place(&self) -> String {
+        self.workgroup.map(|group| format!("{group}/")).unwrap_or_default()
+    }
+
+    fn object(&self, part: u32) -> String {
+        let Self { query, stage, task, attempt, nonce, .. } = self;
+        format!("{query}/s{stage}/{task}.{attempt}.{nonce}/{part}.arrow")
+    }
 }
 
 /// `use/<Q>/`: what functions have used for a query beside their commits.
@@ -440,11 +446,13 @@ pub fn parse(key: &str) -> Option<(QueryId, Key)> {
             (group_of(task) == group).then_some((query, Key::Heartbeat(stage, task, attempt)))
         }
         "data" => {
-            let (query, rest) = query_and_rest(rest.split_once('/')?.1)?;
+            // A hash, or a workgroup and a hash. No workgroup has the name of a query.
+            let rest = rest.split_once('/')?.1;
+            let (query, rest) = query_below_group(rest)?;
             Some((query, Key::Data(stage_and_rest(rest)?.0)))
         }
         "res" => {
-            let (query, rest) = query_and_rest(rest)?;
+            let (query, rest) = query_below_group(rest)?;
             Some((query, Key::Result(stage_and_rest(rest)?.0)))
         }
         _ => None,
@@ -502,6 +510,10 @@ fn query_and_rest(rest: &str) -> Option<(QueryId, &str)> {
     Some((QueryId::parse(query)?, rest))
 }
 
+fn query_below_group(rest: &str) -> Option<(QueryId, &str)> {
+    query_and_rest(rest).or_else(|| query_and_rest(rest.split_once('/')?.1))
+}
+
 fn stage_and_rest(rest: &str) -> Option<(StageId, &str)> {
     let (stage, rest) = rest.strip_prefix('s')?.split_once('/')?;
     Some((number(stage)?, rest))
@@ -551,6 +563,10 @@ mod tests {
     #[test]
     fn what_is_built_is_taken_apart_again() {
         let query = QueryId::at(1, &[7; 10]);
+        let (workgroup, stage, task, attempt, nonce) = (None, 4, 2, 1, "n");
+        let writer = Writer { workgroup, query: &query, stage, task, attempt, nonce };
+        // A name that looks like a hash.
+        let of_group = Writer { workgroup: Some("beef"), ..writer };
         let cases = [
             (active(&query), Key::Active),
             (end(&query), Key::End),
@@ -564,12 +580,20 @@ mod tests {
             (commit(&query, 3, 70), Key::Commit(3, 70)),
             (hb(&query, 1, 2, 3), Key::Heartbeat(1, 2, 3)),
             (refusal(&query, "w"), Key::Refusal("w".to_owned())),
-            (data(&query, 4, 2, 1, "n", 0), Key::Data(4)),
-            (res(&query, 4, 2, 1, "n", 0), Key::Result(4)),
+            (writer.data(0), Key::Data(4)),
+            (writer.res(0), Key::Result(4)),
+            (of_group.data(0), Key::Data(4)),
+            (of_group.res(0), Key::Result(4)),
         ];
         for (key, parsed) in cases {
             assert_eq!(parse(&key), Some((query.clone(), parsed)), "{key}");
+            assert_eq!(query_of(&key), Some(query.clone()), "{key}");
         }
+        for key in [of_group.data(3), of_group.res(3)] {
+            assert!(of_group.may_have_written(&key) && !writer.may_have_written(&key), "{key}");
+        }
+        assert!(of_group.data(0).starts_with("data/beef/"));
+        assert!(of_group.res(0).starts_with("res/beef/"));
         assert_eq!((group_of(63), group_of(64), tasks_of(1)), (0, 1, 64..128));
         // Hints beside the numbers of functions are no numbers.
         assert_eq!((parse_used(&told(&query)), parse_used(&asked(&query))), (None, None));

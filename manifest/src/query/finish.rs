@@ -59,7 +59,7 @@ impl QueryHandle {
         let decided = self.known_manifest(stage).ok_or_else(|| no_stages(self))?;
         let task = commit.task;
         let broken = |_| AdvanceError::Broken { key: keys::commit(&self.query, stage, task) };
-        let winner = decide::winner(&decided, &self.query, task, commit).map_err(broken)?;
+        let winner = decide::winner(&decided, self.owner(), task, commit).map_err(broken)?;
         let answer = Sealed::derived(decide::seal(&decided, vec![winner]));
         let mut seals = all_seals(self, Some(stage)).await?;
         derive::settle_all(self).await?;

@@ -318,6 +318,11 @@ impl QueryHandle {
         view.stage(stage).fails.entry(task).or_default().insert(attempt);
     }
 
+    /// What names the objects of this query: its id, and its workgroup.
+    pub(super) fn owner(&self) -> (&QueryId, Option<&str>) {
+        (&self.query, self.root.workgroup.as_deref())
+    }
+
     /// Remembers a settled commit of a task: one that this process has won, or has read.
     pub(super) fn note_commit(
         &self,
@@ -328,7 +333,7 @@ impl QueryHandle {
         let missing = || AdvanceError::Missing { key: keys::stage_prefix(&self.query, stage) };
         let decided = self.known_manifest(stage).ok_or_else(missing)?;
         let broken = |_| AdvanceError::Broken { key: keys::commit(&self.query, stage, task) };
-        let winner = decide::winner(&decided, &self.query, task, commit).map_err(broken)?;
+        let winner = decide::winner(&decided, self.owner(), task, commit).map_err(broken)?;
         self.view.lock().stage(stage).commits.insert(task);
         Ok(self.known.remember_commit(stage, winner))
     }

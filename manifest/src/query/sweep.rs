@@ -261,7 +261,11 @@ impl Sweeper {
             if listed.contains(&handle.query) || handle.known_end().is_some() {
                 continue;
             }
-            if let Ok(None) = handle.ended().await {
+            // Without its root nothing of it is left, its end neither: whoever still waits has slept for longer than that is
+            // kept.
+            if let Ok(None) = handle.ended().await
+                && let Ok(Some(_)) = self.site.store().get(&keys::root(&handle.query)).await
+            {
                 let hint = keys::active(&handle.query);
                 if let Err(error) = self.site.store().put(&hint, Bytes::new()).await {
                     tracing::debug!(query = %handle.query, %error, "a hint could not be put back");

@@ -157,7 +157,9 @@ pub(crate) async fn commit(handle: &QueryHandle, open: OpenTask, claim: &str) ->
         })
         .collect();
     let (rows, bytes) = (slices.len() as u64, 10 * slices.len() as u64);
-    let key = keys::data(&handle.query, stage, task, attempt, claim, 0);
+    let query = &handle.query;
+    let writer = keys::Writer { workgroup: None, query, stage, task, attempt, nonce: claim };
+    let key = writer.data(0);
     let record = Commit {
         v: RECORD_VERSION,
         nonce: store.env().nonce(),

@@ -1,6 +1,7 @@
 //! The front door as clients meet it, through real processes: keys, certificates, and clients that are slow or too
 //! many.
 
+mod groups;
 mod keys;
 mod limits;
 mod pools;
