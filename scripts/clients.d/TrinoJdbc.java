@@ -1,4 +1,4 @@
-// What Trino's JDBC driver gets from two gateways: run by scripts/clients.d/trino with the addresses of both.
+// What Trino's JDBC driver gets from gateways: run by scripts/clients.d/trino with their addresses.
 
 import java.math.BigDecimal;
 import java.sql.Connection;
@@ -20,6 +20,7 @@ public final class TrinoJdbc extends JdbcChecks {
   private static String first;
   private static String second;
   private static String open;
+  private static String both;
 
   private static Connection connect(String address, String key, String... more) throws SQLException {
     Properties properties = new Properties();
@@ -72,6 +73,40 @@ public final class TrinoJdbc extends JdbcChecks {
       }
       same(count, 60175);
     }
+  }
+
+  /** The driver asks for segments by itself; here, for one form of them. Each gateway gives some of them. */
+  private static void segments(String address, String encoding) throws SQLException {
+    String sql =
+        "select l_orderkey, l_linenumber, l_extendedprice, l_comment, repeat(l_comment, 8) as more from lineitem order by 1, 2";
+    String[] more = {"encoding", encoding, "sessionProperties", "dunlin.route:fleet"};
+    try (Connection connection = connect(address, address.equals(open) ? null : "key-of-reader", more);
+        Statement statement = connection.createStatement();
+        ResultSet rows = statement.executeQuery(sql)) {
+      long last = 0;
+      int count = 0;
+      BigDecimal total = BigDecimal.ZERO;
+      while (rows.next()) {
+        same(rows.getLong(1) >= last, true);
+        same(rows.getString(5), rows.getString(4).repeat(8));
+        last = rows.getLong(1);
+        total = total.add(rows.getBigDecimal(3));
+        count++;
+      }
+      same(count, 60175);
+      try (Statement again = connection.createStatement();
+          ResultSet sum = again.executeQuery("select sum(l_extendedprice) from lineitem")) {
+        same(sum.next(), true);
+        same(total, sum.getBigDecimal(1));
+      }
+    }
+  }
+
+  private static void segments() throws SQLException {
+    for (String encoding : new String[] {"json+zstd", "json+lz4", "json", "json+zstd,json+lz4,json"}) {
+      segments(both, encoding);
+    }
+    segments(open, "json+zstd");
   }
 
   private static void types() throws SQLException {
@@ -296,8 +331,10 @@ public final class TrinoJdbc extends JdbcChecks {
     first = arguments[0];
     second = arguments[1];
     open = arguments[2];
+    both = arguments[3];
     check("JDBC runs statements", TrinoJdbc::statements);
     check("JDBC reads many rows", TrinoJdbc::manyRows);
+    check("JDBC reads segments", () -> segments());
     check("JDBC reads types", TrinoJdbc::types);
     check("JDBC binds parameters", () -> parameters());
     check("JDBC binds parameters at once", () -> parameters("explicitPrepare", "false"));

@@ -10,19 +10,26 @@ import threading
 import time
 import urllib.parse
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 
 import requests
 import sqlalchemy
 import trino
 from trino.auth import BasicAuthentication, JWTAuthentication
+from trino.client import SegmentIterator, SpooledSegment
+from trino.mapper import RowMapperFactory
 from trino.transaction import IsolationLevel
 
 from checks import ROWS, check, refused, run_all, same
 
-FIRST, SECOND, OPEN = sys.argv[1:4]
+FIRST, SECOND, OPEN, BOTH = sys.argv[1:5]
 CA = os.environ["DUNLIN_CA"]
 WORK = os.environ["DUNLIN_WORK"]
 FLEET = {"dunlin.route": "fleet"}
+# The client asks for all of these by itself, and for rows as they are if it is told None.
+FORMS = [None, ["json+zstd", "json+lz4", "json"], "json+lz4", "json"]
+# Its rows need several pages.
+WIDE = "select l_orderkey, l_linenumber, l_extendedprice, l_comment, repeat(l_comment, 8) as more from lineitem order by 1, 2"
 
 
 def connect(address=FIRST, key="key-of-reader", **more):
@@ -57,7 +64,12 @@ def trino_reads_tables():
 
 @check
 def trino_reads_types():
-    with connect() as connection:
+    for form in FORMS:
+        types(form)
+
+
+def types(form):
+    with connect(encoding=form) as connection:
         cursor = connection.cursor()
         cursor.execute(
             "select cast(1 as tinyint) a, cast(-2 as bigint) b, cast(1.5 as double) c, cast(12.34 as decimal(10,2)) d, "
@@ -73,8 +85,8 @@ def trino_reads_types():
         same(got[12], {"k": 1})
         same(str(got[13]), "nan")
         same(got[14], datetime.datetime(2024, 2, 29, 12, tzinfo=datetime.timezone.utc))
-        types = [column.type_code for column in cursor.description]
-        same(types[3:5], ["decimal(10,2)", "varchar"])
+        names = [column.type_code for column in cursor.description]
+        same(names[3:5], ["decimal(10,2)", "varchar"])
         same(cursor.description[3].precision, 10)
 
 
@@ -104,18 +116,67 @@ def trino_binds_parameters():
 
 @check
 def trino_reads_many_rows():
-    with connect(session_properties=FLEET) as connection:
+    for form in FORMS:
+        many("select l_orderkey, l_comment, l_extendedprice from lineitem order by l_orderkey, l_linenumber", form)
+
+
+def many(sql, form, address=FIRST):
+    with connect(address=address, session_properties=FLEET, encoding=form) as connection:
         cursor = connection.cursor()
-        cursor.execute("select l_orderkey, l_comment, l_extendedprice from lineitem order by l_orderkey, l_linenumber")
+        cursor.execute(sql)
         keys, total = [], 0
         for row in cursor:
             keys.append(row[0])
             total += row[2]
-        same(len(keys), ROWS["lineitem"])
+        same(len(keys), ROWS["lineitem"], form)
         same(keys, sorted(keys), "in order")
         same(cursor.stats["state"], "FINISHED")
         same(cursor.stats["processedRows"] > 0, True)
     same([(total,)], rows("select sum(l_extendedprice) from lineitem"))
+
+
+@check
+def trino_reads_segments():
+    for form in FORMS:
+        many(WIDE, form, address=BOTH)
+    same(len(rows(WIDE, address=OPEN)), ROWS["lineitem"])
+
+
+@check
+def trino_reads_segments_of_another_gateway():
+    for form in FORMS[1:]:
+        with connect(session_properties=FLEET, encoding=form) as connection:
+            cursor = connection.cursor("segment")
+            cursor.execute(WIDE)
+            told = cursor.fetchall()
+            mapper = RowMapperFactory().create(columns=cursor._query.columns, legacy_primitive_types=False)
+        place = 0
+        for each in told:
+            same(each.encoding, form if isinstance(form, str) else form[0])
+            same(each.segment.metadata["rowOffset"], place)
+            place += each.segment.metadata["rowsCount"]
+        same(place, ROWS["lineitem"], form)
+        spooled = [each.segment for each in told if isinstance(each.segment, SpooledSegment)]
+        same(len(spooled) > 1, True, "segments with an address")
+        for segment in spooled:
+            # The second gateway has told none of them.
+            for name in ["uri", "ackUri"]:
+                segment._segment[name] = segment._segment[name].replace(FIRST, SECOND)
+        with ThreadPoolExecutor(4) as pool:
+            got = [row for part in pool.map(lambda each: list(SegmentIterator(each, mapper)), told) for row in part]
+        same([row[:2] for row in got], sorted(row[:2] for row in got), "in order")
+        same(all(row[4] == row[3] * 8 for row in got), True)
+        segments_are_for_their_client(spooled[0])
+
+
+def segments_are_for_their_client(segment):
+    given = {name: values[0] for name, values in segment.headers.items()}
+    mine, others = {"Authorization": "Bearer key-of-reader"}, {"Authorization": "Bearer key-of-other"}
+    for headers, status in [({}, 401), (given, 200), (mine, 200), (others, 404), ({**given, **others}, 404)]:
+        for address in [segment.uri, segment.ack_uri]:
+            same(requests.get(address, headers=headers, verify=CA, timeout=60).status_code, status, str(sorted(headers)))
+    damaged = segment.uri[:-9] + ("A" if segment.uri[-9] != "A" else "B") + segment.uri[-8:]
+    same(requests.get(damaged, headers=mine, verify=CA, timeout=60).status_code, 404)
 
 
 @check
@@ -290,6 +351,10 @@ def any_gateway_goes_on():
     headers = {"X-Trino-User": "raw", "Authorization": "Bearer key-of-reader", "X-Trino-Session": "dunlin.route=fleet"}
     sql = "select l_orderkey, l_comment from lineitem order by l_orderkey, l_linenumber"
     answer = requests.post(f"https://{FIRST}/v1/statement", data=sql, headers=headers, verify=CA, timeout=60).json()
+    asked = {**headers, "X-Trino-Query-Data-Encoding": "json"}
+    page = requests.post(f"https://{FIRST}/v1/statement", data=WIDE, headers=asked, verify=CA, timeout=60).json()
+    while page.get("data", {"segments": [{}]})["segments"][0].get("type") != "spooled":
+        page = requests.get(page["nextUri"], headers=headers, verify=CA, timeout=60).json()
     os.kill(int(os.environ["DUNLIN_FIRST_PID"]), signal.SIGKILL)
     keys, pages = [], 0
     while "nextUri" in answer:
@@ -302,6 +367,11 @@ def any_gateway_goes_on():
         pages += 1
     same(len(keys), ROWS["lineitem"])
     same(keys, sorted(keys), "in order")
+    for segment in page["data"]["segments"]:
+        given = {name: values[0] for name, values in segment["headers"].items()}
+        got = requests.get(segment["uri"].replace(FIRST, SECOND), headers=given, verify=CA, timeout=60)
+        same((got.status_code, len(got.content)), (200, segment["metadata"]["segmentSize"]))
+        same(len(got.json()), segment["metadata"]["rowsCount"])
 
 
 run_all()

@@ -25,6 +25,9 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 
 use super::format::{Format, quality};
 
+/// The type of a body that is compressed inside, and is no file.
+pub(crate) const OPAQUE: &str = "application/octet-stream";
+
 /// Shorter bodies are sent as they are: they fit into a packet.
 const LEAST: u64 = 1_024;
 /// Bytes that are compressed in one step.
@@ -101,7 +104,8 @@ fn is_worth_it(response: &Response) -> bool {
         StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED | StatusCode::PARTIAL_CONTENT
     );
     let kind = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
-    let is_fit = !kind.starts_with("text/event-stream") && kind != Format::Parquet.content_type();
+    let is_packed = kind == Format::Parquet.content_type() || kind == OPAQUE;
+    let is_fit = !kind.starts_with("text/event-stream") && !is_packed;
     let length = response.body().size_hint().exact();
     has_body
         && is_fit

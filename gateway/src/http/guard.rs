@@ -26,9 +26,10 @@ use http_body::Body as _;
 
 use super::carried::Carried;
 use super::elsewhere::is_from_elsewhere;
+use super::pass::{PASS, holder};
 use super::problem::ApiError;
 use super::refusal::Refusal;
-use crate::auth::{Principal, Scope, Via};
+use crate::auth::{Keyring, Principal, Scope, Via};
 use crate::door::{Admission, Client, DoorLimits, Permit, key_or_password};
 use crate::options::{Current, MAX_BODY_BYTES};
 use crate::query::audit::Audit;
@@ -125,7 +126,10 @@ impl Guard {
             false => ("http", bearer(&parts.headers).map(str::to_owned)),
         };
         let via = Via { protocol, address: peer.ip() };
-        let client = live.keyring.client(secret.as_deref(), &self.clock).await;
+        let client = match self.holder(&live.keyring, parts, secret.as_deref()) {
+            Some(client) => Ok(client),
+            None => live.keyring.client(secret.as_deref(), &self.clock).await,
+        };
         let principal = client.map_err(|error| {
             tracing::debug!(%peer, ?error, "a request shows no key that is known");
             self.audit.refused_login(via, error, None);
@@ -134,9 +138,19 @@ impl Guard {
         let principal = principal.by(via);
         // Later code does not need the secret. Removing it keeps it out of logs.
         parts.headers.remove(AUTHORIZATION);
+        parts.headers.remove(PASS);
         let client = Client::of(&principal, peer.ip());
         let permit = self.admission.of_client(client).map_err(Refusal::from)?;
         Ok((principal, permit))
+    }
+
+    /// The client of a request that shows a pass and no secret.
+    fn holder(&self, keyring: &Keyring, parts: &Parts, secret: Option<&str>) -> Option<Principal> {
+        if secret.is_some() || keyring.is_open() {
+            return None;
+        }
+        let path = parts.uri.path().strip_prefix(self.passwords)?;
+        holder(keyring, path, &parts.headers, self.clock.wall_ms())
     }
 }
 

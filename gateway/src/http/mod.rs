@@ -20,6 +20,7 @@ mod format;
 mod guard;
 mod openapi;
 mod pages;
+mod pass;
 mod problem;
 mod queries;
 mod refusal;
@@ -35,10 +36,12 @@ mod table;
 mod wake;
 
 pub(crate) use about::About;
+pub(crate) use compress::OPAQUE;
 
 pub(crate) use face::Face;
 pub use format::Format;
 pub(crate) use guard::{Caller, Guard, Peer};
+pub(crate) use pass::{ACKNOWLEDGED, PASS, SEGMENTS, pass};
 pub use problem::{ApiError, Position, Problem};
 pub use refusal::Refusal;
 pub use request::MAX_WAIT;

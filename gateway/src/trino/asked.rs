@@ -9,6 +9,7 @@
 //! | `X-Trino-Transaction-Id` | that a transaction is open |
 //! | `X-Trino-Client-Tags`, `-Source` | tags of the query |
 //! | `X-Trino-Client-Capabilities` | whether fractions of seconds may have any length |
+//! | `X-Trino-Query-Data-Encoding` | in which form rows are sent |
 //! | `Idempotency-Key`, `Cache-Control`, `traceparent` | as over HTTP |
 
 use std::collections::BTreeMap;
@@ -21,6 +22,7 @@ use http::HeaderMap;
 use serde_json::{Map, Value};
 
 use super::address::base;
+use super::encoding::Encoding;
 use super::failure::{Failure, Name};
 use super::headers::{encoded, invalid, list, one, pairs};
 use super::token::{packed, unpacked};
@@ -67,6 +69,8 @@ pub(super) struct Asked {
     pub(super) tags: Tags,
     pub(super) in_transaction: bool,
     pub(super) has_digits: bool,
+    /// The form in which the client reads rows. None: as they are.
+    pub(super) encoding: Option<Encoding>,
     /// The hash of the idempotency key.
     pub(super) key: Option<String>,
     /// The statement is run, also if its answer is there already.
@@ -138,6 +142,7 @@ impl Asked {
             tags: tags(headers)?,
             in_transaction: transaction.is_some_and(|id| !id.eq_ignore_ascii_case("none")),
             has_digits: capabilities.contains(&"PARAMETRIC_DATETIME"),
+            encoding: Encoding::asked(headers),
             key: key(headers)?,
             fresh: wants_fresh(headers),
             trace: trace.map(|trace| trace.to_string()),
@@ -271,12 +276,14 @@ mod tests {
             ("x-trino-source", "superset"),
             ("x-trino-client-capabilities", "PATH,PARAMETRIC_DATETIME"),
             ("x-trino-transaction-id", "NONE"),
+            ("x-trino-query-data-encoding", "json+zstd,json"),
         ])
         .unwrap();
         assert_eq!(read.prepared("a").unwrap(), "select ?, 'b&c'");
         assert_eq!(read.tags["team"], "finance");
         assert_eq!((read.tags["urgent"].as_str(), read.tags["source"].as_str()), ("", "superset"));
         assert!(read.has_digits && !read.in_transaction);
+        assert_eq!(read.encoding, Some(Encoding::Zstd));
         let statement = read.statement("select 1".to_owned(), Vec::new()).unwrap();
         assert_eq!(statement.most.max_cost_usd, Some(1.5));
         assert_eq!(statement.settings.task_bytes, Some(1_024));

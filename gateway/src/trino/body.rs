@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::PATH;
 use super::encode::Rows;
+use super::encoding::{Encoding, Segment};
 use super::failure::Failure;
 
 /// How far a query is.
@@ -44,7 +45,7 @@ pub(super) struct Results {
     /// The token of the next page.
     next: Option<String>,
     columns: Option<Vec<Value>>,
-    /// Rows in JSON.
+    /// Rows in JSON, or segments of them.
     data: Option<Vec<u8>>,
     update: Option<(String, Option<u64>)>,
     error: Option<Value>,
@@ -86,10 +87,27 @@ impl Results {
         Self { columns: Some(columns), ..self }
     }
 
-    /// Rows, with their columns. A page without rows has no data.
+    /// Rows as they are, with their columns. A page without rows has no data.
     pub(super) fn rows(self, rows: Rows) -> Self {
-        let data = (rows.count > 0).then_some(rows.json);
-        Self { columns: Some(rows.columns), data, ..self }
+        self.sent(rows, None)
+    }
+
+    /// Rows in the form that the client reads, with their columns.
+    pub(super) fn sent(self, rows: Rows, encoding: Option<Encoding>) -> Self {
+        let Rows { columns, json, count } = rows;
+        let data = (count > 0).then(|| match encoding {
+            None => json,
+            Some(encoding) => {
+                let segment = Segment { from: 0, rows: count, encoded: encoding.encode(json) };
+                encoding.data(&[segment.inline()])
+            }
+        });
+        self.data(columns, data)
+    }
+
+    /// Rows or segments as they are written, with the columns.
+    pub(super) fn data(self, columns: Vec<Value>, data: Option<Vec<u8>>) -> Self {
+        Self { columns: Some(columns), data, ..self }
     }
 
     /// What a statement has changed, in a word, and how many rows.

@@ -3,25 +3,27 @@
 use std::panic::AssertUnwindSafe;
 
 use axum::Router;
-use axum::body::Bytes;
+use axum::body::{Body, Bytes};
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use dunlin_manifest::ids::QueryId;
 use futures::FutureExt;
-use http::{HeaderMap, StatusCode};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use serde_json::json;
 
 use super::address::base;
 use super::asked::Asked;
 use super::body::Results;
+use super::encoding::Encoded;
 use super::failure::Refused;
 use super::parts::{Client, Trino};
 use super::token::{Of, Token};
 use super::{PATH, VERSION};
 use crate::auth::Scope;
-use crate::http::{ApiError, Caller, Refusal, answer_json};
+use crate::http::{ACKNOWLEDGED, ApiError, Caller, OPAQUE, Refusal, SEGMENTS, answer_json};
 use crate::query::error::{CoreError, ErrorKind};
 
 /// The routes that pass the guard.
@@ -29,6 +31,11 @@ pub(crate) fn routes<S: Clone + Send + Sync + 'static>(trino: Trino) -> Router<S
     Router::new()
         .route(PATH, post(statement))
         .route(&format!("{PATH}/executing/{{token}}"), get(page).head(alive).delete(cancel))
+        .route(&format!("{PATH}{SEGMENTS}{{token}}"), get(segment).delete(acknowledged))
+        .route(
+            &format!("{PATH}{SEGMENTS}{{token}}{ACKNOWLEDGED}"),
+            get(acknowledged).delete(acknowledged),
+        )
         .with_state(trino)
 }
 
@@ -95,17 +102,37 @@ async fn statement(
 
 type Shown = Result<Path<String>, PathRejection>;
 
-/// The client of a request and the token that it shows. A token that is not this client's is like one of no query.
-fn shown(trino: &Trino, caller: Caller, token: Shown) -> Result<(Client, Token), ApiError> {
+/// The client of a request and the token that it shows. None if the token is not this client's.
+fn opened(
+    trino: &Trino,
+    caller: Caller,
+    token: Shown,
+) -> Result<(Client, Option<Token>), ApiError> {
     let client = trino.client(caller.0)?;
     let token = token.ok().and_then(|Path(text)| Token::open(&text, &client.codes));
+    Ok((client, token))
+}
+
+/// The client of a request and the token of a page that it shows. A token that is not this client's is like one of no query.
+fn shown(trino: &Trino, caller: Caller, token: Shown) -> Result<(Client, Token), ApiError> {
+    let (client, token) = opened(trino, caller, token)?;
     match token {
         // The same right as for the statement itself.
         Some(Token { of: Of::Here(_), .. }) if !client.principal.scopes.has(Scope::Query) => {
             Err(Refusal::Forbidden.into())
         }
+        Some(Token { of: Of::Segment { .. }, .. }) | None => {
+            Err(ErrorKind::NoSuchQuery("of this nextUri".to_owned()).into())
+        }
         Some(token) => Ok((client, token)),
-        None => Err(ErrorKind::NoSuchQuery("of this nextUri".to_owned()).into()),
+    }
+}
+
+/// The same for the token of a segment.
+fn shown_segment(trino: &Trino, caller: Caller, token: Shown) -> Result<(Client, Token), ApiError> {
+    match opened(trino, caller, token)? {
+        (client, Some(token)) if matches!(token.of, Of::Segment { .. }) => Ok((client, token)),
+        _ => Err(ErrorKind::NoSuchQuery("of this segment".to_owned()).into()),
     }
 }
 
@@ -121,6 +148,42 @@ async fn page(
     let query = token.query.clone();
     let outcome = caught(Box::pin(trino.turned(&client, token, &base))).await;
     answered(&base, query, outcome)
+}
+
+/// `GET uri` of a segment: its bytes.
+async fn segment(
+    State(trino): State<Trino>,
+    caller: Caller,
+    token: Shown,
+) -> Result<Response, ApiError> {
+    let (client, token) = shown_segment(&trino, caller, token)?;
+    let query = token.query.clone();
+    let made = caught(Box::pin(trino.segment(&client, token))).await;
+    let Encoded { bytes, plain } = made.map_err(|refused| match refused {
+        Refused::Request(error) => error.about(&query),
+        // The segment was told, so its query has rows, and they can be written.
+        Refused::Statement(failure) => CoreError::internal(failure).about(&query).into(),
+    })?;
+    let mut response = Response::new(Body::from(bytes));
+    let kind = if plain.is_some() { OPAQUE } else { "application/json" };
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if let Ok(query) = HeaderValue::from_str(query.as_str()) {
+        headers.insert("dunlin-query-id", query);
+    }
+    Ok(response)
+}
+
+/// `GET ackUri` of a segment: its client has it. Nothing is deleted, because it is made from the objects of the answer.
+async fn acknowledged(
+    State(trino): State<Trino>,
+    caller: Caller,
+    token: Shown,
+) -> Result<StatusCode, ApiError> {
+    let (_, token) = shown_segment(&trino, caller, token)?;
+    trino.acknowledged(&token);
+    Ok(StatusCode::OK)
 }
 
 /// `HEAD nextUri`: that the client is still there. Dunlin asks for no such sign.

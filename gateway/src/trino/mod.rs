@@ -5,6 +5,7 @@
 //!   GET  nextUri ──any gateway: wait a moment──> progress, nextUri │
 //!                └──────────── at the end: rows from row n on, nextUri … FINISHED
 //!   DELETE nextUri ──> the query ends as cancelled
+//!   GET  uri of a segment ──any gateway──> some of the rows, in a form that the client has asked for
 //! ```
 //! What it promises:
 //! - **Any gateway gives any page.** A `nextUri` holds all that a gateway needs (`token`). The state of a session is in the
@@ -22,13 +23,16 @@ mod catalog;
 mod cells;
 mod command;
 mod encode;
+mod encoding;
 mod face;
 mod failure;
 mod headers;
 mod here;
+mod kept;
 mod kind;
 mod pages;
 mod parts;
+mod segments;
 mod session;
 mod show;
 mod statements;

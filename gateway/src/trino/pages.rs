@@ -30,10 +30,10 @@ impl Trino {
         token: Token,
         base: &str,
     ) -> Result<Results, Refused> {
-        let Token { query, of, has_digits } = token.clone();
+        let Token { query, of, has_digits, encoding } = token.clone();
         if let Of::Here(statement) = of {
             let rows = self.answered(client, *statement, has_digits).await?;
-            return Ok(Results::new(base, query, State::Finished).rows(rows));
+            return Ok(Results::new(base, query, State::Finished).sent(rows, encoding));
         }
         let ended = match self.queries.wait(&client.principal, &query, WAIT).await? {
             Waited::Ended(ended) => ended,
@@ -52,7 +52,7 @@ impl Trino {
                         has_digits,
                     )?,
                     Of::Analysis(_) => columns(&dunlin_planner::plan_schema(), has_digits)?,
-                    Of::Written { .. } | Of::Here(_) => written(has_digits)?,
+                    Of::Written { .. } | Of::Here(_) | Of::Segment { .. } => written(has_digits)?,
                 };
                 let results = Results::new(base, query.clone(), state).columns(schema);
                 let results = results.progress(status.progress, self.since(&query));
@@ -60,7 +60,7 @@ impl Trino {
                     Of::Written { word } => results.update(&word, None),
                     _ => results,
                 };
-                return Ok(results.next(sealed(&token, client)?));
+                return Ok(results.next(client.sealed(&token)?));
             }
         };
         let summary = ended.end.summary.unwrap_or_default();
@@ -73,23 +73,25 @@ impl Trino {
             |state| Results::new(base, query.clone(), state).progress(progress, summary.wall_ms);
         match of {
             Of::Rows { from } => {
-                let (rows, total) = self.page_of(&ended, from, has_digits).await?;
-                let next = from + rows.count;
-                if next >= total {
-                    return Ok(told(State::Finished).rows(rows));
+                let page = self.page(client, &ended, (&token, from), base).await?;
+                if page.next >= page.total {
+                    return Ok(told(State::Finished).data(page.columns, page.data));
                 }
-                let token = Token { of: Of::Rows { from: next }, ..token };
-                Ok(told(State::Running).rows(rows).next(sealed(&token, client)?))
+                let token = Token { of: Of::Rows { from: page.next }, ..token };
+                let results = told(State::Running).data(page.columns, page.data);
+                Ok(results.next(client.sealed(&token)?))
             }
             Of::Written { word } => {
                 let (rows, count) = self.written_by(&ended, has_digits).await?;
-                Ok(told(State::Finished).rows(rows).update(&word, Some(count)))
+                Ok(told(State::Finished).sent(rows, encoding).update(&word, Some(count)))
             }
             Of::Analysis(detail) => {
                 let rows = self.analysed(client, &ended, detail, has_digits).await?;
-                Ok(told(State::Finished).rows(rows))
+                Ok(told(State::Finished).sent(rows, encoding))
             }
-            Of::Here(_) => Err(CoreError::internal("a statement was answered twice").into()),
+            Of::Here(_) | Of::Segment { .. } => {
+                Err(CoreError::internal("this is no token of a page").into())
+            }
         }
     }
 
@@ -98,8 +100,9 @@ impl Trino {
         self.queries.env().clock.wall_ms().saturating_sub(query.unix_ms())
     }
 
-    /// A page of a query that has ended, from a row on, and how many rows there are.
-    async fn page_of(
+    /// Rows of a query that has ended, from a row on, as many as a page has, and how many there are. Which they are follows
+    /// from the first alone.
+    pub(super) async fn page_of(
         &self,
         ended: &Ended,
         from: u64,
@@ -147,8 +150,4 @@ impl Trino {
         let answer = self.queries.answer_analysis(&client.principal, &ended.query, detail).await?;
         whole(answer.rows, None, has_digits).await
     }
-}
-
-fn sealed(token: &Token, client: &Client) -> Result<String, CoreError> {
-    token.seal(&client.codes).ok_or_else(|| CoreError::internal("a token is too long"))
 }

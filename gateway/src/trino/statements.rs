@@ -137,8 +137,8 @@ impl Trino {
                 return Err(failure.into());
             }
         };
-        let token = Token { query: query.clone(), of, has_digits: asked.has_digits };
-        let next = token.seal(&client.codes).ok_or_else(|| CoreError::internal("a long token"))?;
+        let Asked { has_digits, encoding, .. } = *asked;
+        let next = client.sealed(&Token { query: query.clone(), of, has_digits, encoding })?;
         let results = Results::new(&asked.base, query, State::Queued).columns(told).next(next);
         // Clients decide by the first answer with columns whether it is an update.
         let results = match kind {
@@ -157,15 +157,16 @@ impl Trino {
         sql: String,
         using: Option<String>,
     ) -> Result<Results, Refused> {
-        let Asked { catalog, schema, user, settings, has_digits, .. } = asked.clone();
+        let Asked { catalog, schema, user, settings, has_digits, encoding, .. } = asked.clone();
         let statement = Statement { sql, using, catalog, schema, user, settings };
         let query = self.fresh();
         let of = Of::Here(Box::new(statement.clone()));
-        let token = Token { query: query.clone(), of, has_digits };
+        let token = Token { query: query.clone(), of, has_digits, encoding };
         match token.seal(&client.codes) {
             Some(next) => Ok(Results::new(&asked.base, query, State::Queued).next(next)),
             None => {
                 let rows = self.answered(client, statement, has_digits).await?;
+                // Clients read rows in other forms only behind `nextUri`.
                 Ok(Results::new(&asked.base, query, State::Finished).rows(rows))
             }
         }

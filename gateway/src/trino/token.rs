@@ -1,6 +1,7 @@
 //! What a `nextUri` holds: all that any gateway needs to give the next page, so no gateway remembers any.
 //!
 //! A token names a query and the number of the first row of the page, or a statement that is answered in the gateway itself.
+//! The address of a segment holds one, too: it says how many rows and bytes the client was told.
 //! It is sealed under the client's API key, as tickets of Flight SQL are ([`CodeKey`]): that finds what was damaged or
 //! invented. It is not the permission: each request shows a key, and the core asks whether that key sees the query.
 
@@ -11,6 +12,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use dunlin_manifest::ids::QueryId;
 use prost::Message;
 
+use super::encoding::Encoding;
 use crate::auth::CodeKey;
 use crate::options::MAX_SQL_BYTES;
 use crate::query::analyze::Detail;
@@ -28,6 +30,8 @@ const LEVEL: i32 = 3;
 pub(super) enum Of {
     /// The rows of a query in the store, from this one on.
     Rows { from: u64 },
+    /// A segment of the rows of a query in the store: from this row on, so many rows, in so many bytes as they are sent.
+    Segment { from: u64, rows: u64, bytes: u64 },
     /// What a query in the store has written; the word of its statement.
     Written { word: String },
     /// What a query in the store has cost.
@@ -55,6 +59,8 @@ pub(super) struct Token {
     pub(super) of: Of,
     /// The client reads fractions of seconds of any length.
     pub(super) has_digits: bool,
+    /// The form in which the client reads rows. None: as they are.
+    pub(super) encoding: Option<Encoding>,
 }
 
 /// How a token is written.
@@ -73,6 +79,14 @@ struct Body {
     analysis: u32,
     #[prost(message, optional, tag = "6")]
     here: Option<Here>,
+    /// The number of a form. 0: rows as they are.
+    #[prost(uint32, tag = "7")]
+    encoding: u32,
+    /// Rows of a segment. 0: it is no segment.
+    #[prost(uint64, tag = "8")]
+    rows: u64,
+    #[prost(uint64, tag = "9")]
+    bytes: u64,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -105,10 +119,17 @@ pub(super) fn unpacked(bytes: &[u8]) -> Option<String> {
 impl Token {
     /// The token for the holder of `key`, as a part of an address. None if its statement is too long for one.
     pub(super) fn seal(&self, key: &CodeKey) -> Option<String> {
-        let mut body =
-            Body { query: self.query.to_string(), has_digits: self.has_digits, ..Body::default() };
+        let mut body = Body {
+            query: self.query.to_string(),
+            has_digits: self.has_digits,
+            encoding: self.encoding.map_or(0, Encoding::number),
+            ..Body::default()
+        };
         match &self.of {
             Of::Rows { from } => body.from = *from,
+            Of::Segment { from, rows, bytes } => {
+                (body.from, body.rows, body.bytes) = (*from, *rows, *bytes);
+            }
             Of::Written { word } => body.word.clone_from(word),
             Of::Analysis(detail) => body.analysis = detail.number(),
             Of::Here(statement) => {
@@ -137,9 +158,13 @@ impl Token {
             }
             (None, Some(detail)) => Of::Analysis(detail),
             (None, None) if !body.word.is_empty() => Of::Written { word: body.word },
+            (None, None) if body.rows > 0 => {
+                Of::Segment { from: body.from, rows: body.rows, bytes: body.bytes }
+            }
             (None, None) => Of::Rows { from: body.from },
         };
-        Some(Self { query: QueryId::parse(&body.query)?, of, has_digits: body.has_digits })
+        let (query, encoding) = (QueryId::parse(&body.query)?, Encoding::of_number(body.encoding));
+        Some(Self { query, of, has_digits: body.has_digits, encoding })
     }
 }
 
@@ -164,14 +189,17 @@ mod tests {
         let all = [
             Of::Rows { from: 0 },
             Of::Rows { from: u64::MAX },
+            Of::Segment { from: 0, rows: 1, bytes: 5 },
+            Of::Segment { from: 7, rows: u64::MAX, bytes: u64::MAX },
             Of::Written { word: "INSERT".to_owned() },
             Of::Analysis(Detail::Tasks),
             Of::Here(Box::new(here)),
             Of::Here(Box::default()),
         ];
         let query = QueryId::at(7, &[3; 10]);
-        let token = |of| Token { query: query.clone(), of, has_digits: true };
-        all.into_iter().map(token).collect()
+        let forms = [None, Some(Encoding::Json), Some(Encoding::Zstd), Some(Encoding::Lz4)];
+        let token = |(of, encoding)| Token { query: query.clone(), of, has_digits: true, encoding };
+        all.into_iter().zip(forms.into_iter().cycle()).map(token).collect()
     }
 
     #[test]
@@ -207,7 +235,8 @@ mod tests {
         let of = |sql: String| {
             let statement = Statement { sql, ..Statement::default() };
             let query = QueryId::at(7, &[3; 10]);
-            Token { query, of: Of::Here(Box::new(statement)), has_digits: true }
+            let of = Of::Here(Box::new(statement));
+            Token { query, of, has_digits: true, encoding: None }
         };
         // Nothing in it comes again.
         let random: String =

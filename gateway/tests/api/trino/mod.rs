@@ -5,6 +5,7 @@ mod catalogs;
 mod client;
 mod owners;
 mod pages;
+mod segments;
 mod sessions;
 mod statements;
 mod types;
