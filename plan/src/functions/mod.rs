@@ -1,4 +1,4 @@
-//! Limits for functions that can produce much memory from little text.
+//! Limits for functions that can produce much memory from little text, and arithmetic that does not wrap around.
 //!
 //! ```text
 //!  repeat('x', 2000000000)   few letters, two gigabytes: allocated at once, by no operator that reserves memory,
@@ -13,8 +13,10 @@ mod as_is;
 mod bounded;
 mod budget;
 mod sizes;
+mod sums;
 mod texts;
 mod values;
+mod whole;
 
 use std::sync::Arc;
 
@@ -26,6 +28,9 @@ pub use self::as_is::as_is;
 use self::bounded::{Bounded, Estimate};
 pub use self::budget::{MOST_BYTES, MOST_CONSTANT_BYTES, within_constants};
 pub(crate) use self::sizes::average;
+use self::sums::sum;
+use self::whole::all_checked;
+pub use self::whole::checked;
 
 /// The functions with a limit, each with how many bytes a call produces.
 const BOUNDED: &[(&str, Estimate)] = &[
@@ -45,7 +50,7 @@ const BOUNDED: &[(&str, Estimate)] = &[
     ("array_concat", values::array_concat),
 ];
 
-/// The builder of every session: the engine's functions, some of them with a limit.
+/// The builder of every session: the engine's functions, some of them with a limit, and those of our own.
 #[must_use]
 pub fn session_builder() -> SessionStateBuilder {
     let mut builder = SessionStateBuilder::new().with_default_features();
@@ -56,6 +61,12 @@ pub fn session_builder() -> SessionStateBuilder {
             }
         }
         functions.push(as_is());
+        functions.extend(all_checked());
+    }
+    if let Some(functions) = builder.aggregate_functions() {
+        for function in functions.iter_mut().filter(|function| function.name() == "sum") {
+            *function = sum();
+        }
     }
     builder
 }

@@ -119,3 +119,73 @@ fn every_bounded_function_is_found_by_each_of_its_names() {
         }
     }
 }
+
+/// Rows of one column of texts, in order.
+fn texts(rows: &[RecordBatch]) -> Vec<String> {
+    let one = |batch: &RecordBatch| {
+        let column = datafusion::arrow::compute::cast(
+            batch.column(0),
+            &datafusion::arrow::datatypes::DataType::Utf8,
+        );
+        let column = column.unwrap();
+        let texts = column.as_string::<i32>().iter();
+        texts.map(|text| text.unwrap_or("null").to_owned()).collect::<Vec<_>>()
+    };
+    rows.iter().flat_map(one).collect()
+}
+
+#[tokio::test]
+async fn a_sum_of_whole_numbers_is_exact_or_an_error_however_rows_are_divided() {
+    const HUGE: &str = "9223372036854775807";
+    for partitions in [1, 3] {
+        let mut state = session();
+        state.config_mut().options_mut().execution.target_partitions = partitions;
+        let context = SessionContext::new_with_state(state);
+        // Sums of parts of these do not fit; the whole sums of group 1 and of the negative ones do.
+        run(
+            &context,
+            "create table t as select arrow_cast(n, 'Int64') as n, arrow_cast(abs(n), 'UInt64') as u, g from (values \
+             (9223372036854775807, 1), (9223372036854775806, 1), (-9223372036854775807, 1), (-9223372036854775800, 1), \
+             (9223372036854775807, 2), (1, 2), (null, 3), (7, 4), (7, 4), (5, 4)) as v (n, g)",
+        )
+        .await
+        .unwrap();
+        for (sql, want) in [
+            ("select sum(n) from t where g = 1", &["6"][..]),
+            (
+                "select sum(n) as s from t where g <> 2 group by g order by s nulls last",
+                &["6", "19", "null"],
+            ),
+            ("select sum(distinct n) from t where g = 4", &["12"]),
+            ("select sum(n) filter (where g = 1) from t", &["6"]),
+            ("select sum(n) from t where g = 3", &["null"]),
+            ("select sum(u) from t where g = 2", &["9223372036854775808"]),
+            (
+                "select sum(n) over (partition by g order by n rows between unbounded preceding and current row) as s \
+                 from t where g = 4 order by s",
+                &["5", "12", "19"],
+            ),
+            (
+                "select sum(n) over (order by n desc rows between 1 preceding and current row) as s from t \
+                 where g in (2, 4) and n < 100 order by s",
+                &["6", "7", "12", "14"],
+            ),
+            ("select sum(arrow_cast(g, 'Int32')) from t where g = 4", &["12"]),
+            ("select sum(n + 1) from t where g = 4", &["22"]),
+        ] {
+            let rows = run(&context, sql).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
+            assert_eq!(texts(&rows), want, "{sql}, {partitions} partitions");
+        }
+        for sql in [
+            "select sum(n) from t where g = 2",
+            "select g, sum(n) from t group by g",
+            "select sum(distinct n) from t where g = 2",
+            "select sum(n) over (order by n rows between 1 preceding and current row) from t where g = 2",
+            "select sum(u) from t where g = 1",
+        ] {
+            let error = run(&context, sql).await.map(|rows| panic!("{sql}: {rows:?}")).unwrap_err();
+            assert!(error.to_string().contains("Overflow happened on: sum = "), "{sql}: {error}");
+            assert!(!error.to_string().contains(HUGE), "{sql}: {error}");
+        }
+    }
+}

@@ -2,12 +2,13 @@
 //!
 //! ```text
 //!  text ─> syntax tree ─named_windows, distinct_from─> plan ─> the engine's analyser ─set_operations, subqueries,
-//!      casts─> the engine's optimiser
+//!      casts, overflow─> the engine's optimiser
 //! ```
 
 mod casts;
 mod distinct_from;
 mod named_windows;
+mod overflow;
 mod set_operations;
 mod subqueries;
 
@@ -46,6 +47,7 @@ pub fn analyzer_rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
     rules.push(set_operations::rule());
     rules.push(subqueries::rule());
     rules.push(casts::rule());
+    rules.push(overflow::rule());
     rules
 }
 

@@ -1,0 +1,103 @@
+//! Sums, differences and products of whole numbers that are an error where they do not fit into their type. The engine's
+//! own wrap around: `INT '2147483647' + INT '1'` is −2147483648 there.
+//!
+//! The planner puts these functions in the place of the engine's operators where a result may not fit
+//! (`planner/src/sound/overflow.rs`). They have the names of the operators, so no column gets another name.
+
+use std::sync::{Arc, LazyLock};
+
+use datafusion::arrow::array::{ArrayRef, Datum};
+use datafusion::arrow::compute::kernels::numeric::{add, mul, sub};
+use datafusion::arrow::datatypes::{DataType, Field, FieldRef};
+use datafusion::arrow::error::ArrowError;
+use datafusion::common::{Result, internal_err};
+use datafusion::logical_expr::{
+    ColumnarValue, Expr, Operator, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl,
+    Signature, Volatility,
+};
+use datafusion::physical_expr_common::datum::apply;
+
+/// The functions, each with the operator that it stands for.
+static FUNCTIONS: LazyLock<[(Operator, Arc<ScalarUDF>); 3]> = LazyLock::new(|| {
+    [
+        ("checked_add", Operator::Plus),
+        ("checked_subtract", Operator::Minus),
+        ("checked_multiply", Operator::Multiply),
+    ]
+    .map(|(name, operator)| {
+        let signature = Signature::any(2, Volatility::Immutable);
+        (operator, Arc::new(ScalarUDF::from(Checked { name, operator, signature })))
+    })
+});
+
+/// The function that does what an operator does and fails where the result does not fit; `None` for other operators.
+#[must_use]
+pub fn checked(operator: Operator) -> Option<Arc<ScalarUDF>> {
+    let found = FUNCTIONS.iter().find(|(of, _)| *of == operator);
+    found.map(|(_, function)| Arc::clone(function))
+}
+
+/// All of them.
+pub(super) fn all_checked() -> impl Iterator<Item = Arc<ScalarUDF>> {
+    FUNCTIONS.iter().map(|(_, function)| Arc::clone(function))
+}
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Checked {
+    name: &'static str,
+    operator: Operator,
+    signature: Signature,
+}
+
+impl ScalarUDFImpl for Checked {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn schema_name(&self, args: &[Expr]) -> Result<String> {
+        match args {
+            [left, right] => {
+                Ok(format!("{} {} {}", left.schema_name(), self.operator, right.schema_name()))
+            }
+            _ => self.no_pair(),
+        }
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
+        match types {
+            [left, right] if left == right && left.is_integer() => Ok(left.clone()),
+            _ => self.no_pair(),
+        }
+    }
+
+    fn return_field_from_args(&self, args: ReturnFieldArgs) -> Result<FieldRef> {
+        let types: Vec<_> = args.arg_fields.iter().map(|field| field.data_type().clone()).collect();
+        let is_nullable = args.arg_fields.iter().any(|field| field.is_nullable());
+        Ok(Arc::new(Field::new(self.name, self.return_type(&types)?, is_nullable)))
+    }
+
+    fn is_strict(&self) -> bool {
+        true
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let [left, right] = args.args.as_slice() else { return self.no_pair() };
+        let kernel: fn(&dyn Datum, &dyn Datum) -> Result<ArrayRef, ArrowError> = match self.operator
+        {
+            Operator::Plus => add,
+            Operator::Minus => sub,
+            _ => mul,
+        };
+        apply(left, right, kernel)
+    }
+}
+
+impl Checked {
+    fn no_pair<T>(&self) -> Result<T> {
+        internal_err!("{} has two whole numbers of one type as its arguments", self.name)
+    }
+}

@@ -1,0 +1,230 @@
+//! Arithmetic of whole numbers whose result may not fit into its type.
+//!
+//! ```text
+//!  a + b, both BIGINT            the engine: wraps around          here: checked_add(a, b), an error where it does not fit
+//!  year + 1, INT and BIGINT      BIGINT, which always fits         stays as it is
+//!  a - b, both unsigned          the engine: 3 - 5 = 4294967294    here: checked_subtract(a, b)
+//! ```
+//! Operators whose result always fits stay, because the engine knows them: it moves them out of sums, and reads ranges
+//! through them.
+
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::DataType;
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{DFSchema, Result, ScalarValue};
+use datafusion::logical_expr::utils::merge_schema;
+use datafusion::logical_expr::{BinaryExpr, Cast, Expr, ExprSchemable, LogicalPlan, Operator};
+use datafusion::optimizer::AnalyzerRule;
+use dunlin_plan::functions::checked;
+
+use super::with_expressions;
+
+/// The rule.
+pub(super) fn rule() -> Arc<dyn AnalyzerRule + Send + Sync> {
+    Arc::new(Overflow)
+}
+
+#[derive(Debug)]
+struct Overflow;
+
+impl AnalyzerRule for Overflow {
+    fn name(&self) -> &'static str {
+        "sound_overflow"
+    }
+
+    fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
+        let done = plan.transform_up_with_subqueries(|plan| {
+            // Numbers of rows are computed while the statement is planned.
+            if matches!(plan, LogicalPlan::Limit(_)) {
+                return Ok(Transformed::no(plan));
+            }
+            let schema = merge_schema(&plan.inputs());
+            with_expressions(plan, |expr| expr.transform_up(|expr| fitting(expr, &schema)))
+        })?;
+        Ok(done.data)
+    }
+}
+
+/// An operator that cannot give a wrong number.
+fn fitting(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    let Expr::BinaryExpr(BinaryExpr { left, op, right }) = &expr else {
+        return Ok(Transformed::no(expr));
+    };
+    let (Some(function), Some(ends)) = (checked(*op), Ends::of(left, schema)) else {
+        return Ok(Transformed::no(expr));
+    };
+    let Some(others) = Ends::of(right, schema) else { return Ok(Transformed::no(expr)) };
+    if ends.of != others.of || ends.after(*op, &others).is_some() {
+        return Ok(Transformed::no(expr));
+    }
+    Ok(Transformed::yes(function.call(vec![left.as_ref().clone(), right.as_ref().clone()])))
+}
+
+/// Between which numbers the values of an expression are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Ends {
+    least: i128,
+    most: i128,
+    of: DataType,
+}
+
+impl Ends {
+    /// Those of an expression of whole numbers.
+    fn of(expr: &Expr, schema: &DFSchema) -> Option<Self> {
+        let own = Self::of_type(expr.get_type(schema).ok()?)?;
+        let closer = match expr {
+            Expr::Literal(value, _) => match value.cast_to(&DataType::Decimal128(38, 0)).ok()? {
+                ScalarValue::Decimal128(Some(value), _, _) => {
+                    Some(Self { least: value, most: value, of: own.of.clone() })
+                }
+                _ => None,
+            },
+            Expr::Alias(alias) => Self::of(&alias.expr, schema),
+            Expr::Cast(Cast { expr, .. }) => Self::of(expr, schema),
+            Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
+                Self::of(left, schema)?.after(*op, &Self::of(right, schema)?)
+            }
+            _ => None,
+        };
+        Some(match closer {
+            Some(closer) if own.has(&closer) => Self { of: own.of, ..closer },
+            _ => own,
+        })
+    }
+
+    fn of_type(of: DataType) -> Option<Self> {
+        let (least, most) = match of {
+            DataType::Int8 => (i8::MIN.into(), i8::MAX.into()),
+            DataType::Int16 => (i16::MIN.into(), i16::MAX.into()),
+            DataType::Int32 => (i32::MIN.into(), i32::MAX.into()),
+            DataType::Int64 => (i64::MIN.into(), i64::MAX.into()),
+            DataType::UInt8 => (0, u8::MAX.into()),
+            DataType::UInt16 => (0, u16::MAX.into()),
+            DataType::UInt32 => (0, u32::MAX.into()),
+            DataType::UInt64 => (0, u64::MAX.into()),
+            _ => return None,
+        };
+        Some(Self { least, most, of })
+    }
+
+    fn has(&self, other: &Self) -> bool {
+        self.least <= other.least && other.most <= self.most
+    }
+
+    /// Those of a result; `None` if it may not fit into the type, or is that of another operator.
+    fn after(&self, op: Operator, other: &Self) -> Option<Self> {
+        let ends = |of: fn(i128, i128) -> Option<i128>| {
+            let pairs = [
+                (self.least, other.least),
+                (self.least, other.most),
+                (self.most, other.least),
+                (self.most, other.most),
+            ];
+            let all = pairs.map(|(left, right)| of(left, right));
+            let all = all.into_iter().collect::<Option<Vec<_>>>()?;
+            Some(Self { least: *all.iter().min()?, most: *all.iter().max()?, of: self.of.clone() })
+        };
+        let result = match op {
+            Operator::Plus => ends(i128::checked_add),
+            Operator::Minus => ends(i128::checked_sub),
+            Operator::Multiply => ends(i128::checked_mul),
+            _ => None,
+        }?;
+        Self::of_type(self.of.clone())?.has(&result).then_some(result)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use datafusion::arrow::util::pretty::pretty_format_batches;
+
+    use super::super::context;
+    use super::*;
+
+    const TABLES: &[&str] = &[
+        "create table t as select arrow_cast(a, 'Int64') as a, arrow_cast(b, 'Int32') as b, \
+         arrow_cast(c, 'Int8') as c, arrow_cast(d, 'UInt32') as d \
+         from (values (9223372036854775807, 2147483647, 127, 3), (1, -2147483648, -128, 5)) as v (a, b, c, d)",
+    ];
+
+    #[tokio::test]
+    async fn what_does_not_fit_is_an_error_and_no_other_number() {
+        let context = context(vec![rule()], TABLES).await;
+        for sql in [
+            "select a + 1 from t",
+            "select -2 - a from t",
+            "select a * 2 from t",
+            "select b + b from t",
+            "select b * b from t",
+            "select c + c from t",
+            "select c - arrow_cast(1, 'Int8') from t",
+            "select d - d * arrow_cast(2, 'UInt32') from t",
+            "select 9223372036854775807 + 1",
+            "select * from t where a + 1 < 0",
+            "select count(*) from t group by a + 1",
+            "select sum(a + 1) from t",
+            "select sum(b) over (order by a + 1) from t",
+            "select (select max(a) from t) + 1",
+            "select 1 from t order by a * a",
+            "select t.a from t join t as u on t.a + 1 = u.a - 1",
+        ] {
+            let error = match context.sql(sql).await {
+                Ok(plan) => plan.collect().await.map(|rows| pretty_format_batches(&rows).unwrap()),
+                Err(error) => Err(error),
+            };
+            let error = error.map(|rows| panic!("{sql}\n{rows}")).unwrap_err().to_string();
+            assert!(error.contains("verflow"), "{sql}: {error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_fits_is_what_it_was_and_keeps_its_name() {
+        let context = context(vec![rule()], TABLES).await;
+        for (sql, name, want) in [
+            ("select a - 1 from t order by 1", "t.a - Int64(1)", "0 9223372036854775806"),
+            ("select b + 1 from t order by 1", "t.b + Int64(1)", "-2147483647 2147483648"),
+            ("select sum(d - arrow_cast(3, 'UInt32')) as s from t", "s", "2"),
+            (
+                "select a - 1 as n from t group by a - 1 order by a - 1",
+                "n",
+                "0 9223372036854775806",
+            ),
+            (
+                "select a - 1, count(*) from t group by grouping sets ((a - 1)) order by a - 1",
+                "t.a - Int64(1)",
+                "0 9223372036854775806",
+            ),
+            ("select distinct a * 1 as m from t where d - d = 0 order by m limit 1 + 0", "m", "1"),
+            ("select null + a from t", "NULL + t.a", " "),
+        ] {
+            let rows = context.sql(sql).await.unwrap().collect().await.unwrap();
+            let rows =
+                datafusion::arrow::compute::concat_batches(&rows[0].schema(), &rows).unwrap();
+            assert_eq!(rows.schema().field(0).name(), name, "{sql}");
+            let texts = datafusion::arrow::compute::cast(rows.column(0), &DataType::Utf8).unwrap();
+            let texts = datafusion::arrow::array::AsArray::as_string::<i32>(&texts);
+            let texts: Vec<&str> = texts.iter().map(Option::unwrap_or_default).collect();
+            assert_eq!(texts.join(" "), want, "{sql}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_always_fits_stays_an_operator() {
+        let context = context(vec![rule()], TABLES).await;
+        for (sql, stays) in [
+            ("select b + 1 from t", true),
+            ("select b * 3 - 7 from t", true),
+            ("select (b + 1) * (b - 1) from t", true),
+            ("select b + c from t", false),
+            ("select a + 1 from t", false),
+            ("select a / 2 from t", true),
+        ] {
+            let plan = context.sql(sql).await.unwrap().into_optimized_plan().unwrap();
+            let plan = plan.display_indent().to_string();
+            assert_eq!(!plan.contains("checked_"), stays, "{sql}\n{plan}");
+        }
+    }
+}
