@@ -29,11 +29,14 @@ locals {
     length(local.worker_functions) == 0 ? [] : concat(
       ["[functions]", "region = ${jsonencode(local.region)}"],
       var.most_calls == null ? [] : ["most_calls = ${var.most_calls}"],
-      flatten([for class in var.worker_classes : [
-        "[[functions.class]]",
-        "memory_mb = ${class.memory_mb}",
-        "names = ${jsonencode([for name, function in local.worker_functions : name if function.memory_mb == class.memory_mb])}",
-      ]]),
+      flatten([for class in local.function_classes : concat(
+        ["[[functions.class]]"],
+        class.pool == local.no_pool ? [] : ["pool = ${jsonencode(class.pool)}"],
+        [
+          "memory_mb = ${class.memory_mb}",
+          "names = ${jsonencode([for name, function in local.worker_functions : name if function.pool == class.pool && function.memory_mb == class.memory_mb])}",
+        ],
+      )]),
     ),
   )
 
@@ -71,40 +74,46 @@ locals {
     ],
   )])
 
+  # Gateways decide which queries are for a pool, and write it into the query.
+  config_pools = flatten([for pool in var.pools : concat(
+    ["[[routing.pools]]"],
+    [for key in ["name", "from_bytes", "from_rows"] : "${key} = ${jsonencode(pool[key])}" if pool[key] != null],
+  )])
+
   config_clients = concat(local.config_keys, local.config_oidc, local.config_workgroups)
 
   config_extra = trimspace(var.extra_config) == "" ? [] : [trimspace(var.extra_config)]
 
   # Memory of the pools on Fargate: what is left without 300 MB for binary and connections, less a seventh. A gateway
   # has two pools. extra_config wins.
-  pool_bytes = {
-    worker  = try(floor((var.fargate_workers.memory - 300) * 1024 * 1024 / 7) * 6, 0)
-    gateway = try(floor((var.gateway_fargate.memory - 300) * 1024 * 1024 / 7) * 3, 0)
-  }
-  sizes = {
-    worker = can(regex("(?m)^\\s*\\[worker\\]", var.extra_config)) ? [] : [
-      "[worker]",
-      "slots = ${max(1, floor(try(var.fargate_workers.cpu, 1024) / 1024))}",
-      "memory_bytes = ${local.pool_bytes.worker}",
-    ]
-    gateway = can(regex("(?m)^\\s*\\[worker\\]", var.extra_config)) ? [] : [
-      "[worker]",
-      "memory_bytes = ${local.pool_bytes.gateway}",
-    ]
-  }
+  has_sizes_of_its_own = can(regex("(?m)^\\s*\\[worker\\]", var.extra_config))
+  gateway_bytes        = try(floor((var.gateway_fargate.memory - 300) * 1024 * 1024 / 7) * 3, 0)
+  gateway_sizes = local.has_sizes_of_its_own ? [] : [
+    "[worker]",
+    "memory_bytes = ${local.gateway_bytes}",
+  ]
+  worker_sizes = { for pool, service in local.fargate_services : pool => local.has_sizes_of_its_own ? [] : [
+    "[worker]",
+    "slots = ${max(1, floor(service.cpu / 1024))}",
+    "memory_bytes = ${service.bytes}",
+  ] }
 
-  # Only a gateway is told who its clients are.
-  configs = { for part, lines in {
-    worker          = concat(local.config_common, local.config_extra)
-    gateway         = concat(local.config_common, local.config_clients, local.config_extra)
-    fargate_worker  = concat(local.config_common, local.sizes.worker, local.config_extra)
-    fargate_gateway = concat(local.config_common, local.config_clients, local.sizes.gateway, local.config_extra)
-  } : part => "${join("\n", lines)}\n" }
+  # Only a gateway is told who its clients are, and which queries are for which pool.
+  gateway_lines = concat(local.config_common, local.config_clients, local.config_pools)
+  configs = { for part, lines in merge(
+    {
+      worker          = concat(local.config_common, local.config_extra)
+      gateway         = concat(local.gateway_lines, local.config_extra)
+      fargate_gateway = concat(local.gateway_lines, local.gateway_sizes, local.config_extra)
+    },
+    { for pool, service in local.fargate_services : service.part => concat(local.config_common, local.worker_sizes[pool], local.config_extra) },
+  ) : part => "${join("\n", lines)}\n" }
 
+  gateway_parts = ["gateway", "fargate_gateway"]
   config_parts = concat(
     ["worker"],
     local.has_function_gateway ? ["gateway"] : [],
-    local.has_fargate_workers ? ["fargate_worker"] : [],
+    [for service in values(local.fargate_services) : service.part],
     local.has_fargate_gateway ? ["fargate_gateway"] : [],
   )
 
@@ -123,7 +132,7 @@ locals {
       DUNLIN_CONFIG                                                            = "s3://${local.state_bucket}/${var.state_prefix}/config/${sha256(text)}.toml"
     },
     # A variable, because extra_config may have a section [gateway] of its own, and TOML knows no second one.
-    var.audit && endswith(part, "gateway") ? { DUNLIN__GATEWAY__AUDIT = "true" } : {},
+    var.audit && contains(local.gateway_parts, part) ? { DUNLIN__GATEWAY__AUDIT = "true" } : {},
   ) }
 
   # Versions of older builds go on reading the text that they were published with.

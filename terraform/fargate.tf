@@ -1,16 +1,36 @@
 # Workers on Fargate, from zero, and what they share with a gateway on Fargate.
 locals {
-  fargate_worker_name = "${var.name}-worker"
+  # One service for the workers that are in no pool, and one for each pool.
+  fargate_given = merge(
+    var.fargate_workers == null ? {} : { (local.no_pool) = var.fargate_workers },
+    { for pool in var.pools : pool.name => pool.fargate_workers if pool.fargate_workers != null },
+  )
+  # What a pool does not say is as in fargate_workers, or has the same default. A guard looks at what comes of it.
+  fargate_sizes = { for pool, given in local.fargate_given : pool => {
+    image                = try(coalesce(given.image, try(var.fargate_workers.image, null)), "")
+    min                  = coalesce(given.min, try(var.fargate_workers.min, null), 0)
+    max                  = coalesce(given.max, try(var.fargate_workers.max, null), 10)
+    cpu                  = coalesce(given.cpu, try(var.fargate_workers.cpu, null), 2048)
+    memory               = coalesce(given.memory, try(var.fargate_workers.memory, null), 8192)
+    ephemeral_storage_gb = try(coalesce(given.ephemeral_storage_gb, try(var.fargate_workers.ephemeral_storage_gb, null)), null)
+    spot                 = coalesce(given.spot, try(var.fargate_workers.spot, null), true)
+  } }
+  fargate_services = { for pool, sizes in local.fargate_sizes : pool => merge(sizes, {
+    name    = pool == local.no_pool ? "${var.name}-worker" : "${var.name}-worker-${pool}"
+    part    = pool == local.no_pool ? "fargate_worker" : "fargate_worker/${pool}"
+    command = pool == local.no_pool ? ["worker"] : ["worker", "--pool=${pool}"]
+    bytes   = floor((sizes.memory - 300) * 1024 * 1024 / 7) * 6
+  }) }
 
   container_log_groups = concat(
-    local.has_fargate_workers ? ["/dunlin/${local.fargate_worker_name}"] : [],
+    [for service in values(local.fargate_services) : "/dunlin/${service.name}"],
     local.has_fargate_gateway ? ["/dunlin/${local.gateway_name}"] : [],
   )
 
-  images = compact([
-    local.has_fargate_workers ? var.fargate_workers.image : "",
-    local.has_fargate_gateway ? var.gateway_fargate.image : "",
-  ])
+  images = compact(concat(
+    [for service in values(local.fargate_services) : service.image],
+    [local.has_fargate_gateway ? var.gateway_fargate.image : ""],
+  ))
   # Of images in ECR: account, region, domain, repository.
   ecr_images = [for image in local.images :
     regex("^([0-9]{12})\\.dkr\\.ecr\\.([a-z0-9-]+)\\.amazonaws\\.com(?:\\.cn)?/([^:@]+)", image)
@@ -42,22 +62,22 @@ resource "aws_ecs_cluster_capacity_providers" "this" {
 }
 
 module "worker_service" {
-  source = "./modules/fargate_service"
-  count  = local.has_fargate_workers ? 1 : 0
+  source   = "./modules/fargate_service"
+  for_each = local.fargate_services
 
-  name                 = local.fargate_worker_name
+  name                 = each.value.name
   cluster_name         = aws_ecs_cluster.this[0].name
   cluster_arn          = aws_ecs_cluster.this[0].arn
-  image                = var.fargate_workers.image
+  image                = each.value.image
   architecture         = var.architecture
-  cpu                  = var.fargate_workers.cpu
-  memory               = var.fargate_workers.memory
-  ephemeral_storage_gb = var.fargate_workers.ephemeral_storage_gb
-  min                  = var.fargate_workers.min
-  max                  = var.fargate_workers.max
-  spot                 = var.fargate_workers.spot
-  command              = ["worker"]
-  container_env        = local.environment.fargate_worker
+  cpu                  = each.value.cpu
+  memory               = each.value.memory
+  ephemeral_storage_gb = each.value.ephemeral_storage_gb
+  min                  = each.value.min
+  max                  = each.value.max
+  spot                 = each.value.spot
+  command              = each.value.command
+  container_env        = local.environment[each.value.part]
   secrets              = var.container_secrets
   # A worker that is asked to stop gives its tasks back.
   stop_timeout_s = 60
@@ -75,23 +95,23 @@ module "worker_service" {
 }
 
 # --- scaling by open tasks -----------------------------------------------------------------------------------
-# The sweeper writes Dunlin/OpenTasks through its log, so the metric needs no permission.
+# The sweeper writes Dunlin/OpenTasks through its log, so the metric needs no permission. It counts the tasks of all pools
+# together, so each service starts and stops with all of them.
 locals {
-  fargate_max = local.has_fargate_workers ? var.fargate_workers.max : 0
-  scaling = {
-    # Each step adds workers for as long as there are open tasks: a quarter of the most, a half, all.
-    few  = { from = 0, to = 10, add = ceil(local.fargate_max / 4) }
-    some = { from = 10, to = 100, add = ceil(local.fargate_max / 2) }
-    many = { from = 100, to = null, add = local.fargate_max }
-  }
+  # Each step adds workers for as long as there are open tasks: a quarter of the most, a half, all.
+  scaling = { for pool, service in local.fargate_services : pool => {
+    few  = { from = 0, to = 10, add = ceil(service.max / 4) }
+    some = { from = 10, to = 100, add = ceil(service.max / 2) }
+    many = { from = 100, to = null, add = service.max }
+  } }
 }
 
 resource "aws_appautoscaling_policy" "up" {
-  count = local.has_fargate_workers ? 1 : 0
+  for_each = local.fargate_services
 
-  name               = "${local.fargate_worker_name}-up"
+  name               = "${each.value.name}-up"
   policy_type        = "StepScaling"
-  resource_id        = module.worker_service[0].scaling_resource_id
+  resource_id        = module.worker_service[each.key].scaling_resource_id
   scalable_dimension = "ecs:service:DesiredCount"
   service_namespace  = "ecs"
 
@@ -101,7 +121,7 @@ resource "aws_appautoscaling_policy" "up" {
     cooldown                = 60
 
     dynamic "step_adjustment" {
-      for_each = local.scaling
+      for_each = local.scaling[each.key]
 
       content {
         # Bounds count from the alarm's threshold, which is 0.
@@ -114,11 +134,11 @@ resource "aws_appautoscaling_policy" "up" {
 }
 
 resource "aws_appautoscaling_policy" "down" {
-  count = local.has_fargate_workers ? 1 : 0
+  for_each = local.fargate_services
 
-  name               = "${local.fargate_worker_name}-down"
+  name               = "${each.value.name}-down"
   policy_type        = "StepScaling"
-  resource_id        = module.worker_service[0].scaling_resource_id
+  resource_id        = module.worker_service[each.key].scaling_resource_id
   scalable_dimension = "ecs:service:DesiredCount"
   service_namespace  = "ecs"
 
@@ -129,15 +149,15 @@ resource "aws_appautoscaling_policy" "down" {
 
     step_adjustment {
       metric_interval_upper_bound = 0
-      scaling_adjustment          = var.fargate_workers.min
+      scaling_adjustment          = each.value.min
     }
   }
 }
 
 resource "aws_cloudwatch_metric_alarm" "open_tasks" {
-  count = local.has_fargate_workers ? 1 : 0
+  for_each = local.fargate_services
 
-  alarm_name          = "${local.fargate_worker_name}-open-tasks"
+  alarm_name          = "${each.value.name}-open-tasks"
   alarm_description   = "Tasks are open: workers start."
   namespace           = "Dunlin"
   metric_name         = "OpenTasks"
@@ -148,14 +168,14 @@ resource "aws_cloudwatch_metric_alarm" "open_tasks" {
   comparison_operator = "GreaterThanThreshold"
   threshold           = 0
   treat_missing_data  = "notBreaching"
-  alarm_actions       = [aws_appautoscaling_policy.up[0].arn]
+  alarm_actions       = [aws_appautoscaling_policy.up[each.key].arn]
   tags                = local.tags
 }
 
 resource "aws_cloudwatch_metric_alarm" "no_tasks" {
-  count = local.has_fargate_workers ? 1 : 0
+  for_each = local.fargate_services
 
-  alarm_name          = "${local.fargate_worker_name}-no-tasks"
+  alarm_name          = "${each.value.name}-no-tasks"
   alarm_description   = "No task has been open for 10 minutes: workers stop."
   namespace           = "Dunlin"
   metric_name         = "OpenTasks"
@@ -167,6 +187,32 @@ resource "aws_cloudwatch_metric_alarm" "no_tasks" {
   threshold           = 0
   # Workers that nobody measures must not run for ever.
   treat_missing_data = "breaching"
-  alarm_actions      = [aws_appautoscaling_policy.down[0].arn]
+  alarm_actions      = [aws_appautoscaling_policy.down[each.key].arn]
   tags               = local.tags
+}
+
+# There was one service, without a pool.
+moved {
+  from = module.worker_service[0]
+  to   = module.worker_service["(none)"]
+}
+
+moved {
+  from = aws_appautoscaling_policy.up[0]
+  to   = aws_appautoscaling_policy.up["(none)"]
+}
+
+moved {
+  from = aws_appautoscaling_policy.down[0]
+  to   = aws_appautoscaling_policy.down["(none)"]
+}
+
+moved {
+  from = aws_cloudwatch_metric_alarm.open_tasks[0]
+  to   = aws_cloudwatch_metric_alarm.open_tasks["(none)"]
+}
+
+moved {
+  from = aws_cloudwatch_metric_alarm.no_tasks[0]
+  to   = aws_cloudwatch_metric_alarm.no_tasks["(none)"]
 }

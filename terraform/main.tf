@@ -32,10 +32,10 @@ locals {
   # --- which parts there are ---
   has_function_gateway = var.gateway_kind == "function"
   has_fargate_gateway  = var.gateway_kind == "fargate" && var.gateway_fargate != null
-  has_fargate_workers  = var.fargate_workers != null
+  has_fargate_workers  = length(local.fargate_services) > 0
   has_fargate          = local.has_fargate_gateway || local.has_fargate_workers
   asks_for_keys        = length(var.api_keys) > 0 || var.oidc != null
-  needs_worker_zip     = length(var.worker_classes) > 0 || var.sweep.enabled
+  needs_worker_zip     = length(local.worker_functions) > 0 || var.sweep.enabled
 
   # ARNs are put together from names, so that policies are known when a plan is made.
   function_arn_prefix = "arn:${local.partition}:lambda:${local.region}:${local.account_id}:function"
@@ -44,6 +44,19 @@ locals {
 
 # --- guards: what no single variable can check ---------------------------------------------------------
 locals {
+  # What Fargate offers: memory by cpu.
+  fargate_memory = {
+    "256"   = [512, 1024, 2048]
+    "512"   = range(1024, 4097, 1024)
+    "1024"  = range(2048, 8193, 1024)
+    "2048"  = range(4096, 16385, 1024)
+    "4096"  = range(8192, 30721, 1024)
+    "8192"  = range(16384, 61441, 4096)
+    "16384" = range(32768, 122881, 8192)
+  }
+
+  extra_config_has_pools = can(regex("(?m)^\\s*(\\[\\[\\s*routing\\s*\\.\\s*pools\\s*\\]\\]|pools\\s*=)", var.extra_config))
+
   no_package = "scripts/lambda-zip makes the zips and build.json; give its folder as package_dir."
 
   guards = {
@@ -73,8 +86,26 @@ locals {
       message = "A zip has more than 50 MB, which Lambda does not take in a direct upload."
     }
     something_works = {
-      ok      = length(var.worker_classes) > 0 || local.has_fargate_workers
-      message = "There is no worker: give a worker class, or fargate_workers."
+      ok      = length(var.worker_classes) > 0 || var.fargate_workers != null
+      message = "There is no worker for queries that are for no pool: give a worker class, or fargate_workers."
+    }
+    pools_stand_once = {
+      ok      = length(var.pools) == 0 || !local.extra_config_has_pools
+      message = "extra_config has [[routing.pools]], and pools is set, from which the module writes them. Keep one of them: move name, from_bytes and from_rows into pools."
+    }
+    pools_of_workgroups = {
+      ok      = local.extra_config_has_pools || alltrue([for group in var.workgroups : group.pool == null ? true : contains(var.pools[*].name, group.pool)])
+      message = "A workgroup names a pool that pools does not have. Add the pool with its workers, or leave pool of the workgroup out."
+    }
+    pools_on_fargate = {
+      ok = alltrue([for sizes in values(local.fargate_sizes) :
+        sizes.image != "" && sizes.min >= 0 && sizes.max >= 1 && sizes.min <= sizes.max && contains(lookup(local.fargate_memory, tostring(sizes.cpu), []), sizes.memory)
+      ])
+      message = "The workers of a pool on Fargate cannot be made: they need an image (in fargate_workers of the pool, or in fargate_workers), 0 <= min <= max and max >= 1, and a pair of cpu and memory that Fargate offers, e.g. 2048 allows 4096 to 16384 in steps of 1024. What a pool leaves out is as in fargate_workers."
+    }
+    function_names = {
+      ok      = alltrue([for name in keys(local.worker_functions) : length(name) <= 64])
+      message = "The name of a worker function has more than the 64 characters that Lambda allows: give a shorter name, or the pool a shorter one."
     }
     api_keys = {
       ok = (
@@ -117,7 +148,7 @@ locals {
     }
     fargate_is_measured = {
       ok      = !local.has_fargate_workers || var.sweep.enabled
-      message = "fargate_workers needs sweep.enabled: the sweeper counts the open tasks by which the workers scale."
+      message = "Workers on Fargate need sweep.enabled: the sweeper counts the open tasks by which the workers scale."
     }
     state_bucket_name = {
       ok      = var.create_state_bucket || var.state_bucket_name != null

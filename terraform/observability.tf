@@ -155,7 +155,7 @@ locals {
     }] : [],
     local.has_fargate_workers ? [{
       title   = "Workers on Fargate: CPU (Average)"
-      metrics = [["AWS/ECS", "CPUUtilization", "ClusterName", var.name, "ServiceName", local.fargate_worker_name]]
+      metrics = [for service in values(local.fargate_services) : ["AWS/ECS", "CPUUtilization", "ClusterName", var.name, "ServiceName", service.name]]
       stat    = "Average"
     }] : [],
     var.bucket_request_metrics ? [{

@@ -71,6 +71,14 @@ output "worker_function_names" {
   value       = keys(local.worker_functions)
 }
 
+output "pools" {
+  description = "Workers of each pool: the names of its functions, and of its service on Fargate (`null`: it has none)."
+  value = { for pool in var.pools : pool.name => {
+    function_names = [for name, function in local.worker_functions : name if function.pool == pool.name]
+    service_name   = try(local.fargate_services[pool.name].name, null)
+  } }
+}
+
 output "function_names" {
   description = "Names of all functions."
   value       = local.function_names
@@ -87,7 +95,7 @@ output "log_groups" {
     [for function in module.worker : function.log_group],
     module.sweeper[*].log_group,
     module.gateway[*].log_group,
-    module.worker_service[*].log_group,
+    [for service in module.worker_service : service.log_group],
     module.gateway_service[*].log_group,
   )
 }
@@ -119,6 +127,8 @@ locals {
   # A sweep that finds nothing: one LIST, two GETs, a fifth of a second. An estimate, not measured on AWS.
   idle_sweep = { lists = 1, gets = 2, seconds = 0.2 }
 
+  least_fargate_workers = sum(concat([0], values(local.fargate_services)[*].min))
+
   sweep_rate = try(regex("^rate\\(([0-9]+) (minute|hour|day)s?\\)$", var.sweep.schedule), null)
   sweeps_per_month = !var.sweep.enabled ? 0 : try(
     length(local.swept_builds) * 730 * 60 / (tonumber(local.sweep_rate[0]) * { minute = 1, hour = 60, day = 1440 }[local.sweep_rate[1]]),
@@ -147,7 +157,7 @@ output "idle_cost_explained" {
     var.sweep.enabled ? "Not in it: the metrics OpenTasks and ActiveQueries, 0.30 each where the account has more than 10, and the sweeper's log lines." : "",
     var.bucket_request_metrics ? "Not in it: request metrics of the bucket, 0.30 each." : "",
     local.has_fargate_gateway ? "Not in it: the load balancer (from some 16.00) and ${var.gateway_fargate.tasks} gateway tasks, which run all the time." : "",
-    local.has_fargate_workers ? (var.fargate_workers.min > 0 ? "Not in it: ${var.fargate_workers.min} workers on Fargate, which run all the time." : "") : "",
+    local.least_fargate_workers > 0 ? "Not in it: ${local.least_fargate_workers} workers on Fargate, which run all the time." : "",
     local.makes_vpc && length(local.interface_endpoints) > 0 ? "Not in it: ${length(local.interface_endpoints)} interface endpoints in 2 zones, some ${format("%.0f", length(local.interface_endpoints) * 2 * 7.3)}.00 (0.01 an hour each); network.assign_public_ip avoids them." : "",
     var.kms_key_arn != null ? "Not in it: requests to KMS." : "",
   ]))

@@ -325,6 +325,89 @@ variable "fargate_workers" {
   }
 }
 
+variable "pools" {
+  description = "Pools of workers that run some queries, and no others. `from_bytes` and `from_rows` are the bounds of a pool: queries that scan at least as much run there. Of several such pools the last one in the list counts. A pool without bounds runs queries that name it, or whose entry of `workgroups` does. `worker_classes` and `fargate_workers` are its workers, one of them or both. What `fargate_workers` of a pool leaves out is as in the variable `fargate_workers`. Queries that are for no pool run on the workers of the variables `worker_classes` and `fargate_workers`."
+  type = list(object({
+    name       = string
+    from_bytes = optional(number)
+    from_rows  = optional(number)
+    worker_classes = optional(list(object({
+      memory_mb            = optional(number, 1769)
+      copies               = optional(number, 1)
+      ephemeral_storage_mb = optional(number, 512)
+      timeout_s            = optional(number, 900)
+      reserved_concurrency = optional(number)
+    })), [])
+    fargate_workers = optional(object({
+      image                = optional(string)
+      min                  = optional(number)
+      max                  = optional(number)
+      cpu                  = optional(number)
+      memory               = optional(number)
+      ephemeral_storage_gb = optional(number)
+      spot                 = optional(bool)
+    }))
+  }))
+  default = []
+
+  validation {
+    condition     = alltrue([for pool in var.pools : can(regex("^[a-z0-9_-]{1,64}$", pool.name))])
+    error_message = "The name of a pool must have 1 to 64 lower-case letters, digits, hyphens and underscores."
+  }
+  validation {
+    condition     = length(distinct(var.pools[*].name)) == length(var.pools)
+    error_message = "pools must name each pool once; give all its workers there."
+  }
+  validation {
+    condition     = alltrue([for pool in var.pools : length(pool.worker_classes) > 0 || pool.fargate_workers != null])
+    error_message = "A pool without workers runs nothing: give each of pools worker_classes, or fargate_workers, which may be {}."
+  }
+  validation {
+    condition     = alltrue(flatten([for pool in var.pools : [for bound in [pool.from_bytes, pool.from_rows] : bound == null ? true : bound >= 0 && floor(bound) == bound]]))
+    error_message = "from_bytes and from_rows of a pool must be whole numbers, at least 0."
+  }
+  # A later pool takes every query that reaches a bound of the earlier one, if it has the same bound, and not higher.
+  validation {
+    condition = !anytrue(flatten([for at, early in var.pools : [for late in slice(var.pools, at + 1, length(var.pools)) :
+      (early.from_bytes != null || early.from_rows != null) && alltrue([
+        for bounds in [[early.from_bytes, late.from_bytes], [early.from_rows, late.from_rows]] :
+        bounds[0] == null ? true : bounds[1] == null ? false : bounds[1] <= bounds[0]
+      ])
+    ]]))
+    error_message = "Of the pools whose bounds a query reaches, the last one in the list runs it. One of pools has no higher bounds than one before it, which would get no query by its size: put the pool with the higher bounds after the other."
+  }
+  validation {
+    condition = alltrue([for class in flatten(var.pools[*].worker_classes) :
+      class.memory_mb >= 128 && class.memory_mb <= 10240 && floor(class.memory_mb) == class.memory_mb &&
+      class.copies >= 1 && class.copies <= 20 && floor(class.copies) == class.copies
+    ])
+    error_message = "In worker_classes of a pool, memory_mb must be a whole number from 128 to 10240, and copies from 1 to 20."
+  }
+  validation {
+    condition     = alltrue([for pool in var.pools : length(distinct(pool.worker_classes[*].memory_mb)) == length(pool.worker_classes)])
+    error_message = "Each worker class of a pool must have a memory_mb of its own; use copies for more functions of the same memory."
+  }
+  validation {
+    condition = alltrue([for class in flatten(var.pools[*].worker_classes) :
+      class.ephemeral_storage_mb >= 512 && class.ephemeral_storage_mb <= 10240 && floor(class.ephemeral_storage_mb) == class.ephemeral_storage_mb &&
+      class.timeout_s >= 30 && class.timeout_s <= 900 && floor(class.timeout_s) == class.timeout_s
+    ])
+    error_message = "In worker_classes of a pool, ephemeral_storage_mb must be a whole number from 512 to 10240, and timeout_s from 30 to 900."
+  }
+  validation {
+    condition     = alltrue([for class in flatten(var.pools[*].worker_classes) : class.reserved_concurrency == null ? true : class.reserved_concurrency >= 0 && floor(class.reserved_concurrency) == class.reserved_concurrency])
+    error_message = "reserved_concurrency of a worker class of a pool must be a whole number, at least 0. 0 stops the class."
+  }
+  validation {
+    condition     = alltrue([for image in [for pool in var.pools : try(pool.fargate_workers.image, null)] : image == null ? true : length(trimspace(image)) > 0 && !endswith(image, ":latest")])
+    error_message = "image in fargate_workers of a pool must name an image with a fixed tag or digest, not :latest."
+  }
+  validation {
+    condition     = alltrue([for size in [for pool in var.pools : try(pool.fargate_workers.ephemeral_storage_gb, null)] : size == null ? true : size >= 21 && size <= 200])
+    error_message = "ephemeral_storage_gb in fargate_workers of a pool must be from 21 to 200."
+  }
+}
+
 # --- gateway ----------------------------------------------------------------------------------------
 
 variable "gateway_kind" {
@@ -419,7 +502,7 @@ variable "oidc_secret" {
 }
 
 variable "workgroups" {
-  description = "What the keys and tokens of a group may read, and may use together. `tables` are names in which `*` stands for any characters; all if not set. `pool` is one of `[[routing.pools]]` in `extra_config`, whose workers run its queries of the fleet. `max_running` queries run at a time, and `max_queued` wait for up to `queue_ms`. `ttl_ms`, `max_bytes_scanned` and `max_cost_usd` are for one query; `bytes_per_day` and `cost_per_day_usd` are for all queries of a day. What is not set is not limited, or has Dunlin's default."
+  description = "What the keys and tokens of a group may read, and may use together. `tables` are names in which `*` stands for any characters; all if not set. `pool` is one of `pools`, whose workers run its queries of the fleet. `max_running` queries run at a time, and `max_queued` wait for up to `queue_ms`. `ttl_ms`, `max_bytes_scanned` and `max_cost_usd` are for one query; `bytes_per_day` and `cost_per_day_usd` are for all queries of a day. What is not set is not limited, or has Dunlin's default."
   type = list(object({
     name              = string
     tables            = optional(list(string))

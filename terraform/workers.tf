@@ -1,9 +1,23 @@
-# Worker functions: for each class of memory, one function or several copies.
+# Worker functions: for each class of memory, one function or several copies. Those of a pool have its name in theirs.
 locals {
-  worker_functions = merge([for class in var.worker_classes : {
+  # What stands for a pool where workers are in none. No pool can have this name.
+  no_pool = "(none)"
+
+  function_classes = concat(
+    [for class in var.worker_classes : merge(class, { pool = local.no_pool, prefix = "${var.name}-worker" })],
+    flatten([for pool in var.pools : [
+      for class in pool.worker_classes : merge(class, { pool = pool.name, prefix = "${var.name}-worker-${pool.name}" })
+    ]]),
+  )
+  worker_functions = merge([for class in local.function_classes : {
     for copy in range(1, class.copies + 1) :
-    "${var.name}-worker-${class.memory_mb}${copy == 1 ? "" : "-${copy}"}" => class
+    "${class.prefix}-${class.memory_mb}${copy == 1 ? "" : "-${copy}"}" => class
   }]...)
+
+  # All have the same text. A variable says the pool, because extra_config may have a section [worker] of its own.
+  function_environment = { for name, function in local.worker_functions : name => merge(
+    local.environment.worker, function.pool == local.no_pool ? {} : { DUNLIN__WORKER__POOL = function.pool },
+  ) }
 }
 
 module "worker" {
@@ -11,7 +25,7 @@ module "worker" {
   for_each = local.worker_functions
 
   name        = each.key
-  description = "Dunlin ${var.name}: stage worker, ${each.value.memory_mb} MB"
+  description = "Dunlin ${var.name}: stage worker${each.value.pool == local.no_pool ? "" : " of the pool ${each.value.pool}"}, ${each.value.memory_mb} MB"
   role_arn    = aws_iam_role.this["worker"].arn
 
   zip                  = local.worker_zip
@@ -20,7 +34,7 @@ module "worker" {
   timeout_s            = each.value.timeout_s
   ephemeral_storage_mb = each.value.ephemeral_storage_mb
   reserved_concurrency = each.value.reserved_concurrency
-  environment          = local.environment.worker
+  environment          = local.function_environment[each.key]
 
   build = local.build
   previous_versions = {

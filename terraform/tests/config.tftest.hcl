@@ -67,7 +67,7 @@ run "text" {
     error_message = "A gateway is told the keys as well."
   }
   assert {
-    condition     = strcontains(output.config.fargate_worker, "[worker]\nslots = 4\nmemory_bytes = ") && local.pool_bytes.worker < 16384 * 1024 * 1024
+    condition     = strcontains(output.config.fargate_worker, "[worker]\nslots = 4\nmemory_bytes = ") && local.fargate_services["(none)"].bytes < 16384 * 1024 * 1024
     error_message = "A worker on Fargate is told how large it is."
   }
   assert {
@@ -97,11 +97,11 @@ run "clients" {
       { name = "operators" },
     ]
     audit        = true
-    extra_config = "[gateway]\ndrain_ms = 1000\n"
+    extra_config = "[[routing.pools]]\nname = \"night\"\n[gateway]\ndrain_ms = 1000\n"
   }
 
   assert {
-    condition     = trimprefix(output.config.gateway, trimsuffix(output.config.worker, "[gateway]\ndrain_ms = 1000\n")) == <<-TOML
+    condition     = trimprefix(output.config.gateway, trimsuffix(output.config.worker, "[[routing.pools]]\nname = \"night\"\n[gateway]\ndrain_ms = 1000\n")) == <<-TOML
       [[gateway.keys]]
       name = "dashboards"
       sha256 = "0000000000000000000000000000000000000000000000000000000000000000"
@@ -133,6 +133,8 @@ run "clients" {
       pool = "night"
       [[gateway.workgroups]]
       name = "operators"
+      [[routing.pools]]
+      name = "night"
       [gateway]
       drain_ms = 1000
     TOML

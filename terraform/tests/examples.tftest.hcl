@@ -65,3 +65,11 @@ run "fargate_spot" {
     source = "./examples/fargate-spot"
   }
 }
+
+run "pools" {
+  command = plan
+
+  module {
+    source = "./examples/pools"
+  }
+}

@@ -40,11 +40,11 @@ run "private" {
     error_message = "Private tasks need endpoints, and the output says what they cost."
   }
   assert {
-    condition     = { for name, step in local.scaling : name => step.add } == { few = 3, some = 5, many = 10 } && aws_appautoscaling_policy.down[0].step_scaling_policy_configuration[0].adjustment_type == "ExactCapacity" && one(aws_appautoscaling_policy.down[0].step_scaling_policy_configuration[0].step_adjustment).scaling_adjustment == 0
+    condition     = { for name, step in local.scaling["(none)"] : name => step.add } == { few = 3, some = 5, many = 10 } && aws_appautoscaling_policy.down["(none)"].step_scaling_policy_configuration[0].adjustment_type == "ExactCapacity" && one(aws_appautoscaling_policy.down["(none)"].step_scaling_policy_configuration[0].step_adjustment).scaling_adjustment == 0
     error_message = "Workers start in steps and stop all at once."
   }
   assert {
-    condition     = alltrue([for alarm in [aws_cloudwatch_metric_alarm.open_tasks[0], aws_cloudwatch_metric_alarm.no_tasks[0]] : alarm.namespace == "Dunlin" && alarm.metric_name == "OpenTasks" && alarm.dimensions == tomap({ Installation = "dunlin" }) && alarm.period == 60]) && aws_cloudwatch_metric_alarm.open_tasks[0].evaluation_periods == 1 && aws_cloudwatch_metric_alarm.no_tasks[0].evaluation_periods == 10 && aws_cloudwatch_metric_alarm.no_tasks[0].treat_missing_data == "breaching"
+    condition     = alltrue([for alarm in [aws_cloudwatch_metric_alarm.open_tasks["(none)"], aws_cloudwatch_metric_alarm.no_tasks["(none)"]] : alarm.namespace == "Dunlin" && alarm.metric_name == "OpenTasks" && alarm.dimensions == tomap({ Installation = "dunlin" }) && alarm.period == 60]) && aws_cloudwatch_metric_alarm.open_tasks["(none)"].evaluation_periods == 1 && aws_cloudwatch_metric_alarm.no_tasks["(none)"].evaluation_periods == 10 && aws_cloudwatch_metric_alarm.no_tasks["(none)"].treat_missing_data == "breaching"
     error_message = "Workers start when a task is open and stop when none has been for 10 minutes."
   }
 }
@@ -78,7 +78,7 @@ run "tokens" {
     error_message = "The secret of codes is a reference, and the role that starts containers may read it."
   }
   assert {
-    condition     = output.config.fargate_gateway == replace(output.config.fargate_worker, "/(?s)\\[worker\\]\nslots.*/", "[gateway.oidc]\nissuer = \"https://id.example\"\naudience = \"dunlin\"\nscopes = [\"query\"]\nname_claim = \"sub\"\nsecret = \"$${secrets:DUNLIN_OIDC_SECRET}\"\n[worker]\nmemory_bytes = ${local.pool_bytes.gateway}\n")
+    condition     = output.config.fargate_gateway == replace(output.config.fargate_worker, "/(?s)\\[worker\\]\nslots.*/", "[gateway.oidc]\nissuer = \"https://id.example\"\naudience = \"dunlin\"\nscopes = [\"query\"]\nname_claim = \"sub\"\nsecret = \"$${secrets:DUNLIN_OIDC_SECRET}\"\n[worker]\nmemory_bytes = ${local.gateway_bytes}\n")
     error_message = "The gateway is told of the issuer, and workers are not."
   }
 }

@@ -119,6 +119,82 @@ run "tokens_alone" {
   }
 }
 
+run "pools_that_are_nowhere" {
+  command = plan
+
+  variables {
+    url_auth       = "AWS_IAM"
+    pools          = [{ name = "a-pool-with-a-name-that-is-too-long-for-a-function-of-lambda-1", worker_classes = [{}] }]
+    workgroups     = [{ name = "bi", pool = "night" }]
+    worker_classes = []
+  }
+
+  expect_failures = [
+    terraform_data.guard["pools_of_workgroups"],
+    terraform_data.guard["function_names"],
+    terraform_data.guard["something_works"],
+  ]
+}
+
+run "a_workgroup_of_a_pool_where_there_is_none" {
+  command = plan
+
+  variables {
+    url_auth   = "AWS_IAM"
+    workgroups = [{ name = "bi", pool = "night" }]
+  }
+
+  expect_failures = [terraform_data.guard["pools_of_workgroups"]]
+}
+
+# The image is nowhere.
+run "pools_in_two_places" {
+  command = plan
+
+  variables {
+    url_auth     = "AWS_IAM"
+    extra_config = "[routing]\npools = [{ name = \"night\" }]\n"
+    pools        = [{ name = "big", fargate_workers = {} }]
+    sweep        = { enabled = false }
+  }
+
+  expect_failures = [
+    terraform_data.guard["pools_stand_once"],
+    terraform_data.guard["pools_on_fargate"],
+    terraform_data.guard["fargate_is_measured"],
+    check.sweeper,
+  ]
+}
+
+# What the pool says does not go with what it takes from fargate_workers.
+run "a_pool_with_more_memory_than_its_cpu_has" {
+  command = plan
+
+  variables {
+    url_auth        = "AWS_IAM"
+    extra_config    = "[[routing.pools]]\nname = \"night\"\n"
+    fargate_workers = { image = "x:1", cpu = 1024, memory = 4096 }
+    pools           = [{ name = "big", fargate_workers = { memory = 16384 } }]
+  }
+
+  expect_failures = [
+    terraform_data.guard["pools_stand_once"],
+    terraform_data.guard["pools_on_fargate"],
+  ]
+}
+
+run "a_pool_with_more_workers_than_its_most" {
+  command = plan
+
+  variables {
+    url_auth        = "AWS_IAM"
+    fargate_workers = { image = "x:1", max = 3 }
+    pools           = [{ name = "big", fargate_workers = { min = 4 } }]
+  }
+
+  expect_failures = [terraform_data.guard["pools_on_fargate"]]
+}
+
 run "writing_into_the_state" {
   command = plan
 

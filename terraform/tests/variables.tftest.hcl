@@ -10,6 +10,7 @@ run "wrong_1" {
   command = plan
 
   variables {
+    pools                = [{ name = "Big", worker_classes = [{}] }]
     name                 = "Dunlin"
     tags                 = { Installation = "x" }
     build                = "1-digit-first"
@@ -45,6 +46,7 @@ run "wrong_1" {
   }
 
   expect_failures = [
+    var.pools,
     var.oidc,
     var.workgroups,
     var.oidc_secret,
@@ -84,6 +86,7 @@ run "wrong_2" {
   command = plan
 
   variables {
+    pools             = [{ name = "a", worker_classes = [{}] }, { name = "a", fargate_workers = { image = "x:1" } }]
     name              = "a23456789-a23456789-a23456789-a23456789-x"
     tags              = { "aws:x" = "x" }
     build             = "live"
@@ -109,6 +112,7 @@ run "wrong_2" {
   }
 
   expect_failures = [
+    var.pools,
     var.oidc,
     var.workgroups,
     var.name,
@@ -138,6 +142,7 @@ run "wrong_3" {
   command = plan
 
   variables {
+    pools             = [{ name = "a" }]
     name              = "a--b"
     build             = "a b"
     previous_builds   = { "b-1" = { versions = {}, configs = ["0f"] } }
@@ -160,6 +165,7 @@ run "wrong_3" {
   }
 
   expect_failures = [
+    var.pools,
     var.oidc,
     var.workgroups,
     var.name,
@@ -186,6 +192,7 @@ run "wrong_4" {
   command = plan
 
   variables {
+    pools            = [{ name = "a", from_bytes = 0.5, worker_classes = [{}] }]
     state_prefix     = "a*"
     retention_days   = { data = 1.5 }
     data_buckets     = [{ bucket = "lake", prefixes = ["/a/"] }]
@@ -201,6 +208,7 @@ run "wrong_4" {
   }
 
   expect_failures = [
+    var.pools,
     var.oidc,
     var.workgroups,
     var.state_prefix,
@@ -220,6 +228,7 @@ run "wrong_5" {
   command = plan
 
   variables {
+    pools           = [{ name = "a", from_bytes = 10, worker_classes = [{}] }, { name = "b", worker_classes = [{}] }, { name = "c", from_bytes = 10, worker_classes = [{}] }]
     data_buckets    = [{ bucket = "lake", prefixes = ["a*/"] }]
     worker_classes  = [{ ephemeral_storage_mb = 100 }]
     fargate_workers = { image = "x:1", cpu = 2048, memory = 2048 }
@@ -230,6 +239,7 @@ run "wrong_5" {
   }
 
   expect_failures = [
+    var.pools,
     var.oidc,
     var.workgroups,
     var.data_buckets,
@@ -244,6 +254,7 @@ run "wrong_6" {
   command = plan
 
   variables {
+    pools           = [{ name = "a", worker_classes = [{ memory_mb = 64 }] }]
     data_buckets    = [{ bucket = "lake", prefixes = ["a/"], region = "Frankfurt" }]
     worker_classes  = [{ timeout_s = 901 }]
     fargate_workers = { image = "x:1", cpu = 3000 }
@@ -254,6 +265,7 @@ run "wrong_6" {
   }
 
   expect_failures = [
+    var.pools,
     var.oidc,
     var.workgroups,
     var.data_buckets,
@@ -268,6 +280,7 @@ run "wrong_7" {
   command = plan
 
   variables {
+    pools           = [{ name = "a", worker_classes = [{}, {}] }]
     data_buckets    = [{ bucket = "lake", prefixes = ["a/"], kms_key_arn = "alias/x" }]
     writing         = [{ location = "s3://lake/" }]
     worker_classes  = [{ reserved_concurrency = -1 }]
@@ -277,6 +290,7 @@ run "wrong_7" {
   }
 
   expect_failures = [
+    var.pools,
     var.workgroups,
     var.writing,
     var.data_buckets,
@@ -290,10 +304,84 @@ run "wrong_8" {
   command = plan
 
   variables {
+    pools           = [{ name = "a", worker_classes = [{ ephemeral_storage_mb = 100 }] }]
     gateway_fargate = { image = "x:1", certificate_arn = "arn:aws:acm:eu-central-1:123456789012:certificate/a", allowed_cidrs = ["10.0.0.0/8"], idle_timeout_s = 5000 }
   }
 
   expect_failures = [
+    var.pools,
     var.gateway_fargate,
+  ]
+}
+
+run "wrong_9" {
+  command = plan
+
+  variables {
+    pools = [{ name = "a", worker_classes = [{ reserved_concurrency = -1 }] }]
+  }
+
+  expect_failures = [
+    var.pools,
+  ]
+}
+
+run "wrong_10" {
+  command = plan
+
+  variables {
+    pools = [{ name = "a", fargate_workers = { image = "x:latest" } }]
+  }
+
+  expect_failures = [
+    var.pools,
+  ]
+}
+
+run "wrong_11" {
+  command = plan
+
+  variables {
+    pools = [{ name = "a", fargate_workers = { image = "x:1", ephemeral_storage_gb = 10 } }]
+  }
+
+  expect_failures = [
+    var.pools,
+  ]
+}
+
+run "wrong_12" {
+  command = plan
+
+  variables {
+    pools = [{ name = "a", worker_classes = [{ copies = 21 }], from_rows = -1 }]
+  }
+
+  expect_failures = [
+    var.pools,
+  ]
+}
+
+run "wrong_13" {
+  command = plan
+
+  variables {
+    pools = [{ name = "*", worker_classes = [{ timeout_s = 901 }] }]
+  }
+
+  expect_failures = [
+    var.pools,
+  ]
+}
+
+run "wrong_14" {
+  command = plan
+
+  variables {
+    pools = [{ name = "a", from_bytes = 10, from_rows = 10, worker_classes = [{}] }, { name = "b", from_bytes = 10, from_rows = 0, worker_classes = [{}] }]
+  }
+
+  expect_failures = [
+    var.pools,
   ]
 }

@@ -14,7 +14,7 @@ from objects import CHART, EXAMPLES, HERE, NEWEST, OLDEST, Refused, Schemas, hel
 STORE = EXAMPLES / "laptop-store.yaml"
 MINIMAL = HERE / "minimal.yaml"
 # Two gateways survive the loss of one. On a laptop nothing does.
-WITH_TWO_GATEWAYS = {"minimal", "production", "multi-zone", "spot"}
+WITH_TWO_GATEWAYS = {"minimal", "production", "multi-zone", "spot", "pools"}
 
 problems = []
 
@@ -45,14 +45,14 @@ def cases():
         },
         "gateway": {
             "keys": [{"name": "7", "scopes": ["query"], "workgroup": "24", "secret": {"name": "8", "key": "9"}}],
-            "workgroups": [{"name": "24", "tables": ["25"]}],
+            "workgroups": [{"name": "24", "tables": ["25"], "pool": "31"}],
             "oidc": {"issuer": "26", "jwksUrl": "https://27", "audience": "28", "secret": {"name": "29", "key": "30"}},
             "tls": {"secretName": "10", "clientCaSecret": "11", "healthClientSecret": "12"},
             "priorityClassName": "13",
             "serviceAccount": {"name": "14"},
         },
         "ingress": {"enabled": True, "className": "15", "hosts": ["16"], "tlsByController": True},
-        "workers": {"pools": [{"name": "true"}], "serviceAccount": {"name": "17"}},
+        "workers": {"pools": [{"name": "true", "queries": {"pool": "31"}}], "serviceAccount": {"name": "17"}},
         "networkPolicy": {"monitoringNamespace": "18"},
         "monitoring": {"dashboards": {"enabled": True, "namespace": "19"}},
         "tests": {"apiKeySecret": {"name": "20", "key": "21"}},
@@ -66,8 +66,47 @@ def cases():
     yield "without policies and metrics", [MINIMAL], closed, {}
     yield "the oldest Kubernetes", [MINIMAL], {}, {"version": OLDEST}
     yield "no workers", [MINIMAL], {"workers": {"pools": []}}, {}
+    yield "pools of every kind", [MINIMAL], pools_of_every_kind(), {}
+    text = '[state]\nlocation = "s3://b/p"\n[[routing.pools]]\nname = "night"\n'
+    by_hand = {
+        "config": text,
+        "gateway": {"workgroups": [{"name": "nightly", "pool": "night"}]},
+        "workers": {"pools": [{"name": "night", "extraEnv": [{"name": "DUNLIN__WORKER__POOL", "value": "night"}]}]},
+    }
+    yield "pools in the text", [MINIMAL], by_hand, {}
     laptop = {"storeCredentials": {"create": {"accessKeyId": "an-id", "secretAccessKey": "a-secret"}}}
     yield "credentials from values", [MINIMAL], laptop, {}
+
+
+def pools_of_every_kind():
+    """In no pool, in one, in one together with others (two builds, two scalers), in all of them."""
+    hpa = {"kind": "hpa", "minReplicas": 1}
+    return {
+        "gateway": {"workgroups": [{"name": "nightly", "pool": "-n1_ght"}, {"name": "others", "pool": "big"}]},
+        "workers": {
+            "signal": {"prometheusAddress": "http://p:9090"},
+            "defaults": {"autoscaling": {"kind": "keda"}},
+            "pools": [
+                {"name": "default"},
+                {"name": "by-hpa", "autoscaling": hpa},
+                {"name": "many-rows", "queries": {"pool": "rows", "fromRows": 0}, "autoscaling": {"kind": "none"}},
+                {"name": "big", "queries": {"pool": "big", "fromBytes": 9007199254740991, "fromRows": 10**12}},
+                {"name": "big-next", "image": {"tag": "0.0.9"}, "queries": {"pool": "big"}, "autoscaling": hpa},
+                {"name": "night", "queries": {"pool": "-n1_ght"}, "autoscaling": {"query": 'max(a{pool="-n1_ght"})'}},
+                {"name": "every", "queries": {"pool": "*"}},
+            ],
+        },
+    }
+
+
+def routing(found):
+    """What gateways are told of the pools of every kind: in this order, and with all digits."""
+    things = found["pools of every kind"]
+    gateway = next(t for t in things if t["kind"] == "Deployment" and invariants.component(t) == "gateway")
+    told = invariants.configuration(gateway, things).get("routing")
+    big = {"name": "big", "from_bytes": 9007199254740991, "from_rows": 10**12}
+    if told != {"pools": [{"name": "rows", "from_rows": 0}, big, {"name": "-n1_ght"}]}:
+        problem(f"pools of every kind: gateways are told {told}")
 
 
 def lint(program):
@@ -157,6 +196,11 @@ def refusal(program, row):
         problem(f"refusal: {row['name']}: is rendered")
 
 
+def of_pools(*names):
+    """Entries of `workers.pools` that run the queries of these pools of Dunlin."""
+    return [{"name": f"p{number}", "queries": {"pool": pool}} for number, pool in enumerate(names)]
+
+
 # What the user is told after an installation, and what not.
 NOTES = [
     ("minimal", {}, ["http://localhost:8090/v1/sql -H"], ["NOTICE", "no value"]),
@@ -165,6 +209,9 @@ NOTES = [
     ("production", {}, ["https://dunlin.example.com/v1/sql", "dunlin-key-hashes"], ["NOTICE", "no value"]),
     ("multi-zone", {}, ["get service dunlin-gateway"], ["NOTICE"]),
     ("spot", {"config": '[state]\nlocation = "s3://b/p"\n'}, ["no_worker_ms is not in config"], []),
+    ("pools", {}, [], ["NOTICE", "no value"]),
+    ("pools", {"workers": {"pools": of_pools("night")}}, ["every pool of workers.pools has queries"], ["same signal"]),
+    ("pools", {"workers": {"pools": of_pools("night", "*", "night")}}, ["2 pools scale on the same"], ["has queries of"]),
     ("everything", {}, ["2 pools scale on the same signal", "https://one.example.com"], ["no value", "Tokens belong to no"]),
     ("teams", {}, ["A token of https://id.example.com/realms/data", "dunlin-oidc", "$DUNLIN_API_KEY"], ["NOTICE", "no value"]),
     ("teams", {"gateway": {"oidc": {"workgroupClaim": ""}}}, ["Tokens belong to no workgroup"], []),
@@ -241,6 +288,16 @@ def add_text(container, text):
     entry["value"] += text
 
 
+def add_arguments(container, *more):
+    container["args"] += more
+
+
+def into_pool_big(things):
+    """All is told and there, but the scaler counts the tasks of all pools."""
+    add_text(a_container(things), '[[routing.pools]]\nname = "big"\n')
+    add_arguments(a_worker(things), "--pool=big")
+
+
 NO_SUCH_GROUP = f'[[gateway.keys]]\nname = "x"\nsha256 = "{invariants.A_HASH}"\nscopes = []\nworkgroup = "bi"\n'
 
 # The rule that must see it, a part of the production example, and what is broken there.
@@ -268,6 +325,11 @@ BREAKS = [
     (invariants.configurations, a_container, lambda c: add_text(c, NO_SUCH_GROUP)),
     (invariants.configurations, a_worker, lambda c: add_text(c, '[[gateway.workgroups]]\nname = "bi"\n')),
     (invariants.configurations, a_text, lambda d: d.update({"dunlin.toml": '[state]\nlocation = "/x"\n'})),
+    (invariants.pools, a_worker, lambda c: add_arguments(c, "--pool=big")),
+    (invariants.pools, a_container, lambda c: add_text(c, '[[routing.pools]]\nname = "big"\n')),
+    (invariants.pools, a_container, lambda c: add_text(c, '[[gateway.workgroups]]\nname = "a"\npool = "big"\n')),
+    (invariants.pools, a_worker, lambda c: add_text(c, '[[routing.pools]]\nname = "big"\n')),
+    (invariants.pools, lambda t: t, into_pool_big),
     (invariants.secrecy, a_container, lambda c: c["env"].append({"name": "AWS_SECRET_ACCESS_KEY", "value": "x"})),
     (invariants.names, lambda t: t["Service", "dunlin-gateway"]["metadata"], lambda m: m.update(name="n" * 64)),
     (invariants.scalers, spec("Deployment", "dunlin-worker-default"), lambda s: s.update(replicas=2)),
@@ -286,6 +348,8 @@ def main(programs):
         validate(schemas, name, things + (store if name == "laptop" else []))
     if "production" in found:
         teeth(schemas, found["production"])
+    if "pools of every kind" in found:
+        routing(found)
     refused = refusals(programs[0])
     told(programs[0])
     objects = sum(map(len, found.values()))

@@ -2,6 +2,7 @@
 
 import collections
 import json
+import tomllib
 
 import kubelet
 
@@ -243,6 +244,15 @@ def policy_of(role, policy):
 
 
 # --- configuration ----------------------------------------------------------------------------------------------------------
+def given(variable, *_):
+    """What Secrets hold that the chart does not make."""
+    return A_HASH if variable.endswith("_SHA256") else '[state]\nlocation = "s3://b/p"\n'
+
+
+def configuration(deployment, things):
+    return kubelet.configuration(pod_spec(deployment)["containers"][0], things, given)
+
+
 def configurations(things):
     """Each process reads a configuration that is valid TOML and its own; only gateways learn of clients."""
     for deployment in of_kind(things, "Deployment"):
@@ -250,11 +260,7 @@ def configurations(things):
         if role not in ("gateway", "worker"):
             continue
         container = pod_spec(deployment)["containers"][0]
-
-        def given(variable, *_):
-            return A_HASH if variable.endswith("_SHA256") else '[state]\nlocation = "s3://b/p"\n'
-
-        config = kubelet.configuration(container, things, given)
+        config = configuration(deployment, things)
         if not config["state"]["location"].startswith("s3://"):
             yield f"{name(deployment)} has its state in {config['state']['location']}"
         limit = mib(container["resources"]["limits"]["memory"]) << 20
@@ -294,6 +300,50 @@ def groups(deployment, gateway):
             yield f"{name(deployment)}: the key {key['name']} is of a group that is not there"
     if "workgroup_claim" in gateway.get("oidc", {}) and not known:
         yield f"{name(deployment)} refuses every token"
+
+
+def pools(things):
+    """Gateways know the pools that have workers, and no others; workers of a pool are as many as its own tasks need."""
+    gateways = [t for t in of_kind(things, "Deployment") if component(t) == "gateway"]
+    workers = {name(t): t for t in of_kind(things, "Deployment") if component(t) == "worker"}
+    served = {of: pool_of(worker) for of, worker in workers.items()}
+    for gateway in gateways:
+        config = configuration(gateway, things)
+        routed = [pool["name"] for pool in config.get("routing", {}).get("pools", [])]
+        asked = {group["pool"] for group in config.get("gateway", {}).get("workgroups", []) if "pool" in group}
+        if len(set(routed)) != len(routed):
+            yield f"{name(gateway)} would refuse to start: a pool stands twice"
+        for pool in {*asked, *served.values()} - {*routed, None, "*"}:
+            yield f"{name(gateway)} does not know the pool {pool}"
+        for pool in set(routed) - set(served.values()):
+            yield f"{name(gateway)} sends queries to the pool {pool}, which has no workers"
+    for of, worker in workers.items():
+        # The text of `config` is the same for all.
+        if "routing" in tomllib.loads(of_chart(worker)):
+            yield f"{of} is told what gateways decide"
+    for scaler in of_kind(things, "ScaledObject", "HorizontalPodAutoscaler"):
+        of = f"Deployment {scaler['spec']['scaleTargetRef']['name']}"
+        pool, signal = served.get(of), scaler["spec"].get("triggers") or scaler["spec"]["metrics"]
+        if pool not in (None, "*") and pool not in json.dumps(signal):
+            yield f"{name(scaler)} counts the tasks of other pools than {pool}"
+
+
+def pool_of(worker):
+    """The pool of Dunlin whose queries the workers of a Deployment run, `*`, or None."""
+    container = pod_spec(worker)["containers"][0]
+    arguments, variables = container["args"], {entry["name"]: entry.get("value") for entry in container["env"]}
+    for argument in arguments:
+        # One word, because the name of a pool may begin with a hyphen.
+        if argument.startswith("--pool="):
+            return argument.removeprefix("--pool=")
+    return variables.get("DUNLIN__WORKER__POOL")
+
+
+def of_chart(deployment):
+    """The part of a configuration that the chart writes itself."""
+    env = pod_spec(deployment)["containers"][0]["env"]
+    text = next(entry["value"] for entry in env if entry["name"] == "DUNLIN_CONFIG_TOML")
+    return text.replace("$(DUNLIN_CONFIG_COMMON)", "")
 
 
 def mib(text):
@@ -373,6 +423,6 @@ def tests(things):
 
 
 ALL = [
-    restricted, resources, images, scratch, probes, deployments, budgets, services, policies, configurations, secrecy,
-    names, scalers, monitors, accounts, tests,
+    restricted, resources, images, scratch, probes, deployments, budgets, services, policies, configurations, pools,
+    secrecy, names, scalers, monitors, accounts, tests,
 ]  # fmt: skip

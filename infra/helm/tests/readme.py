@@ -26,7 +26,7 @@ helm install dunlin infra/helm/dunlin --namespace dunlin --create-namespace --va
 
 Two values have no default that could work. `config` says where the state is. `gateway.keys`, tokens of an issuer (`gateway.oidc`), client certificates (`gateway.tls`) or `gateway.allowInsecureConnections` say who may ask. Without them nothing is rendered, and Helm prints a sentence that says what to set. Unknown values are errors.
 
-Examples: [laptop](../examples/laptop.yaml), [production](../examples/production.yaml), [several zones](../examples/multi-zone.yaml), [spot nodes](../examples/spot.yaml), [teams](../examples/teams.yaml).
+Examples: [laptop](../examples/laptop.yaml), [production](../examples/production.yaml), [several zones](../examples/multi-zone.yaml), [spot nodes](../examples/spot.yaml), [pools](../examples/pools.yaml), [teams](../examples/teams.yaml).
 """
 
 
@@ -157,7 +157,8 @@ def main(arguments):
     wrong = [f"{name} has no comment" for name in silent(values, said)]
     wrong += list(different(values, schema))
     pool = set(schema["definitions"]["pool"]["properties"])
-    if pool | {"name"} != set(schema["definitions"]["namedPool"]["properties"]):
+    # What each pool says for itself.
+    if pool | {"name", "queries"} != set(schema["definitions"]["namedPool"]["properties"]):
         wrong.append("the schema allows other values in a pool than in workers.defaults")
     if wrong:
         sys.exit("\n".join(f"helm: values: {line}" for line in wrong))

@@ -308,9 +308,12 @@ def main(helm, folder):
     key = new_key(programs)
     by_secret = [{"name": "ci", "scopes": ["query"], "secret": {"name": "hashes", "key": "ci"}}]
     mutual = {"secretName": "server", "clientCaSecret": "clients", "healthClientSecret": "health"}
+    # Every query reaches the bound, and there are no other workers: so the test's statement runs in the pool.
+    pool = [{"name": "large", "queries": {"pool": "big_1", "fromBytes": 0}}]
     ways = {
         "keys, TLS elsewhere": {"gateway": {"keys": by_secret}},
         "keys and certificates of clients": {"gateway": {"keys": by_secret, "tls": mutual}},
+        "a pool": {"gateway": {"keys": by_secret}, "workers": {"pools": pool}},
     }
     for number, (title, values) in enumerate(ways.items()):
         with tempfile.TemporaryDirectory(prefix="dunlin-helm-run.") as root:

@@ -24,7 +24,7 @@ REGION = "eu-central-1"
 GIVEN = "given"
 # Functions that callers invoke by their build, by installation.
 CALLED = {
-    "dunlin": ["dunlin-worker-1769", "dunlin-sweeper"],
+    "dunlin": ["dunlin-worker-1769", "dunlin-worker-big-1769", "dunlin-sweeper"],
     "second": ["second-worker-1769", "second-sweeper"],
 }
 
@@ -107,7 +107,9 @@ def made(url, outputs, packages, builds):
             if installation == "dunlin":
                 text = environment["DUNLIN_CONFIG_TOML"]
                 is_gateway = name == "dunlin-gateway"
-                check(f"{name} is told of clients only if it is the gateway", all((part in text) == is_gateway for part in ("[[gateway.keys]]", "[gateway.oidc]", "[[gateway.workgroups]]")))
+                check(f"{name} is told of clients only if it is the gateway", all((part in text) == is_gateway for part in ("[[gateway.keys]]", "[gateway.oidc]", "[[gateway.workgroups]]", "[[routing.pools]]")))
+                check(f"{name} knows the functions of the pool", '[[functions.class]]\npool = "big"\nmemory_mb = 1769\nnames = ["dunlin-worker-big-1769"]' in text)
+                check(f"{name} is in the pool only if it is named after it", environment.get("DUNLIN__WORKER__POOL") == ("big" if "-big-" in name else None))
                 secret = hashlib.sha256(b"codes of a test").hexdigest()
                 check(f"{name} has the secret of codes only if it is the gateway, and in no text", (environment.get("DUNLIN_OIDC_SECRET") == secret) == is_gateway and secret not in text)
                 check(f"{name} writes down what clients do only if it is the gateway", ("DUNLIN__GATEWAY__AUDIT" in environment) == is_gateway)
@@ -148,6 +150,8 @@ def made(url, outputs, packages, builds):
         check(f"{role}: who deletes", ("s3:DeleteObject" in actions) == (role in ("sweeper", "gateway")))
         check(f"{role}: nothing else is attached", not iam.list_attached_role_policies(RoleName=f"dunlin-{role}")["AttachedPolicies"])
     worker = iam.get_role_policy(RoleName="dunlin-worker", PolicyName="dunlin")["PolicyDocument"]["Statement"]
+    wakes = [resource for one in worker if one["Action"] == ["lambda:InvokeFunction"] for resource in one["Resource"]]
+    check("a worker may call the functions of the pool", any(one.endswith(":function:dunlin-worker-big-1769:*") for one in wakes))
     puts = [resource for one in worker if one["Action"] == ["s3:PutObject"] for resource in one["Resource"]]
     check("a worker cannot put a root", puts and not any(put.endswith(("/root", "/q/*", "/dunlin/*")) for put in puts))
 
@@ -166,7 +170,7 @@ def made(url, outputs, packages, builds):
     logs = client("logs").describe_log_groups()["logGroups"]
     check("logs end", {group["logGroupName"]: group["retentionInDays"] for group in logs} == {f"/aws/lambda/{name}": 14 for name in names})
     watch = client("cloudwatch")
-    check("alarms", len(watch.describe_alarms()["MetricAlarms"]) == 6)
+    check("alarms", len(watch.describe_alarms()["MetricAlarms"]) == 8)
     check("the dashboard", "OpenTasks" in watch.get_dashboard(DashboardName="dunlin")["DashboardBody"])
     check("the topic", len(client("sns").list_topics()["Topics"]) == 1)
     print(f"terraform: moto: {check.count} statements about {', '.join(builds)} hold")

@@ -60,7 +60,8 @@ module "dunlin" {
   api_keys        = [{ name = "ci", sha256 = sha256("a test"), scopes = ["query"], workgroup = "bi" }]
   oidc            = { issuer = "https://id.example", audience = "dunlin", workgroup_claim = "groups" }
   oidc_secret     = sha256("codes of a test")
-  workgroups      = [{ name = "bi", max_running = 10 }]
+  workgroups      = [{ name = "bi", max_running = 10, pool = "big" }]
+  pools           = [{ name = "big", from_bytes = 1000000, worker_classes = [{}] }]
   audit           = true
 
   data_buckets = [{ bucket = "lake", prefixes = ["tables/"] }]

@@ -7,6 +7,7 @@
 {{- include "dunlin.checks.exposure" . -}}
 {{- include "dunlin.checks.gateway" . -}}
 {{- include "dunlin.checks.pools" . -}}
+{{- include "dunlin.checks.queries" . -}}
 {{- include "dunlin.checks.network" . -}}
 {{- end -}}
 
@@ -35,8 +36,12 @@
 {{- end -}}
 
 {{/* The text without lines that are comments. */}}
+{{- define "dunlin.checks.uncommented" -}}
+{{- regexReplaceAll "(?m)^[ \\t]*#.*$" . "" -}}
+{{- end -}}
+
 {{- define "dunlin.checks.configText" -}}
-{{- $text := regexReplaceAll "(?m)^[ \\t]*#.*$" . "" -}}
+{{- $text := include "dunlin.checks.uncommented" . -}}
 {{- if not (regexMatch "(?m)^[ \\t]*\\[state\\]" $text) -}}
 {{- fail "config has no [state]. Set config to the text of dunlin.toml with at least [state] and location = \"s3://BUCKET/PREFIX\", or name a Secret with that text in configSecret.name. See docs/kubernetes.md." -}}
 {{- end -}}
@@ -196,6 +201,68 @@
 {{- fail (printf "%s: terminationGracePeriodSeconds is %d. It must be at least %d: the grace of tasks under way (graceMs), and 5 s to give back the others." $of (int .terminationGracePeriodSeconds) $needed) -}}
 {{- end -}}
 {{- include "dunlin.checks.scaling" (dict "root" $ "of" $of "scaling" .autoscaling) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Whether the text has pools of its own: "true" or nothing. */}}
+{{- define "dunlin.checks.textHasPools" -}}
+{{- if regexMatch "(?m)^[ \\t]*(\\[+[ \\t]*routing[ \\t]*\\.[ \\t]*pools[ \\t]*\\]+|(routing[ \\t]*\\.[ \\t]*)?pools[ \\t]*=)" (include "dunlin.checks.uncommented" .Values.config) -}}true{{- end -}}
+{{- end -}}
+
+{{/* Which queries run where. A text in configSecret may have pools that the chart does not see. */}}
+{{- define "dunlin.checks.queries" -}}
+{{- $routed := include "dunlin.routingPools" . | fromYamlArray -}}
+{{- if and $routed (include "dunlin.checks.textHasPools" .) -}}
+{{- fail "config has [[routing.pools]], and workers.pools has queries, from which the chart writes them. Keep one of them: move name, from_bytes and from_rows into queries of workers.pools (pool, fromBytes, fromRows)." -}}
+{{- end -}}
+{{- $known := dict -}}
+{{- range $routed -}}
+{{- $_ := set $known .name . -}}
+{{- end -}}
+{{- range .Values.workers.pools -}}
+{{- $of := printf "workers.pools[%s]" .name -}}
+{{- with .queries -}}
+{{- if and (eq .pool "*") (or (hasKey . "fromBytes") (hasKey . "fromRows")) -}}
+{{- fail (printf "%s: queries.pool is \"*\", which is every pool, so fromBytes and fromRows mean nothing. Give them where queries names one pool." $of) -}}
+{{- end -}}
+{{- $pool := . -}}
+{{- range $bound := list "fromBytes" "fromRows" -}}
+{{- if and (ne $pool.pool "*") (hasKey $pool $bound) -}}
+{{- if ne (get $pool $bound | int64) (get (get $known $pool.pool) $bound | int64) -}}
+{{- fail (printf "%s: queries.%s is %d, and another entry of the pool %q says %d. Say the same, or say it once." $of $bound (get $pool $bound | int64) $pool.pool (get (get $known $pool.pool) $bound | int64)) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- range $at, $early := $routed -}}
+{{- range $late := slice $routed (int (add1 $at)) -}}
+{{- if and (or (hasKey $early "fromBytes") (hasKey $early "fromRows")) (include "dunlin.checks.covers" (list $late $early "fromBytes")) (include "dunlin.checks.covers" (list $late $early "fromRows")) -}}
+{{- fail (printf "workers.pools: the pool %q has no higher bounds than %q, which stands before it. The last one that a query reaches runs it, so %q would get none by its size. Put the pool with the higher bounds after the other." $late.name $early.name $early.name) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- range .Values.gateway.workgroups -}}
+{{- if and .pool (not (hasKey $known .pool)) (not $.Values.configSecret.name) (not (include "dunlin.checks.textHasPools" $)) -}}
+{{- fail (printf "gateway.workgroups: the queries of %q run in the pool %q, and no entry of workers.pools has queries.pool: %s." .name .pool .pool) -}}
+{{- end -}}
+{{- end -}}
+{{- range include "dunlin.pools" . | fromYamlArray -}}
+{{- if and (include "dunlin.countsOwn" (dict "root" $ "pool" .)) (eq .autoscaling.kind "keda") $.Values.workers.signal.query (not .autoscaling.query) -}}
+{{- fail (printf "workers.pools[%s]: workers.signal.query counts the tasks of all pools. Count those of this one in autoscaling.query, e.g. max(dunlin_pool_tasks{pool=%q})." .name (include "dunlin.queries" .)) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Whether every query that reaches a bound of the earlier pool reaches the same one of the later: "true" or nothing.
+     (list later earlier "fromBytes") */}}
+{{- define "dunlin.checks.covers" -}}
+{{- $late := index . 0 -}}
+{{- $early := index . 1 -}}
+{{- $bound := index . 2 -}}
+{{- if not (hasKey $early $bound) -}}true
+{{- else if hasKey $late $bound -}}
+{{- if le (get $late $bound | int64) (get $early $bound | int64) -}}true{{- end -}}
 {{- end -}}
 {{- end -}}
 

@@ -53,6 +53,30 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- toYaml $pools -}}
 {{- end -}}
 
+{{/* The pool of Dunlin whose queries the workers of a pool run, `*` for all, or nothing: those that are for no pool. */}}
+{{- define "dunlin.queries" -}}
+{{- with .queries -}}{{- .pool -}}{{- end -}}
+{{- end -}}
+
+{{/* What gateways are told of Dunlin's pools, in the order of the list: a YAML list, for fromYamlArray. Of several entries
+     for one pool (two builds, two kinds of nodes) the first has the place, and any of them the bounds. */}}
+{{- define "dunlin.routingPools" -}}
+{{- $names := list -}}
+{{- $bounds := dict -}}
+{{- range .Values.workers.pools -}}
+{{- $name := include "dunlin.queries" . -}}
+{{- if not (has $name (list "" "*")) -}}
+{{- $names = append $names $name -}}
+{{- $_ := set $bounds $name (merge (pick .queries "fromBytes" "fromRows") (get $bounds $name | default dict)) -}}
+{{- end -}}
+{{- end -}}
+{{- $pools := list -}}
+{{- range uniq $names -}}
+{{- $pools = append $pools (set (get $bounds .) "name" .) -}}
+{{- end -}}
+{{- toYaml $pools -}}
+{{- end -}}
+
 {{/* (list base over): `over` wins, map by map. The function mergeOverwrite would leave out 0, false and empty lists. */}}
 {{- define "dunlin.merge" -}}
 {{- $merged := deepCopy (index . 0) -}}
@@ -123,11 +147,26 @@ default
 {namespace={{ .Release.Namespace | quote }},job={{ printf "%s-metrics" (include "dunlin.gateway" .) | quote }}}
 {{- end -}}
 
+{{/* Whether the workers of a pool count their own tasks only, because there are other pools: "true" or nothing. Workers of all
+     pools count all tasks. (dict "root" $ "pool" $pool) */}}
+{{- define "dunlin.countsOwn" -}}
+{{- if and (include "dunlin.routingPools" .root | fromYamlArray) (ne (include "dunlin.queries" .pool) "*") -}}true{{- end -}}
+{{- end -}}
+
+{{/* The query by which KEDA scales a pool: (dict "root" $ "pool" $pool). */}}
 {{- define "dunlin.signal" -}}
-{{- if .Values.workers.signal.query -}}
-{{- .Values.workers.signal.query -}}
+{{- $of := include "dunlin.metricsOf" .root -}}
+{{- if .pool.autoscaling.query -}}
+{{- .pool.autoscaling.query -}}
+{{- else if include "dunlin.countsOwn" . -}}
+{{- $pool := include "dunlin.queries" .pool -}}
+{{- $open := trimSuffix "}" $of -}}
+max(dunlin_pool_tasks{{ $open }},pool={{ $pool | quote }}})
+{{- /* A gateway tells of a pool once it has had tasks, and of those of no pool from its start. */ -}}
+{{- if $pool }} or 0 * max(dunlin_pool_tasks{{ $open }},pool=""}){{ end -}}
+{{- else if .root.Values.workers.signal.query -}}
+{{- .root.Values.workers.signal.query -}}
 {{- else -}}
-{{- $of := include "dunlin.metricsOf" . -}}
 max(dunlin_tasks_pending{{ $of }}) + max(dunlin_tasks_running{{ $of }})
 {{- end -}}
 {{- end -}}

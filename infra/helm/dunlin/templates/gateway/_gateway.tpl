@@ -51,9 +51,24 @@ secret = "${secrets:DUNLIN_OIDC_SECRET}"
 {{- range .Values.gateway.workgroups }}
 {{ include "dunlin.gateway.workgroup" . }}
 {{- end }}
+{{- range include "dunlin.routingPools" . | fromYamlArray }}
+
+[[routing.pools]]
+name = {{ toJson .name }}
+{{- include "dunlin.gateway.numbers" (dict "from_bytes" .fromBytes "from_rows" .fromRows) }}
+{{- end }}
 {{ end -}}
 
-{{/* A limit of 0 is a limit, so `with` would lose it. Large numbers are floats in Helm; TOML wants all their digits. */}}
+{{/* Lines of those keys that have a whole number. 0 is a number, so `with` would lose it. Large numbers are floats in Helm;
+     TOML wants all their digits. */}}
+{{- define "dunlin.gateway.numbers" -}}
+{{- range $key, $value := . }}
+{{- if not (kindIs "invalid" $value) }}
+{{ $key }} = {{ int64 $value }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
 {{- define "dunlin.gateway.workgroup" }}
 [[gateway.workgroups]]
 name = {{ toJson .name }}
@@ -63,11 +78,7 @@ tables = {{ toJson .tables }}
 {{- with .pool }}
 pool = {{ toJson . }}
 {{- end }}
-{{- range $key, $value := dict "max_running" .maxRunning "max_queued" .maxQueued "queue_ms" .queueMs "ttl_ms" .ttlMs "max_bytes_scanned" .maxBytesScanned "bytes_per_day" .bytesPerDay }}
-{{- if not (kindIs "invalid" $value) }}
-{{ $key }} = {{ int64 $value }}
-{{- end }}
-{{- end }}
+{{- include "dunlin.gateway.numbers" (dict "max_running" .maxRunning "max_queued" .maxQueued "queue_ms" .queueMs "ttl_ms" .ttlMs "max_bytes_scanned" .maxBytesScanned "bytes_per_day" .bytesPerDay) }}
 {{- range $key, $value := dict "max_cost_usd" .maxCostUsd "cost_per_day_usd" .costPerDayUsd }}
 {{- if not (kindIs "invalid" $value) }}
 {{ $key }} = {{ toJson $value }}
