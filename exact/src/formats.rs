@@ -103,7 +103,8 @@ fn json_arrays(folder: &Path) {
     let objects: Vec<&str> = lines.lines().collect();
     std::fs::create_dir_all(folder.join("array")).unwrap();
     for (number, half) in objects.chunks(3).enumerate() {
-        let text = format!("[{}]\n", half.join(",\n"));
+        // An object of several lines, as people and programs write them.
+        let text = format!("[{}]\n", half.join(",\n").replace("\":", "\":\n  "));
         std::fs::write(folder.join(format!("array/{number}.json")), text).unwrap();
     }
 }

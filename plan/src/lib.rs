@@ -47,11 +47,13 @@ pub mod gather;
 pub mod guard;
 pub mod location;
 pub mod operators;
+mod parquet_writer;
 pub mod passage;
 pub mod pressure;
 pub mod priority;
 pub mod redact;
 mod renewing;
+mod retyped;
 pub mod session;
 pub mod sift;
 pub mod stores;
@@ -62,3 +64,4 @@ pub mod worker_file;
 pub mod write;
 
 pub use error::{SettingError, StoreError};
+pub use parquet_writer::ParquetWriter;

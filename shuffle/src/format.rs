@@ -13,7 +13,7 @@ use arrow::buffer::Buffer;
 use arrow_ipc::reader::StreamDecoder;
 use arrow_ipc::writer::{IpcWriteOptions, StreamWriter};
 use arrow_ipc::{CompressionType, Message, root_as_message};
-use arrow_schema::{ArrowError, Schema, SchemaRef};
+use arrow_schema::{ArrowError, DataType, Schema, SchemaRef};
 use bytes::Bytes;
 
 /// Slices start at multiples of this many bytes in their object.
@@ -164,6 +164,28 @@ fn decode(
         if decoded.is_some() {
             return Ok(decoded);
         }
+        if let Some(schema) = decoder.schema() {
+            check_decimals(&schema)?;
+        }
+    }
+}
+
+/// Refuses decimals with more digits behind the point than in all: whoever makes texts of them panics.
+fn check_decimals(schema: &Schema) -> Result<(), ArrowError> {
+    let is_one = |kind: &DataType| match kind {
+        DataType::Decimal32(digits, scale)
+        | DataType::Decimal64(digits, scale)
+        | DataType::Decimal128(digits, scale)
+        | DataType::Decimal256(digits, scale) => i16::from(*scale) <= i16::from(*digits),
+        _ => true,
+    };
+    let are_sound = schema.flattened_fields().into_iter().all(|field| match field.data_type() {
+        DataType::Dictionary(_, values) => is_one(values),
+        other => is_one(other),
+    });
+    match are_sound {
+        true => Ok(()),
+        false => Err(ArrowError::IpcError("a column has a type that cannot be".to_owned())),
     }
 }
 

@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use arrow_ipc::writer::StreamWriter;
-use parquet::arrow::ArrowWriter;
+use dunlin_plan::ParquetWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
 
@@ -64,7 +64,7 @@ impl Write for Shared {
 
 /// A Parquet file.
 pub(super) struct Parquet {
-    writer: Option<ArrowWriter<Shared>>,
+    writer: Option<ParquetWriter<Shared>>,
     bytes: Shared,
 }
 
@@ -73,7 +73,7 @@ impl Parquet {
         let compression = Compression::ZSTD(ZstdLevel::default());
         let properties = WriterProperties::builder().set_compression(compression).build();
         let bytes = Shared::default();
-        let writer = ArrowWriter::try_new(bytes.clone(), Arc::clone(schema), Some(properties))
+        let writer = ParquetWriter::try_new(bytes.clone(), schema, properties)
             .context("these columns cannot be written as Parquet")?;
         Ok(Self { writer: Some(writer), bytes })
     }

@@ -36,8 +36,8 @@ fn sent_type(kind: &DataType) -> DataType {
         DataType::Utf8View => DataType::Utf8,
         DataType::BinaryView => DataType::Binary,
         DataType::Dictionary(_, value) => sent_type(value),
-        DataType::List(field) => DataType::List(inner(field)),
-        DataType::LargeList(field) => DataType::LargeList(inner(field)),
+        // The encoder sends large lists as lists, whatever the schema says.
+        DataType::List(field) | DataType::LargeList(field) => DataType::List(inner(field)),
         DataType::FixedSizeList(field, size) => DataType::FixedSizeList(inner(field), *size),
         DataType::Struct(fields) => DataType::Struct(fields.iter().map(inner).collect()),
         DataType::Map(field, is_sorted) => DataType::Map(inner(field), *is_sorted),
@@ -130,16 +130,19 @@ mod tests {
         let offsets = arrow::buffer::OffsetBuffer::new(vec![0, 1, 1, 3].into());
         let lists = ListArray::new(item, offsets, Arc::new(views.clone()), None);
         let words: DictionaryArray<Int32Type> = ["x", "y", "x"].into_iter().collect();
+        let kind = DataType::LargeList(Arc::new(Field::new_list_field(DataType::Utf8View, true)));
+        let large = cast(&lists, &kind).unwrap();
         let batch = RecordBatch::try_from_iter([
             ("v", Arc::new(views) as ArrayRef),
             ("l", Arc::new(lists) as ArrayRef),
             ("d", Arc::new(words) as ArrayRef),
+            ("g", large),
         ])
         .unwrap();
         let schema = sent_schema(&batch.schema());
         let kinds: Vec<String> =
             schema.fields().iter().map(|field| field.data_type().to_string()).collect();
-        assert_eq!(kinds, ["Utf8", "List(Utf8)", "Utf8"]);
+        assert_eq!(kinds, ["Utf8", "List(Utf8)", "Utf8", "List(Utf8)"]);
         let sent = sent_batch(&batch, &schema).unwrap();
         assert_eq!(sent.column(0).as_string::<i32>().value(2), "longer than twelve bytes");
         assert!(sent.column(0).is_null(1));

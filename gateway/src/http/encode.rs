@@ -11,10 +11,10 @@ use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use bytes::Bytes;
 use datafusion::error::DataFusionError;
 use datafusion::execution::SendableRecordBatchStream;
+use dunlin_plan::ParquetWriter;
 use dunlin_shuffle::alone;
 use futures::StreamExt;
 use futures::stream::BoxStream;
-use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::properties::WriterProperties;
@@ -120,12 +120,12 @@ fn of_parquet(error: ParquetError) -> ArrowError {
 }
 
 /// A writer of Parquet whose row groups are small enough to be held.
-fn parquet(schema: &SchemaRef) -> Result<ArrowWriter<Vec<u8>>, ParquetError> {
+fn parquet(schema: &SchemaRef) -> Result<ParquetWriter<Vec<u8>>, ParquetError> {
     let properties = WriterProperties::builder()
         .set_compression(Compression::ZSTD(ZstdLevel::default()))
         .set_max_row_group_bytes(Some(GROUP_BYTES))
         .build();
-    ArrowWriter::try_new(Vec::new(), Arc::clone(schema), Some(properties))
+    ParquetWriter::try_new(Vec::new(), schema, properties)
 }
 
 /// The encoder of one answer. Its bytes are taken after every batch, so it never holds more than one, or one row group.
@@ -134,7 +134,7 @@ enum Encoder {
     JsonLines(arrow::json::Writer<Vec<u8>, LineDelimited>),
     Csv,
     Arrow(Box<StreamWriter<Vec<u8>>>),
-    Parquet(Box<ArrowWriter<Vec<u8>>>),
+    Parquet(Box<ParquetWriter<Vec<u8>>>),
     Text(Box<Table>),
 }
 

@@ -23,6 +23,12 @@ use super::texts::without_negatives;
 /// How many bytes a call will produce. `None` if the function itself will report what is wrong with its arguments.
 pub(super) type Estimate = fn(&Arc<dyn ScalarUDFImpl>, &ScalarFunctionArgs) -> Result<Option<u64>>;
 
+/// No limit.
+#[allow(clippy::unnecessary_wraps)] // as those with one
+pub(super) fn none(_: &Arc<dyn ScalarUDFImpl>, _: &ScalarFunctionArgs) -> Result<Option<u64>> {
+    Ok(None)
+}
+
 /// The engine's function with a limit. Everything except the limit is the function's own.
 #[derive(Debug)]
 pub(super) struct Bounded {
@@ -166,7 +172,9 @@ impl ScalarUDFImpl for Bounded {
     }
 
     fn output_ordering(&self, inputs: &[ExprProperties]) -> Result<SortProperties> {
-        self.function.output_ordering(inputs)
+        // Of the values of some functions and operators nothing is known, not even their type, and an order that follows from
+        // them cannot be found: `ORDER BY abs(id / 2)`.
+        Ok(self.function.output_ordering(inputs).unwrap_or(SortProperties::Unordered))
     }
 
     fn preserves_lex_ordering(&self, inputs: &[ExprProperties]) -> Result<bool> {

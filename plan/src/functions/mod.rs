@@ -30,7 +30,7 @@ pub use self::budget::{MOST_BYTES, MOST_CONSTANT_BYTES, within_constants};
 pub(crate) use self::sizes::average;
 use self::sums::sum;
 use self::whole::all_checked;
-pub use self::whole::checked;
+pub use self::whole::{checked, is_checked};
 
 /// The functions with a limit, each with how many bytes a call produces.
 const BOUNDED: &[(&str, Estimate)] = &[
@@ -48,6 +48,18 @@ const BOUNDED: &[(&str, Estimate)] = &[
     ("array_repeat", values::array_repeat),
     ("array_resize", values::array_resize),
     ("array_concat", values::array_concat),
+    // These have none, but ask for the least and most of their argument.
+    ("abs", bounded::none),
+    ("acos", bounded::none),
+    ("acosh", bounded::none),
+    ("asin", bounded::none),
+    ("atanh", bounded::none),
+    ("cosh", bounded::none),
+    ("ln", bounded::none),
+    ("log", bounded::none),
+    ("log10", bounded::none),
+    ("log2", bounded::none),
+    ("sqrt", bounded::none),
 ];
 
 /// The builder of every session: the engine's functions, some of them with a limit, and those of our own.

@@ -26,6 +26,9 @@ use datafusion::logical_expr::{
 /// Every sum of 64-bit numbers that can be written down fits.
 const WIDE: DataType = DataType::Decimal128(38, 0);
 
+/// So much for each of a trillion rows fits into 64 bits.
+const SMALL: u64 = 1 << 22;
+
 /// The function.
 pub(super) fn sum() -> Arc<AggregateUDF> {
     static FUNCTION: LazyLock<Arc<AggregateUDF>> =
@@ -132,6 +135,17 @@ impl AggregateUDFImpl for CheckedSum {
         literal: &Expr,
         arg_is_left: bool,
     ) -> Result<Option<Expr>> {
+        // The engine adds the constant times the number of rows, and that may not fit.
+        let is_small = match literal {
+            Expr::Literal(value, _) if value.data_type().is_integer() => {
+                let value = value.cast_to(&DataType::Int64);
+                matches!(value, Ok(ScalarValue::Int64(Some(value))) if value.unsigned_abs() <= SMALL)
+            }
+            _ => true,
+        };
+        if !is_small {
+            return Ok(None);
+        }
         self.engine.simplify_expr_op_literal(function, arg, op, literal, arg_is_left)
     }
 

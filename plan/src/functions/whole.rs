@@ -10,7 +10,8 @@ use datafusion::arrow::array::{ArrayRef, Datum};
 use datafusion::arrow::compute::kernels::numeric::{add, mul, sub};
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::arrow::error::ArrowError;
-use datafusion::common::{Result, internal_err};
+use datafusion::common::{Result, plan_err};
+use datafusion::logical_expr::interval_arithmetic::Interval;
 use datafusion::logical_expr::{
     ColumnarValue, Expr, Operator, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl,
     Signature, Volatility,
@@ -35,6 +36,12 @@ static FUNCTIONS: LazyLock<[(Operator, Arc<ScalarUDF>); 3]> = LazyLock::new(|| {
 pub fn checked(operator: Operator) -> Option<Arc<ScalarUDF>> {
     let found = FUNCTIONS.iter().find(|(of, _)| *of == operator);
     found.map(|(_, function)| Arc::clone(function))
+}
+
+/// True for the names of these functions.
+#[must_use]
+pub fn is_checked(name: &str) -> bool {
+    FUNCTIONS.iter().any(|(_, function)| function.name() == name)
 }
 
 /// All of them.
@@ -84,6 +91,13 @@ impl ScalarUDFImpl for Checked {
         true
     }
 
+    fn evaluate_bounds(&self, inputs: &[&Interval]) -> Result<Interval> {
+        match inputs {
+            [left, _] => Interval::make_unbounded(&left.data_type()),
+            _ => self.no_pair(),
+        }
+    }
+
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let [left, right] = args.args.as_slice() else { return self.no_pair() };
         let kernel: fn(&dyn Datum, &dyn Datum) -> Result<ArrayRef, ArrowError> = match self.operator
@@ -98,6 +112,6 @@ impl ScalarUDFImpl for Checked {
 
 impl Checked {
     fn no_pair<T>(&self) -> Result<T> {
-        internal_err!("{} has two whole numbers of one type as its arguments", self.name)
+        plan_err!("{} has two whole numbers of one type as its arguments", self.name)
     }
 }

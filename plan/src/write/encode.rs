@@ -6,20 +6,20 @@ use std::sync::Arc;
 use datafusion::arrow::array::{RecordBatch, new_null_array};
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::csv;
-use datafusion::arrow::datatypes::{DataType, FieldRef, Schema, SchemaRef};
+use datafusion::arrow::datatypes::{DataType, Schema, SchemaRef};
 use datafusion::arrow::ipc::CompressionType;
 use datafusion::arrow::ipc::writer::{FileWriter, IpcWriteOptions};
 use datafusion::arrow::json::writer::LineDelimited;
 use datafusion::arrow::json::{Writer as JsonWriter, WriterBuilder as JsonBuilder};
 use datafusion::error::{DataFusionError, Result};
-use datafusion::parquet::arrow::ArrowWriter;
 use datafusion::parquet::basic::{Compression, ZstdLevel};
 use datafusion::parquet::file::properties::WriterProperties;
 use dunlin_shuffle::alone;
 use flate2::write::GzEncoder;
 
 use super::spec::{CsvStyle, WriteCompression, WriteFormat, WriteSpec};
-use crate::words;
+use crate::parquet_writer::ParquetWriter;
+use crate::{retyped, words};
 
 /// Bytes of a row group of Parquet, after which it is written, however few rows it has.
 const GROUP_BYTES: usize = 64 << 20;
@@ -29,7 +29,7 @@ const ZSTD: i32 = 1;
 /// Rows on their way to the bytes of one file.
 pub(super) enum Encoder {
     /// Parquet.
-    Parquet(Box<ArrowWriter<Vec<u8>>>),
+    Parquet(Box<ParquetWriter<Vec<u8>>>),
     /// CSV.
     Csv(Box<(Text, CsvStyle)>),
     /// JSON lines.
@@ -105,8 +105,7 @@ impl Encoder {
                     ))
                     .set_created_by(concat!("dunlin ", env!("CARGO_PKG_VERSION")).to_owned())
                     .build();
-                let writer =
-                    ArrowWriter::try_new(Vec::new(), Arc::clone(schema), Some(properties))?;
+                let writer = ParquetWriter::try_new(Vec::new(), schema, properties)?;
                 Self::Parquet(Box::new(writer))
             }
             WriteFormat::Csv => {
@@ -207,13 +206,12 @@ pub(super) fn plain_schema(spec: &WriteSpec, schema: &SchemaRef) -> SchemaRef {
     if spec.format != WriteFormat::Arrow {
         return Arc::clone(schema);
     }
-    let plain = |field: &FieldRef| match field.data_type() {
-        DataType::Dictionary(_, values) => {
-            Arc::new(field.as_ref().clone().with_data_type(values.as_ref().clone()))
-        }
-        _ => Arc::clone(field),
+    let values = |kind: &DataType| match kind {
+        DataType::Dictionary(_, values) => Some(values.as_ref().clone()),
+        _ => None,
     };
-    Arc::new(Schema::new(schema.fields().iter().map(plain).collect::<Vec<_>>()))
+    let plain = retyped::fields(schema.fields(), &values);
+    Arc::new(Schema::new(plain.unwrap_or_else(|| schema.fields().to_vec())))
 }
 
 /// The rows as they are in the file.

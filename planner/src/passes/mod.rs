@@ -7,6 +7,7 @@ mod clustered;
 mod conform_unions;
 mod filter_barriers;
 mod first_rows;
+mod guarded;
 mod honest_orders;
 mod nested_top;
 mod reorder_joins;

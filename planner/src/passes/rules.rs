@@ -4,7 +4,8 @@
 //!  conform_unions, honest_orders, top_files,
 //!  reorder_joins,                             DataFusion's own rules …
 //!                                             raise_barriers, FilterPushdown, remove_barriers
-//!                                                                                             sure_ranges, whole_files,
+//!                                                                                             guarded, sure_ranges,
+//!                                                                                             nested_top, whole_files,
 //!                                                                                             clustered, best_first
 //! ```
 
@@ -12,7 +13,7 @@ use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 
 use crate::passes::rewrite::Rule;
 use crate::passes::{
-    best_first, clustered, conform_unions, filter_barriers, honest_orders, nested_top,
+    best_first, clustered, conform_unions, filter_barriers, guarded, honest_orders, nested_top,
     reorder_joins, sure_ranges, top_files, whole_files,
 };
 
@@ -36,6 +37,7 @@ pub(crate) fn optimizer_rules() -> Vec<Rule> {
             rules.push(filter_barriers::remove());
         }
     }
+    rules.push(guarded::rule());
     rules.push(sure_ranges::rule());
     rules.push(nested_top::rule());
     // Last, when files no longer move between partitions.

@@ -11,6 +11,7 @@
 //!   NULL is told for sure.
 //! - A cast that does not keep the order of values (of a time of day, of truth values) gives other ends than those of the
 //!   values that it makes.
+//! - A condition that may fail is asked only where others [protect](super::guarded) it.
 //! - A file may have values of another kind, of which the scan makes those of the table. Its ranges are of what it has.
 //!
 //! The filter above the scan stays as it is.
@@ -31,6 +32,7 @@ use datafusion::physical_expr::{PhysicalExpr, conjunction, split_conjunction};
 use datafusion::physical_plan::ExecutionPlan;
 use dunlin_plan::operators::file_scan;
 
+use crate::passes::guarded::may_fail;
 use crate::passes::rewrite::{Rewrite, Rewritten, Rule};
 use crate::sound::is_utc;
 use crate::tables::Cast;
@@ -81,6 +83,7 @@ pub(crate) fn sure(
 fn is_sure(condition: &Arc<dyn PhysicalExpr>, schema: &Schema) -> bool {
     !asks_float(condition, schema).unwrap_or(true)
         && !has_loose_cast(condition, schema).unwrap_or(true)
+        && !may_fail(condition, schema).unwrap_or(true)
 }
 
 /// Whether a condition has a cast that may change the order of values.

@@ -199,6 +199,11 @@ mod tests {
             ),
             ("select distinct a * 1 as m from t where d - d = 0 order by m limit 1 + 0", "m", "1"),
             ("select null + a from t", "NULL + t.a", " "),
+            (
+                "select b - 1 as n from t order by abs(d - d), ln(d * d)",
+                "n",
+                "2147483646 -2147483649",
+            ),
         ] {
             let rows = context.sql(sql).await.unwrap().collect().await.unwrap();
             let rows =

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use bytes::Bytes;
+use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef, TimeUnit};
 use datafusion::catalog::Session;
 use datafusion::datasource::file_format::FileFormat;
 use datafusion::datasource::file_format::arrow::ArrowFormat;
@@ -150,8 +151,15 @@ impl Reading {
                     (_, Format::Json) if !self.is_array && !self.is_compressed => {
                         self.look_at_head(&file, state, store).await
                     }
+                    (_, Format::Json) if self.is_array && !self.is_compressed => {
+                        self.look_at_array(&file, state, store).await
+                    }
                     _ => self.format.infer_schema(state, store, std::slice::from_ref(&file)).await,
                 };
+                let found = found.map(|schema| match self.kind {
+                    Format::Csv => with_fine_times(&schema),
+                    _ => schema,
+                });
                 found.map_err(|error| TableError::File(FileTrouble::of(&file.location, error)))
             }
         };
@@ -174,8 +182,32 @@ impl Reading {
             let end = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
             bytes.slice(..end)
         };
+        self.look_at_bytes(head, file, state).await
+    }
+
+    /// The schema of a JSON file that is an array. The engine takes a line for an element, and an element may have many. No
+    /// text of JSON has a line's end in it.
+    async fn look_at_array(
+        &self,
+        file: &ObjectMeta,
+        state: &SessionState,
+        store: &Arc<dyn ObjectStore>,
+    ) -> datafusion::error::Result<SchemaRef> {
+        let bytes = store.get(&file.location).await?.bytes().await?;
+        let on_one_line = |byte: &u8| if matches!(byte, b'\n' | b'\r') { b' ' } else { *byte };
+        let bytes: Vec<u8> = bytes.iter().map(on_one_line).collect();
+        self.look_at_bytes(bytes.into(), file, state).await
+    }
+
+    /// The schema of a file, by these bytes in its place.
+    async fn look_at_bytes(
+        &self,
+        bytes: Bytes,
+        file: &ObjectMeta,
+        state: &SessionState,
+    ) -> datafusion::error::Result<SchemaRef> {
         let beside: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
-        beside.put(&file.location, head.into()).await?;
+        beside.put(&file.location, bytes.into()).await?;
         self.format.infer_schema(state, &beside, std::slice::from_ref(file)).await
     }
 
@@ -338,4 +370,18 @@ fn compression(
         Compression::Bzip2 => FileCompressionType::BZIP2,
         Compression::Xz => FileCompressionType::XZ,
     })
+}
+
+/// Times of a text file in microseconds, if its first rows have none that are finer: a later row may have a part of a second,
+/// which the engine would cut without a word. In nanoseconds there would be no year 9999.
+fn with_fine_times(schema: &SchemaRef) -> SchemaRef {
+    let fine = |field: &FieldRef| match field.data_type() {
+        DataType::Timestamp(TimeUnit::Second | TimeUnit::Millisecond, zone) => {
+            let kind = DataType::Timestamp(TimeUnit::Microsecond, zone.clone());
+            Arc::new(field.as_ref().clone().with_data_type(kind))
+        }
+        _ => Arc::clone(field),
+    };
+    let fields: Vec<FieldRef> = schema.fields().iter().map(fine).collect();
+    Arc::new(Schema::new_with_metadata(fields, schema.metadata().clone()))
 }

@@ -190,3 +190,18 @@ async fn a_statement_is_described_before_its_parameters_are_known() {
         assert!(scene.planner.describe(&parsed).await.is_err(), "{sql}");
     }
 }
+
+#[tokio::test]
+async fn times_of_text_files_have_room_for_parts_of_a_second() {
+    let files = [
+        ("s.csv", "at\n2024-01-01 00:00:00\n9999-12-31 00:00:00\n"),
+        ("n.csv", "at\n2024-01-01 00:00:00.123456789\n"),
+        ("a.json", "[\n {\n  \"id\": 1,\n  \"name\": \"a, [b]\"\n },\n {\"id\": 2}\n]\n"),
+    ];
+    let tables = "[[tables]]\nname = \"a\"\nlocation = \"@/a.json\"\nformat = \"json\"\n[tables.json]\narray = true\n";
+    let scene = Scene::new(&files, tables);
+    let columns = |sql| scene.columns(sql);
+    assert_eq!(columns("select * from '@/s.csv'").await.unwrap(), "at Timestamp(µs)");
+    assert_eq!(columns("select * from '@/n.csv'").await.unwrap(), "at Timestamp(ns)");
+    assert_eq!(columns("select * from a").await.unwrap(), "id Int64, name Utf8");
+}

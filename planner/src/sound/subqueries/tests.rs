@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
 use datafusion::arrow::array::AsArray;
-use datafusion::arrow::datatypes::Int32Type;
+use datafusion::arrow::datatypes::{Int32Type, Int64Type};
 use datafusion::prelude::SessionContext;
 
 use super::*;
@@ -205,4 +205,46 @@ async fn a_second_look_changes_nothing() {
     let once = analysed(plan).unwrap();
     let twice = analysed(once.clone()).unwrap();
     assert_eq!(once.display_indent().to_string(), twice.display_indent().to_string());
+}
+
+#[tokio::test]
+async fn in_a_list_of_values_exists_and_in_have_their_three_values() {
+    let context = context().await;
+    // By id: 1, 0 or NULL.
+    for (value, expected) in [
+        ("EXISTS (SELECT 1 FROM b WHERE b.k = a.k)", "1001001"),
+        ("NOT EXISTS (SELECT 1 FROM b WHERE b.k = a.k)", "0110110"),
+        ("EXISTS (SELECT 1 FROM c WHERE c.g = a.g AND c.k = a.k)", "1001000"),
+        ("EXISTS (SELECT 1 FROM nothing)", "0000000"),
+        ("EXISTS (SELECT 1 FROM b)", "1111111"),
+        ("EXISTS (SELECT k FROM b WHERE b.g = a.g GROUP BY k)", "1111001"),
+        ("k IN (SELECT k FROM b)", "1NN1NN1"),
+        ("k NOT IN (SELECT k FROM b)", "0NN0NN0"),
+        ("k IN (SELECT k FROM c)", "10N1N01"),
+        ("k NOT IN (SELECT k FROM c)", "01N0N10"),
+        ("k IN (SELECT k FROM nothing)", "0000000"),
+        ("k IN (SELECT k FROM c WHERE c.g = a.g)", "10N1000"),
+        ("k + 3 IN (SELECT k FROM c)", "10N0N01"),
+        ("4 IN (SELECT k FROM b)", "1111111"),
+        ("5 IN (SELECT k FROM b)", "NNNNNNN"),
+        ("id < 3 OR k IN (SELECT k FROM b)", "11N1NN1"),
+        (
+            "EXISTS (SELECT 1 FROM b WHERE b.k = a.k) AND k NOT IN (SELECT k FROM c WHERE c.k > 1)",
+            "1000001",
+        ),
+    ] {
+        let text = format!("SELECT id, CAST({value} AS INT) AS v FROM a ORDER BY id");
+        let frame = context.sql(&text).await.unwrap_or_else(|error| panic!("{text}: {error}"));
+        let batches = frame.collect().await.unwrap_or_else(|error| panic!("{text}: {error}"));
+        let mut found = String::new();
+        for batch in batches {
+            for value in batch.column(1).as_primitive::<Int32Type>().iter() {
+                found.push_str(&value.map_or("N".to_owned(), |value| value.to_string()));
+            }
+        }
+        assert_eq!(found, expected, "{value}");
+    }
+    let text = "SELECT sum(v) FROM (SELECT CASE WHEN EXISTS (SELECT 1 FROM b WHERE b.k = a.k) THEN id END AS v FROM a)";
+    let frame = context.sql(text).await.unwrap().collect().await.unwrap();
+    assert_eq!(frame[0].column(0).as_primitive::<Int64Type>().value(0), 12);
 }
