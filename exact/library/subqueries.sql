@@ -195,15 +195,12 @@ select id from t where exists (select 1 from u where u.k = t.k) or exists (selec
 select id from t where not (exists (select 1 from u where u.id = t.id) or k in (select id from lone where k = 1));
 
 -- name: EXISTS in SELECT
--- error: does not support logical expression
 select id, exists (select 1 from u where u.k = t.k) as e from t;
 
 -- name: IN in SELECT
--- error: does not support logical expression
 select id, k in (select w from u where w is not null) as i from t;
 
 -- name: EXISTS in CASE
--- error: does not support logical expression
 select id, case when exists (select 1 from u where u.id = t.id) then 'there' else 'not' end as c from t;
 
 -- name: a mark join with an empty right side

@@ -24,7 +24,7 @@ use dunlin_manifest::store::{ControlStore, ObjectControlStore};
 use dunlin_planner::Planner;
 use dunlin_planner::config::Config;
 use dunlin_planner::gateway_config::WorkgroupConfig;
-use dunlin_shuffle::{Buckets, DataTarget, Jobs, TaskWriter, WriterOptions, at_once};
+use dunlin_shuffle::{Buckets, DataTarget, Jobs, KeyOf, TaskWriter, WriterOptions, at_once};
 use futures::future::BoxFuture;
 use reqwest::{Client, RequestBuilder, Response};
 use serde_json::Value;
@@ -281,16 +281,7 @@ impl LocalRunner for Worker {
                 prefix: store.data_prefix().clone(),
                 ready: at_once(),
                 jobs: Jobs::here(),
-                key_of: {
-                    let (query, nonce) = (query.clone(), nonce.clone());
-                    let OpenTask { stage, task, attempt } = task;
-                    let workgroup = handle.root.workgroup.clone();
-                    Arc::new(move |part| {
-                        let (workgroup, query) = (workgroup.as_deref(), &query);
-                        let nonce = nonce.as_str();
-                        keys::Writer { workgroup, query, stage, task, attempt, nonce }.res(part)
-                    })
-                },
+                key_of: names(query.clone(), handle.root.workgroup.clone(), task, nonce.clone()),
             };
             let options = WriterOptions::new(
                 numbers(0, 0).schema(),
@@ -346,4 +337,13 @@ pub(super) async fn problem(request: RequestBuilder) -> (u16, Value) {
     let response = request.send().await.unwrap();
     assert_eq!(header(&response, "content-type"), "application/problem+json");
     (response.status().as_u16(), json(response).await)
+}
+
+/// The names of the objects that an attempt writes.
+fn names(query: QueryId, workgroup: Option<String>, task: OpenTask, nonce: String) -> KeyOf {
+    let OpenTask { stage, task, attempt } = task;
+    Arc::new(move |part| {
+        let (workgroup, query, nonce) = (workgroup.as_deref(), &query, nonce.as_str());
+        keys::Writer { workgroup, query, stage, task, attempt, nonce }.res(part)
+    })
 }

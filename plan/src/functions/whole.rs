@@ -2,7 +2,8 @@
 //! own wrap around: `INT '2147483647' + INT '1'` is −2147483648 there.
 //!
 //! The planner puts these functions in the place of the engine's operators where a result may not fit
-//! (`planner/src/sound/overflow.rs`). They have the names of the operators, so no column gets another name.
+//! (`planner/src/sound/overflow.rs`). They have the names of the operators, so no column gets another name. `a + b + c` is one
+//! call: what is sent to workers may not be nested deeply.
 
 use std::sync::{Arc, LazyLock};
 
@@ -26,7 +27,7 @@ static FUNCTIONS: LazyLock<[(Operator, Arc<ScalarUDF>); 3]> = LazyLock::new(|| {
         ("checked_multiply", Operator::Multiply),
     ]
     .map(|(name, operator)| {
-        let signature = Signature::any(2, Volatility::Immutable);
+        let signature = Signature::variadic_any(Volatility::Immutable);
         (operator, Arc::new(ScalarUDF::from(Checked { name, operator, signature })))
     })
 });
@@ -62,12 +63,8 @@ impl ScalarUDFImpl for Checked {
     }
 
     fn schema_name(&self, args: &[Expr]) -> Result<String> {
-        match args {
-            [left, right] => {
-                Ok(format!("{} {} {}", left.schema_name(), self.operator, right.schema_name()))
-            }
-            _ => self.no_pair(),
-        }
+        let names: Vec<String> = args.iter().map(|arg| arg.schema_name().to_string()).collect();
+        Ok(names.join(&format!(" {} ", self.operator)))
     }
 
     fn signature(&self) -> &Signature {
@@ -76,8 +73,10 @@ impl ScalarUDFImpl for Checked {
 
     fn return_type(&self, types: &[DataType]) -> Result<DataType> {
         match types {
-            [left, right] if left == right && left.is_integer() => Ok(left.clone()),
-            _ => self.no_pair(),
+            [first, others @ ..] if first.is_integer() && others.iter().all(|it| it == first) => {
+                Ok(first.clone())
+            }
+            _ => self.refused(),
         }
     }
 
@@ -93,25 +92,25 @@ impl ScalarUDFImpl for Checked {
 
     fn evaluate_bounds(&self, inputs: &[&Interval]) -> Result<Interval> {
         match inputs {
-            [left, _] => Interval::make_unbounded(&left.data_type()),
-            _ => self.no_pair(),
+            [first, ..] => Interval::make_unbounded(&first.data_type()),
+            [] => self.refused(),
         }
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let [left, right] = args.args.as_slice() else { return self.no_pair() };
+        let [first, others @ ..] = args.args.as_slice() else { return self.refused() };
         let kernel: fn(&dyn Datum, &dyn Datum) -> Result<ArrayRef, ArrowError> = match self.operator
         {
             Operator::Plus => add,
             Operator::Minus => sub,
             _ => mul,
         };
-        apply(left, right, kernel)
+        others.iter().try_fold(first.clone(), |sum, other| apply(&sum, other, kernel))
     }
 }
 
 impl Checked {
-    fn no_pair<T>(&self) -> Result<T> {
-        plan_err!("{} has two whole numbers of one type as its arguments", self.name)
+    fn refused<T>(&self) -> Result<T> {
+        plan_err!("{} has whole numbers of one type as its arguments", self.name)
     }
 }

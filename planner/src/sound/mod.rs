@@ -1,14 +1,13 @@
 //! Where the engine's own rewriting of a statement would change its rows ([0037](../../../docs/decisions/0037-statements.md)).
 //!
 //! ```text
-//!  text ─> syntax tree ─named_windows, distinct_from, numbers─> plan ─> the engine's analyser ─set_operations, subqueries,
+//!  text ─> syntax tree ─named_windows, distinct_from─> plan ─> the engine's analyser ─set_operations, subqueries,
 //!      casts, overflow─> the engine's optimiser
 //! ```
 
 mod casts;
 mod distinct_from;
 mod named_windows;
-mod numbers;
 mod overflow;
 mod set_operations;
 mod subqueries;
@@ -25,7 +24,6 @@ use datafusion::sql::parser::{ExplainStatement, Statement};
 
 use self::distinct_from::regroup;
 use self::named_windows::resolve;
-use self::numbers::keep_digits;
 
 /// Puts the syntax of a statement right.
 ///
@@ -35,7 +33,6 @@ pub(crate) fn put_right(statement: &mut Statement) -> Result<(), String> {
     match statement {
         Statement::Statement(statement) => {
             regroup(statement.as_mut());
-            keep_digits(statement.as_mut());
             resolve(statement.as_mut())
         }
         Statement::Explain(ExplainStatement { statement, .. }) => put_right(statement),

@@ -59,7 +59,13 @@ fn fitting(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     if ends.of != others.of || ends.after(*op, &others).is_some() {
         return Ok(Transformed::no(expr));
     }
-    Ok(Transformed::yes(function.call(vec![left.as_ref().clone(), right.as_ref().clone()])))
+    // A chain is one call.
+    let mut operands = match left.as_ref() {
+        Expr::ScalarFunction(chain) if chain.func == function => chain.args.clone(),
+        other => vec![other.clone()],
+    };
+    operands.push(right.as_ref().clone());
+    Ok(Transformed::yes(function.call(operands)))
 }
 
 /// Between which numbers the values of an expression are.
@@ -214,6 +220,23 @@ mod tests {
             let texts: Vec<&str> = texts.iter().map(Option::unwrap_or_default).collect();
             assert_eq!(texts.join(" "), want, "{sql}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_chain_is_one_call_from_left_to_right() {
+        let context = context(vec![rule()], TABLES).await;
+        let sql = format!("select a{} - 1 - a as n from t where a < 5", " + a".repeat(150));
+        let frame = context.sql(&sql).await.unwrap();
+        let plan = frame.clone().into_optimized_plan().unwrap().display_indent().to_string();
+        assert_eq!(plan.matches("checked_").count(), 2, "{plan}");
+        let rows = frame.collect().await.unwrap();
+        let numbers = datafusion::arrow::array::AsArray::as_primitive::<
+            datafusion::arrow::datatypes::Int64Type,
+        >(rows[0].column(0));
+        assert_eq!(numbers.value(0), 149);
+        // In between it does not fit.
+        let sql = "select a + 1 - 1 from t where a > 5";
+        assert!(context.sql(sql).await.unwrap().collect().await.is_err());
     }
 
     #[tokio::test]

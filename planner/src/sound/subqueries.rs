@@ -13,17 +13,18 @@
 //! never NULL: what SQL leaves open becomes false, and NOT makes true of it. So NOT IN gets a condition that is true for the
 //! same rows and has no need of NULL, and where the value itself is asked for, a CASE that has all three values.
 //!
-//! In a list of values the engine has no join for EXISTS and IN at all. There they count.
+//! In a list of values the engine has no join for EXISTS and IN at all. There they [count](counted).
 //!
 //! An aggregate without GROUP BY has a row also where it is over no rows. When the engine takes a condition on the row
 //! around out of the subquery, it groups by the columns of that condition, and has no group there.
+
+mod counted;
 
 use std::sync::Arc;
 
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
-use datafusion::common::{Column, DFSchema, ExprSchema, Result, ScalarValue, plan_err};
-use datafusion::functions_aggregate::count::count_all;
+use datafusion::common::{Column, DFSchema, Result, ScalarValue, plan_err};
 use datafusion::logical_expr::expr::{Case, Exists, InSubquery, SetComparison, SetQuantifier};
 use datafusion::logical_expr::utils::{can_hash, conjunction, disjunction, merge_schema};
 use datafusion::logical_expr::{
@@ -32,6 +33,7 @@ use datafusion::logical_expr::{
 };
 use datafusion::optimizer::AnalyzerRule;
 
+use self::counted::counted;
 use super::with_expressions;
 
 /// The rule.
@@ -269,52 +271,6 @@ impl Conditions<'_> {
             _ => false,
         }
     }
-}
-
-/// The same value without EXISTS and IN, for which the engine has no join in a list of values: by counting.
-fn counted(expr: Expr, schema: &DFSchema) -> Result<Expr> {
-    let done = expr.transform_down(|expr| {
-        let counted = match expr {
-            Expr::Exists(Exists { subquery, negated }) => {
-                let op = if negated { Operator::Eq } else { Operator::Gt };
-                binary_expr(count(&subquery)?, op, lit(0_i64))
-            }
-            Expr::InSubquery(InSubquery { expr, subquery, negated }) => {
-                let op = if negated { Operator::Eq } else { Operator::Gt };
-                let equal = equal_to(&subquery, *expr, schema)?;
-                binary_expr(count(&equal)?, op, lit(0_i64))
-            }
-            other => return Ok(Transformed::no(other)),
-        };
-        Ok(Transformed::new(counted, true, TreeNodeRecursion::Jump))
-    })?;
-    Ok(done.data)
-}
-
-/// The number of a subquery's rows.
-fn count(subquery: &Subquery) -> Result<Expr> {
-    let plan = LogicalPlanBuilder::from(subquery.subquery.as_ref().clone())
-        .aggregate(Vec::<Expr>::new(), vec![count_all()])?
-        .build()?;
-    Ok(Expr::ScalarSubquery(subquery.with_plan(Arc::new(plan))))
-}
-
-/// The rows of a subquery whose only column has the value of an expression over the row around it.
-fn equal_to(subquery: &Subquery, key: Expr, schema: &DFSchema) -> Result<Subquery> {
-    let outer = key.transform_up(|part| {
-        Ok(match part {
-            Expr::Column(column) => {
-                let field = Arc::clone(schema.field_from_column(&column)?);
-                Transformed::yes(Expr::OuterReferenceColumn(field, column))
-            }
-            other => Transformed::no(other),
-        })
-    })?;
-    let column = Expr::Column(Column::from(subquery.subquery.schema().qualified_field(0)));
-    let filter = Filter::try_new(column.eq(outer.data), Arc::clone(&subquery.subquery))?;
-    let plan = Arc::new(LogicalPlan::Filter(filter));
-    let outer_ref_columns = plan.all_out_ref_exprs();
-    Ok(Subquery { outer_ref_columns, ..subquery.with_plan(plan) })
 }
 
 /// What is made of each part of a chain of ANDs or ORs. Chains can be too long for recursion.

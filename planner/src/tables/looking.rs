@@ -66,9 +66,9 @@ impl Reading {
             ),
             Format::Csv => {
                 if config.csv.header {
-                    header = Some(Arc::new(csv_format(config, compression, 1)?) as _);
+                    header = Some(Arc::new(csv_format(config, files, compression, 1)?) as _);
                 }
-                Arc::new(csv_format(config, compression, config.csv.sample_rows)?)
+                Arc::new(csv_format(config, files, compression, config.csv.sample_rows)?)
             }
         };
         let is_compressed = compression != FileCompressionType::UNCOMPRESSED;
@@ -101,7 +101,8 @@ impl Reading {
 
     /// All that decides what is found in a file, besides the file.
     pub(super) fn way(&self) -> String {
-        format!("{self:?}")
+        // With the number of what this file has changed of it.
+        format!("{self:?} 2")
     }
 
     /// Of how many files of a table, the first ones, more is looked at than the header.
@@ -308,6 +309,7 @@ pub(super) fn relaxed(files: &[(&Path, &SchemaRef)]) -> SchemaRef {
 
 fn csv_format(
     config: &TableConfig,
+    files: &[ObjectMeta],
     compression: FileCompressionType,
     sample_rows: usize,
 ) -> Result<CsvFormat, TableError> {
@@ -315,10 +317,10 @@ fn csv_format(
     let byte = |char: char| {
         u8::try_from(char).map_err(|_| TableError::Invalid(format!("{char:?} is not one byte")))
     };
-    let tabs = config.location.iter().all(|it| {
-        let name = Compression::without(it);
-        name.to_ascii_lowercase().ends_with(".tsv")
-    });
+    let is_tsv = |name: &str| Compression::without(name).to_ascii_lowercase().ends_with(".tsv");
+    // A folder does not tell, but what is in it does.
+    let tabs = config.location.iter().all(is_tsv)
+        || (!files.is_empty() && files.iter().all(|file| is_tsv(file.location.as_ref())));
     let delimiter = csv.delimiter.unwrap_or(if tabs { '\t' } else { ',' });
     let nulls = (!csv.null.is_empty()).then(|| {
         let texts: Vec<String> = csv.null.iter().map(|text| regex::escape(text)).collect();

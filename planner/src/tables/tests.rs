@@ -196,12 +196,15 @@ async fn times_of_text_files_have_room_for_parts_of_a_second() {
     let files = [
         ("s.csv", "at\n2024-01-01 00:00:00\n9999-12-31 00:00:00\n"),
         ("n.csv", "at\n2024-01-01 00:00:00.123456789\n"),
+        ("tabs/a.tsv", "a\tb\n1\tx\n"),
         ("a.json", "[\n {\n  \"id\": 1,\n  \"name\": \"a, [b]\"\n },\n {\"id\": 2}\n]\n"),
     ];
-    let tables = "[[tables]]\nname = \"a\"\nlocation = \"@/a.json\"\nformat = \"json\"\n[tables.json]\narray = true\n";
+    let tables = "[[tables]]\nname = \"a\"\nlocation = \"@/a.json\"\nformat = \"json\"\n[tables.json]\narray = true\n\
+                  [[tables]]\nname = \"t\"\nlocation = \"@/tabs/\"\nformat = \"csv\"\n";
     let scene = Scene::new(&files, tables);
     let columns = |sql| scene.columns(sql);
     assert_eq!(columns("select * from '@/s.csv'").await.unwrap(), "at Timestamp(µs)");
     assert_eq!(columns("select * from '@/n.csv'").await.unwrap(), "at Timestamp(ns)");
+    assert_eq!(columns("select * from t").await.unwrap(), "a Int64, b Utf8");
     assert_eq!(columns("select * from a").await.unwrap(), "id Int64, name Utf8");
 }
