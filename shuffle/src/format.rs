@@ -92,6 +92,8 @@ pub struct SliceDecoder {
     buffer: Buffer,
     rows_left: u64,
     done: bool,
+    /// The schema was looked at.
+    is_sound: bool,
 }
 
 impl SliceDecoder {
@@ -103,6 +105,7 @@ impl SliceDecoder {
             buffer: Buffer::from(bytes),
             rows_left: rows,
             done: false,
+            is_sound: false,
         }
     }
 
@@ -120,6 +123,15 @@ impl SliceDecoder {
         // The decoder is never used again after a panic, so its incomplete state cannot be seen.
         let step = catch_unwind(AssertUnwindSafe(|| decode(&mut self.decoder, &mut self.buffer)))
             .unwrap_or_else(|panic| Err(ArrowError::IpcError(panic_text(panic.as_ref()))));
+        // The decoder knows the schema only when it sees what follows it.
+        let step = step.and_then(|batch| match batch {
+            Some(batch) if !self.is_sound => {
+                check_decimals(batch.schema_ref())?;
+                self.is_sound = true;
+                Ok(Some(batch))
+            }
+            batch => Ok(batch),
+        });
         match step {
             Ok(Some(batch)) => {
                 let rows = batch.num_rows() as u64;
@@ -163,9 +175,6 @@ fn decode(
         buffer.advance(len - message.len());
         if decoded.is_some() {
             return Ok(decoded);
-        }
-        if let Some(schema) = decoder.schema() {
-            check_decimals(&schema)?;
         }
     }
 }

@@ -26,6 +26,9 @@ use crate::passes::rewrite::{Rewrite, Rewritten, Rule};
 
 type Condition = Arc<dyn PhysicalExpr>;
 
+/// Conditions that may fail and are asked one after the other.
+const MOST_LINKED: usize = 8;
+
 /// The pass.
 pub(super) fn rule() -> Rule {
     Rewrite::rule("guarded", guard)
@@ -49,7 +52,8 @@ fn guarded(condition: &Condition, schema: &Schema) -> Result<Option<Condition>> 
     let parts = split_conjunction(condition);
     if parts.len() > 1 {
         let (sure, risky) = divided(&parts, schema)?;
-        let protected = chained(risky, |first, rest| case(None, vec![(first, rest)], None))?;
+        let protected =
+            chained(risky, Operator::And, |first, rest| case(None, vec![(first, rest)], None))?;
         let protected = match sure.is_empty() {
             true => protected,
             false => case(None, vec![(conjunction(sure.clone()), protected)], None)?,
@@ -60,11 +64,8 @@ fn guarded(condition: &Condition, schema: &Schema) -> Result<Option<Condition>> 
     if parts.len() > 1 {
         let (sure, risky) = divided(&parts, schema)?;
         let either = |first, rest| case(None, vec![(first, lit(true))], Some(rest));
-        let risky = chained(risky, either)?;
-        let sure = sure.into_iter().reduce(|left, right| {
-            Arc::new(BinaryExpr::new(left, Operator::Or, right)) as Condition
-        });
-        return Ok(Some(match sure {
+        let risky = chained(risky, Operator::Or, either)?;
+        return Ok(Some(match joined(sure, Operator::Or) {
             Some(sure) => either(sure, risky)?,
             None => risky,
         }));
@@ -84,14 +85,24 @@ fn divided(parts: &[&Condition], schema: &Schema) -> Result<(Vec<Condition>, Vec
     Ok((sure, risky))
 }
 
-/// Each of the conditions, of which there is one or more, only where `link` with those before it asks for it.
+/// Each of the conditions, of which there is one or more, only where `link` with those before it asks for it. Many are
+/// joined by `operator` instead: what is sent to workers may not be nested deeply.
 fn chained(
     conditions: Vec<Condition>,
+    operator: Operator,
     link: impl Fn(Condition, Condition) -> Result<Condition>,
 ) -> Result<Condition> {
+    if conditions.len() > MOST_LINKED {
+        return Ok(joined(conditions, operator).unwrap_or_else(|| lit(true)));
+    }
     let mut backwards = conditions.into_iter().rev();
     let last = backwards.next().unwrap_or_else(|| lit(true));
     backwards.try_fold(last, |rest, first| link(first, rest))
+}
+
+fn joined(conditions: Vec<Condition>, by: Operator) -> Option<Condition> {
+    let join = |left, right| Arc::new(BinaryExpr::new(left, by, right)) as Condition;
+    conditions.into_iter().reduce(join)
 }
 
 /// Whether a condition may be an error for some row. CASE protects what is behind its first condition.
@@ -198,6 +209,22 @@ mod tests {
             let ids =
                 rows.iter().flat_map(|rows| rows.column(0).as_primitive::<Int64Type>().iter());
             assert_eq!(ids.flatten().collect::<Vec<_>>(), expected, "{condition}\n{text}");
+        }
+    }
+
+    #[tokio::test]
+    async fn many_conditions_are_not_nested() {
+        let context = context().await;
+        for (by, expected) in [(" and ", 0), (" or ", 3)] {
+            let all: Vec<String> =
+                (0..60).map(|number| format!("cast(s as int) + id = {}", number * 2)).collect();
+            let sql = format!("select id from t where id <> 2 and ({})", all.join(by));
+            let plan = context.sql(&sql).await.unwrap().create_physical_plan().await.unwrap();
+            let plan = rule().optimize(plan, &Default::default()).unwrap();
+            let text = displayable(plan.as_ref()).indent(false).to_string();
+            assert!(text.matches("CASE").count() <= 1, "{text}");
+            let rows = collect(plan, context.task_ctx()).await.unwrap();
+            assert_eq!(rows.iter().map(|rows| rows.num_rows()).sum::<usize>(), expected, "{text}");
         }
     }
 
