@@ -1,5 +1,6 @@
 //! The parts of the `dunlin` command, as a library for the benchmark and the whole-system tests.
 
+pub mod clicks;
 pub mod client;
 mod collecting;
 pub mod config;

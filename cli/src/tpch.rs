@@ -171,10 +171,16 @@ fn rows(table: &str, scale: f64, part: i32, parts: i32) -> Result<Box<dyn Record
     })
 }
 
-/// `[[tables]]` entries for the tables below a location that ends in `/`.
+/// `[[tables]]` entries for the eight tables below a location that ends in `/`.
 #[must_use]
 pub fn tables_toml(location: &str) -> String {
-    TABLES
+    entries(&TABLES, location)
+}
+
+/// `[[tables]]` entries for some tables below a location that ends in `/`.
+#[must_use]
+pub fn entries(tables: &[&str], location: &str) -> String {
+    tables
         .iter()
         .map(|table| {
             format!("[[tables]]\nname = \"{table}\"\nlocation = \"{location}{table}/\"\n\n")

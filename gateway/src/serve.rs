@@ -196,6 +196,7 @@ fn tell_when_asked(
     metrics.on_scrape(move |metrics| {
         metrics.workers_listening.set(level(watching.listeners()));
         if let Some(intake) = planning.upgrade() {
+            intake.live().planner.pools().for_each(|pool| metrics.pool(pool));
             let (running, queued) = intake.planning();
             metrics.planning_running.set(level(running));
             metrics.planning_queued.set(level(queued));

@@ -53,7 +53,7 @@ pub mod pressure;
 pub mod priority;
 pub mod redact;
 mod renewing;
-mod retyped;
+pub mod retyped;
 pub mod session;
 pub mod sift;
 pub mod stores;

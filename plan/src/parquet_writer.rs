@@ -7,9 +7,8 @@ use std::io::Write;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
-use datafusion::arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
-use datafusion::arrow::compute::cast;
-use datafusion::arrow::datatypes::{DataType, Schema, SchemaRef, TimeUnit};
+use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::datatypes::{DataType, SchemaRef, TimeUnit};
 use datafusion::parquet::arrow::ArrowWriter;
 use datafusion::parquet::errors::ParquetError;
 use datafusion::parquet::file::properties::WriterProperties;
@@ -34,9 +33,7 @@ impl<W: Write + Send> ParquetWriter<W> {
         schema: &SchemaRef,
         properties: WriterProperties,
     ) -> Result<Self, ParquetError> {
-        let told = retyped::fields(schema.fields(), &told);
-        let told =
-            told.map(|told| Arc::new(Schema::new_with_metadata(told, schema.metadata().clone())));
+        let told = retyped::schema(schema, &told);
         let of_file = told.as_ref().unwrap_or(schema);
         let writer = ArrowWriter::try_new(out, Arc::clone(of_file), Some(properties))?;
         Ok(Self { writer, told })
@@ -47,13 +44,10 @@ impl<W: Write + Send> ParquetWriter<W> {
     /// # Errors
     /// They cannot be encoded or written.
     pub fn write(&mut self, batch: &RecordBatch) -> Result<(), ParquetError> {
-        let Some(told) = &self.told else { return self.writer.write(batch) };
-        let columns = batch.columns().iter().zip(told.fields());
-        let columns = columns.map(|(column, field)| cast(column, field.data_type()));
-        let columns = columns.collect::<Result<Vec<ArrayRef>, _>>()?;
-        let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-        let batch = RecordBatch::try_new_with_options(Arc::clone(told), columns, &options)?;
-        self.writer.write(&batch)
+        match &self.told {
+            Some(told) => self.writer.write(&retyped::rows(batch, told)?),
+            None => self.writer.write(batch),
+        }
     }
 
     /// Ends the file.
@@ -102,7 +96,8 @@ fn told(kind: &DataType) -> Option<DataType> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use datafusion::arrow::array::{Int64Array, TimestampSecondArray};
+    use datafusion::arrow::array::{ArrayRef, Int64Array, TimestampSecondArray};
+    use datafusion::arrow::compute::cast;
     use datafusion::arrow::datatypes::Field;
     use datafusion::parquet::arrow::arrow_reader::ArrowReaderOptions;
     use datafusion::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;

@@ -2,10 +2,35 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::datatypes::{DataType, FieldRef};
+use datafusion::arrow::array::{RecordBatch, RecordBatchOptions};
+use datafusion::arrow::compute::cast;
+use datafusion::arrow::datatypes::{DataType, FieldRef, Schema, SchemaRef};
+use datafusion::arrow::error::ArrowError;
 
-/// What a type becomes; `None` if it stays.
-pub(crate) type Replace<'a> = &'a dyn Fn(&DataType) -> Option<DataType>;
+/// What a type becomes; `None` if it stays. What it becomes is asked again.
+pub type Replace<'a> = &'a dyn Fn(&DataType) -> Option<DataType>;
+
+/// The columns with other types; `None` if none is replaced.
+#[must_use]
+pub fn schema(schema: &Schema, replace: Replace<'_>) -> Option<SchemaRef> {
+    let fields = fields(schema.fields(), replace)?;
+    Some(Arc::new(Schema::new_with_metadata(fields, schema.metadata().clone())))
+}
+
+/// The rows as those of a schema with other types.
+///
+/// # Errors
+/// A value that the other type does not have.
+pub fn rows(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, ArrowError> {
+    let columns = batch.columns().iter().zip(schema.fields());
+    let columns = columns.map(|(column, field)| cast(column, field.data_type()));
+    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    RecordBatch::try_new_with_options(
+        Arc::clone(schema),
+        columns.collect::<Result<_, _>>()?,
+        &options,
+    )
+}
 
 /// The fields with other types; `None` if none is replaced.
 pub(crate) fn fields<'a>(

@@ -145,6 +145,11 @@ impl Planner {
         self.inner.routing.mode
     }
 
+    /// The names of `[[routing.pools]]`.
+    pub fn pools(&self) -> impl Iterator<Item = &str> {
+        self.inner.routing.pools.iter().map(|pool| pool.name.as_str())
+    }
+
     /// Parses one statement. Reads no table.
     ///
     /// # Errors

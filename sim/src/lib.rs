@@ -7,6 +7,7 @@
 //!   fault        FaultStore (lost responses, 409s, late writes) and ManualClock
 //!   far          a wire that tears, and an S3 server whose answers take as long as those of Amazon S3, and the chains of requests
 //!   lambda       AWS Lambda: its Invoke API and Runtime API, with functions as processes that are frozen and killed
+//!   issuer       an issuer of tokens of OpenID Connect, whose keys change
 //!   role         who gives a process the credentials of a role
 //!   conformance  one suite for memory, a folder and S3 servers: tests/conformance*.rs
 //!   tests/life   the protocol with workers that compute nothing
@@ -20,5 +21,6 @@ pub mod conformance;
 pub mod far;
 pub mod fault;
 pub mod hub;
+pub mod issuer;
 pub mod lambda;
 pub mod role;

@@ -1,7 +1,7 @@
 //! `dunlin gc` and `dunlin doctor`, as whoever runs Dunlin uses them.
 
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, SystemTime};
 
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::common::api::Api;
 use crate::common::objects::{Objects, until};
 use crate::common::reference::Reference;
-use crate::common::{S3, Setup, binary, data, unique};
+use crate::common::{S3, Setup, binary, data, files_below, unique};
 
 const SCALE: f64 = 0.05;
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -22,19 +22,6 @@ fn dunlin(arguments: &[&str]) -> (bool, String, String) {
     let output = Command::new(binary()).args(arguments).env_clear().output().unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     (output.status.success(), text(&output.stdout), text(&output.stderr))
-}
-
-/// The files below a folder.
-pub fn files(folder: &Path) -> Vec<PathBuf> {
-    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
-    let mut found = Vec::new();
-    for entry in entries.flatten() {
-        match entry.file_type().unwrap().is_dir() {
-            true => found.extend(files(&entry.path())),
-            false => found.push(entry.path()),
-        }
-    }
-    found
 }
 
 fn older(path: &Path, by: Duration) {
@@ -54,8 +41,8 @@ async fn what_ended_queries_left_is_deleted_by_hand_and_by_gateways_and_answers_
     let query = api.begin(sql, &settings).await;
     assert_eq!(api.end(&query, HOUR).await["status"], "SUCCEEDED");
     let state = setup.path().join("state");
-    let of_data = || files(&state.join("data")).len();
-    assert!(of_data() > 0, "{:?}", files(&state));
+    let of_data = || files_below(&state.join("data")).len();
+    assert!(of_data() > 0, "{:?}", files_below(&state));
     let config = setup.config.display().to_string();
     let gc = |more: &[&str]| {
         let (is_right, told, error) =
@@ -132,7 +119,7 @@ fn the_doctor_finds_a_folder_fit_and_says_what_is_wrong_with_others() {
         let line = told.lines().find(|line| line.starts_with(check));
         assert!(line.is_some_and(|line| line.ends_with("  ok")), "{check}: {told}");
     }
-    assert!(files(&state).is_empty(), "it leaves nothing: {:?}", files(&state));
+    assert!(files_below(&state).is_empty(), "it leaves nothing: {:?}", files_below(&state));
     let refused = config(
         "s3://bucket/state",
         "[state.params]\ns3_endpoint = \"http://127.0.0.1:1\"\ns3_key = \"k\"\ns3_secret = \"s\"\nallow_http = true\n",

@@ -6,16 +6,15 @@
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
-use arrow::array::{RecordBatch, RecordBatchOptions};
-use arrow::compute::cast;
-use arrow::error::ArrowError;
+use arrow::array::RecordBatch;
 use arrow_flight::FlightData;
 use arrow_flight::encode::FlightDataEncoderBuilder;
 use arrow_flight::error::FlightError as WireError;
-use arrow_schema::{DataType, Field, FieldRef, Schema, SchemaRef};
+use arrow_schema::{DataType, Schema, SchemaRef};
 use datafusion::error::DataFusionError;
 use datafusion::execution::SendableRecordBatchStream;
 use dunlin_manifest::ids::QueryId;
+use dunlin_plan::retyped;
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use tonic::Status;
@@ -29,48 +28,21 @@ const MESSAGE_BYTES: usize = 1 << 20;
 /// An answer as it is sent.
 pub(super) type Sent = BoxStream<'static, Result<FlightData, Status>>;
 
-/// The type as which a column is sent.
-fn sent_type(kind: &DataType) -> DataType {
-    let inner = |field: &FieldRef| Arc::new(sent_field(field));
+/// What a type is sent as, if not as itself.
+fn sent_type(kind: &DataType) -> Option<DataType> {
     match kind {
-        DataType::Utf8View => DataType::Utf8,
-        DataType::BinaryView => DataType::Binary,
-        DataType::Dictionary(_, value) => sent_type(value),
+        DataType::Utf8View => Some(DataType::Utf8),
+        DataType::BinaryView => Some(DataType::Binary),
+        DataType::Dictionary(_, values) => Some(values.as_ref().clone()),
         // The encoder sends large lists as lists, whatever the schema says.
-        DataType::List(field) | DataType::LargeList(field) => DataType::List(inner(field)),
-        DataType::FixedSizeList(field, size) => DataType::FixedSizeList(inner(field), *size),
-        DataType::Struct(fields) => DataType::Struct(fields.iter().map(inner).collect()),
-        DataType::Map(field, is_sorted) => DataType::Map(inner(field), *is_sorted),
-        other => other.clone(),
+        DataType::LargeList(field) => Some(DataType::List(Arc::clone(field))),
+        _ => None,
     }
-}
-
-fn sent_field(field: &Field) -> Field {
-    let kind = sent_type(field.data_type());
-    Field::new(field.name(), kind, field.is_nullable()).with_metadata(field.metadata().clone())
 }
 
 /// The columns as they are sent.
 pub(super) fn sent_schema(schema: &Schema) -> SchemaRef {
-    let fields: Vec<Field> = schema.fields().iter().map(|field| sent_field(field)).collect();
-    Arc::new(Schema::new_with_metadata(fields, schema.metadata().clone()))
-}
-
-fn sent_batch(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, ArrowError> {
-    let columns = batch.columns().iter().zip(schema.fields());
-    let columns = columns.map(|(column, field)| {
-        if column.data_type() == field.data_type() {
-            Ok(Arc::clone(column))
-        } else {
-            cast(column, field.data_type())
-        }
-    });
-    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-    RecordBatch::try_new_with_options(
-        Arc::clone(schema),
-        columns.collect::<Result<_, _>>()?,
-        &options,
-    )
+    retyped::schema(schema, &sent_type).unwrap_or_else(|| Arc::new(schema.clone()))
 }
 
 /// Sends the rows of `query`. A panic of an operator or an encoder becomes an error, because it must not look like the end
@@ -83,7 +55,7 @@ pub(super) fn sent(rows: SendableRecordBatchStream, query: &QueryId) -> Sent {
         WireError::Tonic(Box::new(error.into()))
     };
     let batches = rows.map(move |batch| {
-        let batch = batch.and_then(|batch| Ok(sent_batch(&batch, &as_sent)?));
+        let batch = batch.and_then(|batch| Ok(retyped::rows(&batch, &as_sent)?));
         batch.map_err(&failed)
     });
     let encoder = FlightDataEncoderBuilder::new()
@@ -118,8 +90,12 @@ pub(super) fn sent_one(batch: RecordBatch) -> Sent {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use arrow::array::{Array, ArrayRef, AsArray, DictionaryArray, ListArray, StringViewArray};
+    use arrow::array::{
+        Array, ArrayRef, AsArray, DictionaryArray, ListArray, RecordBatchOptions, StringViewArray,
+    };
+    use arrow::compute::cast;
     use arrow::datatypes::Int32Type;
+    use arrow_schema::Field;
 
     use super::*;
 
@@ -143,7 +119,7 @@ mod tests {
         let kinds: Vec<String> =
             schema.fields().iter().map(|field| field.data_type().to_string()).collect();
         assert_eq!(kinds, ["Utf8", "List(Utf8)", "Utf8", "List(Utf8)"]);
-        let sent = sent_batch(&batch, &schema).unwrap();
+        let sent = retyped::rows(&batch, &schema).unwrap();
         assert_eq!(sent.column(0).as_string::<i32>().value(2), "longer than twelve bytes");
         assert!(sent.column(0).is_null(1));
         let last = sent.column(1).as_list::<i32>().value(2);
@@ -157,6 +133,6 @@ mod tests {
         let batch =
             RecordBatch::try_new_with_options(Arc::new(Schema::empty()), vec![], &options).unwrap();
         let schema = sent_schema(&batch.schema());
-        assert_eq!(sent_batch(&batch, &schema).unwrap().num_rows(), 3);
+        assert_eq!(retyped::rows(&batch, &schema).unwrap().num_rows(), 3);
     }
 }

@@ -288,6 +288,11 @@ impl Metrics {
         }
     }
 
+    /// There is such a pool: it is told of from now on.
+    pub(crate) fn pool(&self, name: &str) {
+        drop(self.pool_tasks.get_or_create(&[("pool", name.to_owned())]));
+    }
+
     /// A statement was planned.
     pub(crate) fn planned(&self, route: &'static str, took: Duration) {
         self.phase("plan", route, took);

@@ -31,6 +31,12 @@ fn each_metric_is_documented_and_each_documented_metric_is_told() {
     metrics.task_durations.get_or_create(&[("step", "total")]).observe(0.3);
     assert!(metrics.text().contains("dunlin_pool_tasks{pool=\"\"} 0\n"));
     metrics.pools(&[("big".to_owned(), 2)].into());
+    metrics.pool("big");
+    metrics.pool("night");
+    let text = metrics.text();
+    for tasks in ["dunlin_pool_tasks{pool=\"big\"} 2\n", "dunlin_pool_tasks{pool=\"night\"} 0\n"] {
+        assert!(text.contains(tasks), "{text}");
+    }
     metrics.pools(&BTreeMap::new());
     let text = metrics.text();
     let told: BTreeSet<String> = text

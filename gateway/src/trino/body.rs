@@ -151,13 +151,8 @@ impl Results {
             bytes.extend_from_slice(&data);
             bytes.push(b'}');
         }
-        let mut response = Response::new(Body::from(bytes));
+        let mut response = response_about(bytes, JSON, &self.query);
         let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if let Ok(query) = HeaderValue::from_str(self.query.as_str()) {
-            headers.insert("dunlin-query-id", query);
-        }
         for (name, value) in self.headers {
             if let Ok(value) = HeaderValue::from_str(&value) {
                 headers.append(HeaderName::from_static(name), value);
@@ -204,6 +199,25 @@ fn stats(state: State, progress: &Progress, elapsed_ms: u64) -> Value {
         "peakMemoryBytes": 0,
         "spilledBytes": 0,
     })
+}
+
+/// The type of a body that is JSON.
+pub(super) const JSON: &str = "application/json";
+
+/// Bytes about a query, of this type.
+pub(super) fn response_about(
+    bytes: impl Into<Body>,
+    kind: &'static str,
+    query: &QueryId,
+) -> Response {
+    let mut response = Response::new(bytes.into());
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if let Ok(query) = HeaderValue::from_str(query.as_str()) {
+        headers.insert("dunlin-query-id", query);
+    }
+    response
 }
 
 #[cfg(test)]

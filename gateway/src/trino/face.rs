@@ -3,20 +3,19 @@
 use std::panic::AssertUnwindSafe;
 
 use axum::Router;
-use axum::body::{Body, Bytes};
+use axum::body::Bytes;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use dunlin_manifest::ids::QueryId;
 use futures::FutureExt;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderMap, StatusCode};
 use serde_json::json;
 
 use super::address::base;
 use super::asked::Asked;
-use super::body::Results;
+use super::body::{JSON, Results, response_about};
 use super::encoding::Encoded;
 use super::failure::Refused;
 use super::parts::{Client, Trino};
@@ -164,15 +163,7 @@ async fn segment(
         // The segment was told, so its query has rows, and they can be written.
         Refused::Statement(failure) => CoreError::internal(failure).about(&query).into(),
     })?;
-    let mut response = Response::new(Body::from(bytes));
-    let kind = if plain.is_some() { OPAQUE } else { "application/json" };
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    if let Ok(query) = HeaderValue::from_str(query.as_str()) {
-        headers.insert("dunlin-query-id", query);
-    }
-    Ok(response)
+    Ok(response_about(bytes, if plain.is_some() { OPAQUE } else { JSON }, &query))
 }
 
 /// `GET ackUri` of a segment: its client has it. Nothing is deleted, because it is made from the objects of the answer.

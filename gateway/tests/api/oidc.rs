@@ -7,120 +7,36 @@ use std::time::Duration;
 
 use arrow_flight::flight_service_client::FlightServiceClient;
 use arrow_flight::sql::client::FlightSqlServiceClient;
-use axum::Json;
-use axum::routing::get;
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use dunlin_gateway::auth::{OidcOptions, Workgroup};
 use dunlin_gateway::{DoorOptions, GatewayOptions};
 use dunlin_manifest::env::Clock;
+use dunlin_sim::issuer::Issuer;
 use futures::TryStreamExt;
 use futures::future::BoxFuture;
-use parking_lot::Mutex;
 use reqwest::RequestBuilder;
-use ring::rand::SystemRandom;
-use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
 use serde_json::{Value, json};
 use tokio_postgres::{NoTls, SimpleQueryMessage};
 use tonic::transport::{Channel, Endpoint};
 
 use super::site::*;
 
-/// A key pair of an issuer, under its id.
-struct Pair {
-    id: String,
-    pair: EcdsaKeyPair,
+async fn started() -> Issuer {
+    Issuer::start().await.unwrap()
 }
 
-impl Pair {
-    fn new(id: &str) -> Self {
-        let (by, random) = (&ECDSA_P256_SHA256_FIXED_SIGNING, SystemRandom::new());
-        let made = EcdsaKeyPair::generate_pkcs8(by, &random).unwrap();
-        let pair = EcdsaKeyPair::from_pkcs8(by, made.as_ref(), &random).unwrap();
-        Self { id: id.to_owned(), pair }
-    }
-
-    fn public(&self) -> Value {
-        let (x, y) = self.pair.public_key().as_ref()[1..].split_at(32);
-        let (x, y) = (BASE64.encode(x), BASE64.encode(y));
-        json!({ "kty": "EC", "crv": "P-256", "use": "sig", "kid": self.id, "x": x, "y": y })
-    }
-
-    fn sign(&self, claims: &Value) -> String {
-        let part = |value: &Value| BASE64.encode(value.to_string());
-        let message =
-            format!("{}.{}", part(&json!({"alg": "ES256", "kid": self.id})), part(claims));
-        let signature = self.pair.sign(&SystemRandom::new(), message.as_bytes()).unwrap();
-        format!("{message}.{}", BASE64.encode(signature))
-    }
-}
-
-/// An issuer on loopback.
-struct Issuer {
-    url: String,
-    published: Arc<Mutex<Vec<Value>>>,
-    pair: Pair,
-}
-
-impl Issuer {
-    async fn start() -> Self {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let published = Arc::new(Mutex::new(Vec::new()));
-        let (keys, document) = (
-            Arc::clone(&published),
-            json!({ "issuer": url, "jwks_uri": format!("{url}/keys"), "more": "words" }),
-        );
-        let routes = axum::Router::new()
-            .route("/.well-known/openid-configuration", get(async move || Json(document)))
-            .route("/keys", get(async move || Json(json!({ "keys": *keys.lock() }))));
-        tokio::spawn(async move { axum::serve(listener, routes).await });
-        let mut issuer = Self { url, published, pair: Pair::new("first") };
-        issuer.rotate("first");
-        issuer
-    }
-
-    /// Publishes a new key, and no other one.
-    fn rotate(&mut self, id: &str) {
-        self.pair = Pair::new(id);
-        *self.published.lock() = vec![self.pair.public()];
-    }
-
-    fn claims(&self, person: &str) -> Value {
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-        json!({
-            "iss": self.url,
-            "aud": ["dunlin", "others"],
-            "sub": person,
-            "email": format!("{person}@example"),
-            "exp": now.as_secs() + 600,
-        })
-    }
-
-    fn token(&self, person: &str) -> String {
-        self.pair.sign(&self.claims(person))
-    }
-
-    fn token_with(&self, person: &str, name: &str, value: Value) -> String {
-        let mut claims = self.claims(person);
-        claims[name] = value;
-        self.pair.sign(&claims)
-    }
-
-    fn door(&self, more: &Value) -> GatewayOptions {
-        let mut config = json!({
-            "issuer": self.url,
-            "audience": "dunlin",
-            "name_claim": "email",
-            "secret": "0123456789abcdef0123456789abcdef",
-        });
-        config.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-        let groups: Vec<_> = serde_json::from_value(json!([{ "name": "bi" }])).unwrap();
-        let groups = Workgroup::all(&groups).unwrap();
-        let oidc = OidcOptions::of(&serde_json::from_value(config).unwrap(), &groups).unwrap();
-        let door = DoorOptions { oidc: Some(oidc), ..DoorOptions::default() };
-        GatewayOptions { door, ..GatewayOptions::default() }
-    }
+fn door(issuer: &Issuer, more: &Value) -> GatewayOptions {
+    let mut config = json!({
+        "issuer": issuer.url,
+        "audience": "dunlin",
+        "name_claim": "email",
+        "secret": "0123456789abcdef0123456789abcdef",
+    });
+    config.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    let groups: Vec<_> = serde_json::from_value(json!([{ "name": "bi" }])).unwrap();
+    let groups = Workgroup::all(&groups).unwrap();
+    let oidc = OidcOptions::of(&serde_json::from_value(config).unwrap(), &groups).unwrap();
+    let door = DoorOptions { oidc: Some(oidc), ..DoorOptions::default() };
+    GatewayOptions { door, ..GatewayOptions::default() }
 }
 
 fn status(gateway: &Running, query: &str) -> RequestBuilder {
@@ -164,9 +80,9 @@ async fn texts(client: &tokio_postgres::Client, sql: &str) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_person_is_one_owner_by_every_protocol_and_another_person_is_not() {
-    let (site, issuer) = (Site::new(), Issuer::start().await);
-    let first = site.gateway(Some(site.worker(Outcome::Rows)), issuer.door(&json!({}))).await;
-    let second = site.gateway(None, issuer.door(&json!({}))).await;
+    let (site, issuer) = (Site::new(), started().await);
+    let first = site.gateway(Some(site.worker(Outcome::Rows)), door(&issuer, &json!({}))).await;
+    let second = site.gateway(None, door(&issuer, &json!({}))).await;
     let (ada, again, bob) = (issuer.token("ada"), issuer.token("ada"), issuer.token("bob"));
     assert_ne!(ada, again, "two tokens");
 
@@ -212,14 +128,14 @@ async fn one_person_is_one_owner_by_every_protocol_and_another_person_is_not() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_that_is_not_accepted_is_refused_by_every_protocol_alike() {
-    let (site, issuer, stranger) = (Site::new(), Issuer::start().await, Issuer::start().await);
-    let gateway = site.gateway(None, issuer.door(&json!({}))).await;
+    let (site, issuer, stranger) = (Site::new(), started().await, started().await);
+    let gateway = site.gateway(None, door(&issuer, &json!({}))).await;
     let mut forged = issuer.token("ada");
     forged.truncate(forged.len() - 4);
     let wrong = [
         forged,
         stranger.token("ada"),
-        stranger.pair.sign(&issuer.claims("ada")),
+        stranger.sign(&issuer.claims("ada")),
         issuer.token_with("ada", "aud", json!("others")),
         issuer.token_with("ada", "iss", json!(stranger.url)),
         issuer.token_with("ada", "exp", json!(1_000_000_000)),
@@ -255,13 +171,13 @@ async fn a_token_that_is_not_accepted_is_refused_by_every_protocol_alike() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn scopes_and_groups_come_from_claims() {
-    let (site, issuer) = (Site::new(), Issuer::start().await);
+    let (site, issuer) = (Site::new(), started().await);
     let more = json!({ "scopes_claim": "scope", "workgroup_claim": "groups" });
-    let gateway = site.gateway(None, issuer.door(&more)).await;
+    let gateway = site.gateway(None, door(&issuer, &more)).await;
     let token = |scope: &str, groups: Value| {
         let mut claims = issuer.claims("ada");
         (claims["scope"], claims["groups"]) = (json!(scope), groups);
-        issuer.pair.sign(&claims)
+        issuer.sign(&claims)
     };
     let by = async |token: String| code(gateway.sql("select 1").bearer_auth(token)).await;
     assert_eq!(by(token("openid dunlin:query", json!(["staff", "bi"]))).await, 200);
@@ -295,15 +211,15 @@ impl Clock for Ahead {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_key_of_the_issuer_is_found_and_an_old_one_is_no_longer_accepted() {
-    let (mut site, mut issuer) = (Site::new(), Issuer::start().await);
+    let (mut site, mut issuer) = (Site::new(), started().await);
     let ahead =
         Arc::new(Ahead { inner: Arc::clone(&site.env.clock), seconds: AtomicU64::default() });
     site.env.clock = Arc::clone(&ahead) as _;
-    let gateway = site.gateway(None, issuer.door(&json!({}))).await;
+    let gateway = site.gateway(None, door(&issuer, &json!({}))).await;
     let by = async |token: &str| code(gateway.sql("select 1").bearer_auth(token)).await;
     let old = issuer.token("ada");
     assert_eq!(by(&old).await, 200);
-    issuer.rotate("second");
+    issuer.rotate("second").unwrap();
     let new = issuer.token("ada");
     assert_eq!(by(&new).await, 401, "keys were read a moment ago");
     assert_eq!(by(&old).await, 200);
@@ -315,8 +231,8 @@ async fn a_new_key_of_the_issuer_is_found_and_an_old_one_is_no_longer_accepted()
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_person_runs_is_cancelled_at_the_gateway_of_its_connection() {
     const LONG: &str = "select count(*) from generate_series(1, 10000000) a, generate_series(1, 10000000) b where a.value + b.value < 0";
-    let (site, issuer) = (Site::new(), Issuer::start().await);
-    let gateway = site.gateway(None, issuer.door(&json!({}))).await;
+    let (site, issuer) = (Site::new(), started().await);
+    let gateway = site.gateway(None, door(&issuer, &json!({}))).await;
     let session = postgres(gateway.postgres, &issuer.token("ada")).await.unwrap();
     let token = session.cancel_token();
     let cancelling = async {

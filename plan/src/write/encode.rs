@@ -4,7 +4,6 @@ use std::io::{self, Write};
 use std::sync::Arc;
 
 use datafusion::arrow::array::{RecordBatch, new_null_array};
-use datafusion::arrow::compute::cast;
 use datafusion::arrow::csv;
 use datafusion::arrow::datatypes::{DataType, Schema, SchemaRef};
 use datafusion::arrow::ipc::CompressionType;
@@ -219,10 +218,7 @@ pub(super) fn plain(spec: &WriteSpec, batch: &RecordBatch) -> Result<RecordBatch
     if spec.format != WriteFormat::Arrow {
         return Ok(batch.clone());
     }
-    let schema = plain_schema(spec, &batch.schema());
-    let columns = batch.columns().iter().zip(schema.fields());
-    let columns = columns.map(|(column, field)| Ok(cast(column, field.data_type())?));
-    Ok(RecordBatch::try_new(Arc::clone(&schema), columns.collect::<Result<_>>()?)?)
+    Ok(retyped::rows(batch, &plain_schema(spec, &batch.schema()))?)
 }
 
 fn parquet_compression(compression: WriteCompression) -> Result<Compression> {

@@ -23,6 +23,7 @@ use datafusion::physical_plan::filter::{FilterExec, FilterExecBuilder};
 use dunlin_plan::functions::is_checked;
 
 use crate::passes::rewrite::{Rewrite, Rewritten, Rule};
+use crate::tables::carries;
 
 type Condition = Arc<dyn PhysicalExpr>;
 
@@ -37,6 +38,9 @@ pub(super) fn rule() -> Rule {
 fn guard(node: Arc<dyn ExecutionPlan>) -> Rewritten {
     let Some(filter) = node.downcast_ref::<FilterExec>() else { return Ok(Transformed::no(node)) };
     let schema = filter.input().schema();
+    if !may_fail(filter.predicate(), &schema)? {
+        return Ok(Transformed::no(node));
+    }
     let Some(predicate) = guarded(filter.predicate(), &schema)? else {
         return Ok(Transformed::no(node));
     };
@@ -44,11 +48,8 @@ fn guard(node: Arc<dyn ExecutionPlan>) -> Rewritten {
     Ok(Transformed::yes(Arc::new(filter)))
 }
 
-/// The same condition of a filter, with the parts that may fail under the others; `None` if nothing is to be done.
+/// A condition of a filter that may fail, with the parts that may under the others; `None` if it has no parts.
 fn guarded(condition: &Condition, schema: &Schema) -> Result<Option<Condition>> {
-    if !may_fail(condition, schema)? {
-        return Ok(None);
-    }
     let parts = split_conjunction(condition);
     if parts.len() > 1 {
         let (sure, risky) = divided(&parts, schema)?;
@@ -147,10 +148,7 @@ fn may_not_fit(from: &DataType, to: &DataType) -> bool {
         (DataType::Dictionary(_, from), to) => may_not_fit(from, to),
         (from, DataType::Dictionary(_, to)) => may_not_fit(from, to),
         (from, to) if from.is_string() => !to.is_string() && !to.is_binary(),
-        (from, to) if from.is_integer() && to.is_integer() => {
-            let wider = to.primitive_width() > from.primitive_width();
-            from != to && !(wider && (from.is_unsigned_integer() || to.is_signed_integer()))
-        }
+        (from, to) if from.is_integer() && to.is_integer() => !carries(from, to),
         (from, to) => from.is_numeric() && to.is_integer(),
     }
 }

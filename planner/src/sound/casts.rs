@@ -26,7 +26,7 @@ use datafusion::optimizer::AnalyzerRule;
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use dunlin_plan::functions::as_is;
 
-use super::{is_utc, with_expressions};
+use super::{is_utc, whole, with_expressions};
 
 /// The rule.
 pub(super) fn rule() -> Arc<dyn AnalyzerRule + Send + Sync> {
@@ -273,33 +273,6 @@ fn changes(from: &DataType, to: &DataType, tries: bool) -> bool {
         // Of what the engine moves, only numbers and times are left.
         _ => tries && (from.is_temporal() || to.is_temporal()),
     }
-}
-
-/// The least and the greatest whole number of a type, and its digits after the point.
-fn whole(data_type: &DataType) -> Option<(i128, i128, i8)> {
-    use DataType::{
-        Decimal32, Decimal64, Decimal128, Int8, Int16, Int32, Int64, UInt8, UInt16, UInt32, UInt64,
-    };
-    let signed = |bits: u32| (-(1_i128 << (bits - 1)), (1_i128 << (bits - 1)) - 1, 0);
-    let unsigned = |bits: u32| (0, (1_i128 << bits) - 1, 0);
-    Some(match data_type {
-        Int8 => signed(8),
-        Int16 => signed(16),
-        Int32 => signed(32),
-        Int64 => signed(64),
-        UInt8 => unsigned(8),
-        UInt16 => unsigned(16),
-        UInt32 => unsigned(32),
-        UInt64 => unsigned(64),
-        Decimal32(precision, scale)
-        | Decimal64(precision, scale)
-        | Decimal128(precision, scale) => {
-            let digits = u32::try_from(i16::from(*precision) - i16::from(*scale)).unwrap_or(0);
-            let most = 10_i128.checked_pow(digits).map_or(i128::MAX, |end| end - 1);
-            (-most, most, *scale)
-        }
-        _ => return None,
-    })
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ mod subqueries;
 
 use std::sync::Arc;
 
+use datafusion::arrow::datatypes::DataType;
 use datafusion::common::Result;
 use datafusion::common::tree_node::Transformed;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
@@ -67,6 +68,33 @@ fn with_expressions(
 /// Whether times without a zone are the same times in this one.
 pub(crate) fn is_utc(zone: Option<&str>) -> bool {
     matches!(zone, None | Some("UTC" | "+00:00" | "Etc/UTC" | "Z"))
+}
+
+/// The least and the greatest whole number of a type, and its digits after the point.
+fn whole(data_type: &DataType) -> Option<(i128, i128, i8)> {
+    use DataType::{
+        Decimal32, Decimal64, Decimal128, Int8, Int16, Int32, Int64, UInt8, UInt16, UInt32, UInt64,
+    };
+    let signed = |bits: u32| (-(1_i128 << (bits - 1)), (1_i128 << (bits - 1)) - 1, 0);
+    let unsigned = |bits: u32| (0, (1_i128 << bits) - 1, 0);
+    Some(match data_type {
+        Int8 => signed(8),
+        Int16 => signed(16),
+        Int32 => signed(32),
+        Int64 => signed(64),
+        UInt8 => unsigned(8),
+        UInt16 => unsigned(16),
+        UInt32 => unsigned(32),
+        UInt64 => unsigned(64),
+        Decimal32(precision, scale)
+        | Decimal64(precision, scale)
+        | Decimal128(precision, scale) => {
+            let digits = u32::try_from(i16::from(*precision) - i16::from(*scale)).unwrap_or(0);
+            let most = 10_i128.checked_pow(digits).map_or(i128::MAX, |end| end - 1);
+            (-most, most, *scale)
+        }
+        _ => return None,
+    })
 }
 
 /// A session with the engine's analyser and these rules, and the tables that these statements make.

@@ -15,11 +15,13 @@ use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, Result, ScalarValue};
 use datafusion::logical_expr::utils::merge_schema;
-use datafusion::logical_expr::{BinaryExpr, Cast, Expr, ExprSchemable, LogicalPlan, Operator};
+use datafusion::logical_expr::{
+    BinaryExpr, Cast, Expr, ExprSchemable, LogicalPlan, Operator, ScalarUDF,
+};
 use datafusion::optimizer::AnalyzerRule;
 use dunlin_plan::functions::checked;
 
-use super::with_expressions;
+use super::{whole, with_expressions};
 
 /// The rule.
 pub(super) fn rule() -> Arc<dyn AnalyzerRule + Send + Sync> {
@@ -49,23 +51,27 @@ impl AnalyzerRule for Overflow {
 
 /// An operator that cannot give a wrong number.
 fn fitting(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
-    let Expr::BinaryExpr(BinaryExpr { left, op, right }) = &expr else {
+    let Some(function) = may_not_fit(&expr, schema) else { return Ok(Transformed::no(expr)) };
+    let Expr::BinaryExpr(BinaryExpr { left, right, .. }) = expr else {
         return Ok(Transformed::no(expr));
     };
-    let (Some(function), Some(ends)) = (checked(*op), Ends::of(left, schema)) else {
-        return Ok(Transformed::no(expr));
-    };
-    let Some(others) = Ends::of(right, schema) else { return Ok(Transformed::no(expr)) };
-    if ends.of != others.of || ends.after(*op, &others).is_some() {
-        return Ok(Transformed::no(expr));
-    }
     // A chain is one call.
-    let mut operands = match left.as_ref() {
-        Expr::ScalarFunction(chain) if chain.func == function => chain.args.clone(),
-        other => vec![other.clone()],
+    let mut operands = match *left {
+        Expr::ScalarFunction(chain) if chain.func == function => chain.args,
+        other => vec![other],
     };
-    operands.push(right.as_ref().clone());
+    operands.push(*right);
     Ok(Transformed::yes(function.call(operands)))
+}
+
+/// The function to be put in the place of an operator, if its result may not fit.
+fn may_not_fit(expr: &Expr, schema: &DFSchema) -> Option<Arc<ScalarUDF>> {
+    let Expr::BinaryExpr(BinaryExpr { left, op, right }) = expr else { return None };
+    let function = checked(*op)?;
+    // The right side of a long chain is the short one.
+    let others = Ends::of(right, schema)?;
+    let ends = Ends::of(left, schema)?;
+    (ends.of == others.of && ends.after(*op, &others).is_none()).then_some(function)
 }
 
 /// Between which numbers the values of an expression are.
@@ -79,39 +85,47 @@ struct Ends {
 impl Ends {
     /// Those of an expression of whole numbers.
     fn of(expr: &Expr, schema: &DFSchema) -> Option<Self> {
-        let own = Self::of_type(expr.get_type(schema).ok()?)?;
-        let closer = match expr {
-            Expr::Literal(value, _) => match value.cast_to(&DataType::Decimal128(38, 0)).ok()? {
-                ScalarValue::Decimal128(Some(value), _, _) => {
-                    Some(Self { least: value, most: value, of: own.of.clone() })
-                }
-                _ => None,
-            },
+        // An operator that fits has the type of its operands. To ask for the type of each would look through all below it.
+        match expr {
             Expr::Alias(alias) => Self::of(&alias.expr, schema),
-            Expr::Cast(Cast { expr, .. }) => Self::of(expr, schema),
-            Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
-                Self::of(left, schema)?.after(*op, &Self::of(right, schema)?)
+            Expr::Literal(value, _) => {
+                let own = Self::of_type(value.data_type())?;
+                Some(match value.cast_to(&DataType::Decimal128(38, 0)).ok()? {
+                    ScalarValue::Decimal128(Some(value), _, _) => {
+                        Self { least: value, most: value, of: own.of }
+                    }
+                    _ => own,
+                })
             }
-            _ => None,
-        };
-        Some(match closer {
-            Some(closer) if own.has(&closer) => Self { of: own.of, ..closer },
-            _ => own,
-        })
+            Expr::Cast(Cast { expr, field }) => {
+                let own = Self::of_type(field.data_type().clone())?;
+                Some(match Self::of(expr, schema) {
+                    Some(closer) if own.has(&closer) => Self { of: own.of, ..closer },
+                    _ => own,
+                })
+            }
+            Expr::BinaryExpr(BinaryExpr { left, op, right }) if checked(*op).is_some() => {
+                let Some(others) = Self::of(right, schema) else {
+                    // A difference of dates is a whole number.
+                    let is_time = right.get_type(schema).ok()?.is_temporal();
+                    return is_time.then(|| Self::of_its_type(expr, schema))?;
+                };
+                let ends = Self::of(left, schema)?;
+                let fits = ends.of == others.of;
+                fits.then(|| ends.after(*op, &others))
+                    .flatten()
+                    .or_else(|| Self::of_its_type(expr, schema))
+            }
+            _ => Self::of_its_type(expr, schema),
+        }
+    }
+
+    fn of_its_type(expr: &Expr, schema: &DFSchema) -> Option<Self> {
+        Self::of_type(expr.get_type(schema).ok()?)
     }
 
     fn of_type(of: DataType) -> Option<Self> {
-        let (least, most) = match of {
-            DataType::Int8 => (i8::MIN.into(), i8::MAX.into()),
-            DataType::Int16 => (i16::MIN.into(), i16::MAX.into()),
-            DataType::Int32 => (i32::MIN.into(), i32::MAX.into()),
-            DataType::Int64 => (i64::MIN.into(), i64::MAX.into()),
-            DataType::UInt8 => (0, u8::MAX.into()),
-            DataType::UInt16 => (0, u16::MAX.into()),
-            DataType::UInt32 => (0, u32::MAX.into()),
-            DataType::UInt64 => (0, u64::MAX.into()),
-            _ => return None,
-        };
+        let (least, most, _) = whole(&of).filter(|_| of.is_integer())?;
         Some(Self { least, most, of })
     }
 
@@ -145,6 +159,9 @@ impl Ends {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use datafusion::arrow::array::AsArray;
+    use datafusion::arrow::compute::{cast, concat_batches};
+    use datafusion::arrow::datatypes::Int64Type;
     use datafusion::arrow::util::pretty::pretty_format_batches;
 
     use super::super::context;
@@ -172,6 +189,7 @@ mod tests {
             "select * from t where a + 1 < 0",
             "select count(*) from t group by a + 1",
             "select sum(a + 1) from t",
+            "select (date '2024-02-01' - date '2024-01-01') * a from t",
             "select sum(b) over (order by a + 1) from t",
             "select (select max(a) from t) + 1",
             "select 1 from t order by a * a",
@@ -212,12 +230,11 @@ mod tests {
             ),
         ] {
             let rows = context.sql(sql).await.unwrap().collect().await.unwrap();
-            let rows =
-                datafusion::arrow::compute::concat_batches(&rows[0].schema(), &rows).unwrap();
+            let rows = concat_batches(&rows[0].schema(), &rows).unwrap();
             assert_eq!(rows.schema().field(0).name(), name, "{sql}");
-            let texts = datafusion::arrow::compute::cast(rows.column(0), &DataType::Utf8).unwrap();
-            let texts = datafusion::arrow::array::AsArray::as_string::<i32>(&texts);
-            let texts: Vec<&str> = texts.iter().map(Option::unwrap_or_default).collect();
+            let texts = cast(rows.column(0), &DataType::Utf8).unwrap();
+            let texts: Vec<&str> =
+                texts.as_string::<i32>().iter().map(Option::unwrap_or_default).collect();
             assert_eq!(texts.join(" "), want, "{sql}");
         }
     }
@@ -230,10 +247,7 @@ mod tests {
         let plan = frame.clone().into_optimized_plan().unwrap().display_indent().to_string();
         assert_eq!(plan.matches("checked_").count(), 2, "{plan}");
         let rows = frame.collect().await.unwrap();
-        let numbers = datafusion::arrow::array::AsArray::as_primitive::<
-            datafusion::arrow::datatypes::Int64Type,
-        >(rows[0].column(0));
-        assert_eq!(numbers.value(0), 149);
+        assert_eq!(rows[0].column(0).as_primitive::<Int64Type>().value(0), 149);
         // In between it does not fit.
         let sql = "select a + 1 - 1 from t where a > 5";
         assert!(context.sql(sql).await.unwrap().collect().await.is_err());

@@ -92,7 +92,7 @@ impl Facts {
 }
 
 /// Whether the ends and the order of a type's values are those of the values that another type has for them.
-fn carries(from: &DataType, to: &DataType) -> bool {
+pub(crate) fn carries(from: &DataType, to: &DataType) -> bool {
     from == to || widens(from, to)
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef, TimeUnit};
+use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use datafusion::catalog::Session;
 use datafusion::datasource::file_format::FileFormat;
 use datafusion::datasource::file_format::arrow::ArrowFormat;
@@ -19,6 +19,7 @@ use datafusion::execution::SessionState;
 use datafusion::physical_plan::ExecutionPlan;
 use dunlin_plan::arrays::JsonArrays;
 use dunlin_plan::operators::file_scan;
+use dunlin_plan::retyped;
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::memory::InMemory;
 use object_store::path::Path;
@@ -158,7 +159,7 @@ impl Reading {
                     _ => self.format.infer_schema(state, store, std::slice::from_ref(&file)).await,
                 };
                 let found = found.map(|schema| match self.kind {
-                    Format::Csv => with_fine_times(&schema),
+                    Format::Csv => with_fine_times(schema),
                     _ => schema,
                 });
                 found.map_err(|error| TableError::File(FileTrouble::of(&file.location, error)))
@@ -376,14 +377,12 @@ fn compression(
 
 /// Times of a text file in microseconds, if its first rows have none that are finer: a later row may have a part of a second,
 /// which the engine would cut without a word. In nanoseconds there would be no year 9999.
-fn with_fine_times(schema: &SchemaRef) -> SchemaRef {
-    let fine = |field: &FieldRef| match field.data_type() {
+fn with_fine_times(schema: SchemaRef) -> SchemaRef {
+    let fine = |kind: &DataType| match kind {
         DataType::Timestamp(TimeUnit::Second | TimeUnit::Millisecond, zone) => {
-            let kind = DataType::Timestamp(TimeUnit::Microsecond, zone.clone());
-            Arc::new(field.as_ref().clone().with_data_type(kind))
+            Some(DataType::Timestamp(TimeUnit::Microsecond, zone.clone()))
         }
-        _ => Arc::clone(field),
+        _ => None,
     };
-    let fields: Vec<FieldRef> = schema.fields().iter().map(fine).collect();
-    Arc::new(Schema::new_with_metadata(fields, schema.metadata().clone()))
+    retyped::schema(&schema, &fine).unwrap_or(schema)
 }

@@ -47,7 +47,7 @@ use futures::{StreamExt, stream};
 
 use self::config::{Format, TableConfig};
 pub(crate) use self::error::{TableError, Unread, because_unread, blamed};
-pub(crate) use self::facts::Cast;
+pub(crate) use self::facts::{Cast, carries};
 use self::later::Later;
 use self::made::MadeTables;
 use self::provider::{Files, FilesTable};

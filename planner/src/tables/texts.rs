@@ -1,8 +1,10 @@
-//! Declared columns, and columns of text files that are read as text first: where a word means NULL, or where dates are
-//! written in a form of their own.
+//! Declared columns, and columns of text files that are read as text first: where a word means NULL, where dates are
+//! written in a form of their own, and where dates were only found in the first rows: the engine would drop the time of
+//! day of a later one.
 //!
 //! ```text
 //!  day DATE, date_format '%d/%m/%Y'      file: day Utf8      table: to_date(day, '%d/%m/%Y')
+//!  day, found to be a DATE               file: day Utf8      table: to_date(day, '%Y-%m-%d')
 //!  n BIGINT, null ['NA']                 file: n Utf8        table: CAST(nullif(n, 'NA') AS BIGINT)
 //! ```
 
@@ -74,9 +76,13 @@ fn strip_not_null(text: &str) -> Option<&str> {
     text.get(at..)?.eq_ignore_ascii_case("NOT NULL").then(|| text[..at].trim_end())
 }
 
-/// The form in which a declared date or time is written in the files, if it has one of its own.
+/// The form of dates that are found. Nothing else is taken for one.
+const FOUND_DATE: &str = "%Y-%m-%d";
+
+/// The form in which a date or time is written in the files, if it has one of its own.
 fn form<'a>(config: &'a TableConfig, data_type: &DataType) -> Option<&'a str> {
     match data_type {
+        DataType::Date32 if config.columns.is_empty() => Some(FOUND_DATE),
         DataType::Date32 => config.csv.date_format.as_deref(),
         DataType::Timestamp(_, _) => config.csv.timestamp_format.as_deref(),
         _ => None,

@@ -4,11 +4,11 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result};
-use dunlin_cli::tpch;
 use serde::Serialize;
 
 use crate::Measure;
 use crate::asked::Asked;
+use crate::suite::Suite;
 
 /// Reads a statement a line, as a text of JSON, and answers with a measurement a line.
 const PROGRAM: &str = r#"
@@ -46,9 +46,9 @@ for line in sys.stdin:
 "#;
 
 /// DuckDB over the tables in a folder, which is asked for a statement as a text of JSON.
-pub(crate) fn duckdb(python: &Path, data: &Path, threads: usize) -> Result<Asked> {
+pub(crate) fn duckdb(python: &Path, suite: Suite, data: &Path, threads: usize) -> Result<Asked> {
     let mut command = Command::new(python);
-    command.args(["-c", PROGRAM]).arg(data).args([threads.to_string(), tpch::TABLES.join(",")]);
+    command.args(["-c", PROGRAM]).arg(data).args([threads.to_string(), suite.tables().join(",")]);
     Asked::start(&mut command).with_context(|| format!("cannot start {}", python.display()))
 }
 

@@ -8,22 +8,16 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use dunlin_cli::client::Client;
 use dunlin_cli::fleet::Fleet;
-use dunlin_cli::tpch;
 use dunlin_sim::far::{Latency, Profile, Proxy, Seen, longest_chain, spans};
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::suite::Suite;
 use crate::{Options, median};
 
 /// Dollars for a thousand requests of Amazon S3 Standard.
 const PUT_OR_LIST: f64 = 0.005;
 const GET: f64 = 0.0004;
-
-/// Small statements: how long they take shows the steps of the protocol and nothing else.
-const SMALL: [(&str, &str); 2] = [
-    ("one stage", "select n_name from nation where n_nationkey = 7"),
-    ("three stages", "select r_name, count(*) as c from region group by r_name order by r_name"),
-];
 
 /// The measurement of one statement on the far store.
 #[derive(Clone, Debug, Serialize)]
@@ -100,7 +94,7 @@ impl Store {
         let proxy = Proxy::start(&server.endpoint, &server.bucket, latency, |_| false).await?;
         let name = format!("{profile:?}").to_lowercase();
         let state = format!("bench-{}-{}-{name}", std::process::id(), options.seed);
-        let tables = tpch::tables_toml(&format!("file://{}/", data.display()));
+        let tables = options.suite.toml(data);
         let folder = folder.join(&name);
         std::fs::create_dir_all(&folder)?;
         let config = folder.join("far.toml");
@@ -119,15 +113,16 @@ impl Store {
         client.ready().await?;
         let store = Self { client, proxy, settings: options.settings("fleet"), _fleet: fleet };
         // The first statements pay for connections and footers.
-        store.run("warm", SMALL[1].1).await?;
-        store.run("warm", SMALL[1].1).await?;
+        let [_, (_, warm)] = options.suite.small();
+        store.run("warm", warm).await?;
+        store.run("warm", warm).await?;
         Ok(store)
     }
 
     /// The small statements, each with the median of its runs.
-    pub(crate) async fn small(&self, runs: usize) -> Result<Vec<Far>> {
+    pub(crate) async fn small(&self, suite: Suite, runs: usize) -> Result<Vec<Far>> {
         let mut found = Vec::new();
-        for (name, sql) in SMALL {
+        for (name, sql) in suite.small() {
             let mut all = Vec::new();
             for _ in 0..runs {
                 all.push(self.run(name, sql).await?);

@@ -1,4 +1,4 @@
-//! The benchmark: TPC-H on (a) one DataFusion process, (b) a fleet of one-slot workers with its state in a folder, and if
+//! The benchmark: TPC-H, or another suite, on (a) one DataFusion process, (b) a fleet of one-slot workers with its state in a folder, and if
 //! asked for (c) the same fleet with its state on an S3 server, near or far, (d) the gateway's inline route, and (e) DuckDB,
 //! over the same files, in one run. It prints tables and JSON. Of the answers it checks only the number of rows.
 //!
@@ -13,6 +13,7 @@ mod asked;
 mod beside;
 mod far;
 mod single;
+mod suite;
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -21,21 +22,25 @@ use anyhow::{Context, Result, bail};
 use clap::Parser;
 use dunlin_cli::client::{Client, RequestCounts, Summary};
 use dunlin_cli::fleet::{Fleet, Process};
-use dunlin_cli::tpch;
 use dunlin_sim::far::Profile;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::suite::Suite;
+
 #[derive(Clone, Debug, Parser)]
-#[command(about = "TPC-H: one DataFusion process against a fleet of workers")]
+#[command(about = "One DataFusion process against a fleet of workers, and DuckDB")]
 struct Options {
-    /// TPC-H scale factor.
+    /// What is asked.
+    #[arg(long, value_enum, default_value_t)]
+    suite: Suite,
+    /// Scale factor of the data.
     #[arg(long, default_value_t = 1.0)]
     scale: f64,
     /// Workers of the fleet, and threads of the single process.
     #[arg(long, default_value_t = 2)]
     workers: usize,
-    /// Queries, e.g. `1,9`; all 22 if not given.
+    /// Queries, e.g. `1,9`; all if not given.
     #[arg(long, value_delimiter = ',')]
     queries: Vec<usize>,
     /// Folder for data, state and results.
@@ -153,13 +158,13 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> Result<()> {
     let options = Options::parse();
     let folder = std::path::absolute(&options.folder)?;
-    let data = folder.join(format!("tpch-{}", options.scale));
+    let data = folder.join(format!("{}-{}", options.suite.name(), options.scale));
     if options.single {
-        return single::serve(&data, options.workers);
+        return single::serve(options.suite, &data, options.workers);
     }
     if !data.join("complete").exists() {
-        eprintln!("making TPC-H data at scale {}", options.scale);
-        tpch::generate(&data, options.scale, 8)?;
+        eprintln!("making data of {} at scale {}", options.suite.name(), options.scale);
+        options.suite.generate(&data, options.scale)?;
         std::fs::write(data.join("complete"), "")?;
     }
     let runtime =
@@ -180,8 +185,10 @@ struct Passes {
 }
 
 async fn measure(options: &Options, folder: &Path, data: &Path) -> Result<()> {
-    let queries: Vec<usize> =
-        if options.queries.is_empty() { (1..=22).collect() } else { options.queries.clone() };
+    let queries = match options.queries.as_slice() {
+        [] => options.suite.queries(),
+        given => given.to_vec(),
+    };
     let partitions = match options.single_partitions.as_slice() {
         [] => vec![options.workers],
         given => given.to_vec(),
@@ -192,7 +199,7 @@ async fn measure(options: &Options, folder: &Path, data: &Path) -> Result<()> {
     };
     let mut duckdb = match &options.duckdb {
         None => None,
-        Some(python) => Some(beside::duckdb(python, data, options.workers)?),
+        Some(python) => Some(beside::duckdb(python, options.suite, data, options.workers)?),
     };
     let near = match options.far_only {
         true => None,
@@ -202,14 +209,14 @@ async fn measure(options: &Options, folder: &Path, data: &Path) -> Result<()> {
     let mut on_far: Vec<Vec<far::Far>> = Vec::new();
     for profile in &options.far {
         let store = far::Store::start(options, *profile, folder, data).await?;
-        on_far.push(store.small(options.small_runs).await?);
+        on_far.push(store.small(options.suite, options.small_runs).await?);
         stores.push(store);
     }
     let mut passes: Vec<Passes> = queries.iter().map(|_| Passes::default()).collect();
     let warm = usize::from(options.runs > 1);
     for pass in 0..options.runs + warm {
         for (number, of) in queries.iter().zip(&mut passes) {
-            let sql = tpch::query(*number)?;
+            let sql = options.suite.query(*number)?;
             let mut now = Passes::default();
             if let Some(duckdb) = &mut duckdb {
                 let of_duckdb = duckdb.measure(&serde_json::to_string(&sql)?);
@@ -349,7 +356,7 @@ impl OnFolder {
                 "[state]\nlocation = \"file://{}\"\n\n[routing]\nmode = \"fleet\"\n\n{}\n{}",
                 state.display(),
                 options.config.replace("\\n", "\n"),
-                tpch::tables_toml(&format!("file://{}/", data.display()))
+                options.suite.toml(data)
             ),
         )?;
         let binary = std::env::current_exe()?.with_file_name("dunlin");

@@ -14,9 +14,9 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use datafusion::prelude::{ParquetReadOptions, SessionConfig, SessionContext};
 use dunlin_cli::fleet::usage_of;
-use dunlin_cli::tpch;
 
 use crate::asked::Asked;
+use crate::suite::Suite;
 use crate::{Measure, Options};
 
 /// The single process, which is asked for a query and a number of partitions.
@@ -25,13 +25,14 @@ pub(crate) fn start(options: &Options) -> Result<Asked> {
     command
         .args(["--single", "--scale", &options.scale.to_string()])
         .args(["--workers", &options.workers.to_string()])
+        .args(["--suite", options.suite.name()])
         .arg("--folder")
         .arg(&options.folder);
     Asked::start(&mut command)
 }
 
 /// Is the single process: answers until its input ends.
-pub(crate) fn serve(data: &Path, threads: usize) -> Result<()> {
+pub(crate) fn serve(suite: Suite, data: &Path, threads: usize) -> Result<()> {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build()?;
     // What a session has read of the tables stays for the next query.
@@ -39,10 +40,10 @@ pub(crate) fn serve(data: &Path, threads: usize) -> Result<()> {
     for line in std::io::stdin().lines() {
         let line = line?;
         let (query, partitions) = line.split_once(' ').context("a query and its partitions")?;
-        let (sql, partitions) = (tpch::query(query.parse()?)?, partitions.parse()?);
+        let (sql, partitions) = (suite.query(query.parse()?)?, partitions.parse()?);
         let session = match sessions.entry(partitions) {
             Entry::Occupied(known) => known.into_mut(),
-            Entry::Vacant(new) => new.insert(runtime.block_on(session(data, partitions))?),
+            Entry::Vacant(new) => new.insert(runtime.block_on(session(suite, data, partitions))?),
         };
         let measure = runtime.block_on(run(session, &sql))?;
         println!("{}", serde_json::to_string(&measure)?);
@@ -50,12 +51,12 @@ pub(crate) fn serve(data: &Path, threads: usize) -> Result<()> {
     Ok(())
 }
 
-async fn session(data: &Path, partitions: usize) -> Result<SessionContext> {
+async fn session(suite: Suite, data: &Path, partitions: usize) -> Result<SessionContext> {
     let config = SessionConfig::new().with_target_partitions(partitions);
     let session = SessionContext::new_with_config(config);
-    for table in tpch::TABLES {
+    for table in suite.tables() {
         let path = format!("{}/", data.join(table).display());
-        session.register_parquet(table, path, ParquetReadOptions::default()).await?;
+        session.register_parquet(*table, path, ParquetReadOptions::default()).await?;
     }
     Ok(session)
 }

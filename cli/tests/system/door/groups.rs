@@ -9,8 +9,7 @@ use serde_json::json;
 
 use super::site::Key;
 use crate::common::api::Api;
-use crate::common::{Setup, binary, data};
-use crate::keeping::files;
+use crate::common::{Setup, binary, data, files_below};
 
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -20,7 +19,7 @@ const ROWS: &str = "select l_partkey, l_suppkey, max(l_comment) as c from lineit
 /// The objects below a folder, by the path below it.
 fn below(folder: &Path) -> Vec<String> {
     let key = |file: PathBuf| file.strip_prefix(folder).unwrap().display().to_string();
-    files(folder).into_iter().map(key).collect()
+    files_below(folder).into_iter().map(key).collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

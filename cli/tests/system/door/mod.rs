@@ -8,3 +8,4 @@ mod pools;
 mod shares;
 pub(crate) mod site;
 mod tls;
+mod tokens;

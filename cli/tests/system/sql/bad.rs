@@ -26,6 +26,23 @@ fn a_script_stops_at_its_first_error() {
 }
 
 #[test]
+fn a_time_of_day_among_dates_is_an_error_and_not_dropped() {
+    let desk = Desk::new();
+    let dates = "2024-02-29\n".repeat(1_200);
+    desk.file("dates.csv", &format!("at\n{dates}2024-03-01\n"));
+    desk.file("times.csv", &format!("at\n{dates}2024-03-01 10:30:00\n"));
+    for route in ["inline", "fleet"] {
+        let sql =
+            "select max(at) as m, count(*) as n from 'dates.csv' where at > date '2024-01-01'";
+        let done = desk.run(&["sql", "-q", "--route", route, sql]).ok();
+        assert_eq!(done, "{\"m\":\"2024-03-01\",\"n\":1201}\n");
+        let said =
+            desk.run(&["sql", "--route", route, "select max(at) from 'times.csv'"]).failed(1);
+        assert!(said.contains("2024-03-01 10:30:00"), "{said}");
+    }
+}
+
+#[test]
 fn a_missing_file_and_a_wrong_configuration_are_named() {
     let desk = Desk::new();
     let said = desk.run(&["sql", "-f", "gone.sql"]).failed(1);

@@ -6,7 +6,7 @@ use serde_json::json;
 use super::{ENDLESS, PATIENCE, SCALE, Site, settings};
 use crate::common::api::Api;
 use crate::common::objects::until;
-use crate::common::{Setup, binary, data};
+use crate::common::{Setup, binary, data, files_below};
 
 /// Types come from the whole statement: a union has more than those of its first branch.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -146,7 +146,7 @@ async fn files_of_a_cancelled_write_are_deleted() {
     let query = site.api.begin(slow, &settings("fleet")).await;
     let folder = site.setup.path().join("made/t");
     let files = || {
-        let all = if folder.exists() { super::walk(&folder) } else { Vec::new() };
+        let all = files_below(&folder);
         all.into_iter().filter(|it| it.extension().is_some_and(|it| it == "parquet")).count()
     };
     until("a file of the write", PATIENCE, || (files() > 0).then_some(())).await;

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use crate::common::api::Api;
 use crate::common::objects::Objects;
 use crate::common::reference::Reference;
-use crate::common::{S3, Setup, binary, data, unique};
+use crate::common::{S3, Setup, binary, data, files_below, unique};
 use crate::survival::{ENDLESS, SHORT_LEASE, SLOW, freeze_in_the_middle};
 
 const SCALE: f64 = 0.01;
@@ -329,7 +329,7 @@ async fn files_that_nobody_committed_are_not_read() {
     let site = Site::start(&data(SCALE), "", 1);
     site.rows("create table t with (partition_by = 'k') as select value as a, value % 2 as k from generate_series(1, 10)").await;
     let folder = site.setup.path().join("made/t");
-    let written: Vec<_> = walk(&folder)
+    let written: Vec<_> = files_below(&folder)
         .into_iter()
         .filter(|it| it.extension().is_some_and(|it| it == "parquet"))
         .collect();
@@ -359,14 +359,4 @@ async fn files_that_nobody_committed_are_not_read() {
     std::fs::remove_file(&written[1]).unwrap();
     let both = site.rows("select count(*) as n from t").await;
     assert_eq!(both, json!([{ "n": 10 }]));
-}
-
-fn walk(folder: &Path) -> Vec<std::path::PathBuf> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(folder).unwrap().flatten() {
-        let path = entry.path();
-        if path.is_dir() { found.extend(walk(&path)) } else { found.push(path) }
-    }
-    found.sort();
-    found
 }

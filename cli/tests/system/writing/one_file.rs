@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::{PATIENCE, SCALE, Site, settings};
 use crate::common::api::Api;
-use crate::common::{S3, Setup, binary, data, unique};
+use crate::common::{S3, Setup, binary, data, files_below, unique};
 
 /// Rows of each file. With `small`, it is one request; otherwise it is uploaded in parts.
 fn rows(who: u32, small: bool) -> String {
@@ -75,7 +75,7 @@ async fn of_two_copies_to_one_file_one_succeeds_on_a_folder() {
         check(&text, won);
         assert!(small || text.len() > (17 << 20), "{}", text.len());
     }
-    let left: Vec<_> = super::walk(&site.setup.path().join("out"));
+    let left: Vec<_> = files_below(&site.setup.path().join("out"));
     assert_eq!(left.len(), 2, "{left:?}");
     // Who wants to replace it does.
     let to = site.at("out/large.csv");

@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use super::{PATIENCE, SCALE, Site, settings};
-use crate::common::data;
 use crate::common::objects::{Objects, until};
 use crate::common::reference::Reference;
+use crate::common::{data, files_below};
 use crate::survival::{SHORT_LEASE, SLOW, freeze_in_the_middle, stopped};
 
 /// The data files of a folder.
 fn files(folder: &Path) -> Vec<PathBuf> {
-    let all = if folder.exists() { super::walk(folder) } else { Vec::new() };
+    let all = files_below(folder);
     all.into_iter().filter(|it| it.extension().is_some_and(|it| it == "parquet")).collect()
 }
 
