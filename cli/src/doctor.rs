@@ -88,7 +88,7 @@ pub fn run(options: &Options) -> Result<()> {
     let config = load(&options.config)?.config;
     let io = dunlin_process::runtime()?;
     let outcome = io.block_on(examine(&config, io.handle()));
-    io.shutdown_background();
+    dunlin_plan::threads::end(io);
     let lines = outcome?;
     let text = if options.json {
         let line = |line: &Line| {

@@ -239,7 +239,7 @@ impl Opened {
 
     pub(crate) fn end(self) {
         // Plans that still run lose nothing: their tasks were given back, or other attempts will follow.
-        self.io.shutdown_background();
+        dunlin_plan::threads::end(self.io);
     }
 }
 
@@ -314,7 +314,7 @@ pub fn worker(options: Options) -> Result<()> {
     let Config { state, worker, functions, .. } = config;
     let start = Start { state, stores, worker, functions, options };
     let outcome = io.block_on(dunlin_process::work(start));
-    io.shutdown_background();
+    dunlin_plan::threads::end(io);
     outcome
 }
 

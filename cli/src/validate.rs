@@ -48,7 +48,7 @@ pub fn run(options: &Options) -> Result<()> {
         let wrong = check(&config, io.handle(), !options.no_tables).await?;
         Ok::<_, anyhow::Error>(wrong + asked(issuer).await)
     }));
-    io.shutdown_background();
+    dunlin_plan::threads::end(io);
     let wrong = outcome?;
     if wrong > 0 {
         bail!("{wrong} of the parts above cannot be used");

@@ -41,7 +41,9 @@ mod reference;
 mod rng;
 mod settings;
 pub mod slt;
+mod together;
 pub mod told;
+mod told_table;
 
 pub use bench::{Bench, Outcome};
 pub use compare::{Table, assert_same, difference};

@@ -22,37 +22,8 @@ use crate::hard_tables::rows;
 use crate::parquet_files::write_file;
 use crate::place::TableOf;
 use crate::reference::answer;
-
-/// A table, and how its files are written.
-struct Told {
-    name: &'static str,
-    /// Folder and query of each file.
-    files: Vec<(String, String)>,
-    /// All columns as the table has them.
-    columns: &'static str,
-    /// The files say that they are sorted by these leaves.
-    sorted: &'static [i32],
-    /// Rows of a row group.
-    group: usize,
-    /// More of the table's entry in the configuration.
-    more: &'static str,
-}
-
-impl Told {
-    fn new(name: &'static str, columns: &'static str, files: Vec<String>) -> Self {
-        let files = files.into_iter().map(|sql| (String::new(), sql)).collect();
-        Self { name, files, columns, sorted: &[], group: 500, more: "" }
-    }
-
-    fn series(
-        name: &'static str,
-        columns: &'static str,
-        count: u32,
-        sql: impl Fn(u32) -> String,
-    ) -> Self {
-        Self::new(name, columns, (0..count).map(sql).collect())
-    }
-}
+use crate::together;
+use crate::told_table::Told;
 
 /// More than 4 MiB of them make scans ask for the keys of joins.
 const PAD: &str = "repeat(cast(value as varchar) || '.', 70) as pad";
@@ -366,7 +337,7 @@ const STATEMENTS: &[(&str, bool)] = &[
 const ENGINES: [&str; 3] = [
     "[routing]\nmode = \"fleet\"\n\n[engine]\nrepartition_file_min_size = 1024\n\n",
     crate::engines::ENGINE,
-    "[routing]\nmode = \"fleet\"\n\n[engine]\nbroadcast_bytes = 0\nbroadcast_rows = 0\nsealed_broadcast_bytes = 0\n\n",
+    "[routing]\nmode = \"fleet\"\n\n[engine]\nbroadcast_bytes = 0\nbroadcast_rows = 0\nsealed_broadcast_bytes = 0\ntask_bytes = 0\n\n",
 ];
 
 /// Asks all statements over all tables, below `scratch`.
@@ -377,7 +348,9 @@ pub async fn run(scratch: &Path) {
     let folder = tempfile::tempdir_in(scratch).unwrap();
     let context = SessionContext::new_with_config(SessionConfig::new().with_target_partitions(1));
     let (mut entries, mut places) = (String::new(), Vec::new());
-    for table in ranges().into_iter().chain(casts()).chain(orders()).chain(sides()) {
+    for table in
+        ranges().into_iter().chain(casts()).chain(orders()).chain(sides()).chain(together::tables())
+    {
         let mut of_files = Vec::new();
         for (number, (within, sql)) in table.files.iter().enumerate() {
             let place = folder.path().join(table.name).join(within);
@@ -409,7 +382,7 @@ pub async fn run(scratch: &Path) {
         }
     }
     let mut truths = Vec::new();
-    for (sql, is_ordered) in STATEMENTS {
+    for (sql, is_ordered) in STATEMENTS.iter().chain(together::STATEMENTS) {
         truths.push((sql, is_ordered, answer(&context, sql).await.unwrap()));
     }
     let mut failures = Vec::new();

@@ -58,6 +58,7 @@ pub mod session;
 pub mod sift;
 pub mod stores;
 pub mod task;
+pub mod threads;
 pub mod wire;
 pub mod words;
 pub mod worker_file;

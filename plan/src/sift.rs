@@ -6,6 +6,9 @@
 //!     Filter                                 ==>        Filter                    │
 //!       scan of Parquet                                   scan of Parquet, where known_keys(…) <──┘
 //!
+//!   HashJoin of partitions, in a task of one               the same
+//!   partition that reads both sides from files  ==>
+//!
 //!   KeyFilterExec, by the keys of a stage    ==>      KeyFilterExec
 //!     scan of Parquet                                   scan of Parquet, where known_keys(…)
 //! ```
@@ -14,7 +17,6 @@
 
 use std::sync::Arc;
 
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::common::{JoinType, NullEquality};
 use datafusion::datasource::physical_plan::{FileScanConfig, FileScanConfigBuilder, ParquetSource};
 use datafusion::datasource::source::DataSourceExec;
@@ -23,6 +25,7 @@ use datafusion::physical_expr::expressions::{Column, DynamicFilterPhysicalExpr, 
 use datafusion::physical_expr::{PhysicalExpr, conjunction};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::joins::{HashJoinExec, PartitionMode};
+use datafusion::physical_plan::repartition::RepartitionExec;
 use dunlin_shuffle::children::rebuild;
 use dunlin_shuffle::{KeyFilter, KeyFilterExec, KeyListenerExec, KnownKeys, Listener};
 
@@ -38,29 +41,41 @@ type Condition<'a> = &'a mut dyn FnMut(Vec<Arc<dyn PhysicalExpr>>) -> Arc<dyn Ph
 /// The filters of stages, which were read before the plan runs: by stage and bucket.
 pub type Known<'a> = &'a dyn Fn(u32, u32) -> Option<Arc<KeyFilter>>;
 
-/// The same plan, whose scans ask for the keys of the joins above them and of the filters in it.
+/// The same plan, whose scans ask for the keys of the joins above them and of the filters in it. `is_one`: only one
+/// partition of the plan is run, and its keys may be taken for all.
 ///
 /// # Errors
 /// An operator cannot be rebuilt.
-pub fn sifted(plan: Arc<dyn ExecutionPlan>, known: Known<'_>) -> Result<Arc<dyn ExecutionPlan>> {
-    plan.transform_up(|node| {
-        let sifted = if let Some(filter) = node.downcast_ref::<KeyFilterExec>() {
-            match known(filter.stage(), filter.bucket()) {
-                Some(keys) => by_filter(filter.input(), filter.keys(), &keys)?
-                    .map(|input| rebuild(Arc::clone(&node), vec![input])),
-                None => None,
-            }
-        } else if let Some(join) = node.downcast_ref::<HashJoinExec>() {
-            by_build_side(join)?.map(|sides| rebuild(Arc::clone(&node), sides))
-        } else {
-            None
-        };
-        Ok(match sifted.transpose()? {
-            Some(sifted) => Transformed::yes(sifted),
-            None => Transformed::no(node),
-        })
-    })
-    .data()
+pub fn sifted(
+    plan: Arc<dyn ExecutionPlan>,
+    known: Known<'_>,
+    is_one: bool,
+) -> Result<Arc<dyn ExecutionPlan>> {
+    let mut children = Vec::new();
+    let mut changed = false;
+    for child in plan.children() {
+        // An operator with as many partitions as its input reads the one of the same number, unless it moves rows.
+        let reads_one = partition_count(child) == partition_count(&plan);
+        let is_one = is_one && reads_one && !plan.is::<RepartitionExec>();
+        let sifted = sifted(Arc::clone(child), known, is_one)?;
+        changed |= !Arc::ptr_eq(child, &sifted);
+        children.push(sifted);
+    }
+    let plan = if changed { rebuild(plan, children)? } else { plan };
+    let sifted = if let Some(filter) = plan.downcast_ref::<KeyFilterExec>() {
+        match known(filter.stage(), filter.bucket()) {
+            Some(keys) => by_filter(filter.input(), filter.keys(), &keys)?.map(|input| vec![input]),
+            None => None,
+        }
+    } else if let Some(join) = plan.downcast_ref::<HashJoinExec>() {
+        by_build_side(join, is_one)?
+    } else {
+        None
+    };
+    match sifted {
+        Some(children) => rebuild(plan, children),
+        None => Ok(plan),
+    }
 }
 
 /// The plan with a filter of its rows' keys in its scans; `None` if none of them can ask for it.
@@ -76,8 +91,8 @@ pub fn by_filter(
     into_scans(plan, &columns, &mut |keys| Arc::new(KnownKeys::new(keys, Arc::clone(filter))))
 }
 
-/// Both sides of a join whose build side tells the scans of the other side its keys.
-fn by_build_side(join: &HashJoinExec) -> Result<Option<Vec<Arc<dyn ExecutionPlan>>>> {
+/// Both sides of a join whose build side tells the scans of the other side its keys. `is_one`: as for [`sifted`].
+fn by_build_side(join: &HashJoinExec, is_one: bool) -> Result<Option<Vec<Arc<dyn ExecutionPlan>>>> {
     // A row of the other side without a match must give no row.
     let drops = matches!(
         join.join_type(),
@@ -88,8 +103,11 @@ fn by_build_side(join: &HashJoinExec) -> Result<Option<Vec<Arc<dyn ExecutionPlan
             | JoinType::LeftMark
             | JoinType::RightSemi
     );
-    let is_whole =
-        *join.partition_mode() == PartitionMode::CollectLeft && partition_count(join.left()) == 1;
+    let is_whole = match join.partition_mode() {
+        PartitionMode::CollectLeft => partition_count(join.left()) == 1,
+        PartitionMode::Partitioned => is_one,
+        PartitionMode::Auto => false,
+    };
     if !drops || !is_whole || join.null_aware {
         return Ok(None);
     }

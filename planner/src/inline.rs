@@ -52,7 +52,7 @@ impl InlinePlan {
     /// # Errors
     /// An operator that cannot be rebuilt.
     pub fn guarded(self, stop: &Stop) -> Result<Self, PlanError> {
-        let plan = sifted(self.plan, &|_, _| None).and_then(|plan| guarded(plan, stop));
+        let plan = sifted(self.plan, &|_, _| None, false).and_then(|plan| guarded(plan, stop));
         let plan = plan.map_err(PlanError::from_execution)?;
         Ok(Self { plan, ..self })
     }

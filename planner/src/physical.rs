@@ -27,7 +27,7 @@ pub(crate) async fn physical_plan(
     } else {
         planner.create_physical_plan(logical, state).await?
     };
-    passes::split_joins(plan, state.config_options())
+    passes::together(passes::split_joins(plan, state.config_options())?)
 }
 
 /// True for a query that wants any rows of one table that pass a filter: any file may have enough of them. Without a

@@ -34,7 +34,7 @@ pub struct Listener {
     pub condition: Arc<DynamicFilterPhysicalExpr>,
 }
 
-/// Passes on the rows of a build side, which has one partition. When it has passed on all of them, each [`Listener`] learns
+/// Passes on the rows of a build side, of which one partition is read. When it has passed on all of them, each [`Listener`] learns
 /// which keys there are, and their range if NULL keys match nothing. A join reads its build side before it asks for a row
 /// of the other side; a scan that is asked earlier gives all rows.
 #[derive(Debug, Clone)]

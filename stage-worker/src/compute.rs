@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use dunlin_manifest::env::Clock;
 use dunlin_manifest::records::{SlotTime, TaskMetrics};
-use dunlin_plan::priority;
+use dunlin_plan::{priority, threads};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use tokio::runtime::{Handle, Runtime};
@@ -169,7 +169,7 @@ impl Compute {
     /// Leaves what still runs on this thread. The next plan gets another thread.
     pub(crate) fn abandon(&mut self) {
         if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
+            threads::leave(runtime);
         }
     }
 }

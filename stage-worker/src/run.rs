@@ -185,7 +185,7 @@ async fn run_part(
     if let Some((question, buckets)) = asked {
         question.answer(buckets);
     }
-    let filter = sift(&mut opened, &attempt.inputs).await?;
+    let filter = sift(&mut opened, &attempt.inputs, part).await?;
     let memory = memory_limit(pool).map(|all| all / shared.options.slots.max(1));
     opened.plan = gathered(opened.plan, &attempt.inputs, memory)
         .and_then(|plan| guarded(plan, &attempt.stop))
@@ -243,6 +243,7 @@ async fn run_part(
 async fn sift(
     opened: &mut TaskPlan,
     inputs: &ExchangeInputs,
+    part: &Part,
 ) -> Result<Option<Arc<KeyFilter>>, AttemptError> {
     let asked: Vec<_> = opened.filter.into_iter().chain(task::filters(&opened.plan)).collect();
     let mut known = HashMap::new();
@@ -253,12 +254,14 @@ async fn sift(
         }
     }
     let find = |stage, bucket| known.get(&(stage, bucket)).map(Arc::clone);
-    let mut plan = sifted(Arc::clone(&opened.plan), &find).map_err(|error| classify(&error))?;
+    let is_one = part.partitions.len() == 1 && !part.spec.one_task;
+    let sifted = sifted(Arc::clone(&opened.plan), &find, is_one);
+    let mut plan = sifted.map_err(|error| classify(&error))?;
     let last = opened.filter.and_then(|(stage, bucket)| find(stage, bucket));
     if let (Some(filter), Some((keys, _))) = (&last, &opened.hash)
-        && let Some(sifted) = by_filter(&plan, keys, filter).map_err(|error| classify(&error))?
+        && let Some(asking) = by_filter(&plan, keys, filter).map_err(|error| classify(&error))?
     {
-        plan = sifted;
+        plan = asking;
     }
     opened.plan = plan;
     Ok(last)

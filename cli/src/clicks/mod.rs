@@ -11,7 +11,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result, anyhow};
 use arrow::array::{
     ArrayRef, Date32Array, Int16Array, Int32Array, Int64Array, RecordBatch, StringArray,
-    TimestampSecondArray,
+    TimestampMicrosecondArray,
 };
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
@@ -206,9 +206,9 @@ fn values(kind: Kind, cells: impl Iterator<Item = Cell>) -> ArrayRef {
             Arc::new(Int32Array::from_iter_values(addresses))
         }
         Day => Arc::new(Date32Array::from_iter_values(cells.map(|cell| cell.day()))),
-        Time => Arc::new(TimestampSecondArray::from_iter_values(
-            cells.map(|cell| i64::from(cell.day()) * 86_400 + cell.below(4, 86_400) as i64),
-        )),
+        Time => Arc::new(TimestampMicrosecondArray::from_iter_values(cells.map(|cell| {
+            (i64::from(cell.day()) * 86_400 + cell.below(4, 86_400) as i64) * 1_000_000
+        }))),
         Flag(percent) => small(&mut cells.map(|cell| u64::from(cell.below(5, 100) < percent))),
         Few(count) => small(&mut cells.map(|cell| cell.skewed(6, count))),
         Mostly(percent, count) => {

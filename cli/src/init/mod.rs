@@ -65,7 +65,7 @@ pub fn run(options: &Options) -> Result<()> {
     let params = params(&options.params)?;
     let io = dunlin_process::runtime()?;
     let outcome = io.block_on(Box::pin(look(options, &params, io.handle())));
-    io.shutdown_background();
+    dunlin_plan::threads::end(io);
     let Looked { text, told } = outcome?;
     if !to_file {
         std::io::stdout().write_all(text.as_bytes())?;

@@ -60,7 +60,7 @@ fn try_run(options: &Options) -> Result<(), Failure> {
     };
     let outcome = outcome.and_then(|()| shell.end());
     drop(own);
-    runtime.shutdown_background();
+    dunlin_plan::threads::end(runtime);
     outcome
 }
 

@@ -8,6 +8,7 @@ use std::future::Future;
 use std::panic::AssertUnwindSafe;
 
 use dunlin_plan::priority::stand_back;
+use dunlin_plan::threads;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
 
@@ -45,26 +46,26 @@ impl ThreadKind {
         work: impl FnOnce() -> F + Send + 'static,
     ) -> std::io::Result<oneshot::Receiver<T>> {
         let (tell, told) = oneshot::channel();
-        std::thread::Builder::new().name(self.name.to_owned()).stack_size(self.stack).spawn(
-            move || {
-                // Threads that this one starts inherit the priority.
-                stand_back(self.nice);
-                let done = std::panic::catch_unwind(AssertUnwindSafe(|| {
-                    let runtime = self.runtime()?;
-                    let done = runtime.block_on(work());
-                    // An operator that never pauses must not block this thread, too.
-                    runtime.shutdown_background();
-                    Ok::<_, std::io::Error>(done)
-                }));
-                match done {
-                    Ok(Ok(done)) => drop(tell.send(done)),
-                    Ok(Err(error)) => {
-                        tracing::error!(%error, thread = self.name, "no runtime for a thread");
-                    }
-                    Err(_) => tracing::error!(thread = self.name, "work panicked"),
+        let builder = std::thread::Builder::new().name(self.name.to_owned());
+        let thread = builder.stack_size(self.stack).spawn(move || {
+            // Threads that this one starts inherit the priority.
+            stand_back(self.nice);
+            let done = std::panic::catch_unwind(AssertUnwindSafe(|| {
+                let runtime = self.runtime()?;
+                let done = runtime.block_on(work());
+                // An operator that never pauses must not block this thread, too.
+                threads::leave(runtime);
+                Ok::<_, std::io::Error>(done)
+            }));
+            match done {
+                Ok(Ok(done)) => drop(tell.send(done)),
+                Ok(Err(error)) => {
+                    tracing::error!(%error, thread = self.name, "no runtime for a thread");
                 }
-            },
-        )?;
+                Err(_) => tracing::error!(thread = self.name, "work panicked"),
+            }
+        })?;
+        threads::let_go(thread);
         Ok(told)
     }
 }

@@ -8,6 +8,8 @@ use datafusion::arrow::array::{
     StringArray,
 };
 use datafusion::arrow::util::pretty::pretty_format_batches;
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
 use datafusion::physical_plan::collect;
 use datafusion::prelude::{ParquetReadOptions, SessionConfig, SessionContext};
 use parquet::arrow::ArrowWriter;
@@ -90,6 +92,7 @@ async fn tables(folder: &TempDir) -> SessionContext {
     );
     let config = SessionConfig::new()
         .with_target_partitions(2)
+        .set_bool("datafusion.execution.enable_file_stream_work_stealing", false)
         .set_bool("datafusion.optimizer.enable_join_dynamic_filter_pushdown", false)
         .set_bool("datafusion.optimizer.enable_dynamic_filter_pushdown", false);
     let context = SessionContext::new_with_config(config);
@@ -173,9 +176,63 @@ async fn rows_are_the_same_and_scans_leave_out_what_cannot_match() {
         let plan =
             || async { context.sql(sql).await.unwrap().create_physical_plan().await.unwrap() };
         let (expected, none) = run(plan().await, &context).await;
-        let (found, pruned) = run(sifted(plan().await, &|_, _| None).unwrap(), &context).await;
+        let (found, pruned) =
+            run(sifted(plan().await, &|_, _| None, false).unwrap(), &context).await;
         assert_eq!(found, expected, "{sql}");
         assert_eq!(none, 0, "{sql}");
         assert_eq!(pruned > 0, leaves_out, "{sql}: {pruned} rows were left out");
+    }
+}
+
+/// A join of partitions that are not exchanged: it matches what is in partitions of the same number.
+async fn by_partition(context: &SessionContext, sql: &str) -> Arc<dyn ExecutionPlan> {
+    let plan = context.sql(sql).await.unwrap().create_physical_plan().await.unwrap();
+    let without = |node: Arc<dyn ExecutionPlan>| {
+        Ok(match node.downcast_ref::<RepartitionExec>() {
+            Some(exchange) => Transformed::yes(Arc::clone(exchange.input())),
+            None => Transformed::no(node),
+        })
+    };
+    plan.transform_up(without).data().unwrap()
+}
+
+#[tokio::test]
+async fn a_task_of_one_partition_knows_the_keys_of_its_build_side_and_another_task_does_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let context = tables(&folder).await;
+    for setting in ["", "_rows"] {
+        let setting =
+            format!("set datafusion.optimizer.hash_join_single_partition_threshold{setting} = 0");
+        context.sql(&setting).await.unwrap();
+    }
+    for (join, drops) in
+        [("join", true), ("left join", true), ("right join", false), ("full join", false)]
+    {
+        let sql = format!(
+            "select l.v as a, r.v as b from (select k, v from large where v < 3) l {join} large r on l.k = r.k"
+        );
+        let plan = by_partition(&context, &sql).await;
+        assert_eq!(partition_count(&plan), 2, "{sql}");
+        let rows = async |plan: &Arc<dyn ExecutionPlan>, partition| {
+            let stream = plan.execute(partition, context.task_ctx()).unwrap();
+            let rows = datafusion::physical_plan::common::collect(stream).await.unwrap();
+            let text = pretty_format_batches(&rows).unwrap().to_string();
+            let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+            lines.sort();
+            lines
+        };
+        for partition in 0..2 {
+            let one = sifted(by_partition(&context, &sql).await, &|_, _| None, true).unwrap();
+            assert_eq!(rows(&one, partition).await, rows(&plan, partition).await, "{sql}");
+            assert_eq!(left_out(&one) > 0, drops, "{sql}");
+        }
+        // All partitions, one after the other, and behind an operator that reads all of them.
+        let all = sifted(Arc::clone(&plan), &|_, _| None, false).unwrap();
+        let behind: Arc<dyn ExecutionPlan> =
+            Arc::new(CoalescePartitionsExec::new(by_partition(&context, &sql).await));
+        let (expected, _) = run(plan, &context).await;
+        assert_eq!(run(all, &context).await, (expected.clone(), 0), "{sql}");
+        let behind = sifted(behind, &|_, _| None, true).unwrap();
+        assert_eq!(run(behind, &context).await, (expected, 0), "{sql}");
     }
 }

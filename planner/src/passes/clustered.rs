@@ -38,6 +38,10 @@ use crate::operators::{exchange, rebuild};
 use crate::passes::first_rows::column_of_files;
 use crate::passes::rewrite::Rule;
 
+mod joins;
+
+pub(crate) use joins::together;
+
 /// The pass.
 pub(super) fn rule() -> Rule {
     Arc::new(Clustered)
@@ -52,7 +56,7 @@ impl PhysicalOptimizerRule for Clustered {
         plan: Arc<dyn ExecutionPlan>,
         _: &ConfigOptions,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        without_exchanges(plan, true)
+        where_free(plan, true, &in_one_step)
     }
 
     fn name(&self) -> &str {
@@ -64,12 +68,16 @@ impl PhysicalOptimizerRule for Clustered {
     }
 }
 
-/// The plan without the exchanges that are not needed. `is_free`: nothing above needs the rows placed by hash.
-fn without_exchanges(
+/// Another plan for a part, if there is one.
+type Change<'a> = &'a dyn Fn(&Arc<dyn ExecutionPlan>) -> Result<Option<Arc<dyn ExecutionPlan>>>;
+
+/// The plan with other parts where nothing above needs the rows placed by hash. `is_free`: nothing above this one does.
+fn where_free(
     plan: Arc<dyn ExecutionPlan>,
     is_free: bool,
+    change: Change<'_>,
 ) -> Result<Arc<dyn ExecutionPlan>> {
-    let plan = if is_free { in_one_step(&plan)?.unwrap_or(plan) } else { plan };
+    let plan = if is_free { change(&plan)?.unwrap_or(plan) } else { plan };
     // What is above an operator that moves rows, or puts all partitions together, does not see where they were.
     let moves = plan.is::<RepartitionExec>()
         || plan.is::<CoalescePartitionsExec>()
@@ -89,7 +97,7 @@ fn without_exchanges(
     let mut changed = false;
     let mut new = Vec::with_capacity(children.len());
     for child in children {
-        let rebuilt = without_exchanges(Arc::clone(&child), below)?;
+        let rebuilt = where_free(Arc::clone(&child), below, change)?;
         changed |= !Arc::ptr_eq(&child, &rebuilt);
         new.push(rebuilt);
     }
@@ -98,28 +106,40 @@ fn without_exchanges(
 
 /// An aggregate of two steps with an exchange between them as one of one step, if each group is in one partition.
 fn in_one_step(plan: &Arc<dyn ExecutionPlan>) -> Result<Option<Arc<dyn ExecutionPlan>>> {
-    let Some(last) = plan.downcast_ref::<AggregateExec>() else { return Ok(None) };
-    let Some((_, _, first)) = exchange(last.input()) else { return Ok(None) };
-    let Some(first) = first.downcast_ref::<AggregateExec>() else { return Ok(None) };
-    let by = first.group_expr();
-    let plain = *last.mode() == AggregateMode::FinalPartitioned
-        && *first.mode() == AggregateMode::Partial
-        && by.is_single()
-        && last.limit_options().is_none()
-        && first.limit_options().is_none();
-    let mut columns = by.expr().iter().filter_map(|(expr, _)| expr.downcast_ref::<Column>());
-    if !plain || !columns.any(|column| is_clustered(first.input(), column.index())) {
-        return Ok(None);
-    }
+    let Some(one) = one_step(plan)? else { return Ok(None) };
+    let Some(aggregate) = one.downcast_ref::<AggregateExec>() else { return Ok(None) };
+    let by = aggregate.group_expr().expr();
+    let mut columns = by.iter().filter_map(|(expr, _)| expr.downcast_ref::<Column>());
+    let is_apart = columns.any(|column| is_clustered(aggregate.input(), column.index()));
+    Ok(is_apart.then_some(one))
+}
+
+/// An aggregate of two steps with an exchange between them as one of one step, which is right if each group is in one
+/// partition.
+fn one_step(plan: &Arc<dyn ExecutionPlan>) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+    let first = plan.downcast_ref::<AggregateExec>().and_then(two_steps);
+    let Some(first) = first else { return Ok(None) };
     let one = AggregateExec::try_new(
         AggregateMode::SinglePartitioned,
-        by.clone(),
+        first.group_expr().clone(),
         first.aggr_expr().to_vec(),
         first.filter_expr().to_vec(),
         Arc::clone(first.input()),
         first.input_schema(),
     )?;
     Ok((one.schema() == plan.schema()).then(|| Arc::new(one) as Arc<dyn ExecutionPlan>))
+}
+
+/// The first step of an aggregate of two, with an exchange between them.
+fn two_steps(last: &AggregateExec) -> Option<&AggregateExec> {
+    let (_, _, first) = exchange(last.input())?;
+    let first = first.downcast_ref::<AggregateExec>()?;
+    let are_plain = *last.mode() == AggregateMode::FinalPartitioned
+        && *first.mode() == AggregateMode::Partial
+        && first.group_expr().is_single()
+        && last.limit_options().is_none()
+        && first.limit_options().is_none();
+    are_plain.then_some(first)
 }
 
 /// Whether no two partitions of a scan, which this plan works on row by row, have the same value of a column.

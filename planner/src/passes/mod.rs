@@ -18,6 +18,7 @@ mod sure_ranges;
 mod top_files;
 mod whole_files;
 
+pub(crate) use clustered::together;
 pub(crate) use reorder_joins::expected_rows;
 pub(crate) use rules::optimizer_rules;
 pub(crate) use split_joins::split_joins;

@@ -20,7 +20,7 @@ use dunlin_plan::operators::file_scan;
 use crate::passes::rewrite::{Rewrite, Rewritten, Rule};
 
 /// The largest partition may have this part of the bytes of an equal one.
-const MOST: f64 = 1.2;
+pub(super) const MOST: f64 = 1.2;
 
 /// The pass.
 pub(super) fn rule() -> Rule {

@@ -70,7 +70,7 @@ fn run(arguments: Arguments) -> Result<()> {
         work(Start { state, stores, worker, functions, options }).await
     });
     // Plans that still run lose nothing: their tasks were given back, or other attempts will follow.
-    io.shutdown_background();
+    dunlin_plan::threads::end(io);
     outcome
 }
 
